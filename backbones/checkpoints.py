@@ -1,0 +1,240 @@
+"""Published state dicts and our own -> the modules of this project, strictly.
+
+A backbone describes its published key layout as data (`PublishedKeys`). Whatever does not fit is an
+error that lists the keys on both sides: a model is never left half random.
+"""
+
+import pickle
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from mmengine import dist
+from mmengine.logging import print_log
+from mmengine.runner.checkpoint import get_torch_safe_globals
+from torch import Tensor, nn
+
+STRIPPED = ('module.', 'backbone.')  # prefixes of DistributedDataParallel and of whole models
+SHOWN = 12  # keys that an error lists per kind
+
+
+def fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
+    """`tensor` in the shape of `target` if they differ by the ones of a 1x1 kernel only, else None."""
+    if tensor.shape == target.shape:
+        return tensor
+    kernel, matrix = sorted((tensor.shape, target.shape), key=len, reverse=True)
+    return tensor.reshape(target.shape) if kernel == (*matrix, 1, 1) else None
+
+
+@dataclass(frozen=True)
+class PublishedKeys:
+    """How a published state dict maps to ours.
+
+    Args:
+        renames: (regular expression, replacement) pairs, all applied in order to each published key.
+        dropped: regular expressions of published keys without a place in a dense model.
+        added: regular expressions of our keys that no published classification file has; they keep
+            their initial values.
+        wrappers: entries of the file under which the state dict may lie, best first.
+        fit: brings (our name, tensor, target) to the target's shape, None if that is not defined.
+    """
+
+    renames: tuple[tuple[str, str], ...]
+    dropped: tuple[str, ...] = (r'head\.',)
+    added: tuple[str, ...] = ()
+    wrappers: tuple[str, ...] = ('state_dict', 'model')
+    fit: Callable[[str, Tensor, Tensor], Tensor | None] = fit
+
+    def rename(self, key: str) -> str:
+        for pattern, replacement in self.renames:
+            key = re.sub(pattern, replacement, key)
+        return key
+
+
+def load_backbone(model: nn.Module, checkpoint: str, key: str | None = None,
+                  prefix: str | None = None) -> None:
+    """Load a published classification or dense file, or one of ours, into a `Pyramid`; log one line.
+
+    Args:
+        model: the backbone; its class's `PUBLISHED` describes the published layout.
+        checkpoint: path or URL.
+        key: entry of the file that holds the state dict, e.g. 'model_ema'; None takes the first of
+            `PUBLISHED.wrappers` that is there, else the file itself.
+        prefix: prefix of the backbone's keys in a whole model; None recognises `backbone.`.
+
+    Raises:
+        FileNotFoundError: there is no such file.
+        ValueError: the file is damaged, would execute code, or does not match `model`.
+    """
+    state = select(read(checkpoint), key, model.PUBLISHED.wrappers, checkpoint)
+    state, other = _strip(state, prefix)
+    report = match(model, state)
+    if report.problems:
+        raise ValueError(f'{checkpoint} does not fit {type(model).__name__} {report.problems}'
+                         f'{_suggest(state)}')
+    model.load_state_dict(report.state, strict=False)
+    total = len(model.state_dict())
+    kept = f', {total - len(report.state)} new in the dense model keep their initial values' \
+        if total > len(report.state) else ''
+    dropped = report.dropped + other
+    names = ', '.join(sorted({'.'.join(k.split('.')[:1]) for k in dropped}))
+    print_log(f'loaded {len(report.state)} of {total} tensors of {type(model).__name__} from {checkpoint}'
+              f'{kept}; dropped on purpose: {len(dropped)} ({names or "none"})', logger='current')
+
+
+@dataclass
+class Match:
+    """The outcome of `match`: tensors by our names, keys left out on purpose, and what is wrong."""
+
+    state: dict[str, Tensor]
+    dropped: list[str]
+    problems: str
+
+
+def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
+    """Bring `state` (published or our layout, no prefixes) to our names and compare it with `model`."""
+    keys, own = model.PUBLISHED, is_own(state)
+    full = _full_layout(model)  # also the levels that out_indices leaves out
+    built = model.state_dict()
+    loaded, dropped, surplus, shapes = {}, [], [], []
+    for name, tensor in state.items():
+        ours = name if own else keys.rename(name)
+        if not own and any(re.match(p, name) for p in keys.dropped):
+            dropped.append(name)
+        elif ours not in full:
+            surplus.append(name)
+        else:
+            fitted = keys.fit(ours, tensor, full[ours])
+            if fitted is None:
+                shapes.append(f'{name} {tuple(tensor.shape)} (here {tuple(full[ours].shape)})')
+            elif ours in built:
+                loaded[ours] = fitted
+            else:
+                dropped.append(name)
+    mismatched = {keys.rename(s.split(' ')[0]) if not own else s.split(' ')[0] for s in shapes}
+    missing = [k for k in built if k not in loaded and k not in mismatched
+               and (own or not any(re.match(p, k) for p in keys.added))]
+    return Match(loaded, dropped, _describe(missing=missing, surplus=surplus, shapes=shapes))
+
+
+def is_own(state: dict[str, Tensor]) -> bool:
+    """Tell our layout from the published ones, of which none has a top-level `stem`."""
+    return any(name.startswith('stem.') for name in state)
+
+
+def read(checkpoint: str) -> dict:
+    """Read a checkpoint file or URL without executing anything in it.
+
+    Raises:
+        FileNotFoundError, ValueError: see `load_backbone`.
+    """
+    if re.match(r'https?://', str(checkpoint)):
+        if dist.get_local_rank() == 0:  # one download a machine, into torch's hub cache
+            torch.hub.load_state_dict_from_url(checkpoint, map_location='cpu', weights_only=True)
+        dist.barrier()
+        path = Path(torch.hub.get_dir(), 'checkpoints', Path(checkpoint.split('?')[0]).name)
+    else:
+        path = Path(checkpoint).expanduser()
+    if not path.is_file():
+        raise FileNotFoundError(f'checkpoint {path.absolute()} does not exist; give the path or URL of a '
+                                'checkpoint file')
+    try:
+        with torch.serialization.safe_globals(get_torch_safe_globals()):
+            file = torch.load(path, map_location='cpu', weights_only=True)
+    except pickle.UnpicklingError as error:
+        found = re.search(r'GLOBAL ([\w.]+)', str(error)) or re.search(r'`?([\w]+\.[\w.]+)`?', str(error))
+        if 'Weights only load failed' in str(error) and found and 'GLOBAL' in str(error):
+            raise ValueError(f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file '
+                             'of plain tensors, or convert it where you trust it: '
+                             "torch.save({'state_dict': torch.load(path, weights_only=False)['state_dict']}, new)"
+                             ) from error
+        raise ValueError(f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}') from error
+    except (RuntimeError, EOFError, KeyError, AttributeError, OSError) as error:
+        raise ValueError(f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}') from error
+    if not isinstance(file, dict):
+        raise ValueError(f'{path} holds a {type(file).__name__}; a checkpoint is a dict of tensors')
+    return file
+
+
+def select(file: dict, key: str | None, wrappers: tuple[str, ...], source: str) -> dict[str, Tensor]:
+    """Take the state dict out of a checkpoint's wrapper.
+
+    Raises:
+        ValueError: `key` is not in the file, or there are no tensors.
+    """
+    if key is not None and key not in file:
+        raise ValueError(f'{source} has no entry {key!r}; it has {", ".join(map(str, file))}')
+    state = file[key] if key is not None else next((file[w] for w in wrappers if w in file), file)
+    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
+    if not state:
+        raise ValueError(f'{source} holds no tensors under {key or " / ".join(wrappers) + " or at its top"}; '
+                         f'its entries are {", ".join(map(str, list(file)[:SHOWN]))}')
+    return state
+
+
+def load_model(model: nn.Module, checkpoint: str) -> int:
+    """Load a whole detector or segmentor, strictly.
+
+    Returns:
+        The number of tensors loaded.
+
+    Raises:
+        FileNotFoundError, ValueError: see `load_backbone`.
+    """
+    state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
+    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    target = model.state_dict()
+    shapes = [f'{k} {tuple(v.shape)} (here {tuple(target[k].shape)})'
+              for k, v in state.items() if k in target and v.shape != target[k].shape]
+    problems = _describe(missing=[k for k in target if k not in state],
+                         surplus=[k for k in state if k not in target], shapes=shapes)
+    if problems:
+        raise ValueError(f'{checkpoint} does not fit this config\'s {type(model).__name__} {problems}\n'
+                         'Use the config that the checkpoint was trained with; to start a training from a '
+                         "backbone's file, set model.backbone.init_cfg instead.")
+    model.load_state_dict(state)
+    return len(state)
+
+
+def _strip(state: dict[str, Tensor], prefix: str | None) -> tuple[dict[str, Tensor], list[str]]:
+    """Remove prefixes; a whole model's other parts are returned as names only."""
+    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    prefix = prefix if prefix is not None else 'backbone.'
+    if not any(k.startswith(prefix) for k in state):
+        return state, []
+    return ({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
+            [k for k in state if not k.startswith(prefix)])
+
+
+def _full_layout(model: nn.Module) -> dict[str, Tensor]:
+    """Names and shapes of `model` with all four levels, on the meta device."""
+    with torch.device('meta'):
+        return type(model)(model.arch, out_indices=(0, 1, 2, 3)).state_dict()
+
+
+def _describe(**kinds: list[str]) -> str:
+    titles = {'missing': 'missing in the file', 'surplus': 'not known here', 'shapes': 'of another shape'}
+    lines = []
+    for kind, keys in kinds.items():
+        if keys:
+            more = [f'... and {len(keys) - SHOWN} more'] if len(keys) > SHOWN else []
+            lines.append(f'\n{len(keys)} {titles[kind]}:\n  ' + '\n  '.join(keys[:SHOWN] + more))
+    return ''.join(lines)
+
+
+def _suggest(state: dict[str, Tensor]) -> str:
+    """Name the class and variant that the file does fit, if there is one."""
+    from backbones import BACKBONES  # they import this module
+    for cls in BACKBONES:
+        for arch in cls.ARCHS:
+            with torch.device('meta'):
+                candidate = cls(arch)
+            if not match(candidate, state).problems:
+                return f"\nThe file fits {cls.__name__} {arch!r}: set type='{cls.__name__}', arch='{arch}'."
+    return '\nThe file fits no variant of this project.'
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().split('\n')[0] or type(error).__name__

@@ -1,0 +1,116 @@
+"""DilateFormer (arXiv:2302.01791, TMM 2023) as a four-level backbone."""
+
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from backbones.checkpoints import PublishedKeys
+from backbones.layers import (DropPath, LayerNorm2d, Mlp, SelfAttention, drop_path_schedule, init_linears,
+                              nchw, nhwc)
+from backbones.ops.dilated_attention import dilated_attention
+from backbones.pyramid import Pyramid, Stage
+
+DILATIONS = (1, 2, 3)
+STEM_DIMS = (16, 32, 64)
+EPS = 1e-6  # of every LayerNorm
+
+
+class Stem(nn.Sequential):
+    """Overlapping tokenizer: four 3x3 convolutions to stride 4, (B, 3, H, W) -> (B, dim, H/4, W/4), Sec. 3.3."""
+
+    def __init__(self, dim: int) -> None:
+        layers, dims = [], (3, *STEM_DIMS, dim)
+        for i, (before, after) in enumerate(zip(dims, dims[1:])):
+            layers += [nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False), nn.BatchNorm2d(after), nn.GELU()]
+        super().__init__(*layers[:-2])  # nothing follows the last convolution
+
+
+class Downsample(nn.Sequential):
+    """Overlapping downsampler: a strided 3x3 convolution and a BatchNorm, Sec. 3.3."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after))
+
+
+class DilatedAttention(nn.Module):
+    """Multi-scale dilated attention, Eq. 3 and 4. See `dilated_attention`."""
+
+    def __init__(self, dim: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.qkv(x).chunk(3, dim=-1)  # (B, H, W, dim) each
+        return self.proj(dilated_attention(q, k, v, heads=self.heads, dilations=DILATIONS))
+
+
+class Block(nn.Module):
+    """Convolutional position encoding, attention and MLP, each a residual of (B, H, W, dim), Eq. 5."""
+
+    def __init__(self, dim: int, heads: int, mlp_ratio: float, *, local: bool, drop_path: float) -> None:
+        super().__init__()
+        self.pos_conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
+        self.norm1 = nn.LayerNorm(dim, eps=EPS)
+        self.attn = DilatedAttention(dim, heads) if local else SelfAttention(dim, heads)
+        self.norm2 = nn.LayerNorm(dim, eps=EPS)
+        self.mlp = Mlp(dim, mlp_ratio)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + nhwc(self.pos_conv(nchw(x)))
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+@MODELS.register_module()
+class DilateFormer(Pyramid):
+    """DilateFormer: dilated attention over nine neighbours at strides 4 and 8, global attention after.
+
+    See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors).
+
+    Args:
+        arch: 'tiny', 'small', 'base' (Table 1), or a dict with `dims`, `depths`, `heads`, `mlp_ratio`;
+            the heads of the first two stages are multiples of 3.
+        drop_path_rate: probability of dropping the last block's branches; ImageNet training used 0.1.
+
+    Source: arXiv:2302.01791; github.com/JIAOJIAYUASD/dilateformer (classification only). Level i is the output
+    of stage i, normalised; the classifier's norm starts the last one.
+    """
+
+    ARCHS = {
+        'tiny': dict(dims=(72, 144, 288, 576), depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), mlp_ratio=4),
+        'small': dict(dims=(72, 144, 288, 576), depths=(3, 5, 8, 3), heads=(3, 6, 12, 24), mlp_ratio=4),
+        'base': dict(dims=(96, 192, 384, 768), depths=(4, 8, 10, 3), heads=(3, 6, 12, 24), mlp_ratio=4),
+    }
+    LOCAL_STAGES = 2
+    PUBLISHED = PublishedKeys(
+        renames=(
+            (r'^patch_embed\.proj\.', 'stem.'),
+            *((rf'^stages\.{i}\.downsample\.proj\.', f'stages.{i + 1}.downsample.') for i in (2, 1, 0)),
+            (r'\.pos_embed\.', '.pos_conv.'),
+            (r'^norm\.', 'norm3.'),
+        ),
+        added=(r'norm[012]\.',),
+        wrappers=('model', 'state_dict'),
+    )
+
+    def __init__(self, arch: str | dict, *, drop_path_rate: float = 0.0, out_indices: tuple[int, ...] = (0, 1, 2, 3),
+                 frozen_stages: int = -1, norm_eval: bool = False, with_cp: bool = False,
+                 init_cfg: dict | None = None) -> None:
+        super().__init__(arch, out_indices=out_indices, frozen_stages=frozen_stages, norm_eval=norm_eval,
+                         with_cp=with_cp, init_cfg=init_cfg)
+        dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
+        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
+        self.stem = Stem(dims[0])
+        self.stages = nn.ModuleList(
+            Stage(Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+                  [Block(dims[i], heads[i], ratio, local=i < self.LOCAL_STAGES, drop_path=rate) for rate in rates[i]])
+            for i in range(self.depth))
+        self.add_norms(lambda dim: LayerNorm2d(dim, eps=EPS))
+        self.freeze()
+
+    def init_from_scratch(self) -> None:
+        # the published local projection is a 1x1 convolution and keeps that layer's default
+        init_linears(self, skip=lambda name: name.endswith('attn.qkv')
+                     and int(name.split('.')[1]) < self.LOCAL_STAGES)

@@ -1,0 +1,95 @@
+"""The generic parts that two or more backbones share. Nothing here belongs to one paper."""
+
+from collections.abc import Callable, Sequence
+
+import torch.nn.functional as F
+from mmcv.cnn.bricks import DropPath
+from torch import Tensor, nn
+
+from backbones.ops.attention import attention
+
+__all__ = ['DropPath', 'LayerNorm2d', 'Mlp', 'SelfAttention', 'drop_path_schedule',
+           'init_linears', 'nchw', 'nhwc']
+
+
+def nhwc(x: Tensor) -> Tensor:
+    """View a (B, C, H, W) map as (B, H, W, C)."""
+    return x.permute(0, 2, 3, 1)
+
+
+def nchw(x: Tensor) -> Tensor:
+    """View a (B, H, W, C) map as (B, C, H, W)."""
+    return x.permute(0, 3, 1, 2)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of every position of a (B, C, H, W) map."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nchw(super().forward(nhwc(x)))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with an exact GELU between them, on (..., dim) features."""
+
+    def __init__(self, dim: int, ratio: float) -> None:
+        super().__init__()
+        self.fc1 = nn.Linear(dim, int(dim * ratio))
+        self.fc2 = nn.Linear(int(dim * ratio), dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(F.gelu(self.fc1(x)))
+
+
+class SelfAttention(nn.Module):
+    """Global multi-head self-attention over all positions of a (B, H, W, dim) map.
+
+    softmax(q k^T / sqrt(dim / heads)) v, without mask or position bias; the projection's output
+    channels are q, k, v in this order, each of `heads` consecutive heads.
+    """
+
+    def __init__(self, dim: int, heads: int, *, qkv_bias: bool = True) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        B, H, W, C = x.shape
+        qkv = self.qkv(x).view(B, H * W, 3, self.heads, C // self.heads)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)                  # (B, heads, HW, d)
+        x = attention(q, k, v)
+        return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
+
+
+def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """Stochastic-depth probabilities, 0 for the first block rising linearly to `rate`, by stage.
+
+    Args:
+        rate: probability of dropping the last block's branches, in [0, 1).
+        depths: blocks per stage.
+
+    Raises:
+        ValueError: `rate` is not a probability below 1.
+
+    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; all five papers use it.
+    """
+    if not 0 <= rate < 1:
+        raise ValueError(f'drop_path_rate is {rate}; allowed: a probability in [0, 1)')
+    last = max(sum(depths) - 1, 1)
+    ramp = (rate * i / last for i in range(sum(depths)))
+    return [[next(ramp) for _ in range(depth)] for depth in depths]
+
+
+def init_linears(model: nn.Module, *, skip: Callable[[str], bool] = lambda name: False) -> None:
+    """Draw linear weights from a normal of std 0.02 cut at +-2 (absolute) and zero their biases.
+
+    Args:
+        model: its `nn.Linear` modules are re-initialised in place.
+        skip: names of the linear layers that keep PyTorch's default.
+    """
+    for name, module in model.named_modules():
+        if isinstance(module, nn.Linear) and not skip(name):
+            nn.init.trunc_normal_(module.weight, std=0.02)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)

@@ -1,0 +1,29 @@
+"""Global softmax attention."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.ops import pick
+
+
+def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tensor:
+    """Compute softmax(q k^T / sqrt(d)) v over all keys.
+
+    Args:
+        q: (B, heads, queries, d).
+        k, v: (B, heads, keys, d).
+        backend: 'sdpa' (what 'auto' takes) stores no attention matrix; 'reference' does.
+
+    Returns:
+        (B, heads, queries, d).
+
+    Raises:
+        ValueError: an unknown backend.
+
+    Source: arXiv:1706.03762, Eq. 1.
+    """
+    return pick(backend, {'reference': _reference, 'sdpa': F.scaled_dot_product_attention}, 'sdpa')(q, k, v)
+
+
+def _reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
