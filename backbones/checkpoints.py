@@ -53,8 +53,9 @@ class PublishedKeys:
         return key
 
 
-def load_backbone(model: nn.Module, checkpoint: str, key: str | None = None,
-                  prefix: str | None = None) -> None:
+def load_backbone(
+    model: nn.Module, checkpoint: str, key: str | None = None, prefix: str | None = None
+) -> None:
     """Load a published classification or dense file, or one of ours, into a `Pyramid`; log one line.
 
     Args:
@@ -72,16 +73,23 @@ def load_backbone(model: nn.Module, checkpoint: str, key: str | None = None,
     state, other = _strip(state, prefix)
     report = match(model, state)
     if report.problems:
-        raise ValueError(f'{checkpoint} does not fit {type(model).__name__} {report.problems}'
-                         f'{_suggest(state)}')
+        raise ValueError(
+            f'{checkpoint} does not fit {type(model).__name__} {report.problems}{_suggest(state)}'
+        )
     model.load_state_dict(report.state, strict=False)
     total = len(model.state_dict())
-    kept = f', {total - len(report.state)} new in the dense model keep their initial values' \
-        if total > len(report.state) else ''
+    kept = (
+        f', {total - len(report.state)} new in the dense model keep their initial values'
+        if total > len(report.state)
+        else ''
+    )
     dropped = report.dropped + other
     names = ', '.join(sorted({'.'.join(k.split('.')[:1]) for k in dropped}))
-    print_log(f'loaded {len(report.state)} of {total} tensors of {type(model).__name__} from {checkpoint}'
-              f'{kept}; dropped on purpose: {len(dropped)} ({names or "none"})', logger='current')
+    print_log(
+        f'loaded {len(report.state)} of {total} tensors of {type(model).__name__} from {checkpoint}'
+        f'{kept}; dropped on purpose: {len(dropped)} ({names or "none"})',
+        logger='current',
+    )
 
 
 @dataclass
@@ -114,8 +122,13 @@ def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
             else:
                 dropped.append(name)
     mismatched = {keys.rename(s.split(' ')[0]) if not own else s.split(' ')[0] for s in shapes}
-    missing = [k for k in built if k not in loaded and k not in mismatched
-               and (own or not any(re.match(p, k) for p in keys.added))]
+    missing = [
+        k
+        for k in built
+        if k not in loaded
+        and k not in mismatched
+        and (own or not any(re.match(p, k) for p in keys.added))
+    ]
     return Match(loaded, dropped, _describe(missing=missing, surplus=surplus, shapes=shapes))
 
 
@@ -138,27 +151,38 @@ def read(checkpoint: str) -> dict:
     else:
         path = Path(checkpoint).expanduser()
     if not path.is_file():
-        raise FileNotFoundError(f'checkpoint {path.absolute()} does not exist; give the path or URL of a '
-                                'checkpoint file')
+        raise FileNotFoundError(
+            f'checkpoint {path.absolute()} does not exist; give the path or URL of a '
+            'checkpoint file'
+        )
     try:
         with torch.serialization.safe_globals(get_torch_safe_globals()):
             file = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
-        found = re.search(r'GLOBAL ([\w.]+)', str(error)) or re.search(r'`?([\w]+\.[\w.]+)`?', str(error))
+        found = re.search(r'GLOBAL ([\w.]+)', str(error)) or re.search(
+            r'`?([\w]+\.[\w.]+)`?', str(error)
+        )
         if 'Weights only load failed' in str(error) and found and 'GLOBAL' in str(error):
-            raise ValueError(f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file '
-                             'of plain tensors, or convert it where you trust it: '
-                             "torch.save({'state_dict': torch.load(path, weights_only=False)['state_dict']}, new)"
-                             ) from error
-        raise ValueError(f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}') from error
+            raise ValueError(
+                f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file '
+                'of plain tensors, or convert it where you trust it: '
+                "torch.save({'state_dict': torch.load(path, weights_only=False)['state_dict']}, new)"
+            ) from error
+        raise ValueError(
+            f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}'
+        ) from error
     except (RuntimeError, EOFError, KeyError, AttributeError, OSError) as error:
-        raise ValueError(f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}') from error
+        raise ValueError(
+            f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}'
+        ) from error
     if not isinstance(file, dict):
         raise ValueError(f'{path} holds a {type(file).__name__}; a checkpoint is a dict of tensors')
     return file
 
 
-def select(file: dict, key: str | None, wrappers: tuple[str, ...], source: str) -> dict[str, Tensor]:
+def select(
+    file: dict, key: str | None, wrappers: tuple[str, ...], source: str
+) -> dict[str, Tensor]:
     """Take the state dict out of a checkpoint's wrapper.
 
     Raises:
@@ -167,10 +191,14 @@ def select(file: dict, key: str | None, wrappers: tuple[str, ...], source: str) 
     if key is not None and key not in file:
         raise ValueError(f'{source} has no entry {key!r}; it has {", ".join(map(str, file))}')
     state = file[key] if key is not None else next((file[w] for w in wrappers if w in file), file)
-    state = {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
+    state = (
+        {k: v for k, v in state.items() if isinstance(v, Tensor)} if isinstance(state, dict) else {}
+    )
     if not state:
-        raise ValueError(f'{source} holds no tensors under {key or " / ".join(wrappers) + " or at its top"}; '
-                         f'its entries are {", ".join(map(str, list(file)[:SHOWN]))}')
+        raise ValueError(
+            f'{source} holds no tensors under {key or " / ".join(wrappers) + " or at its top"}; '
+            f'its entries are {", ".join(map(str, list(file)[:SHOWN]))}'
+        )
     return state
 
 
@@ -186,14 +214,22 @@ def load_model(model: nn.Module, checkpoint: str) -> int:
     state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
     state = {k.removeprefix('module.'): v for k, v in state.items()}
     target = model.state_dict()
-    shapes = [f'{k} {tuple(v.shape)} (here {tuple(target[k].shape)})'
-              for k, v in state.items() if k in target and v.shape != target[k].shape]
-    problems = _describe(missing=[k for k in target if k not in state],
-                         surplus=[k for k in state if k not in target], shapes=shapes)
+    shapes = [
+        f'{k} {tuple(v.shape)} (here {tuple(target[k].shape)})'
+        for k, v in state.items()
+        if k in target and v.shape != target[k].shape
+    ]
+    problems = _describe(
+        missing=[k for k in target if k not in state],
+        surplus=[k for k in state if k not in target],
+        shapes=shapes,
+    )
     if problems:
-        raise ValueError(f'{checkpoint} does not fit this config\'s {type(model).__name__} {problems}\n'
-                         'Use the config that the checkpoint was trained with; to start a training from a '
-                         "backbone's file, set model.backbone.init_cfg instead.")
+        raise ValueError(
+            f"{checkpoint} does not fit this config's {type(model).__name__} {problems}\n"
+            'Use the config that the checkpoint was trained with; to start a training from a '
+            "backbone's file, set model.backbone.init_cfg instead."
+        )
     model.load_state_dict(state)
     return len(state)
 
@@ -204,8 +240,10 @@ def _strip(state: dict[str, Tensor], prefix: str | None) -> tuple[dict[str, Tens
     prefix = prefix if prefix is not None else 'backbone.'
     if not any(k.startswith(prefix) for k in state):
         return state, []
-    return ({k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
-            [k for k in state if not k.startswith(prefix)])
+    return (
+        {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)},
+        [k for k in state if not k.startswith(prefix)],
+    )
 
 
 def _full_layout(model: nn.Module) -> dict[str, Tensor]:
@@ -215,7 +253,11 @@ def _full_layout(model: nn.Module) -> dict[str, Tensor]:
 
 
 def _describe(**kinds: list[str]) -> str:
-    titles = {'missing': 'missing in the file', 'surplus': 'not known here', 'shapes': 'of another shape'}
+    titles = {
+        'missing': 'missing in the file',
+        'surplus': 'not known here',
+        'shapes': 'of another shape',
+    }
     lines = []
     for kind, keys in kinds.items():
         if keys:
@@ -227,6 +269,7 @@ def _describe(**kinds: list[str]) -> str:
 def _suggest(state: dict[str, Tensor]) -> str:
     """Name the class and variant that the file does fit, if there is one."""
     from backbones import BACKBONES  # they import this module
+
     for cls in BACKBONES:
         for arch in cls.ARCHS:
             with torch.device('meta'):

@@ -1,11 +1,21 @@
 """DilateFormer (arXiv:2302.01791, TMM 2023) as a four-level backbone."""
 
+import itertools
+
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import (DropPath, LayerNorm2d, Mlp, SelfAttention, drop_path_schedule, init_linears,
-                              nchw, nhwc)
+from backbones.layers import (
+    DropPath,
+    LayerNorm2d,
+    Mlp,
+    SelfAttention,
+    drop_path_schedule,
+    init_linears,
+    nchw,
+    nhwc,
+)
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.pyramid import Pyramid, Stage
 
@@ -19,8 +29,12 @@ class Stem(nn.Sequential):
 
     def __init__(self, dim: int) -> None:
         layers, dims = [], (3, *STEM_DIMS, dim)
-        for i, (before, after) in enumerate(zip(dims, dims[1:])):
-            layers += [nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False), nn.BatchNorm2d(after), nn.GELU()]
+        for i, (before, after) in enumerate(itertools.pairwise(dims)):
+            layers += [
+                nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False),
+                nn.BatchNorm2d(after),
+                nn.GELU(),
+            ]
         super().__init__(*layers[:-2])  # nothing follows the last convolution
 
 
@@ -48,7 +62,9 @@ class DilatedAttention(nn.Module):
 class Block(nn.Module):
     """Convolutional position encoding, attention and MLP, each a residual of (B, H, W, dim), Eq. 5."""
 
-    def __init__(self, dim: int, heads: int, mlp_ratio: float, *, local: bool, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, *, local: bool, drop_path: float
+    ) -> None:
         super().__init__()
         self.pos_conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
         self.norm1 = nn.LayerNorm(dim, eps=EPS)
@@ -79,15 +95,24 @@ class DilateFormer(Pyramid):
     """
 
     ARCHS = {
-        'tiny': dict(dims=(72, 144, 288, 576), depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), mlp_ratio=4),
-        'small': dict(dims=(72, 144, 288, 576), depths=(3, 5, 8, 3), heads=(3, 6, 12, 24), mlp_ratio=4),
-        'base': dict(dims=(96, 192, 384, 768), depths=(4, 8, 10, 3), heads=(3, 6, 12, 24), mlp_ratio=4),
+        'tiny': dict(
+            dims=(72, 144, 288, 576), depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), mlp_ratio=4
+        ),
+        'small': dict(
+            dims=(72, 144, 288, 576), depths=(3, 5, 8, 3), heads=(3, 6, 12, 24), mlp_ratio=4
+        ),
+        'base': dict(
+            dims=(96, 192, 384, 768), depths=(4, 8, 10, 3), heads=(3, 6, 12, 24), mlp_ratio=4
+        ),
     }
     LOCAL_STAGES = 2
     PUBLISHED = PublishedKeys(
         renames=(
             (r'^patch_embed\.proj\.', 'stem.'),
-            *((rf'^stages\.{i}\.downsample\.proj\.', f'stages.{i + 1}.downsample.') for i in (2, 1, 0)),
+            *(
+                (rf'^stages\.{i}\.downsample\.proj\.', f'stages.{i + 1}.downsample.')
+                for i in (2, 1, 0)
+            ),
             (r'\.pos_embed\.', '.pos_conv.'),
             (r'^norm\.', 'norm3.'),
         ),
@@ -95,22 +120,46 @@ class DilateFormer(Pyramid):
         wrappers=('model', 'state_dict'),
     )
 
-    def __init__(self, arch: str | dict, *, drop_path_rate: float = 0.0, out_indices: tuple[int, ...] = (0, 1, 2, 3),
-                 frozen_stages: int = -1, norm_eval: bool = False, with_cp: bool = False,
-                 init_cfg: dict | None = None) -> None:
-        super().__init__(arch, out_indices=out_indices, frozen_stages=frozen_stages, norm_eval=norm_eval,
-                         with_cp=with_cp, init_cfg=init_cfg)
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        drop_path_rate: float = 0.0,
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            arch,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
         dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
         rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(dims[0])
         self.stages = nn.ModuleList(
-            Stage(Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
-                  [Block(dims[i], heads[i], ratio, local=i < self.LOCAL_STAGES, drop_path=rate) for rate in rates[i]])
-            for i in range(self.depth))
+            Stage(
+                Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+                [
+                    Block(dims[i], heads[i], ratio, local=i < self.LOCAL_STAGES, drop_path=rate)
+                    for rate in rates[i]
+                ],
+            )
+            for i in range(self.depth)
+        )
         self.add_norms(lambda dim: LayerNorm2d(dim, eps=EPS))
         self.freeze()
 
     def init_from_scratch(self) -> None:
         # the published local projection is a 1x1 convolution and keeps that layer's default
-        init_linears(self, skip=lambda name: name.endswith('attn.qkv')
-                     and int(name.split('.')[1]) < self.LOCAL_STAGES)
+        init_linears(
+            self,
+            skip=lambda name: (
+                name.endswith('attn.qkv') and int(name.split('.')[1]) < self.LOCAL_STAGES
+            ),
+        )

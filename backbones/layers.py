@@ -8,8 +8,16 @@ from torch import Tensor, nn
 
 from backbones.ops.attention import attention
 
-__all__ = ['DropPath', 'LayerNorm2d', 'Mlp', 'SelfAttention', 'drop_path_schedule',
-           'init_linears', 'nchw', 'nhwc']
+__all__ = [
+    'DropPath',
+    'LayerNorm2d',
+    'Mlp',
+    'SelfAttention',
+    'drop_path_schedule',
+    'init_linears',
+    'nchw',
+    'nhwc',
+]
 
 
 def nhwc(x: Tensor) -> Tensor:
@@ -57,7 +65,7 @@ class SelfAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         B, H, W, C = x.shape
         qkv = self.qkv(x).view(B, H * W, 3, self.heads, C // self.heads)
-        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)                  # (B, heads, HW, d)
+        q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, HW, d)
         x = attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
 

@@ -54,17 +54,30 @@ class Pyramid(BaseModule):
     NORM_NAMES = ('norm0', 'norm1', 'norm2', 'norm3')
     CHANNELS_LAST = True  # blocks work on (B, H, W, C)
 
-    def __init__(self, arch: str | dict, *, out_indices: tuple[int, ...] = (0, 1, 2, 3),
-                 frozen_stages: int = -1, norm_eval: bool = False, with_cp: bool = False,
-                 init_cfg: dict | None = None) -> None:
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
         super().__init__(init_cfg)
         self.arch = self.resolve(arch)
         self.out_indices = tuple(out_indices)
-        if not self.out_indices or self.out_indices != tuple(sorted(set(self.out_indices) & set(range(4)))):
-            raise ValueError(f'out_indices is {out_indices}; allowed: rising levels out of 0, 1, 2, 3')
+        if not self.out_indices or self.out_indices != tuple(
+            sorted(set(self.out_indices) & set(range(4)))
+        ):
+            raise ValueError(
+                f'out_indices is {out_indices}; allowed: rising levels out of 0, 1, 2, 3'
+            )
         self.depth = self.out_indices[-1] + 1  # stages that are built
         if frozen_stages not in range(-1, self.depth + 1):
-            raise ValueError(f'frozen_stages is {frozen_stages}; allowed: -1 (none) to {self.depth}')
+            raise ValueError(
+                f'frozen_stages is {frozen_stages}; allowed: -1 (none) to {self.depth}'
+            )
         self.frozen_stages = frozen_stages
         self.norm_eval = norm_eval
         self.with_cp = with_cp
@@ -77,14 +90,18 @@ class Pyramid(BaseModule):
         keys = set(next(iter(cls.ARCHS.values())))
         if isinstance(arch, dict):
             if set(arch) != keys:
-                raise ValueError(f'{cls.__name__} arch dict has the keys {sorted(arch)}; it needs '
-                                 f'exactly {sorted(keys)}')
+                raise ValueError(
+                    f'{cls.__name__} arch dict has the keys {sorted(arch)}; it needs '
+                    f'exactly {sorted(keys)}'
+                )
             return dict(arch)
         if arch not in cls.ARCHS:
             close = difflib.get_close_matches(str(arch), cls.ARCHS, n=1)
             hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise ValueError(f'{cls.__name__} has no arch {arch!r}; allowed: {", ".join(cls.ARCHS)}, '
-                             f'or a dict with the keys {sorted(keys)}{hint}')
+            raise ValueError(
+                f'{cls.__name__} has no arch {arch!r}; allowed: {", ".join(cls.ARCHS)}, '
+                f'or a dict with the keys {sorted(keys)}{hint}'
+            )
         return dict(cls.ARCHS[arch])
 
     def add_norms(self, norm: Callable[[int], nn.Module]) -> None:
@@ -105,10 +122,14 @@ class Pyramid(BaseModule):
             ValueError: the input has another shape or is smaller than 32 pixels.
         """
         if x.ndim != 4 or x.shape[1] != 3:
-            raise ValueError(f'input has shape {tuple(x.shape)}; {type(self).__name__} takes (B, 3, H, W)')
+            raise ValueError(
+                f'input has shape {tuple(x.shape)}; {type(self).__name__} takes (B, 3, H, W)'
+            )
         if min(x.shape[-2:]) < MIN_SIZE:
-            raise ValueError(f'image is {x.shape[-2]} x {x.shape[-1]} pixels; {type(self).__name__} needs '
-                             f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it')
+            raise ValueError(
+                f'image is {x.shape[-2]} x {x.shape[-1]} pixels; {type(self).__name__} needs '
+                f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it'
+            )
         return self.forward_levels(x)
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
@@ -128,11 +149,7 @@ class Pyramid(BaseModule):
     def run(self, i: int, x: Tensor) -> Tensor:
         """Run the blocks of stage i, one checkpoint a block if `with_cp`."""
         for block in self.stages[i].blocks:
-            if self.with_cp and torch.is_grad_enabled():
-                x = checkpoint(block, x, use_reentrant=False,
-                               context_fn=lambda: (contextlib.nullcontext(), _keep_bn_statistics(block)))
-            else:
-                x = block(x)
+            x = _recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
         return x
 
     def frozen_modules(self) -> Iterator[nn.Module]:
@@ -168,8 +185,10 @@ class Pyramid(BaseModule):
         """
         pretrained = (self.init_cfg or {}).get('type') == 'Pretrained'
         if self.init_cfg and not pretrained:
-            raise ValueError(f'init_cfg is {self.init_cfg}; allowed: None (the published initialisation) or '
-                             "dict(type='Pretrained', checkpoint=PATH_OR_URL)")
+            raise ValueError(
+                f'init_cfg is {self.init_cfg}; allowed: None (the published initialisation) or '
+                "dict(type='Pretrained', checkpoint=PATH_OR_URL)"
+            )
         self.init_from_scratch()
         if pretrained:
             load_backbone(self, **{k: v for k, v in self.init_cfg.items() if k != 'type'})
@@ -180,11 +199,20 @@ class Pyramid(BaseModule):
         raise NotImplementedError
 
 
+def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """Run a block without storing its activations."""
+    contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
+
+
 @contextlib.contextmanager
 def _keep_bn_statistics(block: nn.Module) -> Iterator[None]:
     """Leave running statistics alone while a checkpointed block is computed for the second time."""
-    norms = [(m, m.momentum, m.num_batches_tracked) for m in block.modules()
-             if isinstance(m, _BatchNorm) and m.training and m.track_running_stats]
+    norms = [
+        (m, m.momentum, m.num_batches_tracked)
+        for m in block.modules()
+        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
+    ]
     for m, _, count in norms:
         m.momentum, m.num_batches_tracked = 0.0, count.clone()
     try:

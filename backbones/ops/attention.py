@@ -22,7 +22,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
 
     Source: arXiv:1706.03762, Eq. 1.
     """
-    return pick(backend, {'reference': _reference, 'sdpa': F.scaled_dot_product_attention}, 'sdpa')(q, k, v)
+    return pick(backend, {'reference': _reference, 'sdpa': F.scaled_dot_product_attention}, 'sdpa')(
+        q, k, v
+    )
 
 
 def _reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

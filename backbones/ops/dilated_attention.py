@@ -7,8 +7,16 @@ from torch import Tensor
 from backbones.ops import pick
 
 
-def dilated_attention(q: Tensor, k: Tensor, v: Tensor, *, heads: int, dilations: tuple[int, ...] = (1, 2, 3),
-                      kernel_size: int = 3, backend: str = 'auto') -> Tensor:
+def dilated_attention(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    *,
+    heads: int,
+    dilations: tuple[int, ...] = (1, 2, 3),
+    kernel_size: int = 3,
+    backend: str = 'auto',
+) -> Tensor:
     """Attend from every position to its kernel_size x kernel_size dilated neighbours.
 
     With d = C / heads and neighbours n of position p at distance dilation * {-1, 0, 1}:
@@ -32,23 +40,31 @@ def dilated_attention(q: Tensor, k: Tensor, v: Tensor, *, heads: int, dilations:
     Source: Eq. 1 to 4; github.com/JIAOJIAYUASD/dilateformer.
     """
     if q.shape[-1] % heads or heads % len(dilations):
-        raise ValueError(f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
-                         'must be a multiple of the next')
+        raise ValueError(
+            f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
+            'must be a multiple of the next'
+        )
     attend = pick(backend, {'reference': _reference, 'shift': _shift}, 'shift')
     groups = zip(dilations, *(t.chunk(len(dilations), dim=-1) for t in (q, k, v)))
-    return torch.cat([attend(*qkv, heads // len(dilations), kernel_size, r) for r, *qkv in groups], dim=-1)
+    return torch.cat(
+        [attend(*qkv, heads // len(dilations), kernel_size, r) for r, *qkv in groups], dim=-1
+    )
 
 
-def _reference(q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilation: int) -> Tensor:
+def _reference(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilation: int
+) -> Tensor:
     B, H, W, C = q.shape
     padding = dilation * (kernel_size - 1) // 2
 
     def neighbours(x: Tensor) -> Tensor:
         x = F.unfold(x.permute(0, 3, 1, 2), kernel_size, dilation, padding)
-        return x.view(B, heads, C // heads, kernel_size ** 2, H, W).permute(0, 4, 5, 1, 3, 2)  # (B, H, W, h, n, d)
+        return x.view(B, heads, C // heads, kernel_size**2, H, W).permute(
+            0, 4, 5, 1, 3, 2
+        )  # (B, H, W, h, n, d)
 
     q = q.view(B, H, W, heads, 1, C // heads)
-    logits = q @ neighbours(k).transpose(-1, -2) * (C // heads) ** -0.5                       # (B, H, W, h, 1, n)
+    logits = q @ neighbours(k).transpose(-1, -2) * (C // heads) ** -0.5  # (B, H, W, h, 1, n)
     return (_softmax(logits) @ neighbours(v)).view(B, H, W, C)
 
 
@@ -58,15 +74,24 @@ def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilati
 
     def neighbours(x: Tensor) -> list[Tensor]:
         x = F.pad(x, (0, 0, radius, radius, radius, radius))
-        return [x[:, a:a + H, b:b + W].unflatten(-1, (heads, -1))                              # (B, H, W, h, d)
-                for a in range(0, 2 * radius + 1, dilation) for b in range(0, 2 * radius + 1, dilation)]
+        return [
+            x[:, a : a + H, b : b + W].unflatten(-1, (heads, -1))  # (B, H, W, h, d)
+            for a in range(0, 2 * radius + 1, dilation)
+            for b in range(0, 2 * radius + 1, dilation)
+        ]
 
     q = q.unflatten(-1, (heads, -1)) * (C // heads) ** -0.5
-    weights = _softmax(torch.stack([(q * key).sum(-1) for key in neighbours(k)], dim=-1))     # (B, H, W, h, n)
-    out = sum(weight.unsqueeze(-1) * value for weight, value in zip(weights.unbind(-1), neighbours(v)))
+    weights = _softmax(
+        torch.stack([(q * key).sum(-1) for key in neighbours(k)], dim=-1)
+    )  # (B, H, W, h, n)
+    out = sum(
+        weight.unsqueeze(-1) * value for weight, value in zip(weights.unbind(-1), neighbours(v))
+    )
     return out.flatten(-2)
 
 
 def _softmax(logits: Tensor) -> Tensor:
     """Softmax over the neighbours, at least in float32: bf16 exponentials would cost three digits."""
-    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(logits.dtype)
+    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(
+        logits.dtype
+    )
