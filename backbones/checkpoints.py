@@ -21,7 +21,7 @@ SHOWN = 12  # keys that an error lists per kind
 
 
 def fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
-    """`tensor` in the shape of `target` if they differ by the ones of a 1x1 kernel only, else None."""
+    """`tensor` in the shape of `target` if only the ones of a 1x1 kernel differ, else None."""
     if tensor.shape == target.shape:
         return tensor
     kernel, matrix = sorted((tensor.shape, target.shape), key=len, reverse=True)
@@ -33,7 +33,7 @@ class PublishedKeys:
     """How a published state dict maps to ours.
 
     Args:
-        renames: (regular expression, replacement) pairs, all applied in order to each published key.
+        renames: (regular expression, replacement) pairs, applied in order to each published key.
         dropped: regular expressions of published keys without a place in a dense model.
         added: regular expressions of our keys that no published classification file has; they keep
             their initial values.
@@ -56,7 +56,7 @@ class PublishedKeys:
 def load_backbone(
     model: nn.Module, checkpoint: str, key: str | None = None, prefix: str | None = None
 ) -> None:
-    """Load a published classification or dense file, or one of ours, into a `Pyramid`; log one line.
+    """Load a published file or one of ours into a `Pyramid`, and log one line.
 
     Args:
         model: the backbone; its class's `PUBLISHED` describes the published layout.
@@ -102,7 +102,7 @@ class Match:
 
 
 def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
-    """Bring `state` (published or our layout, no prefixes) to our names and compare it with `model`."""
+    """Bring `state` (published or ours, without prefixes) to our names and compare it with `model`."""
     keys, own = model.PUBLISHED, is_own(state)
     full = _full_layout(model)  # also the levels that out_indices leaves out
     built = model.state_dict()
@@ -164,9 +164,9 @@ def read(checkpoint: str) -> dict:
         )
         if 'Weights only load failed' in str(error) and found and 'GLOBAL' in str(error):
             raise ValueError(
-                f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file '
-                'of plain tensors, or convert it where you trust it: '
-                "torch.save({'state_dict': torch.load(path, weights_only=False)['state_dict']}, new)"
+                f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file of '
+                'plain tensors, or convert it where you trust it: torch.save(dict(state_dict='
+                "torch.load(path, weights_only=False)['state_dict']), new)"
             ) from error
         raise ValueError(
             f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}'
@@ -275,7 +275,7 @@ def _suggest(state: dict[str, Tensor]) -> str:
             with torch.device('meta'):
                 candidate = cls(arch)
             if not match(candidate, state).problems:
-                return f"\nThe file fits {cls.__name__} {arch!r}: set type='{cls.__name__}', arch='{arch}'."
+                return f"\nThe file fits another model: type='{cls.__name__}', arch='{arch}'."
     return '\nThe file fits no variant of this project.'
 
 

@@ -25,7 +25,7 @@ EPS = 1e-6  # of every LayerNorm
 
 
 class Stem(nn.Sequential):
-    """Overlapping tokenizer: four 3x3 convolutions to stride 4, (B, 3, H, W) -> (B, dim, H/4, W/4), Sec. 3.3."""
+    """Overlapping tokenizer: four 3x3 convolutions, image -> (B, dim, H/4, W/4), Sec. 3.3."""
 
     def __init__(self, dim: int) -> None:
         layers, dims = [], (3, *STEM_DIMS, dim)
@@ -60,7 +60,7 @@ class DilatedAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Convolutional position encoding, attention and MLP, each a residual of (B, H, W, dim), Eq. 5."""
+    """Position encoding by convolution, attention, MLP: residuals of (B, H, W, dim), Eq. 5."""
 
     def __init__(
         self, dim: int, heads: int, mlp_ratio: float, *, local: bool, drop_path: float
@@ -81,17 +81,17 @@ class Block(nn.Module):
 
 @MODELS.register_module()
 class DilateFormer(Pyramid):
-    """DilateFormer: dilated attention over nine neighbours at strides 4 and 8, global attention after.
+    """DilateFormer: dilated attention at strides 4 and 8, global attention at 16 and 32.
 
     See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors).
 
     Args:
-        arch: 'tiny', 'small', 'base' (Table 1), or a dict with `dims`, `depths`, `heads`, `mlp_ratio`;
-            the heads of the first two stages are multiples of 3.
-        drop_path_rate: probability of dropping the last block's branches; ImageNet training used 0.1.
+        arch: 'tiny', 'small', 'base' (Table 1), or a dict with `dims`, `depths`, `heads`,
+            `mlp_ratio`; the heads of the first two stages are multiples of 3.
+        drop_path_rate: probability of dropping the last block's branches; ImageNet used 0.1.
 
-    Source: arXiv:2302.01791; github.com/JIAOJIAYUASD/dilateformer (classification only). Level i is the output
-    of stage i, normalised; the classifier's norm starts the last one.
+    Source: arXiv:2302.01791; github.com/JIAOJIAYUASD/dilateformer (classification only). Level i
+    is the output of stage i, normalised; the classifier's norm starts the last one.
     """
 
     ARCHS = {

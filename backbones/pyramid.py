@@ -1,4 +1,4 @@
-"""The contract that every backbone of this project keeps: one class, four levels, strict loading."""
+"""The contract that every backbone keeps: one class, four levels, strict loading."""
 
 import contextlib
 import difflib
@@ -116,7 +116,7 @@ class Pyramid(BaseModule):
             x: (B, 3, H, W) normalised images, H and W at least 32 pixels.
 
         Returns:
-            One (B, channels[i], H_i, W_i) map per level of `out_indices`, H_i = ceil(H / strides[i]).
+            A (B, channels[i], H_i, W_i) map per level of `out_indices`, H_i = ceil(H / strides[i]).
 
         Raises:
             ValueError: the input has another shape or is smaller than 32 pixels.

@@ -11,7 +11,7 @@ def default_backend(name: str) -> Iterator[None]:
     """Run every operator called with `backend='auto'` by backend `name` inside the `with` block.
 
     Args:
-        name: 'reference' runs whole backbones by the published formulations; 'auto' changes nothing.
+        name: 'reference' runs whole backbones as published; 'auto' changes nothing.
     """
     global _default
     before, _default = _default, name

@@ -20,16 +20,16 @@ def dilated_attention(
     """Attend from every position to its kernel_size x kernel_size dilated neighbours.
 
     With d = C / heads and neighbours n of position p at distance dilation * {-1, 0, 1}:
-    out_p = sum_n softmax_n(q_p . k_n / sqrt(d)) v_n. A neighbour outside the map is a zero key and a
-    zero value: it is not masked, its logit 0 takes part in the softmax.
+    out_p = sum_n softmax_n(q_p . k_n / sqrt(d)) v_n. A neighbour outside the map is a zero key and
+    a zero value: it is not masked, its logit 0 takes part in the softmax.
 
     Args:
         q, k, v: (B, H, W, C); a head owns C / heads consecutive channels.
         heads: number of heads, a multiple of `len(dilations)`.
         dilations: one per consecutive group of heads / len(dilations) heads, in cells.
         kernel_size: odd side of the neighbourhood, in cells.
-        backend: 'reference' unfolds keys and values, kernel_size^2 copies of each; 'shift' reads shifted
-            views, so that memory stays O(B H W C); 'auto' picks the fastest that is available.
+        backend: 'reference' unfolds keys and values, kernel_size^2 copies of each; 'shift' reads
+            shifted views instead; 'auto' is 'shift'.
 
     Returns:
         (B, H, W, C).
@@ -91,7 +91,6 @@ def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilati
 
 
 def _softmax(logits: Tensor) -> Tensor:
-    """Softmax over the neighbours, at least in float32: bf16 exponentials would cost three digits."""
-    return torch.softmax(logits, -1, dtype=torch.promote_types(logits.dtype, torch.float32)).to(
-        logits.dtype
-    )
+    """Softmax over the neighbours, at least in float32: bf16 would cost three digits."""
+    dtype = torch.promote_types(logits.dtype, torch.float32)
+    return torch.softmax(logits, -1, dtype=dtype).to(logits.dtype)
