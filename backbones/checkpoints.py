@@ -4,6 +4,7 @@ A backbone describes its published key layout as data (`PublishedKeys`). Whateve
 error that lists the keys on both sides: a model is never left half random.
 """
 
+import os
 import pickle
 import re
 from collections.abc import Callable
@@ -102,7 +103,7 @@ class Match:
 
 
 def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
-    """Bring `state` (published or ours, without prefixes) to our names and compare it with `model`."""
+    """Bring `state` (published or ours, no prefixes) to our names and compare it with `model`."""
     keys, own = model.PUBLISHED, is_own(state)
     full = _full_layout(model)  # also the levels that out_indices leaves out
     built = model.state_dict()
@@ -144,10 +145,7 @@ def read(checkpoint: str) -> dict:
         FileNotFoundError, ValueError: see `load_backbone`.
     """
     if re.match(r'https?://', str(checkpoint)):
-        if dist.get_local_rank() == 0:  # one download a machine, into torch's hub cache
-            torch.hub.load_state_dict_from_url(checkpoint, map_location='cpu', weights_only=True)
-        dist.barrier()
-        path = Path(torch.hub.get_dir(), 'checkpoints', Path(checkpoint.split('?')[0]).name)
+        path = _download(checkpoint)
     else:
         path = Path(checkpoint).expanduser()
     if not path.is_file():
@@ -164,9 +162,9 @@ def read(checkpoint: str) -> dict:
         )
         if 'Weights only load failed' in str(error) and found and 'GLOBAL' in str(error):
             raise ValueError(
-                f'{path} is refused: loading it would execute {found[1]}. Ask its author for a file of '
-                'plain tensors, or convert it where you trust it: torch.save(dict(state_dict='
-                "torch.load(path, weights_only=False)['state_dict']), new)"
+                f'{path} is refused: loading it would execute {found[1]}. Ask its author for a '
+                'file of plain tensors, or convert it where you trust it: torch.save('
+                "dict(state_dict=torch.load(path, weights_only=False)['state_dict']), new)"
             ) from error
         raise ValueError(
             f'{path} is truncated or not a PyTorch checkpoint: {_first_line(error)}'
@@ -232,6 +230,22 @@ def load_model(model: nn.Module, checkpoint: str) -> int:
         )
     model.load_state_dict(state)
     return len(state)
+
+
+def _download(url: str) -> Path:
+    """Fetch a file into torch's hub cache, once a machine."""
+    path = Path(torch.hub.get_dir(), 'checkpoints', Path(url.split('?')[0]).name)
+    try:
+        if int(os.environ.get('LOCAL_RANK', 0)) == 0 and not path.is_file():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            torch.hub.download_url_to_file(url, str(path))
+    except OSError as error:
+        raise ValueError(
+            f'cannot download {url}: {error}. Fetch it elsewhere and put it at {path}, '
+            'or give its path instead (tools/train.py: --pretrained FILE, or none for no weights)'
+        ) from error
+    dist.barrier()
+    return path
 
 
 def _strip(state: dict[str, Tensor], prefix: str | None) -> tuple[dict[str, Tensor], list[str]]:

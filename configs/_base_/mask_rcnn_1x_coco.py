@@ -1,0 +1,7 @@
+# Recipe: Mask R-CNN, COCO 2017, 12 epochs, batch 16 (8 GPUs x 2), AdamW.
+_base_ = [
+    'models/mask_rcnn.py',
+    'datasets/coco_instance.py',
+    'schedules/adamw_1x.py',
+    'runtime/detection.py',
+]

@@ -1,0 +1,17 @@
+# What detection and segmentation share. `custom_imports` registers the backbones, so that
+# MMDetection's and MMSegmentation's own tools run these configs too.
+custom_imports = dict(imports=['backbones'], allow_failed_imports=False)
+
+env_cfg = dict(
+    cudnn_benchmark=False,
+    mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
+    dist_cfg=dict(backend='nccl'),
+)
+# BatchNorm is synchronised over GPUs; in one process MMEngine reverts to plain BatchNorm.
+sync_bn = 'torch'
+custom_hooks = [dict(type='mmdet.NumClassCheckHook'), dict(type='mmdet.CheckInvalidLossHook')]
+
+vis_backends = [dict(type='LocalVisBackend')]
+log_level = 'INFO'
+load_from = None
+resume = False
