@@ -1,0 +1,247 @@
+"""CloFormer (arXiv:2303.17803) as a four-level backbone."""
+
+from collections import OrderedDict
+
+import torch
+import torch.nn.functional as F
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from backbones.checkpoints import PublishedKeys
+from backbones.layers import DropPath, drop_path_schedule
+from backbones.ops.clo_attention import context_gate, global_attention
+from backbones.ops.pointwise import pointwise, to_fast_layout
+from backbones.pyramid import Pyramid, Stage
+
+DEPTHS = (2, 2, 6, 2)  # of every published variant
+KERNELS = (3, 5, 7, 9)  # of the local branch, by stage
+POOLS = (8, 4, 2, 1)  # windows of the global branch's keys and values, in cells, by stage
+
+
+def mix(layer: nn.Conv2d, x: Tensor) -> Tensor:
+    """Apply a 1x1 convolution. See `pointwise`."""
+    return pointwise(x, layer.weight, layer.bias)
+
+
+def group_norm(dim: int) -> nn.GroupNorm:
+    """Build a norm whose statistics run over all channels and positions of a sample."""
+    return nn.GroupNorm(1, dim)
+
+
+class Stem(nn.Sequential):
+    """Four 3x3 convolutions and a projection, (B, 3, H, W) -> (B, dim, H/4, W/4), Sec. 3.1."""
+
+    def __init__(self, dim: int) -> None:
+        layers, before = [], 3
+        for after, stride in ((dim // 2, 2), (dim, 2), (dim, 1), (dim, 1)):
+            conv = nn.Conv2d(before, after, 3, stride, 1)
+            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            before = after
+        super().__init__(*layers, nn.Conv2d(dim, dim, 1), group_norm(dim))
+
+
+class Attention(nn.Module):
+    """High-frequency (local) and low-frequency (global) attention side by side, Sec. 3.2."""
+
+    def __init__(
+        self, dim: int, heads: int, local_heads: int, *, kernel_size: int, pool: int
+    ) -> None:
+        super().__init__()
+        self.head_dim = dim // heads
+        self.global_heads = heads - local_heads
+        self.pool = pool
+        low, high = self.head_dim * self.global_heads, self.head_dim * local_heads
+        self.local_qkv = nn.Conv2d(dim, 3 * high, 1)
+        self.local_conv = nn.Conv2d(
+            3 * high, 3 * high, kernel_size, padding=kernel_size // 2, groups=3 * high
+        )
+        self.gate1 = nn.Conv2d(high, high, 1)
+        self.gate2 = nn.Conv2d(high, high, 1)
+        self.global_q = nn.Conv2d(dim, low, 1)
+        self.global_kv = nn.Conv2d(dim, 2 * low, 1)
+        self.proj = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        q, k, v = self.local_conv(mix(self.local_qkv, x)).chunk(3, dim=1)
+        gates = [(gate.weight, gate.bias) for gate in (self.gate1, self.gate2)]
+        high = context_gate(q, k, v, *gates, scale=self.head_dim**-0.5)
+        # rounds down: the rows and columns that fill no window enter no key
+        pooled = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
+        k, v = mix(self.global_kv, pooled).chunk(2, dim=1)
+        low = global_attention(mix(self.global_q, x), k, v, heads=self.global_heads)
+        return mix(self.proj, torch.cat([high, low], dim=1))
+
+
+class ConvMlp(nn.Module):
+    """Feed-forward network with a depthwise 5x5 convolution between its layers, Sec. 3.3."""
+
+    def __init__(self, dim: int, out: int, ratio: float, *, stride: int = 1) -> None:
+        super().__init__()
+        hidden = int(dim * ratio)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.dwconv = nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden)
+        self.fc2 = nn.Conv2d(hidden, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return mix(self.fc2, self.dwconv(F.gelu(mix(self.fc1, x))))
+
+
+class Downsample(nn.Module):
+    """The strided feed-forward half of a stage's last published block, Sec. 3.3.
+
+    It halves the map and changes the channels; the shortcut is a strided convolution, a BatchNorm
+    and a projection. It belongs to the next stage here, because it follows the level that the
+    stage emits.
+    """
+
+    def __init__(self, dim: int, out: int, ratio: float, *, drop_path: float) -> None:
+        super().__init__()
+        self.norm = group_norm(dim)
+        self.mlp = ConvMlp(dim, out, ratio, stride=2)
+        self.shortcut = nn.Sequential(
+            OrderedDict(
+                conv=nn.Conv2d(dim, dim, 5, 2, 2),
+                norm=nn.BatchNorm2d(dim),
+                proj=nn.Conv2d(dim, out, 1),
+            )
+        )
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.shortcut(x) + self.drop_path(self.mlp(self.norm(x)))
+
+
+class AttentionBlock(nn.Module):
+    """Attention as a residual of (B, dim, H, W): the last block of a stage that others follow."""
+
+    def __init__(self, dim: int, *, drop_path: float, **attention: int) -> None:
+        super().__init__()
+        self.norm1 = group_norm(dim)
+        self.attn = Attention(dim, **attention)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x + self.drop_path(self.attn(self.norm1(x)))
+
+
+class Block(AttentionBlock):
+    """Attention and feed-forward network, each a residual of (B, dim, H, W), Sec. 3.1."""
+
+    def __init__(self, dim: int, ratio: float, *, drop_path: float, **attention: int) -> None:
+        super().__init__(dim, drop_path=drop_path, **attention)
+        self.norm2 = group_norm(dim)
+        self.mlp = ConvMlp(dim, dim, ratio)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = super().forward(x)
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+@MODELS.register_module()
+class CloFormer(Pyramid):
+    """CloFormer: gated local convolutions beside attention to pooled keys.
+
+    See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors).
+
+    Args:
+        arch: 'xxs', 'xs', 's' (Table 1), or a dict with `dims`, `depths`, `heads`, `local_heads`
+            (how many of the heads are local), `mlp_ratio`.
+        drop_path_rate: probability of dropping the last block's branches; ImageNet training used 0,
+            0.06, 0.06.
+
+    Source: arXiv:2303.17803; github.com/qhfan/CloFormer (classification only, no weights). Level i
+    < 3 lies inside the last block of stage i, after its attention, where the map still has the
+    stage's size. Where the published code refuses a size, keys and values are pooled as at the
+    sizes that it takes: rounding down.
+    """
+
+    ARCHS = {
+        name: dict(dims=dims, depths=DEPTHS, heads=heads, local_heads=local_heads, mlp_ratio=4)
+        for name, dims, heads, local_heads in (
+            ('xxs', (32, 64, 128, 256), (4, 4, 8, 16), (3, 2, 4, 4)),
+            ('xs', (48, 96, 160, 352), (3, 6, 10, 22), (2, 3, 5, 7)),
+            ('s', (64, 128, 224, 448), (4, 8, 14, 28), (3, 4, 7, 7)),
+        )
+    }
+    CHANNELS_LAST = False
+    PUBLISHED = PublishedKeys(
+        renames=(
+            *(
+                (rf'^patch_embed\.conv{i + 1}\.conv\.{j}\.', f'stem.{3 * i + j}.')
+                for i in range(4)
+                for j in (0, 1)
+            ),
+            (r'^patch_embed\.conv5\.', 'stem.12.'),
+            (r'^patch_embed\.layernorm\.', 'stem.13.'),
+            *(
+                (
+                    rf'^layers\.{i}\.blocks\.{depth - 1}\.{theirs}\.',
+                    f'stages.{i + 1}.downsample.{ours}.',
+                )
+                for i, depth in enumerate(DEPTHS[:3])
+                for theirs, ours in (
+                    ('norm2', 'norm'),
+                    ('mlp', 'mlp'),
+                    (r'downsample\.0', 'shortcut.conv'),
+                    (r'downsample\.1', 'shortcut.norm'),
+                    (r'downsample\.2', 'shortcut.proj'),
+                )
+            ),
+            (r'^layers\.', 'stages.'),
+            (r'\.attn\.qkvs\.0\.', '.attn.local_qkv.'),
+            (r'\.attn\.convs\.0\.', '.attn.local_conv.'),
+            (r'\.attn\.act_blocks\.0\.act_block\.0\.', '.attn.gate1.'),
+            (r'\.attn\.act_blocks\.0\.act_block\.2\.', '.attn.gate2.'),
+            (r'^norm\.', 'norm3.'),
+        ),
+        added=(r'norm[012]\.',),
+        wrappers=('model', 'state_dict'),
+    )
+
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        drop_path_rate: float = 0.0,
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            arch,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
+        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
+        self.stem = Stem(self.arch['dims'][0])
+        self.stages = nn.ModuleList(self.build_stage(i, rates) for i in range(self.depth))
+        self.add_norms(group_norm)
+        self.freeze()
+
+    def build_stage(self, i: int, rates: list[list[float]]) -> Stage:
+        """Build stage i; `rates` are the drop path rates of all published blocks."""
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratio']
+        attention = dict(
+            heads=self.arch['heads'][i],
+            local_heads=self.arch['local_heads'][i],
+            kernel_size=KERNELS[i],
+            pool=POOLS[i],
+        )
+        blocks = [Block(dims[i], ratio, drop_path=rate, **attention) for rate in rates[i]]
+        if i < 3:
+            blocks[-1] = AttentionBlock(dims[i], drop_path=rates[i][-1], **attention)
+        if i == 0:
+            return Stage(nn.Identity(), blocks)
+        before = dims[i - 1]
+        return Stage(Downsample(before, dims[i], ratio, drop_path=rates[i - 1][-1]), blocks)
+
+    def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
+        return super().forward_levels(to_fast_layout(x))
+
+    def init_from_scratch(self) -> None:
+        """Keep PyTorch's defaults, as published."""
