@@ -44,6 +44,7 @@ class Pyramid(BaseModule):
 
     Attributes:
         channels, strides: of the emitted levels, in order; strides in input pixels.
+        loaded: what the weights are, in words.
 
     Raises:
         ValueError: an argument outside its allowed set.
@@ -83,6 +84,7 @@ class Pyramid(BaseModule):
         self.with_cp = with_cp
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
+        self.loaded = 'from scratch'
 
     @classmethod
     def resolve(cls, arch: str | dict) -> dict:

@@ -1,5 +1,7 @@
 _base_ = ['common.py']
 
+custom_imports = dict(imports=['backbones', 'backbones.engine.metrics'], allow_failed_imports=False)
+
 default_scope = 'mmseg'
 default_hooks = dict(
     timer=dict(type='IterTimerHook'),

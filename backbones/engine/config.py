@@ -1,0 +1,241 @@
+"""Reading a config and the options of the command line, with errors that say what was meant."""
+
+import contextlib
+import difflib
+import inspect
+import os
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import root
+from mmengine.runner import Runner
+
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+# top-level keys that MMEngine's Runner reads from a config without naming them as arguments
+RUNNER_KEYS = (
+    'activation_checkpointing',
+    'compile',
+    'custom_imports',
+    'default_scope',
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+)
+
+
+def load_config(
+    path: str,
+    *,
+    options: dict | None,
+    work_dir: str | None,
+    data_root: str | None,
+    launcher: str,
+) -> Config:
+    """Read a config file and apply the command line to it.
+
+    Args:
+        path: config file.
+        options: `--cfg-options`; a key must exist in the config or be an argument of the class that
+            it configures.
+        work_dir: None takes the config's, else `work_dirs/<config name>`.
+        data_root: replaces the `data_root` of every dataset and evaluator.
+        launcher: MMEngine's launcher.
+
+    Raises:
+        FileNotFoundError: no such config; names close matches.
+        ValueError: an option whose key does not exist; names close matches.
+    """
+    if not Path(path).is_file():
+        found = [
+            str(p) for folder in {Path(path).parent, Path('configs')} for p in folder.glob('*.py')
+        ]
+        by_name = {Path(f).stem: f for f in found}
+        close = difflib.get_close_matches(Path(path).stem, by_name, n=3)
+        hint = f'; did you mean {" or ".join(by_name[c] for c in close)}?' if close else ''
+        raise FileNotFoundError(f'config {path} does not exist{hint}')
+    cfg = Config.fromfile(path)
+    check_options(cfg, options or {})
+    cfg.merge_from_dict(options or {})
+    if data_root is not None:
+        _move_data(cfg, data_root)
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+    return cfg
+
+
+def set_training(
+    cfg: Config, *, pretrained: str | None, resume: str | None, auto_scale_lr: bool
+) -> None:
+    """Apply the options of tools/train.py.
+
+    Raises:
+        FileNotFoundError: the checkpoint to resume from does not exist.
+        ValueError: the config has no base batch size to scale from.
+    """
+    if pretrained is not None:
+        cfg.model.backbone.init_cfg = (
+            None if pretrained == 'none' else dict(type='Pretrained', checkpoint=pretrained)
+        )
+    if resume is not None:
+        cfg.resume = True
+        cfg.load_from = None if resume == 'auto' else resume
+        if cfg.load_from and not Path(cfg.load_from).is_file():
+            raise FileNotFoundError(f'--resume: checkpoint {cfg.load_from} does not exist')
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise ValueError(
+                '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from'
+            )
+        cfg.auto_scale_lr.enable = True
+
+
+def set_testing(cfg: Config, *, tta: bool) -> None:
+    """Apply the options of tools/test.py, and leave out what only training needs.
+
+    Raises:
+        ValueError: `tta` for a config without it.
+    """
+    if cfg.model.backbone.get('init_cfg'):
+        cfg.model.backbone.init_cfg = None
+    if 'visualization' in cfg.get('default_hooks', {}):
+        cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
+    if tta:
+        if 'tta_model' not in cfg:
+            raise ValueError(
+                '--tta: this config has no tta_model. MMDetection has no test-time augmentation of '
+                'masks; segmentation configs have it'
+            )
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+
+
+def check_options(cfg: Config, options: Iterable[str]) -> None:
+    """Refuse option keys that nothing would read.
+
+    Raises:
+        ValueError: names the key, and close matches among what is there.
+    """
+    for option in options:
+        node, seen = cfg._cfg_dict, []
+        for part in option.split('.'):
+            if isinstance(node, list | tuple):
+                if not part.isdigit() or int(part) >= len(node):
+                    raise ValueError(
+                        f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
+                        f'allowed: 0 to {len(node) - 1}'
+                    )
+                node = node[int(part)]
+            elif isinstance(node, dict):
+                if part not in node and part not in _arguments(cfg, node, top=not seen):
+                    known = sorted({*node, *_arguments(cfg, node, top=not seen)})
+                    close = difflib.get_close_matches(part, known, n=3)
+                    hint = f'did you mean {" or ".join(close)}?' if close else f'it has: {known}'
+                    place = '.'.join(seen) or 'the config'
+                    raise ValueError(f'--cfg-options {option}: {place} has no {part!r}; {hint}')
+                node = node.get(part)
+            else:
+                break  # inside a value that the option replaces
+            seen.append(part)
+
+
+def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
+    """The class names that a dataset config will use, None if the class does not say."""
+    named = dataset.get('metainfo') or {}
+    cls = find_class(dataset['type'], cfg.get('default_scope'))
+    return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
+
+
+def innermost(dataset: dict) -> Iterator[dict]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+    inner = dataset.get('dataset', dataset.get('datasets'))
+    if inner is None:
+        yield dataset
+    else:
+        for part in inner if isinstance(inner, list | tuple) else [inner]:
+            yield from innermost(part)
+
+
+def find_class(name: str | type, scope: str | None) -> type | None:
+    """The registered class of that `type`, in whichever registry it is."""
+    if isinstance(name, type):
+        return name
+    import_scope(scope)
+    registries = [r for r in vars(root).values() if hasattr(r, 'register_module')]
+    names = (name, f'{scope}.{name}') if scope and '.' not in name else (name,)
+    with contextlib.redirect_stderr(None):
+        found = (registry.get(n) for n in names for registry in registries)
+        return next((cls for cls in found if cls is not None), None)
+
+
+def import_scope(scope: str | None) -> None:
+    """Import the library that a config's `default_scope` names, so that its registries are full."""
+    if scope == 'mmdet':
+        import mmdet.utils
+
+        mmdet.utils.register_all_modules(init_default_scope=False)
+    elif scope == 'mmseg':
+        import mmseg.utils
+
+        mmseg.utils.register_all_modules(init_default_scope=False)
+
+
+def _arguments(cfg: Config, node: dict, *, top: bool) -> set[str]:
+    """Constructor arguments of the class that `node` configures."""
+    if top:
+        return {*inspect.signature(Runner.__init__).parameters, *RUNNER_KEYS} - {'self', 'cfg'}
+    cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
+    if not inspect.isclass(cls):
+        return set()
+    return {
+        name
+        for base in cls.__mro__
+        if '__init__' in vars(base) and base is not object
+        for name, p in inspect.signature(base.__init__).parameters.items()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name != 'self'
+    }
+
+
+def _move_data(cfg: Config, data_root: str) -> None:
+    """Point every dataset and every evaluator's ann_file to another folder."""
+    old = cfg.get('data_root', '')
+    for loader in DATALOADERS:
+        for dataset in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
+            dataset.data_root = data_root
+    for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
+        if isinstance(evaluator, dict) and str(evaluator.get('ann_file', '')).startswith(old):
+            evaluator.ann_file = os.path.join(data_root, evaluator.ann_file[len(old) :].lstrip('/'))
+    cfg.data_root = data_root
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the program with one plain message for what its user can mend, instead of a traceback."""
+    try:
+        yield
+    except (ValueError, FileNotFoundError, ImportError) as error:
+        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
+            raise
+        sys.stdout.flush()
+        sys.exit(f'error: {error}')
+
+
+def require_cuda(device: str) -> None:
+    """Obey `--device`.
+
+    Raises:
+        ValueError: 'cuda' where torch sees no GPU.
+    """
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    if device == 'cuda' and not torch.cuda.is_available():
+        built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
+        raise ValueError(
+            f'--device cuda: torch {torch.__version__} (built with {built}) sees no GPU. Check '
+            '`nvidia-smi` and CUDA_VISIBLE_DEVICES, or run with --device cpu'
+        )

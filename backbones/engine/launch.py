@@ -1,0 +1,53 @@
+"""One config on eight GPUs, on one, or on CPU alone."""
+
+import torch
+import torch.distributed
+from mmengine.config import Config
+
+
+def set_amp(cfg: Config) -> None:
+    """Turn bfloat16 mixed precision on."""
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.dtype = 'bfloat16'
+
+
+def adapt_to_device(cfg: Config) -> list[str]:
+    """Leave out what needs a GPU where there is none; start gloo for several CPU processes.
+
+    Returns:
+        One notice for each thing that was left out.
+    """
+    if torch.cuda.is_available():
+        return []
+    notices = []
+    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+        cfg.optim_wrapper.type = 'OptimWrapper'
+        for key in ('dtype', 'loss_scale', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+        notices.append('no GPU: training in float32, without AMP')
+    if _replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
+        cfg.sync_bn = None
+        notices.append('no GPU: BatchNorm is not synchronised over processes')
+    if cfg.launcher != 'none':
+        if not torch.distributed.is_initialized():  # MMEngine's own launcher would call CUDA
+            torch.distributed.init_process_group('gloo')
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+        notices.append(f'no GPU: {torch.distributed.get_world_size()} processes on CPU, over gloo')
+    return notices
+
+
+def _replace_sync_bn(node: object) -> bool:
+    """Turn SyncBN into BN wherever a model config names it; tell whether there was any."""
+    if isinstance(node, dict):
+        found = node.get('type') == 'SyncBN'
+        if found:
+            node['type'] = 'BN'
+        return any([found, *map(_replace_sync_bn, node.values())])
+    if isinstance(node, list | tuple):
+        return any([_replace_sync_bn(child) for child in node])  # noqa: C419, visit every child
+    return False

@@ -1,0 +1,171 @@
+"""Checks before the start: what a training would only trip over minutes or hours later."""
+
+import inspect
+import itertools
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+from PIL import Image
+
+from backbones.checkpoints import load_model
+from backbones.engine.config import DATALOADERS, classes_of, find_class, innermost
+from backbones.engine.report import unwrapped
+
+LABEL_FILES = 20  # label maps that are looked into
+LARGE_JSON = 100 << 20  # bytes; COCO's training file takes 15 s to read, its validation file 1 s
+
+
+def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> None:
+    """Check model against data and data against the disk.
+
+    Raises:
+        FileNotFoundError: a dataset folder or file is missing.
+        ValueError: backbone and heads, or heads and data, disagree.
+    """
+    check_model(cfg)
+    for loader in loaders:
+        if cfg.get(loader):
+            for dataset in innermost(cfg[loader].dataset):
+                check_files(dataset)
+                check_classes(cfg, dataset)
+
+
+def check_model(cfg: Config) -> None:
+    """Build the backbone without memory; compare its channels with what the next part takes.
+
+    Raises:
+        ValueError: an argument that the backbone refuses, or channels that disagree.
+    """
+    from backbones.pyramid import Pyramid
+
+    settings = dict(cfg.model.backbone)
+    cls = MODELS.get(settings.pop('type'))
+    if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
+        return
+    with torch.device('meta'):
+        try:
+            backbone = cls(**settings)
+        except TypeError as error:
+            raise ValueError(f'model.backbone: {error}') from error
+    checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
+    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise FileNotFoundError(f'checkpoint {Path(checkpoint).absolute()} does not exist')
+    part = 'neck' if cfg.model.get('neck') else 'decode_head'
+    taken = cfg.model.get(part, {}).get('in_channels')
+    if taken is not None and list(taken) != list(backbone.channels):
+        raise ValueError(
+            f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
+            f'{list(backbone.channels)}: set the latter'
+        )
+
+
+def check_load_from(runner: Runner) -> None:
+    """Load a training's `load_from` strictly; MMEngine would only warn of what does not fit.
+
+    Raises:
+        FileNotFoundError, ValueError: see `backbones.checkpoints.load_model`.
+    """
+    if runner._load_from and not runner._resume:
+        load_model(unwrapped(runner), runner._load_from, new_classes=True)
+
+
+def check_files(dataset: dict) -> None:
+    """Check that a dataset's folders and annotation file exist.
+
+    Raises:
+        FileNotFoundError: names the missing path and where the layout is described.
+    """
+    root = dataset.get('data_root') or ''
+    parts = [dataset.get('ann_file') or '', *(dataset.get('data_prefix') or {}).values()]
+    for part in filter(None, parts):
+        path = Path(os.path.join(root, part))
+        if not path.exists():
+            raise FileNotFoundError(
+                f'{dataset.type} is not where the config expects it: {path.absolute()} does not '
+                'exist. The folder layout is in README.md, section "Datasets"; --data-root DIR '
+                'points elsewhere'
+            )
+
+
+def check_classes(cfg: Config, dataset: dict) -> None:
+    """Compare the heads' num_classes and the annotations with the dataset's class names.
+
+    Raises:
+        ValueError: they disagree.
+    """
+    classes = classes_of(cfg, dataset)
+    if classes is None:
+        return
+    if isinstance(classes, str):
+        raise ValueError(
+            f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
+        )
+    for place, number in _num_classes(cfg.model, 'model'):
+        if number != len(classes):
+            raise ValueError(
+                f'{place}.num_classes is {number}, but {dataset.type} has {len(classes)} classes '
+                f'({", ".join(classes[:4])}{", ..." if len(classes) > 4 else ""}): set it to '
+                f'{len(classes)}, or name your classes in the dataset: metainfo=dict(classes=(...))'
+            )
+    if cfg.default_scope == 'mmdet':
+        _check_categories(dataset, classes)
+    elif cfg.default_scope == 'mmseg':
+        _check_labels(cfg, dataset, len(classes))
+
+
+def _num_classes(node: object, place: str) -> list[tuple[str, int]]:
+    """Every `num_classes` in a model config, with its place; the RPN's is always 1."""
+    if isinstance(node, list | tuple):
+        return [f for i, n in enumerate(node) for f in _num_classes(n, f'{place}.{i}')]
+    if not isinstance(node, dict) or place.endswith('rpn_head'):
+        return []
+    here = [(place, node['num_classes'])] if 'num_classes' in node else []
+    return here + [f for k, n in node.items() for f in _num_classes(n, f'{place}.{k}')]
+
+
+def _check_categories(dataset: dict, classes: tuple[str, ...]) -> None:
+    file = Path(os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or ''))
+    if file.suffix != '.json' or file.stat().st_size > LARGE_JSON:
+        return
+    names = [category['name'] for category in json.loads(file.read_text()).get('categories', [])]
+    missing = [name for name in classes if name not in names]
+    more = ', ...' if len(names) > 10 else ''
+    if missing:
+        raise ValueError(
+            f'{file} has no category {", ".join(map(repr, missing[:5]))}; its {len(names)} '
+            f'categories are {", ".join(names[:10])}{more}. Name them, in this '
+            'spelling, in the dataset: metainfo=dict(classes=(...)), and set num_classes'
+        )
+
+
+def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
+    prefix = (dataset.get('data_prefix') or {}).get('seg_map_path')
+    if not prefix:
+        return
+    cls = find_class(dataset['type'], cfg.default_scope)
+    default = inspect.signature(cls).parameters.get('seg_map_suffix')
+    suffix = dataset.get('seg_map_suffix') or (default.default if default else '.png')
+    reduced = any(
+        t.get('type') == 'LoadAnnotations' and t.get('reduce_zero_label')
+        for t in dataset.get('pipeline', [])
+    ) or dataset.get('reduce_zero_label', False)
+    ignored = dataset.get('ignore_index', 255)
+    folder = Path(os.path.join(dataset.get('data_root') or '', prefix))
+    files = sorted(itertools.islice(folder.rglob(f'*{suffix}'), LABEL_FILES))
+    if not files:
+        raise FileNotFoundError(f'{folder.absolute()} holds no label map *{suffix}')
+    values = sorted({int(v) for f in files for v in np.unique(np.asarray(Image.open(f)))})
+    largest = max((v - reduced for v in values if v != ignored), default=0)
+    if largest >= number:
+        raise ValueError(
+            f'{folder} has label values up to {largest + reduced} (found in {len(files)} files), '
+            f'but with {number} classes{" and reduce_zero_label" if reduced else ""} the largest '
+            f'allowed is {number - 1 + reduced}, and {ignored} for "ignore". Fix num_classes and '
+            'metainfo, or reduce_zero_label'
+        )

@@ -1,0 +1,16 @@
+#!/usr/bin/env bash
+# What dist_train.sh and dist_test.sh share: launch.sh SCRIPT CONFIG PROCESSES [arguments]
+set -eu
+if [ $# -lt 3 ] || ! [[ "$3" =~ ^[1-9][0-9]*$ ]]; then
+    echo "usage: tools/dist_train.sh CONFIG PROCESSES [options]; PROCESSES is a number, here '${3:-}'" >&2
+    exit 2
+fi
+tools=$(dirname "$0")
+python=$(command -v python || command -v python3)
+if [ -x "$tools/../.venv/bin/python" ] && [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]; then
+    python="$tools/../.venv/bin/python"
+fi
+OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} exec "$python" -m torch.distributed.run \
+    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$3" \
+    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    "$tools/$1" "$2" "${@:4}" --launcher pytorch

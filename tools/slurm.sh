@@ -1,0 +1,13 @@
+#!/usr/bin/env bash
+# What slurm_train.sh and slurm_test.sh share: slurm.sh SCRIPT PARTITION JOB_NAME CONFIG [arguments]
+set -eu
+if [ $# -lt 4 ]; then
+    echo "usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options]" >&2
+    exit 2
+fi
+gpus=${GPUS:-8}
+per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
+# shellcheck disable=SC2086  # SRUN_ARGS is a list of words
+exec srun -p "$2" --job-name="$3" --gres="gpu:$per_node" --ntasks="$gpus" \
+    --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
+    ${SRUN_ARGS:-} python -u "$(dirname "$0")/$1" "${@:4}" --launcher slurm

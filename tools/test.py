@@ -1,0 +1,69 @@
+#!/usr/bin/env python
+"""Evaluate a checkpoint: tools/test.py CONFIG CHECKPOINT [options]."""
+
+import argparse
+import os
+from pathlib import Path
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint')
+    parser.add_argument('--work-dir', help='for metrics.json; default work_dirs/<config name>')
+    parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
+    parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
+    parser.add_argument('--tta', action='store_true', help="test at the config's scales and flips")
+    parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
+    parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
+    )
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
+        parser.error(f'--out is {args.out}; allowed: a name ending in .pkl')
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    from mmengine.dist import is_main_process  # imported late: --help must answer at once
+    from mmengine.evaluator import DumpResults
+    from mmengine.runner import Runner
+
+    from backbones.checkpoints import load_model
+    from backbones.engine import config, launch, preflight, report
+
+    with config.plain_errors():
+        config.require_cuda(args.device)
+        cfg = config.load_config(
+            args.config,
+            options=args.cfg_options,
+            work_dir=args.work_dir,
+            data_root=args.data_root,
+            launcher=args.launcher,
+        )
+        config.set_testing(cfg, tta=args.tta)
+        preflight.check(cfg, loaders=('test_dataloader',))
+        launch.adapt_to_device(cfg)
+        runner = Runner.from_cfg(cfg)
+        load_model(report.unwrapped(runner), args.checkpoint)
+    if args.show_dir:
+        runner.register_hook(report.SavePictures(args.show_dir))
+    if args.out:
+        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+    metrics = runner.test()
+    if is_main_process():
+        class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
+        path = Path(cfg.work_dir, 'metrics.json')
+        report.save_metrics(path, args.config, args.checkpoint, metrics, class_iou)
+        print(f'\n{report.metric_tables(metrics, class_iou)}\n\nmetrics: {path}')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,71 @@
+#!/usr/bin/env python
+"""Train a detector or segmentor: tools/train.py CONFIG [options]."""
+
+import argparse
+import os
+
+from mmengine.config import DictAction
+
+
+def parse_args() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
+    parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
+    parser.add_argument(
+        '--pretrained',
+        metavar='FILE|URL|none',
+        help="the backbone's weights, instead of the config's; none starts from scratch",
+    )
+    parser.add_argument(
+        '--resume',
+        nargs='?',
+        const='auto',
+        metavar='CHECKPOINT',
+        help='go on with the newest checkpoint of the work dir, or with the one named',
+    )
+    parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
+    parser.add_argument('--amp', action='store_true', help='bfloat16 mixed precision')
+    parser.add_argument(
+        '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
+    )
+    parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
+    parser.add_argument(
+        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
+    )
+    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    return args
+
+
+def main() -> None:
+    args = parse_args()
+    from mmengine.runner import Runner  # imported late: --help must answer at once
+
+    from backbones.engine import config, launch, preflight, report
+
+    with config.plain_errors():
+        config.require_cuda(args.device)
+        cfg = config.load_config(
+            args.config,
+            options=args.cfg_options,
+            work_dir=args.work_dir,
+            data_root=args.data_root,
+            launcher=args.launcher,
+        )
+        config.set_training(
+            cfg, pretrained=args.pretrained, resume=args.resume, auto_scale_lr=args.auto_scale_lr
+        )
+        preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
+        if args.amp:
+            launch.set_amp(cfg)
+        notices = launch.adapt_to_device(cfg)
+        runner = Runner.from_cfg(cfg)
+        preflight.check_load_from(runner)
+    runner.register_hook(report.StartReport(notices))
+    runner.train()
+
+
+if __name__ == '__main__':
+    main()
