@@ -1,7 +1,11 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
+from backbones.cloformer import CloFormer
+from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
+from backbones.moganet import MogaNet
+from backbones.volo import VOLO
 
-BACKBONES = (DilateFormer,)
-__all__ = ['BACKBONES', 'DilateFormer']
+BACKBONES = (DilateFormer, CSWin, VOLO, MogaNet, CloFormer)
+__all__ = ['BACKBONES', 'VOLO', 'CSWin', 'CloFormer', 'DilateFormer', 'MogaNet']
 __version__ = '0.1.0'

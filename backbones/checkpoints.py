@@ -38,6 +38,8 @@ class PublishedKeys:
         dropped: regular expressions of published keys without a place in a dense model.
         added: regular expressions of our keys that no published classification file has; they keep
             their initial values.
+        dense: regular expression of the keys that only a published dense file has, '' if there
+            are no such files; next to them `added` does not excuse a missing key.
         wrappers: entries of the file under which the state dict may lie, best first.
         fit: brings (our name, tensor, target) to the target's shape, None if that is not defined.
     """
@@ -107,17 +109,19 @@ def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
     keys, own = model.PUBLISHED, is_own(state)
     full = _full_layout(model)  # also the levels that out_indices leaves out
     built = model.state_dict()
+    complete = own or bool(keys.dense and any(re.match(keys.dense, name) for name in state))
     loaded, dropped, surplus, shapes = {}, [], [], []
     for name, tensor in state.items():
         ours = name if own else keys.rename(name)
         if not own and any(re.match(p, name) for p in keys.dropped):
             dropped.append(name)
-        elif ours not in full:
+        elif ours not in full or ours in loaded:  # unknown, or a second key for the same tensor
             surplus.append(name)
         else:
-            fitted = keys.fit(ours, tensor, full[ours])
+            target = built.get(ours, full[ours])
+            fitted = keys.fit(ours, tensor, target)
             if fitted is None:
-                shapes.append(f'{name} {tuple(tensor.shape)} (here {tuple(full[ours].shape)})')
+                shapes.append(f'{name} {tuple(tensor.shape)} (here {tuple(target.shape)})')
             elif ours in built:
                 loaded[ours] = fitted
             else:
@@ -128,7 +132,7 @@ def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
         for k in built
         if k not in loaded
         and k not in mismatched
-        and (own or not any(re.match(p, k) for p in keys.added))
+        and (complete or not any(re.match(p, k) for p in keys.added))
     ]
     return Match(loaded, dropped, _describe(missing=missing, surplus=surplus, shapes=shapes))
 

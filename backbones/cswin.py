@@ -1,0 +1,162 @@
+"""CSWin Transformer (arXiv:2107.00652, CVPR 2022) as a four-level backbone."""
+
+from mmengine.registry import MODELS
+from torch import Tensor, nn
+
+from backbones.checkpoints import PublishedKeys
+from backbones.layers import DropPath, LayerNorm2d, Mlp, drop_path_schedule, init_linears
+from backbones.ops.cross_shaped_attention import cross_shaped_attention
+from backbones.pyramid import Pyramid, Stage
+
+
+class Stem(nn.Sequential):
+    """Convolutional token embedding, (B, 3, H, W) -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec.
+    3.1."""
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(nn.Conv2d(3, dim, 7, 4, 2), LayerNorm2d(dim))
+
+
+class Downsample(nn.Sequential):
+    """A strided 3x3 convolution and a norm between two stages, Sec. 3.1."""
+
+    def __init__(self, before: int, after: int) -> None:
+        super().__init__(nn.Conv2d(before, after, 3, 2, 1), LayerNorm2d(after))
+
+
+class CrossShapedAttention(nn.Module):
+    """Attention in vertical and horizontal stripes, or in the whole map if `stripe` is None, Eq. 3
+    to 8.
+
+    See `cross_shaped_attention`.
+    """
+
+    def __init__(self, dim: int, heads: int, stripe: int | None) -> None:
+        super().__init__()
+        self.heads, self.stripe = heads, stripe
+        self.qkv = nn.Linear(dim, 3 * dim)
+        branches = 1 if stripe is None else 2
+        c = dim // branches
+        self.lepe = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1, groups=c) for _ in range(branches))
+        self.proj = nn.Linear(dim, dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        lepe = [(conv.weight, conv.bias) for conv in self.lepe]
+        x = cross_shaped_attention(self.qkv(x), lepe, heads=self.heads, stripe=self.stripe)
+        return self.proj(x)
+
+
+class Block(nn.Module):
+    """Attention and MLP, each a residual of (B, H, W, dim), Eq. 9."""
+
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, *, stripe: int | None, drop_path: float
+    ) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = CrossShapedAttention(dim, heads, stripe)
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, mlp_ratio)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
+
+
+def _arch(dim: int, depths: tuple, heads: tuple, stripe: int = 7) -> dict:
+    """An entry of the table: each stage doubles the channels, also where heads do not double."""
+    return dict(
+        dims=(dim, 2 * dim, 4 * dim, 8 * dim),
+        depths=depths,
+        heads=heads,
+        stripes=(1, 2, stripe),
+        mlp_ratio=4,
+    )
+
+
+@MODELS.register_module()
+class CSWin(Pyramid):
+    """CSWin Transformer: cross-shaped window attention at strides 4 to 16, global attention at 32.
+
+    See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors). Differently
+    from them the first level has floor((H + 1) / 4) rows, as published, and each further one
+    ceil(half).
+
+    Args:
+        arch: 'tiny', 'small', 'base', 'large' (Table 1), 'base_384', 'large_384' (the models
+            fine-tuned at 384 pixels: stripes 12 instead of 7 cells wide at stride 16, which their
+            files do not tell), or a dict with `dims`, `depths`, `heads`, `stripes` (three widths in
+            cells), `mlp_ratio`.
+        drop_path_rate: probability of dropping the last block's branches; ImageNet training used
+            0.2, 0.4, 0.5 (tiny, small, base), ADE20K UPerNet 0.3, 0.4, 0.6.
+
+    Source: arXiv:2107.00652; github.com/microsoft/CSWin-Transformer, segmentation/backbone.
+    Intended
+    differences: stage 4 of large has 1152 channels, as its published weights (the dense code builds
+    576), and a classification file's final norm starts `norm4` (the dense code loses it).
+    """
+
+    ARCHS = {
+        'tiny': _arch(64, (1, 2, 21, 1), (2, 4, 8, 16)),
+        'small': _arch(64, (2, 4, 32, 2), (2, 4, 8, 16)),
+        'base': _arch(96, (2, 4, 32, 2), (4, 8, 16, 32)),
+        'large': _arch(144, (2, 4, 32, 2), (6, 12, 24, 24)),
+        'base_384': _arch(96, (2, 4, 32, 2), (4, 8, 16, 32), stripe=12),
+        'large_384': _arch(144, (2, 4, 32, 2), (6, 12, 24, 24), stripe=12),
+    }
+    NORM_NAMES = ('norm1', 'norm2', 'norm3', 'norm4')
+    PUBLISHED = PublishedKeys(
+        renames=(
+            (r'^stage1_conv_embed\.0\.', 'stem.0.'),
+            (r'^stage1_conv_embed\.2\.', 'stem.1.'),
+            (r'^(stage\d\.\d+)\.(qkv|proj)\.', r'\1.attn.\2.'),
+            (r'^(stage\d\.\d+)\.attns\.(\d)\.get_v\.', r'\1.attn.lepe.\2.'),
+            *((rf'^stage{i + 1}\.', f'stages.{i}.blocks.') for i in range(4)),
+            *((rf'^merge{i}\.conv\.', f'stages.{i}.downsample.0.') for i in (1, 2, 3)),
+            *((rf'^merge{i}\.norm\.', f'stages.{i}.downsample.1.') for i in (1, 2, 3)),
+            (r'^norm\.', 'norm4.'),
+        ),
+        added=(r'norm[123]\.',),
+        dense=r'norm[1234]\.',
+        wrappers=('state_dict_ema', 'state_dict', 'model'),
+    )
+
+    def __init__(
+        self,
+        arch: str | dict,
+        *,
+        drop_path_rate: float = 0.0,
+        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        frozen_stages: int = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__(
+            arch,
+            out_indices=out_indices,
+            frozen_stages=frozen_stages,
+            norm_eval=norm_eval,
+            with_cp=with_cp,
+            init_cfg=init_cfg,
+        )
+        dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
+        stripes = (*self.arch['stripes'], None)
+        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
+        self.stem = Stem(dims[0])
+        self.stages = nn.ModuleList(
+            Stage(
+                Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+                [
+                    Block(dims[i], heads[i], ratio, stripe=stripes[i], drop_path=rate)
+                    for rate in rates[i]
+                ],
+            )
+            for i in range(self.depth)
+        )
+        self.add_norms(LayerNorm2d)
+        self.freeze()
+
+    def init_from_scratch(self) -> None:
+        init_linears(self)
