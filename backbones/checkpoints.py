@@ -47,6 +47,7 @@ class PublishedKeys:
     renames: tuple[tuple[str, str], ...]
     dropped: tuple[str, ...] = (r'head\.',)
     added: tuple[str, ...] = ()
+    dense: str = ''
     wrappers: tuple[str, ...] = ('state_dict', 'model')
     fit: Callable[[str, Tensor, Tensor], Tensor | None] = fit
 
