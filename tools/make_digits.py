@@ -1,0 +1,203 @@
+"""Make the embedded dataset: handwritten digits on photographs, as COCO instances and label maps.
+
+Everything comes with scikit-learn: 1797 digits of 8 x 8 pixels and two photographs. No digit and no
+piece of photograph is in both splits. A second call does nothing.
+"""
+
+import argparse
+import json
+import shutil
+import time
+from pathlib import Path
+
+import cv2
+import numpy as np
+from numpy.random import Generator
+from pycocotools import mask as rle
+from sklearn.datasets import load_digits, load_sample_images
+
+SIDE = 128  # of a scene, in pixels, like all lengths here
+HEIGHTS = (40, 60)  # of a digit's 8 x 8 square, before rotation
+DIGITS = (2, 5)  # in a scene, least and most
+SPLITS = ('train', 'val')
+VAL_DIGITS = 0.2  # share of the samples that only validation scenes show
+VAL_COLUMNS = 0.25  # share of each photograph, its right part, that only they show
+CONTRAST = 90  # least distance of a digit's colour from the mean behind it, RGB
+TRIES = 30  # places tried for a digit before a scene counts as full
+SEED = 0
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('--out', type=Path, default=Path('data/digits'), help='folder to make')
+    parser.add_argument('--train', type=int, default=800, help='training scenes')
+    parser.add_argument('--val', type=int, default=60, help='validation scenes')
+    args = parser.parse_args(argv)
+    counts = dict(train=args.train, val=args.val)
+    if min(counts.values()) < 1:
+        parser.error(f'--train is {args.train}, --val is {args.val}; allowed: at least 1')
+    if args.out.is_dir() and any(args.out.iterdir()):
+        if not is_made(args.out, counts):
+            parser.error(f'{args.out} holds something else; remove it or choose another --out')
+        print(f'{args.out} is there: {args.train} training and {args.val} validation scenes')
+        return
+    start = time.perf_counter()
+    partial = args.out.with_name(args.out.name + '.partial')
+    shutil.rmtree(partial, ignore_errors=True)  # what an interrupted call left
+    for split in SPLITS:
+        write_split(partial, split, counts)
+    partial.rename(args.out)
+    print(
+        f'made {args.out}: {args.train} training and {args.val} validation scenes in '
+        f'{time.perf_counter() - start:.0f} s'
+    )
+
+
+def describe(counts: dict[str, int]) -> dict:
+    """The settings that determine the dataset, written into its annotation files."""
+    return dict(
+        description=__doc__.split('\n')[0],
+        scenes=counts,
+        side=SIDE,
+        heights=list(HEIGHTS),
+        digits=list(DIGITS),
+        contrast=CONTRAST,
+        seed=SEED,
+    )
+
+
+def is_made(folder: Path, counts: dict[str, int]) -> bool:
+    """Whether `folder` holds the dataset that these settings make."""
+    path = folder / 'annotations' / f'{SPLITS[-1]}.json'
+    return path.is_file() and json.loads(path.read_text())['info'] == describe(counts)
+
+
+def write_split(folder: Path, split: str, counts: dict[str, int]) -> None:
+    """Write images, label maps (0 background, 1 + the digit) and COCO annotations of a split."""
+    for kind in ('images', 'labels'):
+        (folder / kind / split).mkdir(parents=True)
+    images, annotations = [], []
+    samples, photos = load_split(split)
+    for i in range(counts[split]):
+        rng = np.random.default_rng((SEED, SPLITS.index(split), i))
+        scene, instances = compose(rng, samples, photos)
+        labels = np.zeros((SIDE, SIDE), np.uint8)
+        for sample, digit, mask in instances:
+            labels[mask] = 1 + digit
+            annotations.append(annotation(len(annotations) + 1, i, sample, digit, mask))
+        cv2.imwrite(str(folder / 'images' / split / f'{i:04}.png'), scene[..., ::-1])
+        cv2.imwrite(str(folder / 'labels' / split / f'{i:04}.png'), labels)
+        images.append(dict(id=i, file_name=f'{i:04}.png', width=SIDE, height=SIDE))
+    categories = [dict(id=1 + digit, name=str(digit)) for digit in range(10)]
+    (folder / 'annotations').mkdir(exist_ok=True)
+    (folder / 'annotations' / f'{split}.json').write_text(
+        json.dumps(
+            dict(
+                info=describe(counts),
+                images=images,
+                annotations=annotations,
+                categories=categories,
+            )
+        )
+    )
+
+
+def load_split(split: str) -> tuple[list[tuple[int, int, np.ndarray]], list[np.ndarray]]:
+    """Load what a split's scenes are made of.
+
+    Returns:
+        (sample number, digit, (8, 8) ink from 0 to 1) of each sample, and (H, W, 3) photographs.
+    """
+    digits = load_digits()
+    order = np.random.default_rng(SEED).permutation(len(digits.target))
+    cut = round(len(order) * VAL_DIGITS)
+    samples = [
+        (int(i), int(digits.target[i]), (digits.images[i] / 16).astype(np.float32))
+        for i in (order[:cut] if split == 'val' else order[cut:])
+    ]
+    photos = []
+    for photo in load_sample_images().images:
+        column = round(photo.shape[1] * (1 - VAL_COLUMNS))
+        photos.append(photo[:, column:] if split == 'val' else photo[:, :column])
+    return samples, photos
+
+
+def compose(
+    rng: Generator, samples: list[tuple[int, int, np.ndarray]], photos: list[np.ndarray]
+) -> tuple[np.ndarray, list[tuple[int, int, np.ndarray]]]:
+    """Paste digits that do not touch on a crop of a photograph; blur and add noise.
+
+    Returns:
+        The (SIDE, SIDE, 3) RGB scene, and (sample number, digit, (SIDE, SIDE) mask) of each digit.
+    """
+    photo = photos[rng.integers(len(photos))]
+    top, left = (rng.integers(size - SIDE + 1) for size in photo.shape[:2])
+    scene = photo[top : top + SIDE, left : left + SIDE].astype(np.float32)
+    wanted, taken, instances = rng.integers(DIGITS[0], DIGITS[1] + 1), np.zeros((SIDE, SIDE)), []
+    while len(instances) < wanted:
+        sample, digit, ink = samples[rng.integers(len(samples))]
+        for _ in range(TRIES):
+            alpha = place(rng, ink)
+            if not (taken * alpha).any():
+                break
+        else:
+            break
+        mask = alpha > 0.5
+        scene += alpha[..., None] * (paint(rng, scene[mask].mean(0)) - scene)
+        taken = cv2.dilate(np.maximum(taken, alpha), np.ones((3, 3)))
+        instances.append((sample, digit, mask))
+    scene = cv2.GaussianBlur(scene, (3, 3), rng.uniform(0.1, 0.7))
+    scene += rng.normal(0, rng.uniform(0, 8), scene.shape)
+    return scene.clip(0, 255).round().astype(np.uint8), instances
+
+
+def place(rng: Generator, ink: np.ndarray) -> np.ndarray:
+    """Enlarge, turn and shear (8, 8) ink and put it somewhere wholly inside a scene.
+
+    Returns:
+        (SIDE, SIDE) opacity from 0 to 1.
+    """
+    height = rng.uniform(*HEIGHTS)
+    angle, shear = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(-0.15, 0.15)
+    turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
+    matrix = height / 8 * turn @ [[rng.uniform(0.85, 1.15), shear], [0, 1]]
+    ink = np.pad(ink, 1)
+    y, x = np.nonzero(ink)
+    corners = matrix @ [[x.min() - 1, x.max() + 1] * 2, [y.min() - 1] * 2 + [y.max() + 1] * 2]
+    low, high = -corners.min(1), SIDE - 1 - corners.max(1)
+    offset = rng.uniform(low, np.maximum(low, high))
+    size = (SIDE, SIDE)
+    ink = cv2.warpAffine(ink, np.c_[matrix, offset], size, flags=cv2.INTER_CUBIC)
+    return ((ink - 0.4) / 0.2).clip(0, 1)  # sharp strokes out of an enlarged grey image
+
+
+def paint(rng: Generator, behind: np.ndarray) -> np.ndarray:
+    """Draw a colour gradient, (SIDE, SIDE, 3), unlike the mean colour `behind`."""
+    while True:
+        first = rng.uniform(0, 255, 3)
+        ends = first, first + rng.uniform(-50, 50, 3)
+        if min(np.linalg.norm(end.clip(0, 255) - behind) for end in ends) > CONTRAST:
+            break
+    direction = rng.uniform(0, 2 * np.pi)
+    y, x = np.mgrid[:SIDE, :SIDE] / SIDE - 0.5
+    share = (x * np.cos(direction) + y * np.sin(direction) + 0.5).clip(0, 1)[..., None]
+    return ((1 - share) * ends[0] + share * ends[1]).clip(0, 255)
+
+
+def annotation(number: int, image: int, sample: int, digit: int, mask: np.ndarray) -> dict:
+    """The COCO annotation of one digit, its mask run-length encoded."""
+    code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
+    return dict(
+        id=number,
+        image_id=image,
+        category_id=1 + digit,
+        bbox=rle.toBbox(code).tolist(),
+        area=int(rle.area(code)),
+        iscrowd=0,
+        segmentation=dict(size=code['size'], counts=code['counts'].decode()),
+        sample=sample,  # number in scikit-learn's digits
+    )
+
+
+if __name__ == '__main__':
+    main()
