@@ -29,13 +29,8 @@ STANDING_IN = (
     'This mmcv has no compiled operators: torchvision stands in for nms and roi_align, '
     'PyTorch for the sigmoid focal loss.'
 )
-# what mmdet modules that were imported too early define for themselves, only to raise
-FALLBACKS = {
-    'batched_nms': 'batched_nms',
-    'nms': 'nms',
-    'roi_align': 'roi_align',
-    '_sigmoid_focal_loss': 'sigmoid_focal_loss',
-}
+# what mmdet modules define for themselves, only to raise, if mmcv.ops cannot be imported
+FALLBACKS = ('batched_nms', 'nms', 'roi_align', '_sigmoid_focal_loss')
 TORCHVISION_OPERATORS = ('nms', 'roi_align', '_roi_align_backward')
 OPERATORS: dict[str, Callable] = {  # what mmcv asks for by name; `_operator` adds to it
     'get_compiler_version': lambda: 'n/a',  # for mmcv's report of the environment
@@ -115,9 +110,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     if offset:
         _needs_compiled(f'nms with offset={offset}')
     dtype = torch.promote_types(boxes.dtype, scores.dtype)
-    threshold = ctypes.c_float(
-        iou_threshold
-    ).value  # mmcv compares with a float32, ours is a double
+    threshold = ctypes.c_float(iou_threshold).value  # torchvision's is a double, mmcv's a float32
     return _torchvision().nms(_widen(boxes, dtype), _widen(scores, dtype), threshold)
 
 
@@ -264,8 +257,7 @@ def _torchvision() -> types.ModuleType:
     """Import torchvision and return its operators.
 
     Raises:
-        ImportError: it is missing, or built for another torch; most often a CPU-only torch was
-            installed beside the default torchvision.
+        ImportError: it is missing or built for another torch, as beside a CPU-only torch.
     """
     if problem := _torchvision_problem():
         raise ImportError(problem)
@@ -297,6 +289,7 @@ def _version(distribution: str) -> str:
 def _replace_fallbacks() -> None:
     """Give mmdet modules that were imported without operators the real functions."""
     for name, module in list(sys.modules.items()):
-        for ours, theirs in FALLBACKS.items() if name.startswith('mmdet.') else ():
-            if getattr(vars(module).get(ours), '__module__', None) == name:
-                setattr(module, ours, getattr(importlib.import_module('mmcv.ops'), theirs))
+        for operator in FALLBACKS if name.startswith('mmdet.') else ():
+            if getattr(vars(module).get(operator), '__module__', None) == name:
+                ops = importlib.import_module('mmcv.ops')
+                setattr(module, operator, getattr(ops, operator.lstrip('_')))
