@@ -88,12 +88,12 @@ def load_backbone(
         else ''
     )
     dropped = report.dropped + other
-    names = ', '.join(sorted({'.'.join(k.split('.')[:1]) for k in dropped}))
-    print_log(
+    names = ', '.join(sorted({k.split('.')[0] for k in dropped})) or 'none'
+    model.loaded = (
         f'loaded {len(report.state)} of {total} tensors of {type(model).__name__} from {checkpoint}'
-        f'{kept}; dropped on purpose: {len(dropped)} ({names or "none"})',
-        logger='current',
+        f'{kept}; dropped on purpose: {len(dropped)} ({names})'
     )
+    print_log(model.loaded, logger='current')
 
 
 @dataclass
@@ -205,11 +205,14 @@ def select(
     return state
 
 
-def load_model(model: nn.Module, checkpoint: str) -> int:
+def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) -> None:
     """Load a whole detector or segmentor, strictly.
 
-    Returns:
-        The number of tensors loaded.
+    Args:
+        model: the model that the config describes.
+        checkpoint: path or URL.
+        new_classes: leave the head tensors as they are whose number of classes alone differs, as
+            fine-tuning on other data needs it, and log their names.
 
     Raises:
         FileNotFoundError, ValueError: see `load_backbone`.
@@ -217,24 +220,30 @@ def load_model(model: nn.Module, checkpoint: str) -> int:
     state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
     state = {k.removeprefix('module.'): v for k, v in state.items()}
     target = model.state_dict()
-    shapes = [
-        f'{k} {tuple(v.shape)} (here {tuple(target[k].shape)})'
-        for k, v in state.items()
-        if k in target and v.shape != target[k].shape
-    ]
+    differ = [k for k, v in state.items() if k in target and v.shape != target[k].shape]
+    fresh = [k for k in differ if new_classes and _other_classes(k, state[k], target[k])]
     problems = _describe(
         missing=[k for k in target if k not in state],
         surplus=[k for k in state if k not in target],
-        shapes=shapes,
+        shapes=[
+            f'{k} {tuple(state[k].shape)} (here {tuple(target[k].shape)})'
+            for k in differ
+            if k not in fresh
+        ],
     )
     if problems:
         raise ValueError(
             f"{checkpoint} does not fit this config's {type(model).__name__} {problems}\n"
             'Use the config that the checkpoint was trained with; to start a training from a '
-            "backbone's file, set model.backbone.init_cfg instead."
+            "backbone's file, use tools/train.py --pretrained FILE."
         )
-    model.load_state_dict(state)
-    return len(state)
+    model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
+    if fresh:
+        print_log(f'initialised anew for other classes: {", ".join(fresh)}', logger='current')
+
+
+def _other_classes(name: str, tensor: Tensor, target: Tensor) -> bool:
+    return '_head.' in name and tensor.shape[1:] == target.shape[1:]
 
 
 def _download(url: str) -> Path:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import root
+from mmengine.registry import Registry, root
 from mmengine.runner import Runner
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -166,11 +166,10 @@ def find_class(name: str | type, scope: str | None) -> type | None:
     if isinstance(name, type):
         return name
     import_scope(scope)
-    registries = [r for r in vars(root).values() if hasattr(r, 'register_module')]
+    registries = [r for r in vars(root).values() if isinstance(r, Registry)]
     names = (name, f'{scope}.{name}') if scope and '.' not in name else (name,)
-    with contextlib.redirect_stderr(None):
-        found = (registry.get(n) for n in names for registry in registries)
-        return next((cls for cls in found if cls is not None), None)
+    found = (registry.get(n) for n in names for registry in registries)
+    return next((cls for cls in found if cls is not None), None)
 
 
 def import_scope(scope: str | None) -> None:
