@@ -8,9 +8,16 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DropPath, drop_path_schedule
+from backbones.layers import (
+    DepthwiseConv2d,
+    DropPath,
+    PointwiseConv2d,
+    drop_path_schedule,
+    parameters,
+)
 from backbones.ops.clo_attention import context_gate, global_attention
-from backbones.ops.pointwise import pointwise, to_fast_layout
+from backbones.ops.conv_mlp import conv_mlp
+from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import Pyramid, Stage
 
 DEPTHS = (2, 2, 6, 2)  # of every published variant
@@ -18,14 +25,17 @@ KERNELS = (3, 5, 7, 9)  # of the local branch, by stage
 POOLS = (8, 4, 2, 1)  # windows of the global branch's keys and values, in cells, by stage
 
 
-def mix(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    """Apply a 1x1 convolution. See `pointwise`."""
-    return pointwise(x, layer.weight, layer.bias)
+class GroupNorm(nn.GroupNorm):
+    """A norm with one group: its statistics run over all channels and positions of a sample."""
 
+    def __init__(self, dim: int) -> None:
+        super().__init__(1, dim)
 
-def group_norm(dim: int) -> nn.GroupNorm:
-    """Build a norm whose statistics run over all channels and positions of a sample."""
-    return nn.GroupNorm(1, dim)
+    def forward(self, x: Tensor) -> Tensor:
+        if torch.is_grad_enabled() and self.weight.requires_grad and not x.requires_grad:
+            # after a frozen stem: PyTorch 2.11's backward crashes on channels_last CPU maps here
+            x = x.contiguous()
+        return super().forward(x)
 
 
 class Stem(nn.Sequential):
@@ -37,7 +47,7 @@ class Stem(nn.Sequential):
             conv = nn.Conv2d(before, after, 3, stride, 1)
             layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             before = after
-        super().__init__(*layers, nn.Conv2d(dim, dim, 1), group_norm(dim))
+        super().__init__(*layers, PointwiseConv2d(dim, dim), GroupNorm(dim))
 
 
 class Attention(nn.Module):
@@ -51,25 +61,23 @@ class Attention(nn.Module):
         self.global_heads = heads - local_heads
         self.pool = pool
         low, high = self.head_dim * self.global_heads, self.head_dim * local_heads
-        self.local_qkv = nn.Conv2d(dim, 3 * high, 1)
-        self.local_conv = nn.Conv2d(
-            3 * high, 3 * high, kernel_size, padding=kernel_size // 2, groups=3 * high
-        )
-        self.gate1 = nn.Conv2d(high, high, 1)
-        self.gate2 = nn.Conv2d(high, high, 1)
-        self.global_q = nn.Conv2d(dim, low, 1)
-        self.global_kv = nn.Conv2d(dim, 2 * low, 1)
-        self.proj = nn.Conv2d(dim, dim, 1)
+        self.local_qkv = PointwiseConv2d(dim, 3 * high)
+        self.local_conv = DepthwiseConv2d(3 * high, kernel_size)
+        self.gate1 = PointwiseConv2d(high, high)
+        self.gate2 = PointwiseConv2d(high, high)
+        self.global_q = PointwiseConv2d(dim, low)
+        self.global_kv = PointwiseConv2d(dim, 2 * low)
+        self.proj = PointwiseConv2d(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.local_conv(mix(self.local_qkv, x)).chunk(3, dim=1)
-        gates = [(gate.weight, gate.bias) for gate in (self.gate1, self.gate2)]
+        q, k, v = self.local_conv(self.local_qkv(x)).chunk(3, dim=1)
+        gates = parameters(self.gate1), parameters(self.gate2)
         high = context_gate(q, k, v, *gates, scale=self.head_dim**-0.5)
         # rounds down: the rows and columns that fill no window enter no key
         pooled = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
-        k, v = mix(self.global_kv, pooled).chunk(2, dim=1)
-        low = global_attention(mix(self.global_q, x), k, v, heads=self.global_heads)
-        return mix(self.proj, torch.cat([high, low], dim=1))
+        k, v = self.global_kv(pooled).chunk(2, dim=1)
+        low = global_attention(self.global_q(x), k, v, heads=self.global_heads)
+        return self.proj(torch.cat([high, low], dim=1))
 
 
 class ConvMlp(nn.Module):
@@ -78,12 +86,14 @@ class ConvMlp(nn.Module):
     def __init__(self, dim: int, out: int, ratio: float, *, stride: int = 1) -> None:
         super().__init__()
         hidden = int(dim * ratio)
-        self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.dwconv = nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden)
-        self.fc2 = nn.Conv2d(hidden, out, 1)
+        self.stride = stride
+        self.fc1 = PointwiseConv2d(dim, hidden)
+        self.dwconv = DepthwiseConv2d(hidden, 5, stride=stride)
+        self.fc2 = PointwiseConv2d(hidden, out)
 
     def forward(self, x: Tensor) -> Tensor:
-        return mix(self.fc2, self.dwconv(F.gelu(mix(self.fc1, x))))
+        layers = map(parameters, (self.fc1, self.dwconv, self.fc2))
+        return conv_mlp(x, *layers, stride=self.stride)
 
 
 class Downsample(nn.Module):
@@ -96,13 +106,13 @@ class Downsample(nn.Module):
 
     def __init__(self, dim: int, out: int, ratio: float, *, drop_path: float) -> None:
         super().__init__()
-        self.norm = group_norm(dim)
+        self.norm = GroupNorm(dim)
         self.mlp = ConvMlp(dim, out, ratio, stride=2)
         self.shortcut = nn.Sequential(
             OrderedDict(
                 conv=nn.Conv2d(dim, dim, 5, 2, 2),
                 norm=nn.BatchNorm2d(dim),
-                proj=nn.Conv2d(dim, out, 1),
+                proj=PointwiseConv2d(dim, out),
             )
         )
         self.drop_path = DropPath(drop_path)
@@ -116,7 +126,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, dim: int, *, drop_path: float, **attention: int) -> None:
         super().__init__()
-        self.norm1 = group_norm(dim)
+        self.norm1 = GroupNorm(dim)
         self.attn = Attention(dim, **attention)
         self.drop_path = DropPath(drop_path)
 
@@ -129,7 +139,7 @@ class Block(AttentionBlock):
 
     def __init__(self, dim: int, ratio: float, *, drop_path: float, **attention: int) -> None:
         super().__init__(dim, drop_path=drop_path, **attention)
-        self.norm2 = group_norm(dim)
+        self.norm2 = GroupNorm(dim)
         self.mlp = ConvMlp(dim, dim, ratio)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -220,7 +230,7 @@ class CloFormer(Pyramid):
         rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(self.arch['dims'][0])
         self.stages = nn.ModuleList(self.build_stage(i, rates) for i in range(self.depth))
-        self.add_norms(group_norm)
+        self.add_norms(GroupNorm)
         self.freeze()
 
     def build_stage(self, i: int, rates: list[list[float]]) -> Stage:

@@ -7,16 +7,21 @@ from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from backbones.ops.attention import attention
+from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.pointwise import pointwise
 
 __all__ = [
+    'DepthwiseConv2d',
     'DropPath',
     'LayerNorm2d',
     'Mlp',
+    'PointwiseConv2d',
     'SelfAttention',
     'drop_path_schedule',
     'init_linears',
     'nchw',
     'nhwc',
+    'parameters',
 ]
 
 
@@ -35,6 +40,34 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return nchw(super().forward(nhwc(x)))
+
+
+class PointwiseConv2d(nn.Conv2d):
+    """1x1 convolution. See `pointwise`."""
+
+    def __init__(self, dim: int, out: int) -> None:
+        super().__init__(dim, out, 1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return pointwise(x, self.weight, self.bias)
+
+
+class DepthwiseConv2d(nn.Conv2d):
+    """Zero-padded convolution of every channel with its own kernel. See `depthwise_conv`."""
+
+    def __init__(self, dim: int, kernel_size: int, *, stride: int = 1, dilation: int = 1) -> None:
+        padding = dilation * (kernel_size // 2)
+        super().__init__(dim, dim, kernel_size, stride, padding, dilation, groups=dim)
+
+    def forward(self, x: Tensor) -> Tensor:
+        return depthwise_conv(
+            x, self.weight, self.bias, stride=self.stride[0], dilation=self.dilation[0]
+        )
+
+
+def parameters(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+    """Return a layer's weight and bias, as operators take them."""
+    return layer.weight, layer.bias
 
 
 class Mlp(nn.Module):

@@ -4,14 +4,21 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 import torch
-import torch.nn.functional as F
 from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DropPath, drop_path_schedule
+from backbones.layers import (
+    DepthwiseConv2d,
+    DropPath,
+    PointwiseConv2d,
+    drop_path_schedule,
+    parameters,
+)
+from backbones.ops.channel_aggregation import channel_aggregation
+from backbones.ops.gated_aggregation import decompose_context, gated_product
 from backbones.ops.multi_order_conv import multi_order_conv
-from backbones.ops.pointwise import pointwise, to_fast_layout
+from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import Pyramid, Stage
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
@@ -39,51 +46,49 @@ class Downsample(nn.Sequential):
         super().__init__(OrderedDict(conv=conv, norm=norm))
 
 
-def mix(layer: nn.Conv2d, x: Tensor) -> Tensor:
-    return pointwise(x, layer.weight, layer.bias)
-
-
 class SpatialAggregation(nn.Module):
-    """Multi-order gated aggregation, Eq. 3 to 6; as published, the input is added to the output."""
+    """Multi-order gated aggregation, Sec. 4.2.
+
+    As published, and beyond the paper's equations, an output projection follows the gate and the
+    input is added to it.
+    """
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj1 = nn.Conv2d(dim, dim, 1)
+        self.proj1 = PointwiseConv2d(dim, dim)
         self.sigma_scale = nn.Parameter(torch.full((1, dim, 1, 1), SCALE))
-        self.gate = nn.Conv2d(dim, dim, 1)
-        widths = (dim, 3 * dim // 8, dim // 2)
+        self.gate = PointwiseConv2d(dim, dim)
         self.orders = nn.ModuleList(
-            nn.Conv2d(width, width, k, padding=d * (k // 2), dilation=d, groups=width)
-            for width, k, d in zip(widths, KERNELS, DILATIONS)
+            DepthwiseConv2d(dim * share // 8, kernel_size, dilation=dilation)
+            for share, kernel_size, dilation in zip((8, 3, 4), KERNELS, DILATIONS)
         )
-        self.value = nn.Conv2d(dim, dim, 1)
-        self.proj2 = nn.Conv2d(dim, dim, 1)
+        self.value = PointwiseConv2d(dim, dim)
+        self.proj2 = PointwiseConv2d(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        a = mix(self.proj1, x)
-        a = F.silu(a + self.sigma_scale * (a - a.mean((2, 3), keepdim=True)))
-        orders = multi_order_conv(
-            a, [c.weight for c in self.orders], [c.bias for c in self.orders], dilations=DILATIONS
-        )
-        return mix(self.proj2, F.silu(mix(self.gate, a)) * F.silu(mix(self.value, orders))) + x
+        context = decompose_context(x, parameters(self.proj1), self.sigma_scale)
+        weights, biases = zip(*map(parameters, self.orders))
+        value = self.value(multi_order_conv(context, weights, biases, dilations=DILATIONS))
+        return self.proj2(gated_product(self.gate(context), value)) + x
 
 
 class ChannelAggregation(nn.Module):
-    """Feed-forward network with a depthwise convolution and channel reallocation, Eq. 7 and 8."""
+    """Feed-forward network with channel reallocation, Sec. 4.3. See `channel_aggregation`."""
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
         hidden = int(dim * ratio)
-        self.fc1 = nn.Conv2d(dim, hidden, 1)
-        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
-        self.decompose = nn.Conv2d(hidden, 1, 1)
+        self.fc1 = PointwiseConv2d(dim, hidden)
+        self.dwconv = DepthwiseConv2d(hidden, 3)
+        self.decompose = PointwiseConv2d(hidden, 1)
         self.sigma_scale = nn.Parameter(torch.full((1, hidden, 1, 1), SCALE))
-        self.fc2 = nn.Conv2d(hidden, dim, 1)
+        self.fc2 = PointwiseConv2d(hidden, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = F.gelu(self.dwconv(mix(self.fc1, x)))
-        x = x + self.sigma_scale * (x - F.gelu(mix(self.decompose, x)))
-        return mix(self.fc2, x)
+        fc1, dwconv, decompose, fc2 = map(
+            parameters, (self.fc1, self.dwconv, self.decompose, self.fc2)
+        )
+        return channel_aggregation(x, fc1, dwconv, decompose, self.sigma_scale, fc2)
 
 
 class Block(nn.Module):
@@ -100,8 +105,8 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.layer_scale_1 * self.attn(self.norm1(x)))
-        return x + self.drop_path(self.layer_scale_2 * self.mlp(self.norm2(x)))
+        x = torch.addcmul(x, self.layer_scale_1, self.drop_path(self.attn(self.norm1(x))))
+        return torch.addcmul(x, self.layer_scale_2, self.drop_path(self.mlp(self.norm2(x))))
 
 
 @MODELS.register_module()

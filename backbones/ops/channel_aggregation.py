@@ -1,0 +1,80 @@
+"""Channel aggregation (MogaNet, arXiv:2211.03295, Sec. 4.3)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.ops import pick
+from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.pointwise import pointwise
+from backbones.ops.strips import by_strips, storing_pays
+
+Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution
+
+
+def channel_aggregation(
+    x: Tensor,
+    fc1: Layer,
+    dwconv: Layer,
+    decompose: Layer,
+    sigma: Tensor,
+    fc2: Layer,
+    *,
+    backend: str = 'auto',
+) -> Tensor:
+    """Widen the channels, reallocate them around a common context, and narrow them again.
+
+    With t = gelu(dwconv(fc1(x))) and the context d = gelu(decompose(t)), one value per position:
+    out = fc2(t + sigma (t - d)).
+
+    Args:
+        x: (B, C, H, W).
+        fc1, dwconv, decompose, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1
+            convolutions h -> 1 and h -> C.
+        sigma: (1, h, 1, 1).
+        backend: 'reference' as the formula says. 'folded' moves sigma into the weights of fc2,
+            out = W (1 + sigma) t - (W sigma) d + b, which saves three passes over h channels and
+            their storage for the backward pass. 'strips' does the same a few rows at a time.
+            'auto' takes 'strips' for inference on CPUs, else 'folded'.
+
+    Returns:
+        (B, C, H, W).
+
+    Raises:
+        ValueError: an unknown backend.
+
+    Source: Sec. 4.3, in the form of github.com/Westlake-AI/MogaNet.
+    """
+    run = pick(
+        backend,
+        {'reference': _reference, 'folded': _folded, 'strips': _strips},
+        'folded' if storing_pays(x) else 'strips',
+    )
+    return run(x, fc1, dwconv, decompose, sigma, fc2)
+
+
+def _reference(
+    x: Tensor, fc1: Layer, dwconv: Layer, decompose: Layer, sigma: Tensor, fc2: Layer
+) -> Tensor:
+    hidden, kernel_size = dwconv[0].shape[0], dwconv[0].shape[-1]
+    x = F.conv2d(F.conv2d(x, *fc1), *dwconv, padding=kernel_size // 2, groups=hidden)
+    x = F.gelu(x)
+    x = x + sigma * (x - F.gelu(F.conv2d(x, *decompose)))
+    return F.conv2d(x, *fc2)
+
+
+def _folded(
+    x: Tensor, fc1: Layer, dwconv: Layer, decompose: Layer, sigma: Tensor, fc2: Layer
+) -> Tensor:
+    x = F.gelu(depthwise_conv(pointwise(x, *fc1), *dwconv))
+    context = F.gelu(pointwise(x, *decompose))  # (B, 1, H, W)
+    weight, bias = fc2
+    share = (weight * sigma).sum(1).view(1, -1, 1, 1)
+    return torch.addcmul(pointwise(x, weight * (1 + sigma), bias), context, share, value=-1)
+
+
+def _strips(x: Tensor, fc1: Layer, dwconv: Layer, *rest: Layer | Tensor) -> Tensor:
+    width, _, kernel_size, _ = dwconv[0].shape
+    return by_strips(
+        lambda strip: _folded(strip, fc1, dwconv, *rest), x, width=width, halo=kernel_size // 2
+    )

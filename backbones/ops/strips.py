@@ -1,0 +1,42 @@
+"""Chains of layers that widen a map, a few rows at a time."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+STRIP = 2**20  # values of the widest map in a strip: with its neighbours about a core's L2 cache
+WHOLE = 2**22  # widest maps up to this many values are not worth cutting
+
+
+def by_strips(
+    f: Callable[[Tensor], Tensor], x: Tensor, *, width: int, halo: int, stride: int = 1
+) -> Tensor:
+    """Apply `f` to `x` a strip of rows at a time, so that what it stores in between stays small.
+
+    Args:
+        f: maps (B, C, H, W) to (B, C', ceil(H / stride), W'); row r of its output depends on the
+            rows r * stride - halo to r * stride + halo of its input, or on zeros outside the map.
+        x: (B, C, H, W).
+        width: channels of the widest map within `f`, at the resolution of `x`.
+        halo: in rows, a multiple of `stride`.
+        stride: in rows.
+
+    Returns:
+        f(x).
+    """
+    B, _, H, W = x.shape
+    if B * width * H * W <= WHOLE:
+        return f(x)
+    rows = max(STRIP // (B * width * W), 4 * halo, stride) // stride * stride
+    strips = []
+    for start in range(0, H, rows):
+        first, end = max(start - halo, 0), min(start + rows, H)
+        strip = f(x[:, :, first : end + halo])
+        strips.append(strip[:, :, (start - first) // stride :][:, :, : -((start - end) // stride)])
+    return torch.cat(strips, dim=2)
+
+
+def storing_pays(x: Tensor) -> bool:
+    """Tell whether a chain on `x` should run whole: on GPUs, for gradients, and when compiled."""
+    return x.device.type != 'cpu' or torch.is_grad_enabled() or torch.compiler.is_compiling()
