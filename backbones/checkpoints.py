@@ -275,9 +275,12 @@ def _strip(state: dict[str, Tensor], prefix: str | None) -> tuple[dict[str, Tens
 
 
 def _full_layout(model: nn.Module) -> dict[str, Tensor]:
-    """Names and shapes of `model` with all four levels, on the meta device."""
+    """Names and shapes of `model` with all four levels."""
+    built = model.state_dict()
+    if len(model.out_indices) == 4:
+        return built
     with torch.device('meta'):
-        return type(model)(model.arch, out_indices=(0, 1, 2, 3)).state_dict()
+        return {**type(model)(model.arch).state_dict(), **built}
 
 
 def _describe(**kinds: list[str]) -> str:

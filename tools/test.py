@@ -61,8 +61,16 @@ def main() -> None:
     if is_main_process():
         class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
         path = Path(cfg.work_dir, 'metrics.json')
-        report.save_metrics(path, args.config, args.checkpoint, metrics, class_iou)
-        print(f'\n{report.metric_tables(metrics, class_iou)}\n\nmetrics: {path}')
+        tables = report.metric_tables(metrics, class_iou)
+        report.save_metrics(
+            path,
+            config=args.config,
+            checkpoint=args.checkpoint,
+            metrics=metrics,
+            class_iou=class_iou,
+            tables=tables,
+        )
+        print(f'\n{tables}\n\nmetrics: {path}')
 
 
 if __name__ == '__main__':

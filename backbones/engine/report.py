@@ -3,16 +3,20 @@
 import json
 from pathlib import Path
 
+import cv2
 import mmcv
+import numpy as np
 from mmengine.dist import get_world_size, is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, PixelData
 from prettytable import PrettyTable, TableStyle
 from torch import nn
 
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')
+READABLE = 384  # pixels; the least long side of a picture
 SEG_COLUMNS = ('mIoU', 'mAcc', 'aAcc')
 
 
@@ -103,9 +107,36 @@ class SavePictures(Hook):
         for sample in outputs or ():
             name = Path(sample.img_path).with_suffix('.png').name
             image = mmcv.imread(sample.img_path, channel_order='rgb')
+            factor = -(-READABLE // max(image.shape[:2]))
+            image, sample = enlarge(image, sample.cpu(), factor)
             runner.visualizer.add_datasample(
-                name, image, data_sample=sample.cpu(), show=False, out_file=str(self.folder / name)
+                name, image, data_sample=sample, show=False, out_file=str(self.folder / name)
             )
+
+
+def enlarge(image: np.ndarray, sample: BaseDataElement, factor: int) -> tuple:
+    """Scale a tested image with its boxes, masks and label maps by a whole number.
+
+    Labels on pictures of thumbnails could not be read.
+    """
+    if factor == 1:
+        return image, sample
+    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
+    sample = sample.clone()
+    for field in ('gt_instances', 'pred_instances'):
+        found = getattr(sample, field, None)
+        if found is not None and 'bboxes' in found:
+            found.bboxes = found.bboxes * factor
+            if 'masks' in found:
+                masks = found.masks
+                masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else np.asarray(masks)
+                found.masks = masks.repeat(factor, 1).repeat(factor, 2)
+    for field in ('gt_sem_seg', 'pred_sem_seg'):
+        found = getattr(sample, field, None)
+        if found is not None:
+            larger = found.data.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
+            setattr(sample, field, PixelData(data=larger))
+    return image, sample
 
 
 def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:
@@ -127,20 +158,8 @@ def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str
     return '\n\n'.join(tables)
 
 
-def save_metrics(
-    path: Path,
-    config: str,
-    checkpoint: str,
-    metrics: dict[str, float],
-    class_iou: dict[str, float],
-) -> None:
-    """Write metrics as JSON: `{"config", "checkpoint", "metrics", "class_iou"}`."""
-    content = {
-        'config': config,
-        'checkpoint': checkpoint,
-        'metrics': metrics,
-        'class_iou': class_iou,
-    }
+def save_metrics(path: Path, **content: object) -> None:
+    """Write metrics as JSON: config, checkpoint, metrics, class_iou, tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, default=float) + '\n')
 

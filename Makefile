@@ -1,0 +1,47 @@
+# make install      the environment in .venv, about 3 minutes
+# make quickstart   install, make the embedded dataset, train, test, draw
+# make test         install, run the default test suite
+# make test-slow    the rest of the tests: large variants, trainings (about an hour)
+# make lint         ruff
+# make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
+# make test-mmcv    compare the torchvision stand-in with compiled mmcv
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+BACKBONE ?= dilateformer
+INSTALLED := $(VENV)/installed
+
+install: $(INSTALLED)
+
+quickstart: $(INSTALLED)
+	$(BIN)/python tools/quickstart.py --backbone $(BACKBONE)
+
+test: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+
+test-slow: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m slow
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+mmcv: $(INSTALLED)
+	PYTHON=$(BIN)/python bash tools/build_mmcv.sh
+
+test-mmcv: mmcv
+	PYTHONPATH=$$(PYTHON=$(BIN)/python bash tools/build_mmcv.sh) \
+		$(BIN)/python -m pytest -q -m compiled_mmcv
+
+# the marker holds the seconds that the installation took
+$(INSTALLED): setup.py constraints.txt
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 10) <= v < (3, 13) else f"Python {v.major}.{v.minor} found; 3.10 to 3.12 is needed: make PYTHON=python3.11 ...")'
+	date +%s > $(VENV).start
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'
+	$(BIN)/python -m pip check
+	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
+	rm $(VENV).start
+
+.PHONY: install quickstart test test-slow lint mmcv test-mmcv

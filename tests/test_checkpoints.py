@@ -1,0 +1,186 @@
+"""Strict loading: what fits is loaded whole, what does not is an error that lists the keys."""
+
+import pickle
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import HERE, NANO, published_shapes, variant_id
+
+from backbones import BACKBONES, CSWin, DilateFormer
+from backbones.checkpoints import load_model, match
+
+KEY_LISTS = sorted(p.stem for p in (HERE / 'keys').glob('*.json'))
+
+
+def classes_by_name() -> dict[str, type]:
+    return {cls.__name__.lower(): cls for cls in BACKBONES}
+
+
+def meta_state(name: str) -> dict[str, torch.Tensor]:
+    return {k: torch.empty(s, device='meta') for k, s in published_shapes(name).items()}
+
+
+def nano_file(path: Path, **changes: torch.Tensor | None) -> tuple[str, dict]:
+    """Save a nano DilateFormer with some tensors replaced, or removed where None."""
+    state = {**DilateFormer(NANO[DilateFormer]).state_dict(), **changes}
+    state = {k: v for k, v in state.items() if v is not None}
+    torch.save({'state_dict': state}, path)
+    return str(path), state
+
+
+def load(path: str | Path, cls: type = DilateFormer, arch: str | dict = NANO[DilateFormer], **kw):
+    model = cls(arch, init_cfg=dict(type='Pretrained', checkpoint=str(path), **kw))
+    model.init_weights()
+    return model
+
+
+@pytest.mark.parametrize('name', KEY_LISTS)
+def test_every_published_key_list_fits_its_variant_strictly(name: str) -> None:
+    backbone, arch = name.removesuffix('_dense').split('_')
+    cls = classes_by_name()[backbone]
+    with torch.device('meta'):
+        model = cls(arch)
+    state = meta_state(name)
+    report = match(model, state)
+    assert report.problems == ''
+    assert len(report.state) + len(report.dropped) == len(state)
+    assert all(v.shape == model.state_dict()[k].shape for k, v in report.state.items())
+    assert all(
+        k.startswith(('head', 'aux_head', 'post_network', 'cls_token')) for k in report.dropped
+    )
+
+
+@pytest.mark.parametrize('name', KEY_LISTS)
+def test_a_wrong_missing_or_surplus_key_is_named(name: str) -> None:
+    backbone, arch = name.removesuffix('_dense').split('_')
+    with torch.device('meta'):
+        model = classes_by_name()[backbone](arch)
+    state = meta_state(name)
+    victim = next(k for k in list(state)[len(state) // 2 :] if k.endswith('fc1.weight'))
+    renamed = {**state, 'spurious.weight': state[victim]}
+    assert '1 not known here:\n  spurious.weight' in match(model, renamed).problems
+    wrong = {**state, victim: torch.empty(3, 5, device='meta')}
+    assert f'1 of another shape:\n  {victim} (3, 5)' in match(model, wrong).problems
+    del state[victim]
+    problems = match(model, state).problems
+    assert '1 missing in the file' in problems and 'fc1.weight' in problems
+
+
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+@pytest.mark.parametrize('prefix', ['', 'module.', 'backbone.', 'module.backbone.'])
+def test_own_checkpoints_round_trip(cls: type, prefix: str, tmp_path: Path) -> None:
+    torch.manual_seed(1)
+    saved = cls(NANO[cls])
+    state = {prefix + k: v + torch.rand_like(v.float()) for k, v in saved.state_dict().items()}
+    if 'backbone' in prefix:
+        state['neck.conv.weight'] = torch.zeros(1)
+    torch.save({'state_dict': state, 'meta': {'epoch': 3}}, tmp_path / 'own.pth')
+    model = load(tmp_path / 'own.pth', cls, NANO[cls])
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, state[prefix + key].to(value.dtype))
+    assert f'loaded {len(saved.state_dict())} of {len(saved.state_dict())} tensors' in model.loaded
+    assert ('dropped on purpose: 1 (neck)' in model.loaded) == ('backbone' in prefix)
+
+
+def test_fewer_levels_load_from_a_full_file(tmp_path: Path) -> None:
+    path, _ = nano_file(tmp_path / 'full.pth')
+    model = DilateFormer(
+        NANO[DilateFormer], out_indices=(0, 1), init_cfg=dict(type='Pretrained', checkpoint=path)
+    )
+    model.init_weights()
+    assert 'dropped on purpose' in model.loaded and 'stages' in model.loaded
+
+
+def test_a_file_of_another_variant_names_the_variant(tmp_path: Path) -> None:
+    torch.save(DilateFormer('small').state_dict(), tmp_path / 'small.pth')
+    with pytest.raises(
+        ValueError, match=r"missing|not known here(.|\n)*type='DilateFormer', arch='small'"
+    ):
+        load(tmp_path / 'small.pth', arch='tiny')
+
+
+def test_a_file_of_another_backbone_names_the_backbone(tmp_path: Path) -> None:
+    torch.save({'model': CSWin('tiny').state_dict()}, tmp_path / 'cswin.pth')
+    with pytest.raises(ValueError, match="type='CSWin', arch='tiny'"):
+        load(tmp_path / 'cswin.pth', arch='tiny')
+
+
+def test_nothing_is_loaded_from_a_file_that_does_not_fit(tmp_path: Path) -> None:
+    path, _ = nano_file(tmp_path / 'part.pth', **{'stages.1.blocks.0.mlp.fc1.weight': None})
+    torch.manual_seed(3)
+    model = DilateFormer(NANO[DilateFormer], init_cfg=dict(type='Pretrained', checkpoint=path))
+    with pytest.raises(
+        ValueError, match=r'1 missing in the file:\n  stages.1.blocks.0.mlp.fc1.weight'
+    ):
+        model.init_weights()
+    assert model.loaded == 'from scratch'
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'nowhere\.pth does not exist'):
+        load(tmp_path / 'nowhere.pth')
+
+
+def test_a_truncated_file_is_an_error(tmp_path: Path) -> None:
+    path, _ = nano_file(tmp_path / 'whole.pth')
+    content = Path(path).read_bytes()
+    for part in (content[: len(content) // 2], b'', b'<html>not found</html>'):
+        (tmp_path / 'part.pth').write_bytes(part)
+        with pytest.raises(ValueError, match='truncated or not a PyTorch checkpoint'):
+            load(tmp_path / 'part.pth')
+
+
+class Evil:
+    def __reduce__(self):
+        return print, ('executed',)
+
+
+@pytest.mark.parametrize('protocol', ['zip', 'pickle'])
+def test_a_file_that_would_execute_code_is_refused(protocol: str, tmp_path: Path, capsys) -> None:
+    path = tmp_path / 'evil.pth'
+    if protocol == 'zip':
+        torch.save({'state_dict': {}, 'payload': Evil()}, path)
+    else:
+        path.write_bytes(pickle.dumps({'payload': Evil()}))
+    with pytest.raises(
+        ValueError, match='refused: loading it would execute|not a PyTorch checkpoint'
+    ):
+        load(path)
+    assert 'executed' not in capsys.readouterr().out
+
+
+def test_the_wrapper_entry_can_be_named(tmp_path: Path) -> None:
+    state = DilateFormer(NANO[DilateFormer]).state_dict()
+    ema = {k: v + 1 for k, v in state.items()}
+    torch.save({'model': state, 'model_ema': ema}, tmp_path / 'both.pth')
+    assert torch.equal(load(tmp_path / 'both.pth').norm0.weight, state['norm0.weight'])
+    model = load(tmp_path / 'both.pth', key='model_ema')
+    assert torch.equal(model.norm0.weight, ema['norm0.weight'])
+    with pytest.raises(ValueError, match="no entry 'ema'; it has model, model_ema"):
+        load(tmp_path / 'both.pth', key='ema')
+    torch.save({'model': 3}, tmp_path / 'empty.pth')
+    with pytest.raises(ValueError, match='holds no tensors'):
+        load(tmp_path / 'empty.pth')
+
+
+def test_whole_models_load_strictly(tmp_path: Path) -> None:
+    model = torch.nn.ModuleDict(
+        {'backbone': torch.nn.Linear(2, 3), 'decode_head': torch.nn.Linear(3, 4)}
+    )
+    state = {k: v + 1 for k, v in model.state_dict().items()}
+    torch.save({'state_dict': state}, tmp_path / 'model.pth')
+    load_model(model, str(tmp_path / 'model.pth'))
+    assert torch.equal(model['backbone'].weight, state['backbone.weight'])
+    other = torch.nn.ModuleDict(
+        {'backbone': torch.nn.Linear(2, 3), 'decode_head': torch.nn.Linear(3, 7)}
+    )
+    with pytest.raises(
+        ValueError, match=r'2 of another shape:\n  decode_head.weight \(4, 3\) \(here \(7, 3\)\)'
+    ):
+        load_model(other, str(tmp_path / 'model.pth'))
+    load_model(other, str(tmp_path / 'model.pth'), new_classes=True)
+    assert torch.equal(other['backbone'].weight, state['backbone.weight'])
+    del other['backbone']
+    with pytest.raises(ValueError, match='2 not known here'):
+        load_model(other, str(tmp_path / 'model.pth'), new_classes=True)

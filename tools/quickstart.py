@@ -1,0 +1,129 @@
+#!/usr/bin/env python
+"""Make the embedded dataset, train a small detector and segmentor on it, evaluate and draw."""
+
+import argparse
+import contextlib
+import json
+import re
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROOT = Path(__file__).parent.parent
+TASKS = {'detection': 'mask_rcnn', 'segmentation': 'upernet'}
+DATA = Path('data/digits')
+PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss: ([\d.]+)')
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--backbone', default='dilateformer', help='one with nano configs')
+    args = parser.parse_args()
+    configs = {task: f'configs/{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
+    if not all((ROOT / config).is_file() for config in configs.values()):
+        there = sorted(
+            p.stem.split('_')[2] for p in ROOT.glob('configs/mask_rcnn_*_nano_digits.py')
+        )
+        parser.error(f'no nano configs of {args.backbone!r}; allowed: {", ".join(there)}')
+    suffix = '' if args.backbone == 'dilateformer' else f'_{args.backbone}'
+    folder = Path(f'work_dirs/quickstart{suffix}')
+    folder.mkdir(parents=True, exist_ok=True)
+    if not (DATA / 'annotations').is_dir():
+        with minutes_of('data', folder):
+            run('embedded dataset', ['make_digits.py', '--out', DATA], folder / 'data.log')
+    for task, config in configs.items():
+        if not (folder / task / 'metrics.json').is_file():
+            with minutes_of(task, folder):
+                train_and_test(task, config, folder / task)
+    finish(folder, configs)
+
+
+def train_and_test(task: str, config: str, folder: Path) -> None:
+    """Go on where an interrupted call stopped."""
+    folder.mkdir(exist_ok=True)
+    trained = folder / 'trained'
+    if not trained.exists():
+        command = ['train.py', config, '--work-dir', folder, '--resume']
+        run(f'{task}: training {config}', command, folder / 'train.log')
+        trained.touch()
+    command = ['test.py', config, newest_checkpoint(folder), '--work-dir', folder]
+    command += ['--show-dir', folder / 'pictures']
+    run(f'{task}: testing', command, folder / 'test.log')
+
+
+def newest_checkpoint(folder: Path) -> Path:
+    """The last checkpoint that the training has written."""
+    return folder / Path((folder / 'last_checkpoint').read_text().strip()).name
+
+
+@contextlib.contextmanager
+def minutes_of(step: str, folder: Path) -> Iterator[None]:
+    """Add the block's wall-clock time to the step's; an interrupted step counts too."""
+    start = time.time()
+    try:
+        yield
+    finally:
+        spent = read_minutes(folder)
+        spent[step] = round(spent.get(step, 0) + (time.time() - start) / 60, 2)
+        (folder / 'minutes.json').write_text(json.dumps(spent))
+
+
+def read_minutes(folder: Path) -> dict[str, float]:
+    path = folder / 'minutes.json'
+    return json.loads(path.read_text()) if path.is_file() else {}
+
+
+def run(title: str, command: list, log: Path) -> None:
+    """Run one of the tools; its output goes to `log`, its progress to the screen."""
+    print(f'\n{title} (log: {log})', flush=True)
+    command = [sys.executable, str(ROOT / 'tools' / command[0]), *map(str, command[1:])]
+    with (
+        log.open('a') as file,
+        subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        ) as child,
+    ):
+        for line in child.stdout:
+            file.write(line)
+            if found := PROGRESS.search(line):
+                at, total, eta, loss = found.groups()
+                print(f'  iteration {at:>4} of {total}, loss {loss}, {eta} to go', flush=True)
+    if child.returncode:
+        tail = log.read_text().splitlines()[-25:]
+        sys.exit('\n'.join([*tail, f'error: {title} failed; the whole output is in {log}']))
+
+
+def finish(folder: Path, configs: dict[str, str]) -> None:
+    """Write summary.json and print the tables, where the pictures are, and what to try next."""
+    results = {task: json.loads((folder / task / 'metrics.json').read_text()) for task in TASKS}
+    installed = ROOT / '.venv' / 'installed'
+    install = int(installed.read_text()) / 60 if installed.is_file() else 0
+    summary = {
+        'mask_ap50': results['detection']['metrics']['coco/segm_mAP_50'],
+        'miou': results['segmentation']['metrics']['mIoU'] / 100,
+        'minutes': {'install': round(install, 2), 'data': 0, **read_minutes(folder)},
+        'configs': configs,
+    }
+    (folder / 'summary.json').write_text(json.dumps(summary, indent=1) + '\n')
+    for task in TASKS:
+        print(f'\n{task} on the held-out scenes\n{results[task]["tables"]}')
+    steps = ', '.join(f'{step} {minutes:.1f}' for step, minutes in summary['minutes'].items())
+    python = sys.executable if ROOT not in Path(sys.executable).parents else '.venv/bin/python'
+    checkpoint = newest_checkpoint(folder / 'detection')
+    print(f"""
+minutes: {steps}
+pictures, ground truth beside prediction:
+  {folder}/detection/pictures/
+  {folder}/segmentation/pictures/
+summary: {folder}/summary.json
+
+What to try next:
+  make quickstart BACKBONE=cswin
+  {python} tools/test.py {configs['detection']} {checkpoint} --out predictions.pkl
+  {python} tools/train.py configs/mask_rcnn_dilateformer_t_coco.py --data-root DIR_OF_COCO""")
+
+
+if __name__ == '__main__':
+    main()
