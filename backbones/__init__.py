@@ -1,14 +1,27 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
 from backbones import mmcv_ops
-from backbones.cloformer import CloFormer
-from backbones.cswin import CSWin
-from backbones.dilateformer import DilateFormer
-from backbones.moganet import MogaNet
-from backbones.volo import VOLO
+from backbones.zoo import (
+    BACKBONES,
+    VOLO,
+    CloFormer,
+    CSWin,
+    DilateFormer,
+    MogaNet,
+    create,
+    list_backbones,
+)
 
 mmcv_ops.install()  # before anything imports mmcv.ops
 
-BACKBONES = (DilateFormer, CSWin, VOLO, MogaNet, CloFormer)
-__all__ = ['BACKBONES', 'VOLO', 'CSWin', 'CloFormer', 'DilateFormer', 'MogaNet']
+__all__ = [
+    'BACKBONES',
+    'VOLO',
+    'CSWin',
+    'CloFormer',
+    'DilateFormer',
+    'MogaNet',
+    'create',
+    'list_backbones',
+]
 __version__ = '0.1.0'
