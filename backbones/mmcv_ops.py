@@ -111,7 +111,9 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
         _needs_compiled(f'nms with offset={offset}')
     dtype = torch.promote_types(boxes.dtype, scores.dtype)
     threshold = ctypes.c_float(iou_threshold).value  # torchvision's is a double, mmcv's a float32
-    return _torchvision().nms(_widen(boxes, dtype), _widen(scores, dtype), threshold)
+    # equal scores come in the order of mmcv's sort, which torchvision's, being stable, leaves alone
+    scores, order = scores.sort(descending=True)
+    return order[_torchvision().nms(_widen(boxes[order], dtype), _widen(scores, dtype), threshold)]
 
 
 @_operator
