@@ -10,18 +10,22 @@ from backbones.pyramid import Pyramid, Stage
 
 
 class Stem(nn.Sequential):
-    """Convolutional token embedding, (B, 3, H, W) -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec.
-    3.1."""
+    """Convolutional token embedding, image -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec. 3.1."""
 
     def __init__(self, dim: int) -> None:
         super().__init__(nn.Conv2d(3, dim, 7, 4, 2), LayerNorm2d(dim))
 
 
-class Downsample(nn.Sequential):
+class Downsample(nn.Module):
     """A strided 3x3 convolution and a norm between two stages, Sec. 3.1."""
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__(nn.Conv2d(before, after, 3, 2, 1), LayerNorm2d(after))
+        super().__init__()
+        self.conv = nn.Conv2d(before, after, 3, 2, 1)
+        self.norm = LayerNorm2d(after)  # published no-decay rules go by this name
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.norm(self.conv(x))
 
 
 class CrossShapedAttention(nn.Module):
@@ -113,8 +117,7 @@ class CSWin(Pyramid):
             (r'^(stage\d\.\d+)\.(qkv|proj)\.', r'\1.attn.\2.'),
             (r'^(stage\d\.\d+)\.attns\.(\d)\.get_v\.', r'\1.attn.lepe.\2.'),
             *((rf'^stage{i + 1}\.', f'stages.{i}.blocks.') for i in range(4)),
-            *((rf'^merge{i}\.conv\.', f'stages.{i}.downsample.0.') for i in (1, 2, 3)),
-            *((rf'^merge{i}\.norm\.', f'stages.{i}.downsample.1.') for i in (1, 2, 3)),
+            *((rf'^merge{i}\.', f'stages.{i}.downsample.') for i in (1, 2, 3)),
             (r'^norm\.', 'norm4.'),
         ),
         added=(r'norm[123]\.',),
