@@ -126,11 +126,13 @@ def enlarge(image: np.ndarray, sample: BaseDataElement, factor: int) -> tuple:
     for field in ('gt_instances', 'pred_instances'):
         found = getattr(sample, field, None)
         if found is not None and 'bboxes' in found:
+            found = found.clone()  # the clone of a sample shares its parts
             found.bboxes = found.bboxes * factor
             if 'masks' in found:
                 masks = found.masks
                 masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else np.asarray(masks)
                 found.masks = masks.repeat(factor, 1).repeat(factor, 2)
+            setattr(sample, field, found)
     for field in ('gt_sem_seg', 'pred_sem_seg'):
         found = getattr(sample, field, None)
         if found is not None:

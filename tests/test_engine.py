@@ -1,0 +1,214 @@
+"""Errors before the start: each says what is wrong, with the value, and what is allowed."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.config import Config, ConfigDict
+from PIL import Image
+
+from backbones.engine import config, launch, preflight, report
+
+ROOT = Path(__file__).parent.parent
+DETECTION = str(ROOT / 'configs/mask_rcnn_dilateformer_t_coco.py')
+SEGMENTATION = str(ROOT / 'configs/upernet_dilateformer_b_ade20k.py')
+
+
+def load(path: str = SEGMENTATION, **options) -> Config:
+    settings = dict(options=options, work_dir=None, data_root=None, launcher='none')
+    return config.load_config(path, **settings)
+
+
+def test_a_wrong_config_path_suggests_close_ones(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(
+        FileNotFoundError, match=r'mean configs/upernet_dilateformer_._ade20k\.py or'
+    ):
+        load('configs/upernet_dilatformer_b_ade20k.py')
+
+
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        (
+            'model.backbone.drop_path',
+            r"model\.backbone has no 'drop_path'; did you mean drop_path_rate",
+        ),
+        ('modle.backbone', r"the config has no 'modle'; did you mean model"),
+        ('optim_wrapper.optimiser.lr', r"has no 'optimiser'; did you mean optimizer"),
+        ('param_scheduler.7.begin', r'param_scheduler is a list of 2; allowed: 0 to 1'),
+        ('train_dataloader.batchsize', r"has no 'batchsize'; did you mean batch_size"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f'--cfg-options {key}: .*{message}'):
+        load(**{key: 1})
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model.backbone.with_cp', True),  # an argument that the config does not name
+        ('model.backbone.init_cfg.checkpoint', 'x.pth'),  # below a value that is replaced
+        ('param_scheduler.1.end', 3),
+        ('randomness.seed', 1),
+        ('find_unused_parameters', True),
+        ('optim_wrapper.optimizer.eps', 1e-7),
+        ('default_hooks.checkpoint.published_keys', ['meta']),
+    ],
+)
+def test_an_option_that_something_reads_is_accepted(key: str, value: object) -> None:
+    cfg = load()
+    config.check_options(cfg, [key])
+    if 'init_cfg' not in key:
+        assert load(**{key: value}) is not None
+
+
+def test_options_and_data_root_reach_the_config(tmp_path: Path) -> None:
+    settings = dict(work_dir=None, launcher='none', data_root=str(tmp_path))
+    cfg = config.load_config(DETECTION, options={'optim_wrapper.optimizer.lr': 3e-4}, **settings)
+    assert cfg.optim_wrapper.optimizer.lr == 3e-4
+    assert cfg.work_dir == 'work_dirs/mask_rcnn_dilateformer_t_coco'
+    for loader in config.DATALOADERS:
+        assert cfg[loader].dataset.data_root == str(tmp_path)
+    assert cfg.val_evaluator.ann_file == f'{tmp_path}/annotations/instances_val2017.json'
+
+
+def test_a_missing_dataset_names_path_and_remedy(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = tmp_path / 'data/ade/ADEChallengeData2016/images/training'
+    with pytest.raises(FileNotFoundError, match=f'{expected} does not exist.*README.*--data-root'):
+        preflight.check(load())
+
+
+@pytest.mark.parametrize(
+    'option, value, message',
+    [
+        ('model.backbone.arch', 'bass', r"no arch 'bass'; allowed: tiny, small, base.*mean 'base'"),
+        ('model.decode_head.in_channels', [1, 2, 3, 4], r'\[1, 2, 3, 4\].*\[96, 192, 384, 768\]'),
+        (
+            'model.backbone.init_cfg',
+            dict(type='Pretrained', checkpoint='no.pth'),
+            'no.pth does not',
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_together_is_an_error(option, value, message) -> None:
+    cfg = load()
+    cfg.merge_from_dict({option: value})
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        preflight.check_model(cfg)
+
+
+def ade20k(root: Path, largest: int) -> dict:
+    for split in ('training', 'validation'):
+        for kind in ('images', 'annotations'):
+            (root / kind / split).mkdir(parents=True)
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(root / f'images/{split}/0.jpg')
+        labels = np.full((40, 60), largest, np.uint8)
+        Image.fromarray(labels).save(root / f'annotations/{split}/0.png')
+    return dict(options={}, work_dir=None, launcher='none', data_root=str(root))
+
+
+def test_num_classes_that_disagree_with_the_dataset_are_an_error(tmp_path: Path) -> None:
+    cfg = config.load_config(SEGMENTATION, **ade20k(tmp_path, 150))
+    preflight.check(cfg)
+    cfg.model.decode_head.num_classes = 19
+    with pytest.raises(ValueError, match=r'decode_head\.num_classes is 19, but .* has 150 classes'):
+        preflight.check(cfg)
+
+
+def test_label_values_beyond_the_classes_are_an_error(tmp_path: Path) -> None:
+    cfg = config.load_config(SEGMENTATION, **ade20k(tmp_path, 200))
+    with pytest.raises(ValueError, match=r'label values up to 200.*reduce_zero_label .* 150'):
+        preflight.check(cfg)
+
+
+def test_categories_that_are_not_in_the_json_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / 'val.json').write_text(json.dumps({'categories': [{'name': 'Cat'}]}))
+    dataset = ConfigDict(
+        type='CocoDataset',
+        data_root=str(tmp_path),
+        ann_file='val.json',
+        metainfo=dict(classes=('cat',)),
+    )
+    cfg = Config(dict(default_scope='mmdet', model=dict(head=dict(num_classes=1))))
+    with pytest.raises(ValueError, match=r"no category 'cat'; its 1 categories are Cat.*spelling"):
+        preflight.check_classes(cfg, dataset)
+    dataset.metainfo.classes = 'Cat'
+    with pytest.raises(ValueError, match='is the string'):
+        preflight.check_classes(cfg, dataset)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='tells what happens without a GPU')
+class TestWithoutGpu:
+    def test_cuda_is_refused_with_the_reason(self) -> None:
+        with pytest.raises(ValueError, match=r'--device cuda: torch .* sees no GPU'):
+            config.require_cuda('cuda')
+
+    def test_amp_and_sync_bn_are_left_out_with_one_notice_each(self) -> None:
+        cfg = load()
+        launch.set_amp(cfg)
+        assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+        notices = launch.adapt_to_device(cfg)
+        assert len(notices) == 2 and 'AMP' in notices[0] and 'BatchNorm' in notices[1]
+        assert cfg.optim_wrapper.type == 'OptimWrapper' and 'dtype' not in cfg.optim_wrapper
+        assert cfg.model.decode_head.norm_cfg.type == 'BN'
+        assert launch.adapt_to_device(cfg) == []
+
+
+def test_testing_options(tmp_path: Path) -> None:
+    cfg = load()
+    config.set_testing(cfg, tta=True)
+    assert cfg.model.type == 'SegTTAModel' and cfg.model.module.type == 'EncoderDecoder'
+    with pytest.raises(ValueError, match=r'--tta: this config has no tta_model.*masks'):
+        config.set_testing(load(DETECTION), tta=True)
+
+
+def test_training_options(tmp_path: Path) -> None:
+    cfg = load()
+    config.set_training(cfg, pretrained='x.pth', resume='auto', auto_scale_lr=True)
+    assert cfg.model.backbone.init_cfg.checkpoint == 'x.pth'
+    assert cfg.resume and cfg.load_from is None and cfg.auto_scale_lr.enable
+    config.set_training(cfg, pretrained='none', resume=None, auto_scale_lr=False)
+    assert cfg.model.backbone.init_cfg is None
+    with pytest.raises(FileNotFoundError, match=r'--resume: checkpoint gone\.pth does not exist'):
+        config.set_training(cfg, pretrained=None, resume='gone.pth', auto_scale_lr=False)
+
+
+def test_plain_errors_end_the_program_with_one_message(monkeypatch) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    with pytest.raises(SystemExit, match=r'^error: no such thing$'), config.plain_errors():
+        raise ValueError('no such thing')
+    monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
+    with pytest.raises(ValueError), config.plain_errors():
+        raise ValueError('no such thing')
+
+
+def test_tables_of_metrics() -> None:
+    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in report.COCO_COLUMNS}
+    text = report.metric_tables(box, {})
+    assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
+    text = report.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
+    assert '41.50' in text and 'wall' in text and '70.25' in text
+
+
+def test_small_pictures_are_enlarged_with_their_annotations() -> None:
+    from mmdet.structures import DetDataSample
+    from mmengine.structures import InstanceData, PixelData
+
+    sample = DetDataSample()
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([[1.0, 2, 3, 4]]), masks=torch.eye(4).bool()[None]
+    )
+    sample.pred_sem_seg = PixelData(data=torch.arange(16).view(1, 4, 4))
+    image, larger = report.enlarge(np.zeros((4, 4, 3), np.uint8), sample, 3)
+    assert image.shape == (12, 12, 3)
+    assert larger.pred_instances.bboxes.tolist() == [[3, 6, 9, 12]]
+    assert larger.pred_instances.masks.shape == (1, 12, 12)
+    assert larger.pred_instances.masks.sum() == 9 * 4
+    assert larger.pred_sem_seg.data[0, ::3, ::3].equal(sample.pred_sem_seg.data[0])
+    assert sample.pred_instances.bboxes.tolist() == [[1, 2, 3, 4]]
