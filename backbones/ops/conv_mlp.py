@@ -1,10 +1,11 @@
 """Feed-forward network with a depthwise convolution (CloFormer, arXiv:2303.17803, Sec. 3.3)."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import pick
-from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.depthwise_conv import autocast, depthwise_conv, depthwise_gradients
 from backbones.ops.pointwise import pointwise
 from backbones.ops.strips import by_strips, storing_pays
 
@@ -21,8 +22,9 @@ def conv_mlp(
         fc1, dwconv, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1 convolution
             h -> C'.
         stride: of the depthwise convolution, 1 or 2 cells.
-        backend: 'reference' and 'whole' store maps of h channels, 'strips' a few rows of them at a
-            time. 'auto' takes 'strips' for inference on CPUs, else 'whole'.
+        backend: 'reference' keeps three maps of h channels for the backward pass; 'recompute' two,
+            and computes gelu again; 'strips' stores a few of their rows at a time, of use without
+            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute'.
 
     Returns:
         (B, C', ceil(H / stride), ceil(W / stride)).
@@ -32,8 +34,8 @@ def conv_mlp(
     """
     run = pick(
         backend,
-        {'reference': _reference, 'whole': _whole, 'strips': _strips},
-        'whole' if storing_pays(x) else 'strips',
+        {'reference': _reference, 'recompute': _recompute, 'strips': _strips},
+        'recompute' if storing_pays(x) else 'strips',
     )
     return run(x, fc1, dwconv, fc2, stride)
 
@@ -44,17 +46,37 @@ def _reference(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) ->
     return F.conv2d(F.conv2d(x, *dwconv, stride, kernel_size // 2, groups=hidden), *fc2)
 
 
-def _whole(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
-    return pointwise(depthwise_conv(F.gelu(pointwise(x, *fc1)), *dwconv, stride=stride), *fc2)
+def _recompute(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
+    x = pointwise(x, *fc1)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *dwconv)):
+        return pointwise(_GeluConv.apply(*autocast(x, *dwconv), stride), *fc2)
+    return pointwise(depthwise_conv(F.gelu(x), *dwconv, stride=stride), *fc2)
 
 
 def _strips(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
     width, _, kernel_size, _ = dwconv[0].shape
     halo = -(-(kernel_size // 2) // stride) * stride
     return by_strips(
-        lambda strip: _whole(strip, fc1, dwconv, fc2, stride),
+        lambda strip: _recompute(strip, fc1, dwconv, fc2, stride),
         x,
         width=width,
         halo=halo,
         stride=stride,
     )
+
+
+class _GeluConv(torch.autograd.Function):
+    """A depthwise convolution of gelu(x) that stores x only."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        ctx.stride = stride
+        return depthwise_conv(F.gelu(x), weight, bias, stride=stride)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
+        x, weight = ctx.saved_tensors
+        dx, dw, db = depthwise_gradients(grad, F.gelu(x), weight, stride=ctx.stride)
+        return torch.ops.aten.gelu_backward(dx, x), dw, db, None

@@ -39,11 +39,12 @@ def _decompose(x: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor) -> Tensor
 
 def _decompose_folded(x: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor) -> Tensor:
     B, C, H, W = x.shape
+    x = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
     weight, sigma = weight.flatten(1), sigma.flatten()
-    shift = bias - sigma * F.linear(x.mean((2, 3)), weight)  # (B, C')
+    shift = bias - sigma * F.linear(x.mean(1), weight)  # (B, C')
     weight = ((1 + sigma).unsqueeze(1) * weight).t().expand(B, -1, -1)
-    x = torch.baddbmm(shift.unsqueeze(1), x.permute(0, 2, 3, 1).reshape(B, H * W, C), weight)
-    return F.silu(x).transpose(1, 2).unflatten(2, (H, W))
+    x = torch.baddbmm(shift.unsqueeze(1), x, weight)
+    return F.silu(x).flatten(0, 1).view(B, H, W, -1).permute(0, 3, 1, 2)  # channels_last
 
 
 def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tensor:

@@ -32,9 +32,9 @@ def by_strips(
     strips = []
     for start in range(0, H, rows):
         first, end = max(start - halo, 0), min(start + rows, H)
-        strip = f(x[:, :, first : end + halo])
-        strips.append(strip[:, :, (start - first) // stride :][:, :, : -((start - end) // stride)])
-    return torch.cat(strips, dim=2)
+        strip = f(x[:, :, first : end + halo]).permute(0, 2, 3, 1)
+        strips.append(strip[:, (start - first) // stride :][:, : -((start - end) // stride)])
+    return torch.cat(strips, dim=1).permute(0, 3, 1, 2)  # channels_last
 
 
 def storing_pays(x: Tensor) -> bool:
