@@ -33,8 +33,8 @@ class GroupNorm(nn.GroupNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         if torch.is_grad_enabled() and self.weight.requires_grad and not x.requires_grad:
-            # after a frozen stem: PyTorch 2.11's backward crashes on channels_last CPU maps here
-            x = x.contiguous()
+            # after frozen stages: PyTorch 2.11's backward crashes on channels_last CPU maps here
+            return to_fast_layout(super().forward(x.contiguous()))
         return super().forward(x)
 
 
