@@ -62,7 +62,7 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
 )
 def test_an_option_that_something_reads_is_accepted(key: str, value: object) -> None:
     cfg = load()
-    config.check_options(cfg, [key])
+    config.check_option(cfg, key)
     if 'init_cfg' not in key:
         assert load(**{key: value}) is not None
 

@@ -5,7 +5,7 @@ import difflib
 import inspect
 import os
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -60,8 +60,9 @@ def load_config(
         hint = f'; did you mean {" or ".join(by_name[c] for c in close)}?' if close else ''
         raise FileNotFoundError(f'config {path} does not exist{hint}')
     cfg = Config.fromfile(path)
-    check_options(cfg, options or {})
-    cfg.merge_from_dict(options or {})
+    for key, value in (options or {}).items():  # one by one: a later one may need an earlier type
+        check_option(cfg, key)
+        cfg.merge_from_dict({key: value})
     if data_root is not None:
         _move_data(cfg, data_root)
     cfg.launcher = launcher
@@ -115,33 +116,32 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
-def check_options(cfg: Config, options: Iterable[str]) -> None:
-    """Refuse option keys that nothing would read.
+def check_option(cfg: Config, option: str) -> None:
+    """Refuse the key of an option that nothing would read.
 
     Raises:
         ValueError: names the key, and close matches among what is there.
     """
-    for option in options:
-        node, seen = cfg._cfg_dict, []
-        for part in option.split('.'):
-            if isinstance(node, list | tuple):
-                if not part.isdigit() or int(part) >= len(node):
-                    raise ValueError(
-                        f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
-                        f'allowed: 0 to {len(node) - 1}'
-                    )
-                node = node[int(part)]
-            elif isinstance(node, dict):
-                if part not in node and part not in _arguments(cfg, node, top=not seen):
-                    known = sorted({*node, *_arguments(cfg, node, top=not seen)})
-                    close = difflib.get_close_matches(part, known, n=3)
-                    hint = f'did you mean {" or ".join(close)}?' if close else f'it has: {known}'
-                    place = '.'.join(seen) or 'the config'
-                    raise ValueError(f'--cfg-options {option}: {place} has no {part!r}; {hint}')
-                node = node.get(part)
-            else:
-                break  # inside a value that the option replaces
-            seen.append(part)
+    node, seen = cfg._cfg_dict, []
+    for part in option.split('.'):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise ValueError(
+                    f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
+                    f'allowed: 0 to {len(node) - 1}'
+                )
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            if part not in node and part not in _arguments(cfg, node, top=not seen):
+                known = sorted({*node, *_arguments(cfg, node, top=not seen)})
+                close = difflib.get_close_matches(part, known, n=3)
+                hint = f'did you mean {" or ".join(close)}?' if close else f'it has: {known}'
+                place = '.'.join(seen) or 'the config'
+                raise ValueError(f'--cfg-options {option}: {place} has no {part!r}; {hint}')
+            node = node.get(part)
+        else:
+            break  # inside a value that the option replaces
+        seen.append(part)
 
 
 def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:

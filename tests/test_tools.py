@@ -1,0 +1,264 @@
+"""The tools as their users type them, on small embedded data and on fake COCO and ADE20K trees."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+ROOT = Path(__file__).parent.parent
+DETECTION = 'mask_rcnn_dilateformer_nano_digits'
+SEGMENTATION = 'upernet_dilateformer_nano_digits'
+SHORT_RUN = ('train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'default_hooks.logger.interval=1',
+             'default_hooks.checkpoint.interval=2', 'train_dataloader.batch_size=2')  # fmt: skip
+
+
+def call(*command: object, fails: bool = False, **environment: str) -> str:
+    """Run a command in the repository; return all that it printed."""
+    paths = {
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}',
+    }
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **paths, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert (done.returncode != 0) == fails, done.stdout[-4000:]
+    return done.stdout
+
+
+def tool(name: str, *arguments: object, **kwargs) -> str:
+    return call(sys.executable, f'tools/{name}.py', *arguments, **kwargs)
+
+
+@pytest.fixture(scope='module')
+def digits(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp('data') / 'digits'
+    tool('make_digits', '--out', folder, '--train', 8, '--val', 2)
+    return folder
+
+
+def losses(log: str) -> list[float]:
+    return [float(x) for x in re.findall(r'Iter\(train\).* loss: ([\d.]+)', log)]
+
+
+@pytest.mark.parametrize('config', [DETECTION, SEGMENTATION])
+def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> None:
+    leaf = f'configs/{config}.py'
+    common = (leaf, '--data-root', digits, '--work-dir', tmp_path)
+    log = tool('train', *common, '--amp', '--cfg-options', *SHORT_RUN)
+    assert len(losses(log)) == 4 and np.isfinite(losses(log)).all()
+    for fact in ('task ', 'backbone    DilateFormer', 'parameters ', 'from scratch', 'fresh',
+                 '8 to train, 2 to evaluate', 'AdamW, lr', '2 = 1 process', 'eta:'):  # fmt: skip
+        assert fact in log
+    assert log.count('without AMP') == (0 if torch.cuda.is_available() else 1)
+
+    longer = ('train_cfg.max_iters=6', *SHORT_RUN[1:])
+    log = tool('train', *common, '--resume', '--cfg-options', *longer)
+    assert 'resumed at' in log and 'iteration 4' in log and len(losses(log)) == 2
+
+    predictions, pictures = tmp_path / 'predictions.pkl', tmp_path / 'pictures'
+    arguments = ('--out', predictions, '--show-dir', pictures)
+    out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)
+    assert predictions.is_file() and len([*pictures.glob('*.png')]) == 2
+    result = json.loads((tmp_path / 'metrics.json').read_text())
+    if config == DETECTION:
+        assert {'coco/bbox_mAP', 'coco/segm_mAP_50', 'coco/segm_mAP_s'} <= set(result['metrics'])
+        assert re.search(r'\| *mAP \| *AP50 \| *AP75 \| *S \| *M \| *L \|', out)
+    else:
+        assert {'mIoU', 'mAcc', 'aAcc'} <= set(result['metrics'])
+        assert len(result['class_iou']) == 11 and '| background |' in out
+
+    other = SEGMENTATION if config == DETECTION else DETECTION
+    checkpoint = tmp_path / 'iter_6.pth'
+    error = tool('test', f'configs/{other}.py', checkpoint, *common[1:], fails=True)
+    assert re.search(r'error: .*iter_6\.pth does not fit this config', error)
+    assert 'Traceback' not in error
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')
+def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
+    """Same scenes per iteration, so gradients, weights and the final evaluation agree."""
+    options = (
+        'train_cfg.max_iters=3',
+        'train_cfg.val_interval=3',
+        'train_dataloader.dataset.indices=[0,1,2,3]',
+        'train_dataloader.sampler.shuffle=False',
+        'optim_wrapper.optimizer.type=SGD',  # Adam turns rounding of small gradients into steps
+        'optim_wrapper.optimizer.lr=0.1',
+        'model.backbone.norm_eval=True',  # statistics of batches would differ
+        'model.decode_head.norm_cfg.type=GN',
+        'model.decode_head.norm_cfg.num_groups=4',
+    )
+    config = f'configs/{SEGMENTATION}.py'
+    common = ('--data-root', digits, '--cfg-options', *options)
+    batch = 'train_dataloader.batch_size={}'.format
+    one = tool('train', config, '--work-dir', tmp_path / 'one', *common, batch(4))
+    script = ('bash', 'tools/dist_train.sh', config, 2, '--work-dir', tmp_path / 'two')
+    two = call(*script, *common, batch(2), PORT='29611')
+    assert '2 processes on CPU, over gloo' in two
+    assert '4 = 2 process(es) x 2' in two and '4 = 1 process(es) x 4' in one
+    weights = [
+        torch.load(tmp_path / name / 'iter_3.pth', weights_only=False)['state_dict']
+        for name in ('one', 'two')
+    ]
+    for key, value in weights[0].items():
+        torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5, msg=key)
+    scores = [re.search(r'mIoU: ([\d.]+)', log)[1] for log in (one, two)]
+    assert float(scores[0]) == pytest.approx(float(scores[1]), abs=0.2)
+
+
+@pytest.fixture(scope='module')
+def trees(tmp_path_factory) -> Path:
+    """COCO and ADE20K with a few random images."""
+    from mmdet.datasets import CocoDataset
+
+    root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
+
+    def image(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(path)
+
+    for split, count in (('training', 4), ('validation', 2)):
+        for i in range(count):
+            image(root / f'ade/images/{split}/{i}.jpg')
+            labels = root / f'ade/annotations/{split}/{i}.png'
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 151, (48, 64), np.uint8)).save(labels)
+    names = [dict(id=i, name=n) for i, n in enumerate(CocoDataset.METAINFO['classes'], 1)]
+    box = dict(
+        bbox=[8, 8, 40, 36], area=1440, iscrowd=0, segmentation=[[8, 8, 48, 8, 48, 44, 8, 44]]
+    )
+    for split, count in (('train2017', 4), ('val2017', 2)):
+        for i in range(count):
+            image(root / f'coco/{split}/{i}.jpg')
+        images = [dict(id=i, file_name=f'{i}.jpg', height=48, width=64) for i in range(count)]
+        boxes = [dict(box, id=i + 1, image_id=i, category_id=i + 1) for i in range(count)]
+        path = root / f'coco/annotations/instances_{split}.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(dict(images=images, annotations=boxes, categories=names)))
+    return root
+
+
+@pytest.mark.parametrize(
+    'config, data, options, metric',
+    [
+        (
+            'mask_rcnn_dilateformer_t_coco',
+            'coco',
+            ('train_cfg.max_epochs=1', 'model.test_cfg.rcnn.score_thr=0.001',
+             'train_dataloader.dataset.pipeline.2.scale=(96,72)',
+             'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
+            'coco/segm_mAP',
+        ),
+        (
+            'upernet_dilateformer_t_ade20k',
+            'ade',
+            ('train_cfg.max_iters=2', 'train_cfg.val_interval=2',
+             'train_dataloader.dataset.pipeline.2.scale=(96,72)',
+             'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
+             'model.data_preprocessor.size=(64,64)',
+             'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
+            'mIoU',
+        ),
+    ],
+)  # fmt: skip
+def test_real_leaves_train_and_evaluate(
+    config: str, data: str, options: tuple, metric: str, trees: Path, tmp_path: Path
+) -> None:
+    log = tool('train', f'configs/{config}.py', '--data-root', trees / data, '--work-dir', tmp_path,
+               '--cfg-options', 'default_hooks.logger.interval=1', 'train_dataloader.num_workers=0',
+               'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
+               'val_dataloader.persistent_workers=False', *options)  # fmt: skip
+    assert 'Saving checkpoint' in log and metric in log
+    assert len(re.findall(r'(?:Iter|Epoch)\(train\)', log)) == 2
+
+
+@pytest.mark.parametrize(
+    'arguments, message',
+    [
+        (('configs/upernet_dilateformer_b_ade20k.py', '--data-root', '/nowhere'),
+         r'/nowhere/images/training does not exist'),
+        (('configs/upernet_dilateformer_q_ade20k.py',), 'does not exist; did you mean'),
+    ],
+)  # fmt: skip
+def test_bad_input_ends_with_one_plain_message(arguments: tuple, message: str) -> None:
+    out = tool('train', *arguments, fails=True)
+    assert re.search(f'error: .*{message}', out) and 'Traceback' not in out
+
+
+def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
+    broken = tmp_path / 'broken.pth'
+    broken.write_bytes(b'PK\x03\x04 half a file')
+    common = (f'configs/{DETECTION}.py', broken, '--data-root', digits)
+    out = tool('test', *common, fails=True)
+    assert 'truncated or not a PyTorch checkpoint' in out and 'Traceback' not in out
+    out = tool(
+        'test', f'configs/{DETECTION}.py', tmp_path / 'gone.pth', '--data-root', digits, fails=True
+    )
+    assert 'gone.pth does not exist' in out
+
+
+def test_help_answers_without_the_libraries() -> None:
+    for name in ('train', 'test', 'quickstart', 'make_digits'):
+        code = f'import sys, runpy; sys.argv = ["{name}", "--help"]\n' \
+               f'try: runpy.run_path("tools/{name}.py", run_name="__main__")\n' \
+               'except SystemExit: pass\n' \
+               'assert "mmdet" not in sys.modules and "mmseg" not in sys.modules'  # fmt: skip
+        assert 'usage' in call(sys.executable, '-c', code)
+
+
+def test_scripts_say_how_they_are_used() -> None:
+    for script in ('dist_train', 'dist_test', 'slurm_train', 'slurm_test'):
+        assert 'tools/' in call('bash', f'tools/{script}.sh', 'configs/x.py', fails=True)
+
+
+def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
+    """An own MMDetection config outside the repository names a backbone by custom_imports."""
+    (tmp_path / 'own.py').write_text(
+        "_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'\n"
+        "custom_imports = dict(imports=['backbones'], allow_failed_imports=False)\n"
+        "model = dict(backbone=dict(_delete_=True, type='CSWin', arch='tiny'),\n"
+        '             neck=dict(in_channels=[64, 128, 256, 512]))\n'
+    )
+    code = (
+        'from mmengine.config import Config; from mmengine.registry import init_default_scope\n'
+        "cfg = Config.fromfile('own.py'); init_default_scope('mmdet')\n"
+        'from mmdet.registry import MODELS; from mmdet.utils import register_all_modules\n'
+        'register_all_modules(False); model = MODELS.build(cfg.model); print(type(model.backbone))'
+    )
+    env = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env=env, text=True,
+                         capture_output=True)  # fmt: skip
+    assert "<class 'backbones.cswin.CSWin'>" in out.stdout, out.stderr[-2000:]
+
+
+def test_import_needs_neither_mmdet_nor_mmseg_nor_torchvision() -> None:
+    code = (
+        'import sys\n'
+        "for name in ('mmdet', 'mmseg', 'torchvision', 'timm'): sys.modules[name] = None\n"
+        'import torch, backbones\n'
+        "backbone = backbones.create('cloformer_xxs').eval()\n"
+        'print([tuple(x.shape) for x in backbone(torch.zeros(1, 3, 64, 64))])\n'
+        "assert len(backbones.list_backbones()) == 23 and 'mmcv.ops' not in sys.modules"
+    )
+    assert '[(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]' in call(
+        sys.executable, '-c', code
+    )
+
+
+def test_create_names_the_allowed_backbones() -> None:
+    import backbones
+
+    with pytest.raises(ValueError, match=r"no backbone 'cswin_tiny'; allowed: .*mean 'cswin_t'"):
+        backbones.create('cswin_tiny')
