@@ -29,8 +29,7 @@ class Downsample(nn.Module):
 
 
 class CrossShapedAttention(nn.Module):
-    """Attention in vertical and horizontal stripes, or in the whole map if `stripe` is None, Eq. 3
-    to 8.
+    """Attention in vertical and horizontal stripes, the whole map if `stripe` is None, Sec. 3.2.
 
     See `cross_shaped_attention`.
     """
@@ -51,7 +50,7 @@ class CrossShapedAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each a residual of (B, H, W, dim), Eq. 9."""
+    """Attention and MLP, each a residual of (B, H, W, dim), Sec. 3.3."""
 
     def __init__(
         self, dim: int, heads: int, mlp_ratio: float, *, stripe: int | None, drop_path: float

@@ -1,5 +1,7 @@
 """VOLO (arXiv:2106.13112, TPAMI 2022) as a four-level backbone."""
 
+from collections.abc import Iterator
+
 import torch
 import torch.nn.functional as F
 from mmengine.registry import MODELS
@@ -18,13 +20,14 @@ from backbones.layers import (
     nhwc,
 )
 from backbones.ops.outlook_attention import CELLS, outlook_attention
+from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import STRIDES, Pyramid, Stage
 
 CELL = 16  # image pixels per position of the last three stages
 
 
 class Stem(nn.Sequential):
-    """Patch embedding to stride 8 through three convolutions at stride 2, Sec. 3.3 and Table 1.
+    """Patch embedding to stride 8 through three convolutions at stride 2, Sec. 3.
 
     (B, 3, H, W) -> (B, dim, H / 8, W / 8), channels last in memory, as the blocks read it.
     """
@@ -58,7 +61,7 @@ class Downsample(nn.Module):
 
 
 class OutlookAttention(nn.Module):
-    """Weights for each 3x3 window from its pooled token, Eq. 3 to 5. See `outlook_attention`."""
+    """Weights for each 3x3 window from its pooled token, Sec. 3.1. See `outlook_attention`."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -73,12 +76,16 @@ class OutlookAttention(nn.Module):
 
 
 class Block(nn.Module):
-    """Attention and MLP, each a residual of (B, H, W, dim), Eq. 1 and 2."""
+    """Attention and MLP, each a residual of (B, H, W, dim), Sec. 3.1."""
 
-    def __init__(self, attn: nn.Module, dim: int, mlp_ratio: float, *, drop_path: float) -> None:
+    def __init__(
+        self, dim: int, heads: int, mlp_ratio: float, *, outlook: bool, drop_path: float
+    ) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(dim)
-        self.attn = attn
+        self.attn = (
+            OutlookAttention(dim, heads) if outlook else SelfAttention(dim, heads, qkv_bias=False)
+        )
         self.norm2 = nn.LayerNorm(dim)
         self.mlp = Mlp(dim, mlp_ratio)
         self.drop_path = DropPath(drop_path)
@@ -96,6 +103,13 @@ class Upsample(nn.ConvTranspose2d):
         with torch.no_grad():
             self.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(self.weight))
             self.bias.zero_()
+
+
+def _resize(level: int, dim: int) -> nn.Module:
+    """What brings the output of stage `level`, at stride 8, 16, 16 or 16, to the level's stride."""
+    if level < 2:
+        return Upsample(dim)
+    return nn.MaxPool2d(2, ceil_mode=True) if level == 3 else nn.Identity()
 
 
 def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
@@ -128,9 +142,9 @@ class VOLO(Pyramid):
     See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors).
 
     Args:
-        arch: 'd1' to 'd5' (Table 1), or a dict with `dims` (of the four levels; the last three are
-            equal), `depths`, `heads`, `mlp_ratio`, `stem_dim` (channels of the stem's
-            convolutions).
+        arch: 'd1' to 'd5' (the variants' table in Sec. 3), or a dict with `dims` (of the four
+            levels; the last three are equal), `depths`, `heads`, `mlp_ratio`, `stem_dim` (channels
+            of the stem's convolutions).
         drop_path_rate: probability of dropping the last block's branches; ImageNet training used
             0.1, 0.2, 0.5 (d1, d2, d3).
         pos_embed_size: side of the position table in cells of 16 pixels: 14 for the files made at
@@ -224,31 +238,23 @@ class VOLO(Pyramid):
         dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
         rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(self.arch['stem_dim'], dims[0])
-        self.stages = nn.ModuleList()
-        for i in range(self.depth):
-            down = Downsample(dims[0], dims[1], pos_embed_size) if i == 1 else nn.Identity()
-            blocks = [
-                Block(
-                    SelfAttention(dims[i], heads[i], qkv_bias=False)
-                    if i
-                    else OutlookAttention(dims[0], heads[0]),
-                    dims[i],
-                    ratio,
-                    drop_path=rate,
-                )
-                for rate in rates[i]
-            ]
-            self.stages.append(Stage(down, blocks))
-        resize = {0: Upsample, 1: Upsample, 3: lambda _: nn.MaxPool2d(2, ceil_mode=True)}
-        self.resizes = nn.ModuleDict(
-            {str(i): resize[i](dims[i]) if i in resize else nn.Identity() for i in self.out_indices}
+        self.stages = nn.ModuleList(
+            Stage(
+                Downsample(dims[0], dims[1], pos_embed_size) if i == 1 else nn.Identity(),
+                [
+                    Block(dims[i], heads[i], ratio, outlook=i == 0, drop_path=rate)
+                    for rate in rates[i]
+                ],
+            )
+            for i in range(self.depth)
         )
+        self.resizes = nn.ModuleDict({str(i): _resize(i, dims[i]) for i in self.out_indices})
         self.add_norms(LayerNorm2d)
         self.freeze()
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         H, W = x.shape[-2:]
-        x = self.stem(F.pad(x, (0, -W % CELL, 0, -H % CELL)))
+        x = self.stem(to_fast_layout(F.pad(x, (0, -W % CELL, 0, -H % CELL))))
         levels = []
         for i in range(self.depth):
             x = self.forward_stage(i, x)
@@ -257,7 +263,7 @@ class VOLO(Pyramid):
                 levels.append(self.get_submodule(self.NORM_NAMES[i])(level))
         return tuple(levels)
 
-    def frozen_modules(self):
+    def frozen_modules(self) -> Iterator[nn.Module]:
         yield from super().frozen_modules()
         for i in range(self.frozen_stages):
             if i in self.out_indices:

@@ -1,4 +1,4 @@
-"""Cross-shaped window attention with LePE (CSWin, arXiv:2107.00652, Sec. 3.2 and 3.3)."""
+"""Cross-shaped window attention with LePE (CSWin, arXiv:2107.00652, Sec. 3.2)."""
 
 from collections.abc import Sequence
 
@@ -38,7 +38,7 @@ def cross_shaped_attention(
     Raises:
         ValueError: channels, heads and branches do not divide, or an unknown backend.
 
-    Source: Eq. 3 to 8; github.com/microsoft/CSWin-Transformer,
+    Source: Sec. 3.2; github.com/microsoft/CSWin-Transformer,
     segmentation/backbone/cswin_transformer.py.
     """
     _, H, W, C = qkv.shape
@@ -49,65 +49,77 @@ def cross_shaped_attention(
             f'be a multiple of 3 x heads, heads of the {len(windows)} branches, with a kernel each'
         )
     attend = pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')
-    branches = qkv.unflatten(-1, (3, len(windows), -1)).unbind(-2)  # (B, H, W, 3, c) each
+    parts = qkv.chunk(3 * len(windows), dim=-1)  # (B, H, W, c) each: q, k, v by branch
+    heads //= len(windows)
     return torch.cat(
         [
-            attend(branch, *kernel, heads // len(windows), window)
-            for branch, kernel, window in zip(branches, lepe, windows)
+            attend(*parts[i :: len(windows)], *lepe[i], heads, window)
+            for i, window in enumerate(windows)
         ],
         dim=-1,
     )
 
 
 def _reference(
-    qkv: Tensor, weight: Tensor, bias: Tensor, heads: int, window: tuple[int, int]
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    heads: int,
+    window: tuple[int, int],
 ) -> Tensor:
-    B, H, W, _, c = qkv.shape
-    q, k, v = _to_windows(qkv, window)  # (n, a, b, c) each
-    values = v.permute(0, 3, 1, 2).contiguous()  # (n, c, a, b)
-    lepe = F.conv2d(values, weight, bias, padding=1, groups=c).permute(0, 2, 3, 1)
-    q, k, v = (
-        t.reshape(len(t), -1, heads, c // heads).transpose(1, 2).contiguous() for t in (q, k, v)
-    )  # (n, h, ab, d)
-    logits = (q * (c // heads) ** -0.5) @ k.transpose(-2, -1)
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    weights = torch.softmax(logits, -1, dtype=wide).to(v.dtype)
-    x = (weights @ v).transpose(1, 2).reshape(lepe.shape) + lepe
-    return _to_map(x, (B, H, W))
-
-
-def _sdpa(qkv: Tensor, weight: Tensor, bias: Tensor, heads: int, window: tuple[int, int]) -> Tensor:
-    B, H, W, _, c = qkv.shape
-    qkv = _to_windows(qkv, window)  # (3, n, a, b, c)
-    values = qkv[2].permute(0, 3, 1, 2)  # (n, c, a, b)
-    lepe = F.conv2d(values, weight, bias, padding=1, groups=c).permute(0, 2, 3, 1)
-    q, k, v = qkv.flatten(2, 3).unflatten(-1, (heads, -1)).transpose(2, 3)  # (n, h, ab, d) each
-    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-    return _to_map(lepe + x.reshape(lepe.shape), (B, H, W))
-
-
-def _padding(H: int, W: int, window: tuple[int, int]) -> tuple[int, int, int, int]:
-    """Left, right, top and bottom cells that make an H x W map a multiple of `window`."""
-    rows, columns = -H % window[0], -W % window[1]
-    return columns // 2, columns - columns // 2, rows // 2, rows - rows // 2
-
-
-def _to_windows(x: Tensor, window: tuple[int, int]) -> Tensor:
-    """Zero-pad a (B, H, W, 3, c) map and cut it into windows, (3, n, a, b, c)."""
-    B, H, W, _, c = x.shape
-    padding = _padding(H, W, window)
-    if any(padding):
-        x = F.pad(x, (0, 0, 0, 0, *padding))
+    B, H, W, c = q.shape
     a, b = window
-    x = x.unflatten(2, (-1, b)).unflatten(1, (-1, a))  # (B, H / a, a, W / b, b, 3, c)
-    return x.permute(5, 0, 1, 3, 2, 4, 6).reshape(3, -1, a, b, c)
+    columns, rows = -W % b, -H % a  # of padding, the odd one after the map
+    top, left = rows // 2, columns // 2
+    padding = left, columns - left, top, rows - top
 
+    def cut(x: Tensor) -> Tensor:
+        x = F.pad(x.permute(0, 3, 1, 2), padding)
+        x = x.unflatten(3, (-1, b)).unflatten(2, (-1, a))  # (B, c, H / a, a, W / b, b)
+        return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
 
-def _to_map(x: Tensor, size: tuple[int, int, int]) -> Tensor:
-    """Put (n, a, b, c) windows back and drop the padding, (B, H, W, c)."""
-    B, H, W = size
-    _, a, b, c = x.shape
-    left, right, top, bottom = _padding(H, W, (a, b))
-    rows, columns = (H + top + bottom) // a, (W + left + right) // b
-    x = x.view(B, rows, columns, a, b, c).transpose(2, 3).reshape(B, rows * a, columns * b, c)
+    q, k, v = cut(q), cut(k), cut(v)  # (n, c, a, b) each
+    lepe = F.conv2d(v, weight, bias, padding=1, groups=c)
+    q, k, v, lepe = (
+        x.reshape(-1, heads, c // heads, a * b).transpose(2, 3).contiguous()
+        for x in (q, k, v, lepe)
+    )  # (n, h, ab, d) each
+    logits = (q * (c // heads) ** -0.5) @ k.transpose(2, 3)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    x = torch.softmax(logits, -1, dtype=wide).to(v.dtype) @ v + lepe
+    x = x.transpose(1, 2).reshape(B, (H + rows) // a, (W + columns) // b, a, b, c)
+    x = x.transpose(2, 3).reshape(B, H + rows, W + columns, c)
     return x[:, top : top + H, left : left + W]
+
+
+def _sdpa(
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    heads: int,
+    window: tuple[int, int],
+) -> Tensor:
+    upright = window[1] != q.shape[2]
+    if upright:  # vertical stripes are the horizontal ones of the transposed map
+        q, k, v = (x.transpose(1, 2) for x in (q, k, v))
+        weight, window = weight.transpose(2, 3), window[::-1]
+    _, H, W, c = q.shape
+    rows = -H % window[0]
+    top = rows // 2
+    if rows:  # so that a stripe stays one block of memory, and all of this one copy
+        q, k, v = (F.pad(x, (0, 0, 0, 0, top, rows - top)) for x in (q, k, v))
+    values = v.reshape(-1, *window, c).permute(0, 3, 1, 2)  # (n, c, a, W)
+    if window[0] == 1:  # the outer rows of the kernel meet padding only
+        weight = weight[:, :, 1:2]
+    lepe = F.conv2d(values, weight, bias, padding=(weight.shape[2] // 2, 1), groups=c)
+    lepe = lepe.permute(0, 2, 3, 1)
+    q, k, v = (
+        x.reshape(-1, window[0] * W, heads, c // heads).transpose(1, 2) for x in (q, k, v)
+    )  # (n, h, aW, d) each
+    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
+    x = (lepe + x.reshape(lepe.shape)).reshape(-1, H + rows, W, c)[:, top : top + H]
+    return x.transpose(1, 2) if upright else x

@@ -1,6 +1,4 @@
-"""Outlook attention of 3x3 windows at stride 2 (VOLO, arXiv:2106.13112, Sec. 3.1, Eq. 3 to 5)."""
-
-from collections.abc import Iterator
+"""Outlook attention of 3x3 windows at stride 2 (VOLO, arXiv:2106.13112, Sec. 3.1)."""
 
 import torch
 import torch.nn.functional as F
@@ -9,6 +7,7 @@ from torch.autograd.function import once_differentiable
 
 from backbones.ops import pick
 
+STRIP = 2**19  # values of the windows in a strip: with their products about a core's L2 cache
 CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
 
 
@@ -21,13 +20,13 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
     softmax weight.
 
     Args:
-        logits: (B, ceil(H / 2), ceil(W / 2), heads * 81), index (head * 9 + i) * 9 + j, not yet
-        scaled.
+        logits: (B, ceil(H / 2), ceil(W / 2), heads * 81), index (head * 9 + i) * 9 + j, before the
+            division by sqrt(d).
         v: (B, H, W, C); a head owns C / heads consecutive channels.
         heads: number of heads.
-        backend: 'reference' unfolds the values and folds the windows; 'slices' copies strided
-            slices of the map and stores none of the copies for the backward pass; 'auto' is
-            'slices'.
+        backend: 'reference' unfolds the values and folds the windows; 'strips' (what 'auto' takes)
+            cuts a few rows of windows at a time, on GPUs all, and stores none of the copies for
+            the backward pass.
 
     Returns:
         (B, H, W, C).
@@ -35,8 +34,8 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
     Raises:
         ValueError: `logits` and `v` do not belong together, or an unknown backend.
 
-    Source: Algorithm 1 lists the form of stride 1; this is the strided one of
-    github.com/sail-sg/volo.
+    Source: Sec. 3.1; stride, scale and order of the logits are those of github.com/sail-sg/volo,
+    models/volo.py.
     """
     B, H, W, C = v.shape
     expected = (B, (H + 1) // 2, (W + 1) // 2, heads * CELLS**2)
@@ -45,7 +44,7 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             f'{C} channels, {heads} heads and logits {tuple(logits.shape)}: channels must be a '
             f'multiple of heads and logits {expected}'
         )
-    return pick(backend, {'reference': _reference, 'slices': _Slices.apply}, 'slices')(
+    return pick(backend, {'reference': _reference, 'strips': _Strips.apply}, 'strips')(
         logits, v, heads
     )
 
@@ -56,86 +55,83 @@ def _reference(logits: Tensor, v: Tensor, heads: int) -> Tensor:
     v = F.unfold(v.permute(0, 3, 1, 2), 3, padding=1, stride=2)
     v = v.view(B, heads, C // heads, CELLS, windows).permute(0, 1, 4, 3, 2)  # (B, h, n, 9, d)
     logits = logits.view(B, windows, heads, CELLS, CELLS).transpose(1, 2)  # (B, h, n, 9, 9)
-    y = (_softmax(logits, (C // heads) ** -0.5) @ v).permute(0, 1, 4, 3, 2)  # (B, h, d, 9, n)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    weights = torch.softmax(logits.to(wide) * (C // heads) ** -0.5, -1).to(v.dtype)
+    y = (weights @ v).permute(0, 1, 4, 3, 2)  # (B, h, d, 9, n)
     y = F.fold(y.reshape(B, C * CELLS, windows), (H, W), 3, padding=1, stride=2)
     return y.permute(0, 2, 3, 1)
 
 
-class _Slices(torch.autograd.Function):
-    """Keeps weights and values only: the copies of the windows are made again in the backward
-    pass."""
+class _Strips(torch.autograd.Function):
+    """A few rows of windows at a time; what it copies is copied again to go backwards."""
 
     @staticmethod
     def forward(ctx, logits: Tensor, v: Tensor, heads: int) -> Tensor:
-        d = v.shape[-1] // heads
-        weights = _softmax(logits.unflatten(-1, (heads, CELLS, CELLS)), d**-0.5).to(v.dtype)
+        scale = (v.shape[-1] // heads) ** -0.5
+        weights = _softmax(logits.unflatten(-1, (heads, CELLS, CELLS)), scale).to(v.dtype)
         ctx.save_for_backward(weights, v)
-        return _fold(_mix(weights, _unfold(v, heads)), *v.shape[1:3])
+        padded = _pad(v, heads)
+        x = torch.zeros_like(padded)
+        for windows, cells in _strips(weights, padded):
+            _fold(x[:, cells], weights[:, windows] @ _unfold(padded[:, cells]))
+        return _crop(x, v.shape)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor, None]:
         weights, v = ctx.saved_tensors
-        heads, d = weights.shape[3], v.shape[-1] // weights.shape[3]
-        grad = _unfold(grad, heads)  # the adjoint of folding
-        grad_v = _fold(_mix(weights.transpose(-1, -2), grad), *v.shape[1:3])
-        wide = torch.promote_types(weights.dtype, torch.float32)
-        grad = _mix(grad, _unfold(v, heads).transpose(-1, -2)).to(wide)
-        grad = torch._softmax_backward_data(grad, weights.to(wide), -1, wide)
-        return (grad * d**-0.5).to(weights.dtype).flatten(-3), grad_v, None
+        size, heads = v.shape, weights.shape[3]
+        v, grad = _pad(v, heads), _pad(grad, heads)
+        grad_v, grad_logits = torch.zeros_like(v), torch.empty_like(weights)
+        for windows, cells in _strips(weights, v):
+            a, g = weights[:, windows], _unfold(grad[:, cells])  # unfolding is folding's adjoint
+            _fold(grad_v[:, cells], a.transpose(-1, -2) @ g)
+            g = g @ _unfold(v[:, cells]).transpose(-1, -2)  # (B, h, w, heads, 9, 9)
+            g = g.to(torch.promote_types(g.dtype, torch.float32)) * a
+            g -= a * g.sum(-1, keepdim=True)
+            grad_logits[:, windows] = g * v.shape[-1] ** -0.5
+        return grad_logits.flatten(-3), _crop(grad_v, size), None
 
 
-def _slots(H: int, W: int) -> Iterator[tuple[int, tuple[slice, slice], tuple[slice, slice]]]:
-    """Yield each cell of a window: its number, its positions in the map, the windows they belong
-    to.
-
-    Odd rows are the upper cells of all windows but the first row and the lower cells of those that
-    have a row below; likewise columns. The four cells that meet every position once, alone, come
-    first.
-    """
-
-    def cells(size: int) -> tuple[tuple[slice, slice], ...]:
-        count = (size + 1) // 2
-        return (
-            (slice(1, max(2 * count - 2, 1), 2), slice(1, count)),
-            (slice(0, size, 2), slice(0, count)),
-            (slice(1, size, 2), slice(0, size // 2)),
-        )
-
-    rows, columns = cells(H), cells(W)
-    for i, j in sorted(((i, j) for i in range(3) for j in range(3)), key=lambda ij: 0 in ij):
-        yield 3 * i + j, (rows[i][0], columns[j][0]), (rows[i][1], columns[j][1])
+def _pad(x: Tensor, heads: int) -> Tensor:
+    """Frame a map with the cells that windows reach beyond it: (B, 2 h + 1, 2 w + 1, heads, d)."""
+    _, H, W, _ = x.shape
+    return F.pad(x, (0, 0, 1, W % 2, 1, H % 2)).unflatten(-1, (heads, -1))
 
 
-def _unfold(x: Tensor, heads: int) -> Tensor:
-    """Copy a (B, H, W, C) map into its windows, (B, H', W', heads, 9, d)."""
-    B, H, W, C = x.shape
-    windows = x.new_zeros(B, (H + 1) // 2, (W + 1) // 2, heads, CELLS, C // heads)
-    x = x.unflatten(-1, (heads, -1))
-    for slot, (rows, columns), (a, b) in _slots(H, W):
-        windows[:, a, b, :, slot] = x[:, rows, columns]
-    return windows
+def _crop(x: Tensor, size: tuple[int, int, int, int]) -> Tensor:
+    """Undo `_pad`: (B, H, W, C)."""
+    return x[:, 1 : size[1] + 1, 1 : size[2] + 1].flatten(-2)
 
 
-def _fold(windows: Tensor, H: int, W: int) -> Tensor:
-    """Sum (B, H', W', heads, 9, d) windows into the (B, H, W, C) map that they cover."""
-    B, _, _, heads, _, d = windows.shape
-    x = windows.new_empty(B, H, W, heads, d)
-    for n, (slot, (rows, columns), (a, b)) in enumerate(_slots(H, W)):
-        part = windows[:, a, b, :, slot]
-        if n < 4:
-            x[:, rows, columns] = part
-        else:
-            x[:, rows, columns] += part
-    return x.flatten(-2)
+def _strips(weights: Tensor, padded: Tensor) -> list[tuple[slice, slice]]:
+    """Cut the windows into strips, a slice of rows of windows and one of rows of cells each."""
+    B, h, w, heads, _, _ = weights.shape
+    whole = padded.device.type != 'cpu' or torch.compiler.is_compiling()
+    rows = h if whole else max(STRIP // (B * w * heads * CELLS * padded.shape[-1]), 1)
+    return [(slice(i, i + rows), slice(2 * i, 2 * min(i + rows, h) + 1)) for i in range(0, h, rows)]
 
 
-def _mix(left: Tensor, right: Tensor) -> Tensor:
-    return left @ right
+def _unfold(x: Tensor) -> Tensor:
+    """Copy a padded map into its windows, (B, h, w, heads, 9, d)."""
+    x = x.unfold(1, 3, 2).unfold(2, 3, 2)  # (B, h, w, heads, d, 3, 3)
+    return x.permute(0, 1, 2, 3, 5, 6, 4).flatten(4, 5)
+
+
+def _fold(x: Tensor, windows: Tensor) -> None:
+    """Add (B, h, w, heads, 9, d) windows to the padded map `x`."""
+    _, h, w, _, _, _ = windows.shape
+    windows = windows.unflatten(4, (3, 3))
+    for i in range(3):
+        for j in range(3):
+            x[:, i : i + 2 * h : 2, j : j + 2 * w : 2] += windows[:, :, :, :, i, j]
 
 
 def _softmax(logits: Tensor, scale: float) -> Tensor:
-    """Softmax of the scaled logits, at least in float32: bf16 exponentials would cost three
-    digits."""
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    return torch.softmax(logits.to(wide) * scale, -1).to(logits.dtype)
+    """Softmax of scaled logits, at least in float32: bf16 exponentials would cost three digits."""
+    logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) * scale
+    if logits.device.type != 'cpu':
+        return torch.softmax(logits, -1)
+    # rows of nine: torch.softmax takes four times as long on CPUs as these passes
+    weights = (logits - logits.amax(-1, keepdim=True)).exp_()
+    return weights.div_(weights.sum(-1, keepdim=True))
