@@ -73,7 +73,7 @@ def _on_subgrids(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> Tensor:
 def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     """Cast what enters an autograd function as autocast casts what enters a convolution."""
     device = tensors[0].device.type
-    if not torch.is_autocast_enabled(device):
+    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
     return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
 
