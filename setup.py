@@ -59,5 +59,5 @@ setup(
         'scikit-learn',
         'matplotlib',
     ],
-    extras_require={'test': ['pytest', 'pytest-xdist', 'ruff']},
+    extras_require={'test': ['pytest', 'pytest-xdist', 'ruff', 'setuptools>=70.1,<82']},
 )
