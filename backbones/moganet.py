@@ -196,6 +196,22 @@ class MogaNet(Pyramid):
                 levels.append(x)
         return tuple(levels)
 
+    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
+        """Tell how deep a parameter lies, as published: 12 layers, whatever the variant's depth.
+
+        Two blocks of stage 3 are one layer, all from the 17th on the same, and the downsampling to
+        that stage is later than the blocks that it feeds. See `Pyramid.get_layer_depth`.
+        """
+        parts = name[len(prefix) :].split('.')
+        if not name.startswith(prefix) or parts[0] not in ('stem', 'stages'):
+            return 13, 14
+        if parts[0] == 'stem':
+            return 0, 14
+        stage, kind = int(parts[1]), parts[2]
+        if stage == 2:
+            return (min(3 + int(parts[3]) // 2, 11) if kind == 'blocks' else 4), 14
+        return (2, 3, None, 12)[stage], 14
+
     def frozen_modules(self) -> Iterator[nn.Module]:
         yield from super().frozen_modules()
         for name in self.NORM_NAMES[: max(self.frozen_stages, 0)]:

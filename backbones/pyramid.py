@@ -154,6 +154,31 @@ class Pyramid(BaseModule):
             x = _recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
         return x
 
+    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
+        """Tell how deep a parameter lies, for learning rates that fall with depth.
+
+        The stem is layer 0, each block one layer, a downsampling belongs to the block that it
+        leads to, and all that follows the blocks (or is not of the backbone) to the last layer.
+
+        Args:
+            name: of a parameter.
+            prefix: what comes before the backbone's own names, e.g. 'backbone.'.
+
+        Returns:
+            The layer, from 0, and the number of layers.
+        """
+        blocks = [len(stage.blocks) for stage in self.stages]
+        layers = sum(blocks) + 2
+        if not name.startswith(prefix):
+            return layers - 1, layers
+        parts = name[len(prefix) :].split('.')
+        if parts[0] == 'stem':
+            return 0, layers
+        if parts[0] != 'stages':
+            return layers - 1, layers
+        within = int(parts[3]) if parts[2] == 'blocks' else 0
+        return 1 + sum(blocks[: int(parts[1])]) + within, layers
+
     def frozen_modules(self) -> Iterator[nn.Module]:
         """The modules that `frozen_stages` freezes."""
         if self.frozen_stages >= 0:

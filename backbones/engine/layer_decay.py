@@ -1,0 +1,79 @@
+"""Learning rates that fall with depth, for any backbone that can tell a parameter's depth."""
+
+import torch
+from mmengine.logging import print_log
+from mmengine.optim import DefaultOptimWrapperConstructor
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
+from torch import nn
+
+
+@OPTIM_WRAPPER_CONSTRUCTORS.register_module()
+class LayerDecay(DefaultOptimWrapperConstructor):
+    """Build the optimizer with the learning rate lr x decay_rate^(last - layer) in the backbone.
+
+    `layer` and `last` come from the backbone's `get_layer_depth`; necks and heads have the full
+    rate. Biases, and parameters that are one-dimensional once axes of length 1 are dropped (norms,
+    layer scales), have no weight decay, in necks and heads too.
+
+    Args:
+        optim_wrapper_cfg: as in MMEngine.
+        paramwise_cfg: `dict(decay_rate=...)`, the factor of the learning rate from one layer to the
+            layer before it, 0 < decay_rate <= 1.
+
+    Raises:
+        ValueError: another or no key in `paramwise_cfg`, a rate outside its range.
+        TypeError: the model has no backbone with `get_layer_depth`.
+
+    Source: BEiT (arXiv:2106.08254); github.com/Westlake-AI/MogaNet (detection), which calls the
+    rule 'layer_wise'.
+    """
+
+    def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
+        super().__init__(optim_wrapper_cfg)
+        settings = dict(paramwise_cfg or {})
+        if set(settings) != {'decay_rate'}:
+            raise ValueError(
+                f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay takes decay_rate alone'
+            )
+        self.paramwise_cfg = settings
+        self.decay_rate = settings['decay_rate']
+        if not 0 < self.decay_rate <= 1:
+            raise ValueError(f'decay_rate is {self.decay_rate}; allowed: above 0, at most 1')
+
+    def add_params(self, params: list[dict], module: nn.Module, **_: object) -> None:
+        """Fill `params` with one group for each learning rate and weight decay."""
+        backbone = getattr(module, 'backbone', None)
+        if not hasattr(backbone, 'get_layer_depth'):
+            raise TypeError(
+                f'LayerDecay needs model.backbone.get_layer_depth; {type(backbone).__name__} has '
+                'none'
+            )
+        groups: dict[tuple[float, float], list[nn.Parameter]] = {}
+        for name, parameter in module.named_parameters():
+            if parameter.requires_grad:
+                key = self._rate(backbone, name), self._decay(name, parameter)
+                groups.setdefault(key, []).append(parameter)
+        for (scale, decay), members in sorted(groups.items(), key=lambda item: item[0]):
+            params.append(
+                dict(
+                    params=members,
+                    lr=self.base_lr * scale,
+                    weight_decay=decay,
+                    lr_scale=scale,
+                )
+            )
+            print_log(
+                f'{len(members)} parameters: lr x {scale:.4f}, weight decay {decay}', 'current'
+            )
+
+    def _rate(self, backbone: nn.Module, name: str) -> float:
+        """Factor of the learning rate."""
+        if not name.startswith('backbone.'):
+            return 1.0
+        layer, layers = backbone.get_layer_depth(name, 'backbone.')
+        return self.decay_rate ** (layers - 1 - layer)
+
+    def _decay(self, name: str, parameter: torch.Tensor) -> float:
+        """Weight decay."""
+        exempt = name.endswith('.bias') or sum(size > 1 for size in parameter.shape) <= 1
+        return 0.0 if exempt else self.base_wd or 0.0
