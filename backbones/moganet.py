@@ -22,7 +22,7 @@ from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import Pyramid, Stage
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
-SCALE = 1e-5  # initial layer scales and decomposition factors, Appendix A
+SCALE = 1e-5  # initial layer scales and decomposition factors, as in the published code
 
 
 class Stem(nn.Sequential):
@@ -92,7 +92,7 @@ class ChannelAggregation(nn.Module):
 
 
 class Block(nn.Module):
-    """Spatial and channel aggregation, each a scaled residual of (B, dim, H, W), Eq. 2."""
+    """Spatial and channel aggregation, each a scaled residual of (B, dim, H, W), Sec. 4.1."""
 
     def __init__(self, dim: int, ratio: float, *, drop_path: float) -> None:
         super().__init__()

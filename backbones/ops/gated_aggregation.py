@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import pick
+from backbones.ops.pointwise import pointwise
 
 Layer = tuple[Tensor, Tensor]  # weight and bias of a 1x1 convolution
 
@@ -38,13 +39,10 @@ def _decompose(x: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor) -> Tensor
 
 
 def _decompose_folded(x: Tensor, weight: Tensor, bias: Tensor, sigma: Tensor) -> Tensor:
-    B, C, H, W = x.shape
-    x = x.permute(0, 2, 3, 1).reshape(B, H * W, C)
-    weight, sigma = weight.flatten(1), sigma.flatten()
-    shift = bias - sigma * F.linear(x.mean(1), weight)  # (B, C')
-    weight = ((1 + sigma).unsqueeze(1) * weight).t().expand(B, -1, -1)
-    x = torch.baddbmm(shift.unsqueeze(1), x, weight)
-    return F.silu(x).flatten(0, 1).view(B, H, W, -1).permute(0, 3, 1, 2)  # channels_last
+    mean = x.permute(0, 2, 3, 1).mean((1, 2))  # this way round its gradient is channels_last
+    shift = bias - sigma.flatten() * F.linear(mean, weight.flatten(1))  # (B, C')
+    x = pointwise(x, weight * (1 + sigma).transpose(0, 1), None)
+    return F.silu(x.add_(shift[:, :, None, None]))
 
 
 def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tensor:

@@ -36,7 +36,7 @@ def multi_order_conv(
     Raises:
         ValueError: C is no multiple of 8, or an unknown backend.
 
-    Source: Eq. 4 and Fig. 4; github.com/Westlake-AI/MogaNet.
+    Source: Sec. 4.2; github.com/Westlake-AI/MogaNet.
     """
     if x.shape[1] % sum(SPLIT):
         raise ValueError(f'{x.shape[1]} channels; allowed: multiples of {sum(SPLIT)}')

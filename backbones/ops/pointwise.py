@@ -7,13 +7,13 @@ from torch import Tensor
 from backbones.ops import pick
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor, *, backend: str = 'auto') -> Tensor:
+def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 'auto') -> Tensor:
     """Mix the channels of every position: out = weight x + bias.
 
     Args:
         x: (B, C, H, W).
         weight: (C', C, 1, 1), as an `nn.Conv2d` stores it.
-        bias: (C').
+        bias: (C'), None for zeros.
         backend: 'reference' is a 1x1 convolution; 'linear' a matrix product on a (B, H, W, C)
             view, without a copy where `x` is channels_last. 'auto' takes 'linear' on CPUs.
 
@@ -27,7 +27,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor, *, backend: str = 'auto')
     return pick(backend, {'reference': F.conv2d, 'linear': _linear}, auto)(x, weight, bias)
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
 
 
