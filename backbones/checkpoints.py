@@ -140,7 +140,10 @@ def is_own(state: dict[str, Tensor]) -> bool:
 
 
 def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) -> None:
-    """Load a whole detector or segmentor, strictly.
+    """Load a whole detector or segmentor, strictly: one of ours, or a published dense file.
+
+    Published files (MMDetection 2.x, MMSegmentation 0.x) name necks and heads as their successors
+    do; only the backbone's part is renamed.
 
     Args:
         model: the model that the config describes.
@@ -152,7 +155,7 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
         FileNotFoundError, ValueError: see `load_backbone`.
     """
     state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
-    state = {k.removeprefix('module.'): v for k, v in state.items()}
+    state = _own_names(model, {k.removeprefix('module.'): v for k, v in state.items()})
     target = model.state_dict()
     differ = [k for k, v in state.items() if k in target and v.shape != target[k].shape]
     fresh = [k for k in differ if new_classes and _other_classes(k, state[k], target[k])]
@@ -174,6 +177,19 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
     model.load_state_dict({k: v for k, v in state.items() if k not in fresh}, strict=False)
     if fresh:
         print_log(f'initialised anew for other classes: {", ".join(fresh)}', logger='current')
+
+
+def _own_names(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Rename the backbone's part of a published whole model; leave everything else as it is."""
+    part, _ = _strip(state, 'backbone.')
+    backbone = getattr(model, 'backbone', None)
+    if not hasattr(backbone, 'PUBLISHED') or is_own(part):
+        return state
+    report = match(backbone, part)
+    if report.problems:  # to be listed under the names of the file
+        return state
+    others = {k: v for k, v in state.items() if not k.startswith('backbone.')}
+    return {**others, **{f'backbone.{k}': v for k, v in report.state.items()}}
 
 
 def _other_classes(name: str, tensor: Tensor, target: Tensor) -> bool:

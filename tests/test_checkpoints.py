@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HERE, NANO, published_shapes, variant_id
+from conftest import HERE, NANO, published_shapes, published_state, variant_id
 
 from backbones import BACKBONES, CSWin, DilateFormer
 from backbones.checkpoints import load_model, match
@@ -144,7 +144,7 @@ def test_a_file_that_would_execute_code_is_refused(protocol: str, tmp_path: Path
     else:
         path.write_bytes(pickle.dumps({'payload': Evil()}))
     with pytest.raises(
-        ValueError, match='refused: loading it would execute|not a PyTorch checkpoint'
+        ValueError, match=r'refused: loading it would execute|not a PyTorch checkpoint'
     ):
         load(path)
     assert 'executed' not in capsys.readouterr().out
@@ -162,6 +162,26 @@ def test_the_wrapper_entry_can_be_named(tmp_path: Path) -> None:
     torch.save({'model': 3}, tmp_path / 'empty.pth')
     with pytest.raises(ValueError, match='holds no tensors'):
         load(tmp_path / 'empty.pth')
+
+
+@pytest.mark.parametrize('name', ['cswin_tiny_dense', 'moganet_xtiny_dense'])
+def test_published_whole_models_load_under_our_names(name: str, tmp_path: Path) -> None:
+    backbone, arch, _ = name.split('_')
+    cls = classes_by_name()[backbone]
+    head = torch.nn.Linear(3, 4)
+    model = torch.nn.ModuleDict({'backbone': cls(arch), 'decode_head': head})
+    state = {f'backbone.{k}': v for k, v in published_state(name).items()}
+    state |= {f'decode_head.{k}': v + 1 for k, v in head.state_dict().items()}
+    torch.save({'meta': {'epoch': 12}, 'state_dict': state}, tmp_path / 'whole.pth')
+    load_model(model, str(tmp_path / 'whole.pth'))
+    alone = load(tmp_path / 'whole.pth', cls, arch)
+    for key, value in model['backbone'].state_dict().items():
+        assert torch.equal(value, alone.state_dict()[key])
+    assert torch.equal(model['decode_head'].weight, state['decode_head.weight'])
+    del state['backbone.norm2.weight']
+    torch.save({'state_dict': state}, tmp_path / 'part.pth')
+    with pytest.raises(ValueError, match='missing in the file'):
+        load_model(model, str(tmp_path / 'part.pth'))
 
 
 def test_whole_models_load_strictly(tmp_path: Path) -> None:

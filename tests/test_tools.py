@@ -67,6 +67,11 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     log = tool('train', *common, '--resume', '--cfg-options', *longer)
     assert 'resumed at' in log and 'iteration 4' in log and len(losses(log)) == 2
 
+    tuned = f'load_from={tmp_path / "iter_6.pth"}'
+    other_dir = (*common[:3], '--work-dir', tmp_path / 'tuned')
+    log = tool('train', *other_dir, '--cfg-options', *SHORT_RUN, 'train_cfg.max_iters=1', tuned)
+    assert 'fine-tuned from' in log
+
     predictions, pictures = tmp_path / 'predictions.pkl', tmp_path / 'pictures'
     arguments = ('--out', predictions, '--show-dir', pictures)
     out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import torch
 from mmengine.config import Config
+from mmengine.hooks import Hook
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 from PIL import Image
@@ -72,7 +73,20 @@ def check_load_from(runner: Runner) -> None:
         FileNotFoundError, ValueError: see `backbones.checkpoints.load_model`.
     """
     if runner._load_from and not runner._resume:
-        load_model(unwrapped(runner), runner._load_from, new_classes=True)
+        hook = LoadFrom(runner._load_from)
+        hook.before_train(runner)  # once now, for the errors
+        runner.register_hook(hook)
+        runner._load_from = None
+
+
+class LoadFrom(Hook):
+    """Load a whole model after MMEngine has initialised the weights."""
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def before_train(self, runner: Runner) -> None:
+        load_model(unwrapped(runner), self.checkpoint, new_classes=True)
 
 
 def check_files(dataset: dict) -> None:
