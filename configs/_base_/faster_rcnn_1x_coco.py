@@ -1,0 +1,7 @@
+# Recipe: Faster R-CNN, COCO 2017, 12 epochs, batch 16 (8 GPUs x 2), AdamW.
+_base_ = [
+    'models/faster_rcnn.py',
+    'datasets/coco_detection.py',
+    'schedules/adamw_1x.py',
+    'runtime/detection.py',
+]

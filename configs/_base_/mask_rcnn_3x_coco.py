@@ -1,0 +1,7 @@
+# Recipe: Mask R-CNN, COCO 2017, 36 epochs, multi-scale crops, batch 16 (8 GPUs x 2), AdamW.
+_base_ = [
+    'models/mask_rcnn.py',
+    'datasets/coco_instance_crops.py',
+    'schedules/adamw_3x.py',
+    'runtime/detection.py',
+]

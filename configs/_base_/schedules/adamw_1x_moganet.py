@@ -1,0 +1,10 @@
+# 12 epochs at batch 16, and MogaNet's published rule of decay: none for norms, layer scales and
+# sigmas; biases and the stem's norms, whose names there lack "norm", are decayed.
+_base_ = ['adamw_1x.py']
+
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        _delete_=True,
+        custom_keys={'scale': dict(decay_mult=0.0), 'norm': dict(decay_mult=0.0)},
+    ),
+)
