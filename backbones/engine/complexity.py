@@ -1,0 +1,84 @@
+"""Parameters and multiply-adds of a whole detector or segmentor, without data and memory."""
+
+from collections.abc import Callable
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
+
+from backbones.engine.config import import_scope
+
+SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
+BOXES, MASKS = 1000, 100  # proposals that pass each box head and each mask head
+
+
+def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
+    """Count what each part of the config's model holds and computes for one test image.
+
+    Products of attention count, as do convolutions and linear layers; norms, activations, RoI
+    pooling and resizing do not. Each box head gets 1000 proposals and each mask head 100, as
+    MMDetection 2.x counts; an auxiliary head computes nothing in a test.
+
+    Args:
+        cfg: a config for MMDetection or MMSegmentation.
+        shape: height and width of the image in pixels; None takes `SHAPES`.
+
+    Returns:
+        `shape`, `parts` (name to `params` and `macs`), and `params`, `macs` of them all.
+
+    Raises:
+        ValueError: the config is for another library.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in SHAPES:
+        raise ValueError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
+    shape = tuple(shape or SHAPES[scope])
+    import_scope(scope)
+    init_default_scope(scope)
+    settings = Config(dict(model=cfg.model.to_dict())).model
+    settings.backbone.pop('init_cfg', None)
+    with torch.device('meta'), torch.no_grad():
+        model = MODELS.build(settings).eval()
+        macs = _macs(model, torch.empty(1, 3, *shape))
+    parts = {
+        name: dict(
+            params=sum(p.numel() for p in model.get_submodule(name).parameters()), macs=count
+        )
+        for name, count in macs.items()
+    }
+    total = {key: sum(part[key] for part in parts.values()) for key in ('params', 'macs')}
+    return dict(shape=shape, parts=parts, **total)
+
+
+def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
+    """Multiply-adds of each part, in order."""
+    macs = {}
+
+    def run(name: str, part: Callable, *inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        with FlopCounterMode(display=False) as counter:
+            output = part(*inputs)
+        macs[name] = macs.get(name, 0) + counter.get_total_flops() // 2
+        return output
+
+    levels = run('backbone', model.backbone, images)
+    if getattr(model, 'neck', None) is not None:
+        levels = run('neck', model.neck, levels)
+    for name in ('rpn_head', 'bbox_head', 'decode_head'):
+        if isinstance(getattr(model, name, None), nn.Module):
+            run(name, getattr(model, name).forward, levels)
+    if getattr(model, 'auxiliary_head', None) is not None:
+        macs['auxiliary_head'] = 0
+    roi_head = getattr(model, 'roi_head', None)
+    for name, count in (('bbox', BOXES), ('mask', MASKS)):
+        heads = getattr(roi_head, f'{name}_head', None)
+        if heads is None:
+            continue
+        pooled = roi_head.get_submodule(f'{name}_roi_extractor')
+        many = isinstance(heads, nn.ModuleList)
+        for head, extractor in zip(heads if many else [heads], pooled if many else [pooled]):
+            size = extractor.roi_layers[0].output_size
+            boxes = torch.empty(count, extractor.out_channels, *size)
+            run(f'roi_head.{name}_head', head, boxes)
+    return macs

@@ -1,0 +1,39 @@
+"""Parameters and multiply-adds of whole models, part by part; needs no dataset and no GPU."""
+
+import argparse
+import json
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('configs', nargs='+', metavar='CONFIG')
+    parser.add_argument(
+        '--shape',
+        nargs=2,
+        type=int,
+        metavar=('H', 'W'),
+        help='image in pixels; default 800 1280 for detection, 512 2048 for segmentation',
+    )
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
+    args = parser.parse_args()
+    from backbones.engine import config  # imported late: --help must answer at once
+    from backbones.engine.complexity import complexity
+
+    found = {}
+    with config.plain_errors():
+        for path in args.configs:
+            cfg = config.load_config(
+                path, options=None, work_dir=None, data_root=None, launcher='none'
+            )
+            found[path] = count = complexity(cfg, shape=args.shape)
+            height, width = count['shape']
+            print(f'{path}, {height} x {width} pixels')
+            for name, part in (*count['parts'].items(), ('total', count)):
+                print(f'  {name:20} {part["params"] / 1e6:8.2f} M  {part["macs"] / 1e9:9.2f} GMAC')
+    if args.json:
+        args.json.write_text(json.dumps(found, indent=2) + '\n')
+
+
+if __name__ == '__main__':
+    main()
