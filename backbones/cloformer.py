@@ -12,7 +12,6 @@ from backbones.layers import (
     DepthwiseConv2d,
     DropPath,
     PointwiseConv2d,
-    drop_path_schedule,
     parameters,
 )
 from backbones.ops.clo_attention import context_gate, global_attention
@@ -208,30 +207,10 @@ class CloFormer(Pyramid):
         wrappers=('model', 'state_dict'),
     )
 
-    def __init__(
-        self,
-        arch: str | dict,
-        *,
-        drop_path_rate: float = 0.0,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            arch,
-            out_indices=out_indices,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            init_cfg=init_cfg,
-        )
-        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
+    def build(self, rates: list[list[float]]) -> None:
         self.stem = Stem(self.arch['dims'][0])
         self.stages = nn.ModuleList(self.build_stage(i, rates) for i in range(self.depth))
         self.add_norms(GroupNorm)
-        self.freeze()
 
     def build_stage(self, i: int, rates: list[list[float]]) -> Stage:
         """Build stage i; `rates` are the drop path rates of all published blocks."""

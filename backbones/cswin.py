@@ -4,7 +4,7 @@ from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DropPath, LayerNorm2d, Mlp, drop_path_schedule, init_linears
+from backbones.layers import DropPath, LayerNorm2d, Mlp, init_linears
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.pyramid import Pyramid, Stage
 
@@ -124,28 +124,9 @@ class CSWin(Pyramid):
         wrappers=('state_dict_ema', 'state_dict', 'model'),
     )
 
-    def __init__(
-        self,
-        arch: str | dict,
-        *,
-        drop_path_rate: float = 0.0,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            arch,
-            out_indices=out_indices,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            init_cfg=init_cfg,
-        )
+    def build(self, rates: list[list[float]]) -> None:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
         stripes = (*self.arch['stripes'], None)
-        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(dims[0])
         self.stages = nn.ModuleList(
             Stage(
@@ -158,7 +139,6 @@ class CSWin(Pyramid):
             for i in range(self.depth)
         )
         self.add_norms(LayerNorm2d)
-        self.freeze()
 
     def init_from_scratch(self) -> None:
         init_linears(self)

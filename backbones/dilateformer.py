@@ -11,7 +11,6 @@ from backbones.layers import (
     LayerNorm2d,
     Mlp,
     SelfAttention,
-    drop_path_schedule,
     init_linears,
     nchw,
     nhwc,
@@ -120,27 +119,8 @@ class DilateFormer(Pyramid):
         wrappers=('model', 'state_dict'),
     )
 
-    def __init__(
-        self,
-        arch: str | dict,
-        *,
-        drop_path_rate: float = 0.0,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            arch,
-            out_indices=out_indices,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            init_cfg=init_cfg,
-        )
+    def build(self, rates: list[list[float]]) -> None:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
-        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(dims[0])
         self.stages = nn.ModuleList(
             Stage(
@@ -153,7 +133,6 @@ class DilateFormer(Pyramid):
             for i in range(self.depth)
         )
         self.add_norms(lambda dim: LayerNorm2d(dim, eps=EPS))
-        self.freeze()
 
     def init_from_scratch(self) -> None:
         # the published local projection is a 1x1 convolution and keeps that layer's default

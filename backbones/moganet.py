@@ -12,7 +12,6 @@ from backbones.layers import (
     DepthwiseConv2d,
     DropPath,
     PointwiseConv2d,
-    drop_path_schedule,
     parameters,
 )
 from backbones.ops.channel_aggregation import channel_aggregation
@@ -155,27 +154,8 @@ class MogaNet(Pyramid):
         ),
     )
 
-    def __init__(
-        self,
-        arch: str | dict,
-        *,
-        drop_path_rate: float = 0.0,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
-        frozen_stages: int = -1,
-        norm_eval: bool = False,
-        with_cp: bool = False,
-        init_cfg: dict | None = None,
-    ) -> None:
-        super().__init__(
-            arch,
-            out_indices=out_indices,
-            frozen_stages=frozen_stages,
-            norm_eval=norm_eval,
-            with_cp=with_cp,
-            init_cfg=init_cfg,
-        )
+    def build(self, rates: list[list[float]]) -> None:
         dims, ratios = self.arch['dims'], self.arch['mlp_ratios']
-        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(dims[0])
         self.stages = nn.ModuleList(
             Stage(
@@ -186,7 +166,6 @@ class MogaNet(Pyramid):
         )
         for name, dim in zip(self.NORM_NAMES[: self.depth], dims):
             self.add_module(name, nn.BatchNorm2d(dim))
-        self.freeze()
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         x, levels = self.stem(to_fast_layout(x)), []

@@ -11,7 +11,7 @@ from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from backbones.checkpoints import PublishedKeys, load_backbone
-from backbones.layers import nchw, nhwc
+from backbones.layers import drop_path_schedule, nchw, nhwc
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
@@ -29,12 +29,11 @@ class Stage(nn.Module):
 class Pyramid(BaseModule):
     """Base of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
-    A subclass fills `ARCHS`, builds `stem` and `stages` (only the `self.depth` stages that
-    `out_indices` asks for, so that no parameter is without a gradient), then calls `add_norms` and
-    `freeze`.
+    A subclass fills `ARCHS` and `PUBLISHED`, and adds its modules in `build`.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
+        drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
         out_indices: levels to emit, rising, out of 0..3; stages above the last are not built.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: no gradient, and eval mode also during training.
@@ -59,6 +58,7 @@ class Pyramid(BaseModule):
         self,
         arch: str | dict,
         *,
+        drop_path_rate: float = 0.0,
         out_indices: tuple[int, ...] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -85,6 +85,19 @@ class Pyramid(BaseModule):
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
         self.loaded = 'from scratch'
+        self.build(drop_path_schedule(drop_path_rate, self.arch['depths']))
+        self._freeze()
+
+    def build(self, rates: list[list[float]]) -> None:
+        """Add `stem`, `stages` and the output norms.
+
+        Only the `self.depth` stages that `out_indices` asks for: no parameter may be without a
+        gradient.
+
+        Args:
+            rates: probability of dropping a block's branches, by stage and block.
+        """
+        raise NotImplementedError
 
     @classmethod
     def resolve(cls, arch: str | dict) -> dict:
@@ -188,8 +201,8 @@ class Pyramid(BaseModule):
             if i in self.out_indices:
                 yield self.get_submodule(self.NORM_NAMES[i])
 
-    def freeze(self) -> None:
-        """Stop the gradients of the frozen modules; to be called once they are built."""
+    def _freeze(self) -> None:
+        """Stop the gradients of the frozen modules."""
         for module in self.frozen_modules():
             module.requires_grad_(False)
         self.train(self.training)

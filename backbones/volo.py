@@ -14,7 +14,6 @@ from backbones.layers import (
     LayerNorm2d,
     Mlp,
     SelfAttention,
-    drop_path_schedule,
     init_linears,
     nchw,
     nhwc,
@@ -225,22 +224,25 @@ class VOLO(Pyramid):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
+        if pos_embed_size < 1:
+            raise ValueError(f'pos_embed_size is {pos_embed_size}; allowed: 1 cell or more')
+        self.pos_embed_size = pos_embed_size  # `build` needs it
         super().__init__(
             arch,
+            drop_path_rate=drop_path_rate,
             out_indices=out_indices,
             frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        if pos_embed_size < 1:
-            raise ValueError(f'pos_embed_size is {pos_embed_size}; allowed: 1 cell or more')
+
+    def build(self, rates: list[list[float]]) -> None:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
-        rates = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = Stem(self.arch['stem_dim'], dims[0])
         self.stages = nn.ModuleList(
             Stage(
-                Downsample(dims[0], dims[1], pos_embed_size) if i == 1 else nn.Identity(),
+                Downsample(dims[0], dims[1], self.pos_embed_size) if i == 1 else nn.Identity(),
                 [
                     Block(dims[i], heads[i], ratio, outlook=i == 0, drop_path=rate)
                     for rate in rates[i]
@@ -250,7 +252,6 @@ class VOLO(Pyramid):
         )
         self.resizes = nn.ModuleDict({str(i): _resize(i, dims[i]) for i in self.out_indices})
         self.add_norms(LayerNorm2d)
-        self.freeze()
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         H, W = x.shape[-2:]

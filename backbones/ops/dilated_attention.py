@@ -160,7 +160,8 @@ class _Strips(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        *qkv, weights = *ctx.saved_tensors[:3], ctx.saved_tensors[3:]
+        q, k, v, *weights = ctx.saved_tensors  # read once: a checkpointed block unpacks them once
+        qkv = (q, k, v)
         gradients = [torch.empty_like(x, memory_format=torch.contiguous_format) for x in qkv]
         groups = len(ctx.dilations)
         parts = zip(*(x.chunk(groups, dim=-1) for x in (*qkv, grad, *gradients)))
