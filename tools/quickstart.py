@@ -95,6 +95,22 @@ def run(title: str, command: list, log: Path) -> None:
         sys.exit('\n'.join([*tail, f'error: {title} failed; the whole output is in {log}']))
 
 
+def overview(folder: Path, rows: int = 3) -> Path:
+    """Put the first pictures of both tasks side by side into one, detection on the left."""
+    from PIL import Image  # there once the packages are installed
+
+    columns = [sorted((folder / task / 'pictures').glob('*.png'))[:rows] for task in TASKS]
+    tiles = [[Image.open(path).convert('RGB') for path in column] for column in columns]
+    width, height = (side // 2 for side in tiles[0][0].size)
+    sheet = Image.new('RGB', (width * len(tiles), height * rows))
+    for x, column in enumerate(tiles):
+        for y, tile in enumerate(column):
+            sheet.paste(tile.resize((width, height), Image.LANCZOS), (x * width, y * height))
+    path = folder / 'overview.png'
+    sheet.quantize(128).save(path, optimize=True)
+    return path
+
+
 def finish(folder: Path, configs: dict[str, str]) -> None:
     """Write summary.json and print the tables, where the pictures are, and what to try next."""
     results = {task: json.loads((folder / task / 'metrics.json').read_text()) for task in TASKS}
@@ -115,6 +131,7 @@ def finish(folder: Path, configs: dict[str, str]) -> None:
     print(f"""
 minutes: {steps}
 pictures, ground truth beside prediction:
+  {overview(folder)}
   {folder}/detection/pictures/
   {folder}/segmentation/pictures/
 summary: {folder}/summary.json
