@@ -36,7 +36,7 @@ test-mmcv: mmcv
 
 # the marker holds the seconds that the installation took
 $(INSTALLED): setup.py constraints.txt
-	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 10) <= v < (3, 13) else f"Python {v.major}.{v.minor} found; 3.10 to 3.12 is needed: make PYTHON=python3.11 ...")'
+	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"Python {v.major}.{v.minor} found; 3.11 or 3.12 is needed: make PYTHON=python3.11 ...")'
 	date +%s > $(VENV).start
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt -e '.[test]'

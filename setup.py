@@ -37,13 +37,14 @@ setup(
     long_description=(HERE / 'README.md').read_text(),
     long_description_content_type='text/markdown',
     license='Apache-2.0',
-    python_requires='>=3.10',
+    python_requires='>=3.11',
     packages=find_packages(include=['backbones', 'backbones.*']),
     cmdclass={'build_py': BuildWithMim},
     install_requires=[
-        'torch>=2.9',
-        'torchvision>=0.24',
-        'timm>=1.0',
+        # lower bounds are what was tried; constraints.txt has the exact versions of the tests
+        'torch>=2.11',
+        'torchvision>=0.26',
+        'timm>=1.0.31',
         'numpy<2.3',
         'onedl-mmengine>=0.10.12',
         'onedl-mmcv>=2.3.6',
