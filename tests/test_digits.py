@@ -53,7 +53,7 @@ def test_coco_dataset_reads_the_instances(digits, split):
     for item in read:
         sample = item['data_samples']
         own = [a for a in written['annotations'] if a['image_id'] == sample.img_id]
-        assert item['inputs'].shape == (3, 128, 128)
+        assert item['inputs'].shape == (3, 96, 96)
         assert sample.gt_instances.labels.tolist() == [a['category_id'] - 1 for a in own]
         masks = sample.gt_instances.masks.masks
         assert [int(m.sum()) for m in masks] == [a['area'] for a in own]
@@ -65,7 +65,7 @@ def test_label_maps_agree_with_the_masks(digits, split):
     written = annotations(digits, split)['annotations']
     assert len(read) == COUNTS[split]
     for i, item in enumerate(read):
-        expected = np.zeros((128, 128), np.uint8)
+        expected = np.zeros((96, 96), np.uint8)
         for a in written:
             if a['image_id'] == i:
                 mask = rle.decode(a['segmentation']).astype(bool)

@@ -16,14 +16,14 @@ from numpy.random import Generator
 from pycocotools import mask as rle
 from sklearn.datasets import load_digits, load_sample_images
 
-SIDE = 128  # of a scene, in pixels, like all lengths here
-HEIGHTS = (40, 60)  # of a digit's 8 x 8 square, before rotation
+SIDE = 96  # of a scene, in pixels, like all lengths here
+HEIGHTS = (32, 46)  # of a digit's 8 x 8 square, before rotation
 DIGITS = (2, 5)  # in a scene, least and most
 SPLITS = ('train', 'val')
-VAL_DIGITS = 0.2  # share of the samples that only validation scenes show
+VAL_DIGITS = 0.15  # share of the samples that only validation scenes show
 VAL_COLUMNS = 0.25  # share of each photograph, its right part, that only they show
 CONTRAST = 90  # least distance of a digit's colour from the mean behind it, RGB
-TRIES = 30  # places tried for a digit before a scene counts as full
+TRIES = 100  # places tried for a digit before a scene counts as full
 SEED = 0
 
 
@@ -133,42 +133,47 @@ def compose(
     photo = photos[rng.integers(len(photos))]
     top, left = (rng.integers(size - SIDE + 1) for size in photo.shape[:2])
     scene = photo[top : top + SIDE, left : left + SIDE].astype(np.float32)
-    wanted, taken, instances = rng.integers(DIGITS[0], DIGITS[1] + 1), np.zeros((SIDE, SIDE)), []
-    while len(instances) < wanted:
+    taken, instances = np.zeros((SIDE, SIDE), bool), []
+    for _ in range(rng.integers(DIGITS[0], DIGITS[1] + 1)):
         sample, digit, ink = samples[rng.integers(len(samples))]
-        for _ in range(TRIES):
-            alpha = place(rng, ink)
-            if not (taken * alpha).any():
-                break
-        else:
+        alpha = place(rng, enlarge(rng, ink), taken)
+        if alpha is None:
             break
         mask = alpha > 0.5
         scene += alpha[..., None] * (paint(rng, scene[mask].mean(0)) - scene)
-        taken = cv2.dilate(np.maximum(taken, alpha), np.ones((3, 3)))
+        taken |= cv2.dilate(alpha, np.ones((3, 3))) > 0
         instances.append((sample, digit, mask))
     scene = cv2.GaussianBlur(scene, (3, 3), rng.uniform(0.1, 0.7))
     scene += rng.normal(0, rng.uniform(0, 8), scene.shape)
     return scene.clip(0, 255).round().astype(np.uint8), instances
 
 
-def place(rng: Generator, ink: np.ndarray) -> np.ndarray:
-    """Enlarge, turn and shear (8, 8) ink and put it somewhere wholly inside a scene.
-
-    Returns:
-        (SIDE, SIDE) opacity from 0 to 1.
-    """
-    height = rng.uniform(*HEIGHTS)
+def enlarge(rng: Generator, ink: np.ndarray) -> np.ndarray:
+    """Enlarge, turn and shear (8, 8) ink into a digit's (H, W) opacity, 0 to 1, with a margin."""
     angle, shear = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(-0.15, 0.15)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
-    matrix = height / 8 * turn @ [[rng.uniform(0.85, 1.15), shear], [0, 1]]
-    ink = np.pad(ink, 1)
-    y, x = np.nonzero(ink)
-    corners = matrix @ [[x.min() - 1, x.max() + 1] * 2, [y.min() - 1] * 2 + [y.max() + 1] * 2]
-    low, high = -corners.min(1), SIDE - 1 - corners.max(1)
-    offset = rng.uniform(low, np.maximum(low, high))
-    size = (SIDE, SIDE)
-    ink = cv2.warpAffine(ink, np.c_[matrix, offset], size, flags=cv2.INTER_CUBIC)
-    return ((ink - 0.4) / 0.2).clip(0, 1)  # sharp strokes out of an enlarged grey image
+    matrix = rng.uniform(*HEIGHTS) / 8 * turn @ [[rng.uniform(0.85, 1.15), shear], [0, 1]]
+    offset = SIDE / 2 - matrix @ [3.5, 3.5]
+    ink = cv2.warpAffine(ink, np.c_[matrix, offset], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
+    alpha = ((ink - 0.4) / 0.2).clip(0, 1)  # sharp strokes out of an enlarged grey image
+    y, x = np.nonzero(alpha)
+    return alpha[y.min() - 1 : y.max() + 2, x.min() - 1 : x.max() + 2]
+
+
+def place(rng: Generator, patch: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
+    """Put `patch` where no pixel of it is `taken`.
+
+    Returns:
+        (SIDE, SIDE) opacity from 0 to 1, or None when no free place was found.
+    """
+    height, width = patch.shape
+    for _ in range(TRIES):
+        y, x = rng.integers(SIDE - height + 1), rng.integers(SIDE - width + 1)
+        if not (taken[y : y + height, x : x + width] & (patch > 0)).any():
+            alpha = np.zeros((SIDE, SIDE), np.float32)
+            alpha[y : y + height, x : x + width] = patch
+            return alpha
+    return None
 
 
 def paint(rng: Generator, behind: np.ndarray) -> np.ndarray:

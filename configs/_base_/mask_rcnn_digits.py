@@ -1,4 +1,4 @@
-# Recipe: small Mask R-CNN, embedded digits, 400 iterations of 8 scenes, AdamW, from scratch on CPU.
+# Recipe: small Mask R-CNN, embedded digits, 320 iterations of 8 scenes, AdamW, from scratch on CPU.
 _base_ = ['models/mask_rcnn.py', 'datasets/digits_instance.py', 'runtime/detection.py']
 
 model = dict(
@@ -24,24 +24,24 @@ model = dict(
     ),
     train_cfg=dict(
         rpn=dict(sampler=dict(num=64)),
-        rpn_proposal=dict(nms_pre=200, max_per_img=100),
+        rpn_proposal=dict(nms_pre=100, max_per_img=50),
         rcnn=dict(sampler=dict(num=32)),
     ),
-    test_cfg=dict(rpn=dict(nms_pre=200, max_per_img=100), rcnn=dict(max_per_img=20)),
+    test_cfg=dict(rpn=dict(nms_pre=100, max_per_img=50), rcnn=dict(max_per_img=20)),
 )
 
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=400, val_interval=400)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=320, val_interval=320)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 optim_wrapper = dict(
     type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1e-3, weight_decay=0.05),
+    optimizer=dict(type='AdamW', lr=2e-3, betas=(0.9, 0.95), weight_decay=0.05),
     paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
     clip_grad=dict(max_norm=5),
 )
 param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=66),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=66, end=400),
+    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=320),
 ]
 default_hooks = dict(
     logger=dict(interval=20),

@@ -1,4 +1,4 @@
-# Embedded digits with boxes and masks, 128x128 pixels; made by tools/make_digits.py.
+# Embedded digits with boxes and masks, 96x96 pixels; made by tools/make_digits.py.
 data_root = 'data/digits/'
 metainfo = dict(classes=('0', '1', '2', '3', '4', '5', '6', '7', '8', '9'))
 
@@ -10,7 +10,7 @@ train_pipeline = [
 ]
 test_pipeline = [
     dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(128, 128), keep_ratio=True),
+    dict(type='Resize', scale=(96, 96), keep_ratio=True),
     dict(type='LoadAnnotations', with_bbox=True, with_mask=True),
     dict(
         type='PackDetInputs',

@@ -1,4 +1,4 @@
-# Embedded digits as label maps, 128x128 pixels; made by tools/make_digits.py.
+# Embedded digits as label maps, 96x96 pixels; made by tools/make_digits.py.
 data_root = 'data/digits/'
 metainfo = dict(classes=('background', '0', '1', '2', '3', '4', '5', '6', '7', '8', '9'))
 
@@ -8,7 +8,11 @@ train_pipeline = [
     dict(type='LoadAnnotations'),
     dict(type='PackSegInputs'),
 ]
-test_pipeline = train_pipeline
+test_pipeline = [
+    dict(type='LoadImageFromFile'),
+    dict(type='LoadAnnotations'),
+    dict(type='PackSegInputs'),
+]
 train_dataloader = dict(
     batch_size=8,
     num_workers=0,
@@ -39,5 +43,5 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='IoUMetric', iou_metrics=['mIoU'])
+val_evaluator = dict(type='ClasswiseIoUMetric', iou_metrics=['mIoU'])
 test_evaluator = val_evaluator
