@@ -255,7 +255,8 @@ class VOLO(Pyramid):
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         H, W = x.shape[-2:]
-        x = self.stem(to_fast_layout(F.pad(x, (0, -W % CELL, 0, -H % CELL))))
+        right, bottom = ((CELL - n % CELL) % CELL for n in (W, H))  # -n % CELL would not compile
+        x = self.stem(to_fast_layout(F.pad(x, (0, right, 0, bottom))))
         levels = []
         for i in range(self.depth):
             x = self.forward_stage(i, x)
