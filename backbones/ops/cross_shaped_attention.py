@@ -110,8 +110,9 @@ def _sdpa(
     _, H, W, c = q.shape
     rows = -H % window[0]
     top = rows // 2
-    if rows:  # so that a stripe stays one block of memory, and all of this one copy
-        q, k, v = (F.pad(x, (0, 0, 0, 0, top, rows - top)) for x in (q, k, v))
+    padding = 0, 0, 0, 0, top, rows - top
+    # the only copy: a stripe becomes a block of memory, and nothing keeps qkv for the gradient
+    q, k, v = (F.pad(x, padding) if rows else x.contiguous() for x in (q, k, v))
     values = v.reshape(-1, *window, c).permute(0, 3, 1, 2)  # (n, c, a, W)
     if window[0] == 1:  # the outer rows of the kernel meet padding only
         weight = weight[:, :, 1:2]
