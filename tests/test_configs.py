@@ -51,6 +51,7 @@ EXPECTED |= {
         *('moganet_s', 'moganet_b', 'cloformer_xs', 'cloformer_s'),
     )
 }
+EXPECTED |= {f'upernet_{v}_cityscapes' for v in ('volo_d1', 'volo_d4', 'dilateformer_b')}
 TITLES = {
     'mask_rcnn': 'Mask R-CNN',
     'cascade_mask_rcnn': 'Cascade Mask R-CNN',
@@ -59,6 +60,12 @@ TITLES = {
     'faster_rcnn': 'Faster R-CNN',
     'semantic_fpn': 'Semantic FPN',
     'upernet': 'UperNet',
+}
+DATASETS = {
+    'coco': 'COCO',
+    'ade20k': 'ADE20K',
+    'cityscapes': 'Cityscapes',
+    'digits': 'embedded digits',
 }
 
 
@@ -127,8 +134,10 @@ def test_every_method_has_its_leaves() -> None:
 def test_leaf_loads_says_what_it_is_and_agrees_with_its_backbone(path: Path) -> None:
     lines = path.read_text().splitlines()
     names = {cls.__name__.lower() for cls in BACKBONES}
-    method, name, _ = re.split(rf'_({"|".join(names)})_', path.stem)
+    method, name, rest = re.split(rf'_({"|".join(names)})_', path.stem)
     assert lines[0].lower().startswith(f'# {TITLES[method]} + {name}'.lower())
+    data = rest.rpartition('_')[2]
+    assert f', {DATASETS[data]}, ' in lines[0]
     assert re.search(r'published|quote|measured here', lines[0]), 'no metric or status'
     assert len([line for line in lines if line and not line.startswith('#')]) <= 12
     cfg = Config.fromfile(path)

@@ -127,6 +127,20 @@ def test_label_values_beyond_the_classes_are_an_error(tmp_path: Path) -> None:
         preflight.check(cfg)
 
 
+def test_cityscapes_without_converted_labels_is_an_error(tmp_path: Path) -> None:
+    for split in ('train', 'val'):
+        (tmp_path / 'leftImg8bit' / split).mkdir(parents=True)
+        labels = tmp_path / 'gtFine' / split / 'ulm'
+        labels.mkdir(parents=True)
+        Image.fromarray(np.zeros((4, 8), np.uint8)).save(labels / '0_gtFine_labelIds.png')
+    leaf = str(ROOT / 'configs/upernet_dilateformer_b_cityscapes.py')
+    cfg = config.load_config(
+        leaf, options={}, work_dir=None, launcher='none', data_root=str(tmp_path)
+    )
+    with pytest.raises(FileNotFoundError, match=r'no label map \*_gtFine_labelTrainIds\.png'):
+        preflight.check(cfg)
+
+
 def test_categories_that_are_not_in_the_json_are_an_error(tmp_path: Path) -> None:
     (tmp_path / 'val.json').write_text(json.dumps({'categories': [{'name': 'Cat'}]}))
     dataset = ConfigDict(

@@ -1,4 +1,4 @@
-"""The tools as their users type them, on small embedded data and on fake COCO and ADE20K trees."""
+"""The tools as their users type them, on small embedded data and on fake trees of the datasets."""
 
 import json
 import os
@@ -125,7 +125,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
 
 @pytest.fixture(scope='module')
 def trees(tmp_path_factory) -> Path:
-    """COCO and ADE20K with a few random images."""
+    """COCO, ADE20K and Cityscapes with a few random images."""
     from mmdet.datasets import CocoDataset
 
     root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
@@ -140,6 +140,12 @@ def trees(tmp_path_factory) -> Path:
             labels = root / f'ade/annotations/{split}/{i}.png'
             labels.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(rng.integers(0, 151, (48, 64), np.uint8)).save(labels)
+    for split, town, count in (('train', 'aachen', 4), ('val', 'munster', 2)):
+        for i in range(count):
+            image(root / f'cityscapes/leftImg8bit/{split}/{town}/{i}_leftImg8bit.png')
+            labels = root / f'cityscapes/gtFine/{split}/{town}/{i}_gtFine_labelTrainIds.png'
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.choice([*range(19), 255], (48, 64)).astype(np.uint8)).save(labels)
     names = [dict(id=i, name=n) for i, n in enumerate(CocoDataset.METAINFO['classes'], 1)]
     box = dict(
         bbox=[8, 8, 40, 36], area=1440, iscrowd=0, segmentation=[[8, 8, 48, 8, 48, 44, 8, 44]]
@@ -176,6 +182,17 @@ def trees(tmp_path_factory) -> Path:
              'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
             'mIoU',
         ),
+        (
+            'upernet_volo_d1_cityscapes',
+            'cityscapes',
+            ('train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'model.backbone.init_cfg=None',
+             'train_dataloader.dataset.pipeline.2.scale=(128,64)',
+             'train_dataloader.dataset.pipeline.3.crop_size=(32,64)',
+             'model.data_preprocessor.size=(32,64)',
+             'model.test_cfg.crop_size=(32,64)', 'model.test_cfg.stride=(22,43)',
+             'val_dataloader.dataset.pipeline.1.scale=(128,64)'),
+            'mIoU',
+        ),
     ],
 )  # fmt: skip
 def test_real_leaves_train_and_evaluate(
@@ -194,6 +211,8 @@ def test_real_leaves_train_and_evaluate(
     [
         (('configs/upernet_dilateformer_b_ade20k.py', '--data-root', '/nowhere'),
          r'/nowhere/images/training does not exist'),
+        (('configs/upernet_volo_d4_cityscapes.py', '--data-root', '/nowhere'),
+         r'/nowhere/leftImg8bit/train does not exist.*README\.md, section "Datasets"'),
         (('configs/upernet_dilateformer_q_ade20k.py',), 'does not exist; did you mean'),
     ],
 )  # fmt: skip

@@ -173,7 +173,9 @@ def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
     folder = Path(os.path.join(dataset.get('data_root') or '', prefix))
     files = sorted(itertools.islice(folder.rglob(f'*{suffix}'), LABEL_FILES))
     if not files:
-        raise FileNotFoundError(f'{folder.absolute()} holds no label map *{suffix}')
+        raise FileNotFoundError(
+            f'{folder.absolute()} holds no label map *{suffix}; see README.md, section "Datasets"'
+        )
     values = sorted({int(v) for f in files for v in np.unique(np.asarray(Image.open(f)))})
     largest = max((v - reduced for v in values if v != ignored), default=0)
     if largest >= number:
