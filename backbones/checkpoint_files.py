@@ -5,12 +5,20 @@ import pickle
 import re
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine import dist
 from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
 SHOWN = 12  # entries that an error lists
+# MMCV 1.x wrote numpy's numbers into `meta` (MMSegmentation: hook_msgs.best_score), by the names
+# that numpy 1 has for these functions
+OLD_NUMPY = [
+    (getattr(np._core.multiarray, name), f'numpy.core.multiarray.{name}')
+    for name in ('scalar', '_reconstruct')
+]
+NUMBERS = [type(np.dtype(code)) for code in '?bhilqBHILQefd']
 
 
 def read(checkpoint: str) -> dict:
@@ -29,7 +37,8 @@ def read(checkpoint: str) -> dict:
             'checkpoint file'
         )
     try:
-        with torch.serialization.safe_globals(get_torch_safe_globals()):
+        safe = [*get_torch_safe_globals(), *OLD_NUMPY, *NUMBERS]
+        with torch.serialization.safe_globals(safe):
             file = torch.load(path, map_location='cpu', weights_only=True)
     except pickle.UnpicklingError as error:
         found = re.search(r'GLOBAL ([\w.]+)', str(error)) or re.search(

@@ -94,19 +94,34 @@ def load_backbone(
 
 @dataclass
 class Match:
-    """The outcome of `match`: tensors by our names, keys left out on purpose, and what is wrong."""
+    """The outcome of `match`: tensors by our names, keys left out on purpose, and what is wrong.
+
+    `wrong` lists the keys that are `missing` (by our names), `surplus` (by the file's) and, with
+    their shapes, `shapes` (by the file's).
+    """
 
     state: dict[str, Tensor]
     dropped: list[str]
-    problems: str
+    wrong: dict[str, list[str]]
+
+    @property
+    def problems(self) -> str:
+        return _describe(**self.wrong)
 
 
-def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
-    """Bring `state` (published or ours, no prefixes) to our names and compare it with `model`."""
+def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) -> Match:
+    """Bring `state` (published or ours, no prefixes) to our names and compare it with `model`.
+
+    Args:
+        model: a `Pyramid`.
+        state: the backbone's part of the file.
+        whole: the file is that of a whole model, in which no key of the backbone may be missing.
+    """
     keys, own = model.PUBLISHED, is_own(state)
     full = _full_layout(model)  # also the levels that out_indices leaves out
     built = model.state_dict()
-    complete = own or bool(keys.dense and any(re.match(keys.dense, name) for name in state))
+    dense = bool(keys.dense and any(re.match(keys.dense, name) for name in state))
+    complete = own or whole or dense
     loaded, dropped, surplus, shapes = {}, [], [], []
     for name, tensor in state.items():
         ours = name if own else keys.rename(name)
@@ -131,7 +146,7 @@ def match(model: nn.Module, state: dict[str, Tensor]) -> Match:
         and k not in mismatched
         and (complete or not any(re.match(p, k) for p in keys.added))
     ]
-    return Match(loaded, dropped, _describe(missing=missing, surplus=surplus, shapes=shapes))
+    return Match(loaded, dropped, dict(missing=missing, surplus=surplus, shapes=shapes))
 
 
 def is_own(state: dict[str, Tensor]) -> bool:
@@ -142,8 +157,8 @@ def is_own(state: dict[str, Tensor]) -> bool:
 def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) -> None:
     """Load a whole detector or segmentor, strictly: one of ours, or a published dense file.
 
-    Published files (MMDetection 2.x, MMSegmentation 0.x) name necks and heads as their successors
-    do; only the backbone's part is renamed.
+    Published files (MMDetection 2.x, MMSegmentation 0.x) name necks and heads, and order classes,
+    as MMDetection 3.x and MMSegmentation 1.x do; only the backbone's part is renamed.
 
     Args:
         model: the model that the config describes.
@@ -155,19 +170,19 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
         FileNotFoundError, ValueError: see `load_backbone`.
     """
     state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
-    state = _own_names(model, {k.removeprefix('module.'): v for k, v in state.items()})
+    state, wrong = _own_names(model, {k.removeprefix('module.'): v for k, v in state.items()})
     target = model.state_dict()
     differ = [k for k, v in state.items() if k in target and v.shape != target[k].shape]
     fresh = [k for k in differ if new_classes and _other_classes(k, state[k], target[k])]
-    problems = _describe(
-        missing=[k for k in target if k not in state],
-        surplus=[k for k in state if k not in target],
-        shapes=[
-            f'{k} {tuple(state[k].shape)} (here {tuple(target[k].shape)})'
-            for k in differ
-            if k not in fresh
-        ],
+    known = {*state, *(k for k in target if wrong and k.startswith('backbone.'))}
+    wrong.setdefault('missing', []).extend(k for k in target if k not in known)
+    wrong.setdefault('surplus', []).extend(k for k in state if k not in target)
+    wrong.setdefault('shapes', []).extend(
+        f'{k} {tuple(state[k].shape)} (here {tuple(target[k].shape)})'
+        for k in differ
+        if k not in fresh
     )
+    problems = _describe(**wrong)
     if problems:
         raise ValueError(
             f"{checkpoint} does not fit this config's {type(model).__name__} {problems}\n"
@@ -179,17 +194,24 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
         print_log(f'initialised anew for other classes: {", ".join(fresh)}', logger='current')
 
 
-def _own_names(model: nn.Module, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Rename the backbone's part of a published whole model; leave everything else as it is."""
+def _own_names(
+    model: nn.Module, state: dict[str, Tensor]
+) -> tuple[dict[str, Tensor], dict[str, list[str]]]:
+    """Rename the backbone's part of a published whole model; leave everything else as it is.
+
+    Returns:
+        The state dict, and what is wrong with the backbone's part: `Match.wrong`, or {} if it has
+        our names already, to be compared with the rest.
+    """
     part, _ = _strip(state, 'backbone.')
     backbone = getattr(model, 'backbone', None)
     if not hasattr(backbone, 'PUBLISHED') or is_own(part):
-        return state
-    report = match(backbone, part)
-    if report.problems:  # to be listed under the names of the file
-        return state
+        return state, {}
+    report = match(backbone, part, whole=True)
     others = {k: v for k, v in state.items() if not k.startswith('backbone.')}
-    return {**others, **{f'backbone.{k}': v for k, v in report.state.items()}}
+    own = {f'backbone.{k}': v for k, v in report.state.items()}
+    wrong = {kind: [f'backbone.{k}' for k in keys] for kind, keys in report.wrong.items()}
+    return {**others, **own}, wrong
 
 
 def _other_classes(name: str, tensor: Tensor, target: Tensor) -> bool:

@@ -1,15 +1,21 @@
-"""What the tests share: every variant, and files with the published layout."""
+"""What the tests share: every variant, files with the published layout, tools and data trees."""
 
 import json
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 from weights import weight
 
 from backbones import BACKBONES, VOLO, CloFormer, CSWin, DilateFormer, MogaNet
 
 HERE = Path(__file__).parent
+ROOT = HERE.parent
 VARIANTS = [(cls, arch) for cls in BACKBONES for arch in cls.ARCHS]
 # every kind of block at least once, small enough to try all combinations of options
 NANO = {
@@ -48,10 +54,69 @@ def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
     return {k: tuple(s) for k, s in json.loads((HERE / f'keys/{name}.json').read_text()).items()}
 
 
-def published_state(name: str) -> dict[str, torch.Tensor]:
-    """A published state dict with deterministic weights, exact in float32."""
-    state = {k: torch.from_numpy(weight(k, s)).float() for k, s in published_shapes(name).items()}
+def drawn(shapes: dict[str, tuple[int, ...]]) -> dict[str, torch.Tensor]:
+    """Deterministic weights, exact in float32, that depend on names and shapes only."""
+    state = {k: torch.from_numpy(weight(k, s)).float() for k, s in shapes.items()}
     return {k: v.long() if k.endswith('num_batches_tracked') else v for k, v in state.items()}
+
+
+def published_state(name: str) -> dict[str, torch.Tensor]:
+    """A published state dict of `published_shapes` with deterministic weights."""
+    return drawn(published_shapes(name))
+
+
+def call(*command: object, fails: bool = False, **environment: str) -> str:
+    """Run a command in the repository; return all that it printed."""
+    paths = {
+        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
+        'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}',
+    }
+    done = subprocess.run(
+        [str(c) for c in command],
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', **paths, **environment},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+    )
+    assert (done.returncode != 0) == fails, done.stdout[-4000:]
+    return done.stdout
+
+
+def tool(name: str, *arguments: object, **kwargs) -> str:
+    return call(sys.executable, f'tools/{name}.py', *arguments, **kwargs)
+
+
+@pytest.fixture(scope='session')
+def trees(tmp_path_factory) -> Path:
+    """COCO and ADE20K with a few random images."""
+    from mmdet.datasets import CocoDataset
+
+    root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
+
+    def image(path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(path)
+
+    for split, count in (('training', 4), ('validation', 2)):
+        for i in range(count):
+            image(root / f'ade/images/{split}/{i}.jpg')
+            labels = root / f'ade/annotations/{split}/{i}.png'
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.integers(0, 151, (48, 64), np.uint8)).save(labels)
+    names = [dict(id=i, name=n) for i, n in enumerate(CocoDataset.METAINFO['classes'], 1)]
+    box = dict(
+        bbox=[8, 8, 40, 36], area=1440, iscrowd=0, segmentation=[[8, 8, 48, 8, 48, 44, 8, 44]]
+    )
+    for split, count in (('train2017', 4), ('val2017', 2)):
+        for i in range(count):
+            image(root / f'coco/{split}/{i}.jpg')
+        images = [dict(id=i, file_name=f'{i}.jpg', height=48, width=64) for i in range(count)]
+        boxes = [dict(box, id=i + 1, image_id=i, category_id=i + 1) for i in range(count)]
+        path = root / f'coco/annotations/instances_{split}.json'
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(dict(images=images, annotations=boxes, categories=names)))
+    return root
 
 
 @pytest.fixture

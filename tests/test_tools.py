@@ -10,35 +10,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from conftest import ROOT, call, tool
 
-ROOT = Path(__file__).parent.parent
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
 SHORT_RUN = ('train_cfg.max_iters=4', 'train_cfg.val_interval=4', 'default_hooks.logger.interval=1',
              'default_hooks.checkpoint.interval=2', 'train_dataloader.batch_size=2')  # fmt: skip
-
-
-def call(*command: object, fails: bool = False, **environment: str) -> str:
-    """Run a command in the repository; return all that it printed."""
-    paths = {
-        'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
-        'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}',
-    }
-    done = subprocess.run(
-        [str(c) for c in command],
-        cwd=ROOT,
-        env={**os.environ, 'OMP_NUM_THREADS': '1', **paths, **environment},
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-    )
-    assert (done.returncode != 0) == fails, done.stdout[-4000:]
-    return done.stdout
-
-
-def tool(name: str, *arguments: object, **kwargs) -> str:
-    return call(sys.executable, f'tools/{name}.py', *arguments, **kwargs)
 
 
 @pytest.fixture(scope='module')
@@ -121,44 +98,6 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
         torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5, msg=key)
     scores = [re.search(r'mIoU: ([\d.]+)', log)[1] for log in (one, two)]
     assert float(scores[0]) == pytest.approx(float(scores[1]), abs=0.2)
-
-
-@pytest.fixture(scope='module')
-def trees(tmp_path_factory) -> Path:
-    """COCO, ADE20K and Cityscapes with a few random images."""
-    from mmdet.datasets import CocoDataset
-
-    root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
-
-    def image(path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        Image.fromarray(rng.integers(0, 256, (48, 64, 3), np.uint8)).save(path)
-
-    for split, count in (('training', 4), ('validation', 2)):
-        for i in range(count):
-            image(root / f'ade/images/{split}/{i}.jpg')
-            labels = root / f'ade/annotations/{split}/{i}.png'
-            labels.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.integers(0, 151, (48, 64), np.uint8)).save(labels)
-    for split, town, count in (('train', 'aachen', 4), ('val', 'munster', 2)):
-        for i in range(count):
-            image(root / f'cityscapes/leftImg8bit/{split}/{town}/{i}_leftImg8bit.png')
-            labels = root / f'cityscapes/gtFine/{split}/{town}/{i}_gtFine_labelTrainIds.png'
-            labels.parent.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(rng.choice([*range(19), 255], (48, 64)).astype(np.uint8)).save(labels)
-    names = [dict(id=i, name=n) for i, n in enumerate(CocoDataset.METAINFO['classes'], 1)]
-    box = dict(
-        bbox=[8, 8, 40, 36], area=1440, iscrowd=0, segmentation=[[8, 8, 48, 8, 48, 44, 8, 44]]
-    )
-    for split, count in (('train2017', 4), ('val2017', 2)):
-        for i in range(count):
-            image(root / f'coco/{split}/{i}.jpg')
-        images = [dict(id=i, file_name=f'{i}.jpg', height=48, width=64) for i in range(count)]
-        boxes = [dict(box, id=i + 1, image_id=i, category_id=i + 1) for i in range(count)]
-        path = root / f'coco/annotations/instances_{split}.json'
-        path.parent.mkdir(exist_ok=True)
-        path.write_text(json.dumps(dict(images=images, annotations=boxes, categories=names)))
-    return root
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,248 @@
+"""Published detectors and segmentors load whole into this project's leaves.
+
+The files cannot be committed, their layout can: `keys/*_dense.json` for the backbones and
+`keys/whole/METHOD.json` for necks and heads, 'C0' to 'C3' standing for the backbone's widths. The
+latter lists are state dicts of models that the old libraries built from their own base configs:
+MMDetection 2.26.0 (Cascade with GIoU: its ConvNeXt config, which has the same heads) and
+MMSegmentation 0.29.1, both on MMCV 1.7.2, with the widths of all six MogaNets; MMSegmentation
+0.11.0 with those of CSWin gives the same UperNet. Names, shapes and the order of classes are those
+of MMDetection 3.x and MMSegmentation 1.x.
+"""
+
+import json
+import re
+import zipfile
+from collections import OrderedDict
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import HERE, ROOT, drawn, published_shapes, tool
+from mmengine.config import Config
+from mmengine.model import revert_sync_batchnorm
+from mmengine.registry import init_default_scope
+from torch import Tensor, nn
+
+from backbones import checkpoints
+from backbones.checkpoints import load_model
+from backbones.engine.config import import_scope
+from backbones.zoo import SHORT
+
+# method, backbone, dataset: the variants of which a file was published, smallest first
+FILES = {
+    ('upernet', 'cswin', 'ade20k'): ('tiny', 'small', 'base'),
+    ('upernet', 'moganet', 'ade20k'): ('xtiny', 'tiny', 'small', 'base', 'large'),
+    ('semantic_fpn', 'moganet', 'ade20k'): ('xtiny', 'tiny', 'small', 'base', 'large'),
+    ('retinanet', 'moganet', 'coco'): ('xtiny', 'tiny', 'small', 'base', 'large'),
+    ('mask_rcnn', 'moganet', 'coco'): ('xtiny', 'tiny', 'small', 'base', 'large'),
+    ('mask_rcnn', 'moganet', '3x_coco'): ('tiny', 'small', 'base', 'large'),
+    ('cascade_mask_rcnn_plain', 'moganet', '3x_coco'): ('small',),
+    ('cascade_mask_rcnn', 'moganet', '3x_coco'): ('small', 'base'),
+}
+LEAVES = {
+    f'{method}_{name}_{SHORT[arch]}_{data}': (method, f'{name}_{arch}_dense')
+    for (method, name, data), archs in FILES.items()
+    for arch in archs
+}
+SMALLEST = [
+    f'{method}_{name}_{SHORT[archs[0]]}_{data}' for (method, name, data), archs in FILES.items()
+]
+
+
+def with_values(leaf: str):
+    """Loading real values is for the default suite where the file is small."""
+    small = leaf in SMALLEST and '3x' not in leaf
+    return pytest.param(leaf, marks=[] if small else [pytest.mark.slow])
+
+
+def shapes_of(leaf: str) -> dict[str, tuple[int, ...]]:
+    """Names and shapes of a published whole model."""
+    method, keys = LEAVES[leaf]
+    dims = Config.fromfile(ROOT / f'configs/_base_/backbones/{backbone_of(leaf)}.py').channels
+    terms = {f'C{i}': dim for i, dim in enumerate(dims)}
+    heads = json.loads((HERE / f'keys/whole/{method}.json').read_text())
+    return {f'backbone.{k}': s for k, s in published_shapes(keys).items()} | {
+        k: tuple(sum(terms.get(t) or int(t) for t in str(n).split(' + ')) for n in shape)
+        for k, shape in heads.items()
+    }
+
+
+def backbone_of(leaf: str) -> str:
+    return re.search(r'(?:cswin|moganet)_[a-z]+', leaf)[0]
+
+
+def empty_model(leaf: str, device: str) -> nn.Module:
+    cfg = Config.fromfile(ROOT / f'configs/{leaf}.py')
+    import_scope(cfg.default_scope)
+    init_default_scope(cfg.default_scope)
+    from mmengine.registry import MODELS
+
+    cfg.model.backbone.init_cfg = None
+    with torch.device(device):
+        return revert_sync_batchnorm(MODELS.build(cfg.model)).eval()
+
+
+def save(state: dict[str, Tensor], path: Path, *, library: str) -> Path:
+    """Write a file as MMCV 1.x did, with all that OpenMMLab's tools put beside the weights."""
+    ordered = OrderedDict(state)
+    ordered._metadata = OrderedDict({'': dict(version=1), 'backbone': dict(version=1)})
+    weights = [v for v in state.values() if v.dim()][:2]
+    meta = {
+        f'{library}_version': '0.1.0+386b548',
+        'mmcv_version': '1.7.0',
+        'time': 'Sun Jan  1 12:00:00 2023',
+        'epoch': 12,
+        'iter': 160000,
+        'seed': 0,
+        'exp_name': f'{path.stem}.py',
+        'config': "model = dict(type='EncoderDecoder')\n",
+        'env_info': 'sys.platform: linux\nPython: 3.8.13',
+        'CLASSES': ('wall', 'building'),
+        'PALETTE': [[120, 120, 120], (180, 120, 120)],
+        'hook_msgs': dict(best_score=np.float64(0.4929), best_ckpt='best.pth', last_ckpt=None),
+        'palette_of_own_classes': np.zeros((2, 3), np.uint8),
+    }
+    moments = [dict(step=5, exp_avg=v, exp_avg_sq=v) for v in weights]
+    group = dict(lr=1e-4, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05, amsgrad=False)
+    optimizer = dict(
+        state=dict(enumerate(moments)), param_groups=[{**group, 'params': [0, 1], 'initial_lr': 1}]
+    )
+    new = path.with_suffix('.new')
+    torch.save(dict(meta=meta, state_dict=ordered, optimizer=optimizer), new)
+    with zipfile.ZipFile(new) as source, zipfile.ZipFile(path, 'w') as target:
+        for name in source.namelist():  # numpy 1 had these functions in another module
+            content = source.read(name)
+            if name.endswith('/data.pkl'):
+                assert b'cnumpy._core.multiarray\n' in content
+                content = content.replace(b'numpy._core.multiarray', b'numpy.core.multiarray')
+            target.writestr(name, content)
+    new.unlink()
+    return path
+
+
+@torch.inference_mode()
+def outputs(model: nn.Module) -> list[Tensor]:
+    """Feature maps, and what every head makes of them or of features of two boxes."""
+    generator = torch.Generator().manual_seed(0)
+    maps = model.backbone(torch.randn(1, 3, 64, 96, generator=generator))
+    found = [*maps]
+    if hasattr(model, 'decode_head'):
+        levels = model.neck(maps) if model.with_neck else maps
+        found.append(model.decode_head(levels))
+        if model.with_auxiliary_head:
+            found.append(model.auxiliary_head(levels))
+        return found
+    levels = model.neck(maps)
+    found += levels
+    for answer in (model.rpn_head if hasattr(model, 'rpn_head') else model.bbox_head)(levels):
+        found += answer
+    if not hasattr(model, 'roi_head'):
+        return found
+    for part, size in ((model.roi_head.bbox_head, 7), (model.roi_head.mask_head, 14)):
+        for head in part if isinstance(part, nn.ModuleList) else [part]:
+            answer = head(torch.randn(2, 256, size, size, generator=generator))
+            found += answer if isinstance(answer, tuple) else [answer]
+    return found
+
+
+def own_names(leaf: str, state: dict[str, Tensor], path: Path) -> dict[str, Tensor]:
+    """The same values under our names: the backbone loaded alone, as for the golden features."""
+    backbone = empty_model(leaf, 'cpu').backbone
+    part = {k.removeprefix('backbone.'): v for k, v in state.items() if k.startswith('backbone.')}
+    torch.save(part, path)
+    checkpoints.load_backbone(backbone, str(path))
+    path.unlink()
+    own = {f'backbone.{k}': v for k, v in backbone.state_dict().items()}
+    return own | {k: v for k, v in state.items() if not k.startswith('backbone.')}
+
+
+@pytest.mark.parametrize('leaf', map(with_values, LEAVES))
+def test_a_published_file_gives_the_model_that_our_own_names_give(
+    leaf: str, tmp_path: Path
+) -> None:
+    state = drawn(shapes_of(leaf))
+    library = 'mmseg' if 'ade20k' in leaf else 'mmdet'
+    path = save(state, tmp_path / f'{leaf}.pth', library=library)
+    published, own = empty_model(leaf, 'cpu'), empty_model(leaf, 'cpu')
+    load_model(published, str(path))
+    path.unlink()
+    torch.save({'state_dict': own_names(leaf, state, tmp_path / 'part.pth')}, tmp_path / 'own.pth')
+    load_model(own, str(tmp_path / 'own.pth'))
+    (tmp_path / 'own.pth').unlink()
+    results = outputs(published)
+    assert len(results) > 4
+    for ours, theirs in zip(outputs(own), results, strict=True):
+        assert ours.isfinite().all() and ours.std() > 0.01
+        assert torch.equal(ours, theirs)
+    for key, value in published.state_dict().items():
+        assert torch.equal(value, own.state_dict()[key]), key
+        if not key.startswith('backbone.'):
+            assert torch.equal(value, state[key]), key
+
+
+@pytest.fixture
+def load_empty(monkeypatch):
+    """Load a state dict without values, as if it came from a file, into a model without values."""
+
+    def load(model: nn.Module, state: dict[str, Tensor]) -> None:
+        file = {'meta': {}, 'state_dict': state}
+        monkeypatch.setattr(checkpoints, 'read', lambda path: file)
+        load_model(model, 'published.pth')
+
+    return load
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_every_published_file_loads_strictly(leaf: str, load_empty) -> None:
+    state = {k: torch.empty(s, device='meta') for k, s in shapes_of(leaf).items()}
+    model = empty_model(leaf, 'meta')
+    load_empty(model, state)
+    load_empty(model, {f'module.{k}': v for k, v in state.items()})
+
+
+@pytest.mark.parametrize('leaf', SMALLEST)
+def test_one_key_that_does_not_fit_is_named(leaf: str, load_empty) -> None:
+    state = {k: torch.empty(s, device='meta') for k, s in shapes_of(leaf).items()}
+    model = empty_model(leaf, 'meta')
+    for part in (True, False):
+        keys = [k for k in state if k.startswith('backbone.') == part]
+        victim = next(k for k in keys[len(keys) // 2 :] if k.endswith('weight'))
+        name = re.escape(victim)
+        ours = r'backbone\.stages\.\S+\.weight' if part else name
+
+        with pytest.raises(ValueError, match=rf'{model.__class__.__name__} \n1 missing in the file:'
+                           rf'\n  {ours}\nUse the config'):  # fmt: skip
+            load_empty(model, {k: v for k, v in state.items() if k != victim})
+        with pytest.raises(ValueError, match=rf' \n1 not known here:\n  {name}_x\nUse the config'):
+            load_empty(model, {**state, f'{victim}_x': state[victim]})
+        wrong = {**state, victim: torch.empty(3, 5, device='meta')}
+        shapes = rf'{name} \(3, 5\) \(here \(.*\)\)'
+        with pytest.raises(
+            ValueError, match=rf' \n1 of another shape:\n  {shapes}\nUse the config'
+        ):
+            load_empty(model, wrong)
+
+
+@pytest.mark.parametrize(
+    'leaf, data, options, metrics',
+    [
+        (
+            'mask_rcnn_moganet_xt_coco', 'coco', ('model.test_cfg.rcnn.score_thr=0.001',),
+            {'coco/bbox_mAP', 'coco/segm_mAP'},
+        ),
+        ('upernet_cswin_t_ade20k', 'ade', (), {'mIoU', 'aAcc'}),
+    ],
+)  # fmt: skip
+def test_the_test_tool_takes_the_published_file(
+    leaf: str, data: str, options: tuple, metrics: set, trees: Path, tmp_path: Path
+) -> None:
+    library = 'mmseg' if data == 'ade' else 'mmdet'
+    path = save(drawn(shapes_of(leaf)), tmp_path / f'{leaf}.pth', library=library)
+    out = tool('test', f'configs/{leaf}.py', path, '--data-root', trees / data, '--work-dir',
+               tmp_path, '--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=(96,72)',
+               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
+               *options)  # fmt: skip
+    path.unlink()
+    assert 'Traceback' not in out
+    assert metrics <= set(json.loads((tmp_path / 'metrics.json').read_text())['metrics'])
