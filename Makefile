@@ -3,6 +3,7 @@
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make lint         ruff
+# make zoo          bring docs/model_zoo.md up to date with configs/
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
 
@@ -27,6 +28,9 @@ lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 
+zoo: $(INSTALLED)
+	$(BIN)/python tools/model_zoo.py
+
 mmcv: $(INSTALLED)
 	PYTHON=$(BIN)/python bash tools/build_mmcv.sh
 
@@ -44,4 +48,4 @@ $(INSTALLED): setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart test test-slow lint mmcv test-mmcv
+.PHONY: install quickstart test test-slow lint zoo mmcv test-mmcv

@@ -57,6 +57,7 @@ setup(
         'ftfy',  # mmsegmentation imports its CLIP tokenizer
         'regex',
         'prettytable',
+        'pyyaml',  # configs/published.yml
         'scikit-learn',
         'matplotlib',
     ],

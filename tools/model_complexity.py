@@ -13,7 +13,7 @@ def main() -> None:
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='image in pixels; default 800 1280 for detection, 512 2048 for segmentation',
+        help='image in pixels; default 800 1280 for detection, the test size for segmentation',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args()

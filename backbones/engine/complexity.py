@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from backbones.engine.config import import_scope
+from backbones.ops import default_backend
 
 SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
 BOXES, MASKS = 1000, 100  # proposals that pass each box head and each mask head
@@ -23,7 +24,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
 
     Args:
         cfg: a config for MMDetection or MMSegmentation.
-        shape: height and width of the image in pixels; None takes `SHAPES`.
+        shape: height and width of the image in pixels; None takes `image_shape`.
 
     Returns:
         `shape`, `parts` (name to `params` and `macs`), and `params`, `macs` of them all.
@@ -34,12 +35,13 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     scope = cfg.get('default_scope')
     if scope not in SHAPES:
         raise ValueError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
-    shape = tuple(shape or SHAPES[scope])
+    shape = tuple(shape or image_shape(cfg))
     import_scope(scope)
     init_default_scope(scope)
     settings = Config(dict(model=cfg.model.to_dict())).model
     settings.backbone.pop('init_cfg', None)
-    with torch.device('meta'), torch.no_grad():
+    # element-wise products, of which some backends make attention, would not be counted
+    with torch.device('meta'), torch.no_grad(), default_backend('reference'):
         model = MODELS.build(settings).eval()
         macs = _macs(model, torch.empty(1, 3, *shape))
     parts = {
@@ -52,14 +54,37 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     return dict(shape=shape, parts=parts, **total)
 
 
+def image_shape(cfg: Config) -> tuple[int, int]:
+    """Height and width of the image that papers count with, pixels.
+
+    In segmentation it is the largest to which the config's test resizes, if it names one.
+    """
+    if cfg.default_scope == 'mmseg':
+        for step in cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline', ()):
+            if step['type'] == 'Resize' and isinstance(step.get('scale'), tuple):
+                width, height = step['scale']
+                return height, width
+    return SHAPES[cfg.default_scope]
+
+
+def count_macs(part: Callable, *inputs: Tensor) -> tuple[int, object]:
+    """Count the multiply-adds of convolutions and matrix products while `part(*inputs)` runs.
+
+    Returns:
+        The count, and what `part` returns.
+    """
+    with FlopCounterMode(display=False) as counter:
+        output = part(*inputs)
+    return counter.get_total_flops() // 2, output
+
+
 def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Multiply-adds of each part, in order."""
     macs = {}
 
     def run(name: str, part: Callable, *inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-        with FlopCounterMode(display=False) as counter:
-            output = part(*inputs)
-        macs[name] = macs.get(name, 0) + counter.get_total_flops() // 2
+        count, output = count_macs(part, *inputs)
+        macs[name] = macs.get(name, 0) + count
         return output
 
     levels = run('backbone', model.backbone, images)
