@@ -229,8 +229,5 @@ class CloFormer(Pyramid):
         before = dims[i - 1]
         return Stage(Downsample(before, dims[i], ratio, drop_path=rates[i - 1][-1]), blocks)
 
-    def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
-        return super().forward_levels(to_fast_layout(x))
-
     def init_from_scratch(self) -> None:
         """Keep PyTorch's defaults, as published."""

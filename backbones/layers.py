@@ -2,12 +2,12 @@
 
 from collections.abc import Callable, Sequence
 
-import torch.nn.functional as F
 from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from backbones.ops.attention import attention
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
 __all__ = [
@@ -65,13 +65,13 @@ class DepthwiseConv2d(nn.Conv2d):
         )
 
 
-def parameters(layer: nn.Conv2d) -> tuple[Tensor, Tensor]:
+def parameters(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
     """Return a layer's weight and bias, as operators take them."""
     return layer.weight, layer.bias
 
 
 class Mlp(nn.Module):
-    """Two linear layers with an exact GELU between them, on (..., dim) features."""
+    """Two linear layers with an exact GELU between them, on (..., dim) features. See `mlp`."""
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class Mlp(nn.Module):
         self.fc2 = nn.Linear(int(dim * ratio), dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(F.gelu(self.fc1(x)))
+        return mlp(x, parameters(self.fc1), parameters(self.fc2))
 
 
 class SelfAttention(nn.Module):

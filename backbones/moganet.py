@@ -17,7 +17,6 @@ from backbones.layers import (
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.gated_aggregation import decompose_context, gated_product
 from backbones.ops.multi_order_conv import multi_order_conv
-from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import Pyramid, Stage
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
@@ -168,7 +167,7 @@ class MogaNet(Pyramid):
             self.add_module(name, nn.BatchNorm2d(dim))
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
-        x, levels = self.stem(to_fast_layout(x)), []
+        x, levels = self.stem(x), []
         for i in range(self.depth):
             x = self.get_submodule(self.NORM_NAMES[i])(self.forward_stage(i, x))
             if i in self.out_indices:

@@ -12,6 +12,7 @@ from torch.utils.checkpoint import checkpoint
 
 from backbones.checkpoints import PublishedKeys, load_backbone
 from backbones.layers import drop_path_schedule, nchw, nhwc
+from backbones.ops.pointwise import to_fast_layout
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
@@ -145,7 +146,7 @@ class Pyramid(BaseModule):
                 f'image is {x.shape[-2]} x {x.shape[-1]} pixels; {type(self).__name__} needs '
                 f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it'
             )
-        return self.forward_levels(x)
+        return self.forward_levels(to_fast_layout(x))
 
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         """Run stem and stages and collect the emitted levels. `x` is a checked image."""

@@ -19,7 +19,6 @@ from backbones.layers import (
     nhwc,
 )
 from backbones.ops.outlook_attention import CELLS, outlook_attention
-from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import STRIDES, Pyramid, Stage
 
 CELL = 16  # image pixels per position of the last three stages
@@ -256,7 +255,7 @@ class VOLO(Pyramid):
     def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
         H, W = x.shape[-2:]
         right, bottom = ((CELL - n % CELL) % CELL for n in (W, H))  # -n % CELL would not compile
-        x = self.stem(to_fast_layout(F.pad(x, (0, right, 0, bottom))))
+        x = self.stem(F.pad(x, (0, right, 0, bottom)))
         levels = []
         for i in range(self.depth):
             x = self.forward_stage(i, x)

@@ -1,0 +1,70 @@
+"""Feed-forward network of transformers (arXiv:1706.03762, Sec. 3.3, with GELU)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.ops import pick
+from backbones.ops.depthwise_conv import autocast
+from backbones.ops.strips import WHOLE, storing_pays
+
+STRIP = 2**18  # values of the hidden features in a strip: before and after GELU, a core's L2 cache
+
+Layer = tuple[Tensor, Tensor]  # weight and bias of a linear layer
+
+
+def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
+    """Compute fc2(gelu(fc1(x))).
+
+    Args:
+        x: (..., C).
+        fc1, fc2: linear layers C -> h and h -> C'.
+        backend: 'reference' keeps two hidden features for the backward pass; 'recompute' one, and
+            computes gelu again; 'strips' stores a few positions' at a time, of use without
+            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute', and
+            'reference' under `torch.compile`, which chooses what to keep.
+
+    Returns:
+        (..., C').
+
+    Raises:
+        ValueError: an unknown backend.
+    """
+    auto = 'recompute' if storing_pays(x) else 'strips'
+    auto = 'reference' if torch.compiler.is_compiling() else auto
+    run = pick(backend, {'reference': _reference, 'recompute': _recompute, 'strips': _strips}, auto)
+    return run(x, fc1, fc2)
+
+
+def _reference(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
+    return F.linear(F.gelu(F.linear(x, *fc1)), *fc2)
+
+
+def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
+    return _GeluLinear.apply(*autocast(F.linear(x, *fc1), *fc2))
+
+
+def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
+    hidden = fc1[0].shape[0]
+    positions = x.reshape(-1, x.shape[-1])
+    if len(positions) * hidden <= WHOLE:
+        return _reference(x, fc1, fc2)
+    strips = positions.split(max(STRIP // hidden, 1))
+    return torch.cat([_reference(s, fc1, fc2) for s in strips]).view(*x.shape[:-1], -1)
+
+
+class _GeluLinear(torch.autograd.Function):
+    """A linear layer of gelu(x) that stores x only."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
+        x, weight = ctx.saved_tensors
+        rows = grad.reshape(-1, grad.shape[-1])
+        dw = rows.t() @ F.gelu(x).reshape(-1, x.shape[-1])
+        return torch.ops.aten.gelu_backward(grad @ weight, x), dw, rows.sum(0)
