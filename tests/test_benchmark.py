@@ -1,23 +1,62 @@
-"""The benchmark: what it writes, and what it says of wrong arguments."""
+"""The benchmark: what it measures and writes, and what it says of wrong arguments."""
 
 import importlib.util
+import inspect
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+import torch
+from conftest import NANO
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+import backbones.ops
+from backbones.benchmark import data, memory, subjects, timing
 
 ROOT = Path(__file__).parent.parent
 TOOL = ROOT / 'tools' / 'benchmark.py'
+SETTING = dict(batch=1, mode='inference', dtype='float32', threads=1, device='cpu', size=[64, 96])
+PLAIN = dict(compile=False, channels_last=False, with_cp=False, **SETTING)
+# GMAC at 224x224: the published models' by the same counting, minus the classifier's
+MACS = {
+    'dilateformer_t': 3.1613,
+    'volo_d1': 6.955,
+    'cswin_t': 4.324,
+    'moganet_t': 1.083,
+    'cloformer_xs': 1.2188,
+    'timm_swin_t': 4.490,
+    'mmdet_swin_t': 4.490,
+    'timm_convnext_t': 4.455,
+    'mmdet_resnet50': 4.087,
+}
 
 
-def load():
-    spec = importlib.util.spec_from_file_location('benchmark', TOOL)
+def load(name: str = 'benchmark'):
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+def arguments(monkeypatch, *words: str):
+    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *words])
+    return load().parse_args()
+
+
+@pytest.fixture
+def nano(monkeypatch):
+    """Let names stand for small backbones with every kind of block."""
+    small = {cls.__name__.lower(): (cls, arch) for cls, arch in NANO.items()}
+
+    def create(name: str, *, with_cp: bool):
+        cls, arch = small[name]
+        return cls(arch, with_cp=with_cp)
+
+    monkeypatch.setattr(subjects, 'create', create)
 
 
 def test_writes_every_candidate_with_its_numbers(tmp_path):
@@ -39,24 +78,123 @@ def test_writes_every_candidate_with_its_numbers(tmp_path):
         assert result['batch'] == result['threads'] == 1 and result['iqr_ms'] == 0
         assert result['median_ms'] > 0 and result['peak_mib'] > 0
         assert result['images_per_s'] == pytest.approx(1e3 / result['median_ms'], rel=0.01)
+        rate = 2e3 * result['gmacs'] / result['median_ms']
+        assert result['gflops'] == pytest.approx(rate, rel=0.01)
+        assert result['ns_per_mac'] == pytest.approx(2 / rate, rel=0.01)
         assert result['time_ratio'] > 0 and result['peak_ratio'] > 0
     assert done.stdout.count('\n') == 3 and 'median_ms' in done.stdout
 
 
-@pytest.mark.parametrize('op', load().OPS)
+def test_every_operator_is_covered():
+    found = set()
+    for module in pkgutil.iter_modules(backbones.ops.__path__):
+        part = importlib.import_module(f'backbones.ops.{module.name}')
+        for name, f in inspect.getmembers(part, inspect.isfunction):
+            public = f.__module__ == part.__name__ and not name.startswith('_')
+            if public and 'backend' in inspect.signature(f).parameters:
+                found.add(name)
+    assert found - {'to_fast_layout'} <= set(subjects.OPS)
+
+
+@pytest.mark.parametrize('op', subjects.OPS)
 @pytest.mark.parametrize('mode', ['inference', 'train'])
-def test_every_operator_is_timed_against_its_reference(monkeypatch, op, mode):
-    benchmark = load()
-    monkeypatch.setattr(benchmark, 'peak', lambda candidate: 2.0)
-    setting = dict(size=[6, 9], batch=2, mode=mode, dtype='float32', threads=1, device='cpu')
-    common = dict(op=op, compile=False, channels_last=False, **setting)
-    results = benchmark.measure([common | dict(backend=b) for b in ('reference', 'auto')], 3)
+def test_every_operator_is_timed_against_its_reference(op, mode):
+    common = {**PLAIN, 'op': op, 'size': [6, 9], 'batch': 2, 'mode': mode}
+    both = [dict(common, backend=b) for b in ('reference', 'auto')]
+    results = timing.measure(both, 3, reference_repeats=2, peaks=False)
     assert all(r['median_ms'] > 0 and r['iqr_ms'] >= 0 for r in results)
-    assert results[0]['time_ratio'] == results[1]['peak_ratio'] == 1
+    assert [r['repeats'] for r in results] == [2, 3]
+    assert results[0]['time_ratio'] == 1 and results[0]['gmacs'] == results[1]['gmacs']
+    assert ('saved_mib' in results[0]) == (mode == 'train')
+
+
+@pytest.mark.parametrize('name', MACS)
+def test_multiply_adds_are_those_of_the_published_model(name):
+    macs = subjects.count_macs(dict(backbone=name, size=[224, 224]))
+    assert macs / 1e9 == pytest.approx(MACS[name], rel=5e-4)
+
+
+@pytest.mark.parametrize('name', subjects.PEERS)
+def test_peers_emit_four_levels_and_run_once(monkeypatch, name):
+    groups = load().settings(arguments(monkeypatch, name, 'cswin_t', '--size', '800', '1280'))
+    assert [c['backend'] for c in groups[0]] == ['peer', 'reference', 'auto']
+    model = subjects.backbone(name, with_cp=False)
+    model.eval()
+    with torch.inference_mode():
+        levels = model(torch.zeros(1, 3, 64, 96))
+    assert [v.shape[1] if v.shape[1] > 24 else v.shape[-1] for v in levels] == [
+        (96, 192, 384, 768)[i] if 'resnet' not in name else 256 << i for i in range(4)
+    ]
+
+
+@pytest.mark.parametrize('config', ['mask_rcnn', 'upernet'])
+@pytest.mark.parametrize('mode', ['inference', 'train'])
+def test_whole_models_run_on_random_images(config, mode):
+    path = str(ROOT / f'configs/{config}_cloformer_nano_digits.py')
+    candidate = {**PLAIN, 'config': path, 'backend': 'auto', 'batch': 2, 'mode': mode}
+    (result,) = timing.measure([candidate], 1, peaks=False)
+    assert result['median_ms'] > 0 and result['gmacs'] > 0
+
+
+@pytest.mark.parametrize('name', [cls.__name__.lower() for cls in NANO])
+@pytest.mark.parametrize(
+    'backend, with_cp', [('reference', False), ('auto', False), ('auto', True)]
+)
+def test_counting_without_computing_finds_what_a_real_step_keeps(nano, name, backend, with_cp):
+    candidate = {**PLAIN, 'backbone': name, 'backend': backend, 'with_cp': with_cp}
+    candidate |= dict(batch=2, mode='train', size=[75, 100])
+    with FakeTensorMode():
+        counted = memory.kept_bytes(candidate)
+    assert counted == memory.kept_bytes(candidate) > 0
+
+
+def test_strips_do_not_change_what_is_kept(nano, monkeypatch):
+    for name in ('dilateformer', 'volo'):
+        candidate = {**PLAIN, 'backbone': name, 'backend': 'auto'}
+        real = {**candidate, 'mode': 'train'}
+        monkeypatch.setattr(f'backbones.ops.{OPERATOR[name]}.STRIP', 1)
+        assert memory.saved_mib(candidate) == round(memory.kept_bytes(real) / memory.MIB, 1) > 0
+
+
+OPERATOR = dict(dilateformer='dilated_attention', volo='outlook_attention')
+
+
+def test_memory_of_every_variant_is_asked_for(monkeypatch):
+    args = arguments(monkeypatch, '--memory', '--size', '800', '1280', '--batch', '2')
+    (candidates,) = load().settings(args)
+    ways = [(c['backend'], c['with_cp']) for c in candidates]
+    assert len({c['backbone'] for c in candidates}) == 21
+    assert ways[:3] == [('reference', False), ('auto', False), ('auto', True)]
+
+
+def test_memory_and_compiled_ratios_come_from_one_run(nano, monkeypatch):
+    args = arguments(monkeypatch, 'cswin_t', '--memory', '--runs', 'eager', 'compiled')
+    tool = load()
+    (candidates,) = tool.settings(args)
+    small = [dict(c, backbone='cswin', size=[64, 64]) for c in candidates if not c['compile']]
+    results = tool.measure(args, small)
+    assert results[0]['saved_ratio'] == 1 > results[2]['saved_ratio'] > 0
+    both = [dict(r, compile=c, median_ms=4.0 - 3 * c) for r in results[:2] for c in (False, True)]
+    timing.add_ratios(both)
+    assert [r.get('compile_ratio') for r in both] == [None, 0.25, None, 0.25]
+    assert [r['time_ratio'] for r in both] == [1] * 4
+
+
+def test_pipelines_are_timed_on_invented_images():
+    path = str(ROOT / 'configs/mask_rcnn_cloformer_xxs_coco.py')
+    found = data.pipeline(path, data_root='invented', workers=0, images=2)
+    assert [r['mode'] for r in found] == ['train', 'test']
+    assert all(r['images'] >= 2 and r['images_per_s'] > 0 for r in found)
+
+
+def test_both_evaluations_agree():
+    faster, coco = data.evaluation(8, masks=True)
+    assert faster['agree'] and faster['metrics'].keys() == coco['metrics'].keys()
+    assert 0.1 < coco['metrics']['segm_mAP'] < 0.9 and faster['seconds'] > 0
 
 
 @pytest.mark.parametrize(
-    'arguments, message',
+    'words, message',
     [
         (['dilateformer_tt'], "did you mean 'dilateformer_t'?"),
         (['--op', 'dilated_attentoin'], "did you mean 'dilated_attention'?"),
@@ -65,8 +203,13 @@ def test_every_operator_is_timed_against_its_reference(monkeypatch, op, mode):
         (['volo_d1', '--json', 'no/such/folder/x.json'], 'there is no folder'),
     ],
 )
-def test_wrong_arguments_end_with_what_is_allowed(monkeypatch, capsys, arguments, message):
-    monkeypatch.setattr(sys, 'argv', ['benchmark.py', *arguments])
+def test_wrong_arguments_end_with_what_is_allowed(monkeypatch, capsys, words, message):
     with pytest.raises(SystemExit) as error:
-        load().parse_args()
+        arguments(monkeypatch, *words)
     assert error.value.code == 2 and message in capsys.readouterr().err
+
+
+def test_missing_data_is_named():
+    path = str(ROOT / 'configs/mask_rcnn_cloformer_xxs_coco.py')
+    with pytest.raises(FileNotFoundError, match='nowhere'):
+        data.pipeline(path, data_root='nowhere', workers=0, images=1)

@@ -25,7 +25,7 @@ def adapt_to_device(cfg: Config) -> list[str]:
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
         notices.append('no GPU: training in float32, without AMP')
-    if _replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
+    if replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
         cfg.sync_bn = None
         notices.append('no GPU: BatchNorm is not synchronised over processes')
     if cfg.launcher != 'none':
@@ -41,13 +41,13 @@ def adapt_to_device(cfg: Config) -> list[str]:
     return notices
 
 
-def _replace_sync_bn(node: object) -> bool:
+def replace_sync_bn(node: object) -> bool:
     """Turn SyncBN into BN wherever a model config names it; tell whether there was any."""
     if isinstance(node, dict):
         found = node.get('type') == 'SyncBN'
         if found:
             node['type'] = 'BN'
-        return any([found, *map(_replace_sync_bn, node.values())])
+        return any([found, *map(replace_sync_bn, node.values())])
     if isinstance(node, list | tuple):
-        return any([_replace_sync_bn(child) for child in node])  # noqa: C419, visit every child
+        return any([replace_sync_bn(child) for child in node])  # noqa: C419, visit every child
     return False

@@ -1,0 +1,1 @@
+"""Measuring time, memory and data paths; `tools/benchmark.py` is the front of it."""
