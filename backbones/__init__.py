@@ -1,6 +1,7 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
 from backbones import mmcv_ops
+from backbones.shipped import config_file
 from backbones.zoo import (
     BACKBONES,
     VOLO,
@@ -21,6 +22,7 @@ __all__ = [
     'CloFormer',
     'DilateFormer',
     'MogaNet',
+    'config_file',
     'create',
     'list_backbones',
 ]

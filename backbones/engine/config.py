@@ -13,6 +13,8 @@ from mmengine.config import Config
 from mmengine.registry import Registry, root
 from mmengine.runner import Runner
 
+from backbones.shipped import FOLDER
+
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # top-level keys that MMEngine's Runner reads from a config without naming them as arguments
 RUNNER_KEYS = (
@@ -40,7 +42,7 @@ def load_config(
     """Read a config file and apply the command line to it.
 
     Args:
-        path: config file.
+        path: config file, or the name of one that comes with the package.
         options: `--cfg-options`; a key must exist in the config or be an argument of the class that
             it configures.
         work_dir: None takes the config's, else `work_dirs/<config name>`.
@@ -51,6 +53,9 @@ def load_config(
         FileNotFoundError: no such config; names close matches.
         ValueError: an option whose key does not exist; names close matches.
     """
+    shipped = FOLDER / 'configs' / f'{path.removesuffix(".py")}.py'
+    if not Path(path).is_file() and Path(path).name == path and shipped.is_file():
+        path = str(shipped)
     if not Path(path).is_file():
         found = [
             str(p) for folder in {Path(path).parent, Path('configs')} for p in folder.glob('*.py')
