@@ -3,6 +3,8 @@
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make lint         ruff
+# make benchmark    measure what docs/performance.json lacks and write docs/performance.md
+#                   (all of it: about 30 minutes; AGAIN=--again measures everything anew)
 # make zoo          bring docs/model_zoo.md up to date with configs/
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
@@ -23,6 +25,9 @@ test: $(INSTALLED)
 
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m slow
+
+benchmark: $(INSTALLED)
+	$(BIN)/python tools/performance.py measure $(AGAIN)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -48,4 +53,4 @@ $(INSTALLED): setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart test test-slow lint zoo mmcv test-mmcv
+.PHONY: install quickstart test test-slow benchmark lint zoo mmcv test-mmcv

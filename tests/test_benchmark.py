@@ -2,6 +2,7 @@
 
 import importlib.util
 import inspect
+import itertools
 import json
 import os
 import pkgutil
@@ -15,7 +16,7 @@ from conftest import NANO
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import backbones.ops
-from backbones.benchmark import data, memory, subjects, timing
+from backbones.benchmark import data, memory, page, subjects, tables, timing
 
 ROOT = Path(__file__).parent.parent
 TOOL = ROOT / 'tools' / 'benchmark.py'
@@ -149,14 +150,12 @@ def test_counting_without_computing_finds_what_a_real_step_keeps(nano, name, bac
 
 
 def test_strips_do_not_change_what_is_kept(nano, monkeypatch):
-    for name in ('dilateformer', 'volo'):
+    operators = dict(dilateformer='dilated_attention', volo='outlook_attention')
+    for name, operator in operators.items():
         candidate = {**PLAIN, 'backbone': name, 'backend': 'auto'}
         real = {**candidate, 'mode': 'train'}
-        monkeypatch.setattr(f'backbones.ops.{OPERATOR[name]}.STRIP', 1)
+        monkeypatch.setattr(f'backbones.ops.{operator}.STRIP', 1)
         assert memory.saved_mib(candidate) == round(memory.kept_bytes(real) / memory.MIB, 1) > 0
-
-
-OPERATOR = dict(dilateformer='dilated_attention', volo='outlook_attention')
 
 
 def test_memory_of_every_variant_is_asked_for(monkeypatch):
@@ -191,6 +190,87 @@ def test_both_evaluations_agree():
     faster, coco = data.evaluation(8, masks=True)
     assert faster['agree'] and faster['metrics'].keys() == coco['metrics'].keys()
     assert 0.1 < coco['metrics']['segm_mAP'] < 0.9 and faster['seconds'] > 0
+
+
+def measured(**changes: object) -> dict:
+    """A section of two candidates of every backbone and two peers, ours at 0.2 of the time."""
+    names = [*tables.FIVE, 'timm_swin_t', 'timm_convnext_t']
+    results = []
+    for name, threads in itertools.product(names, (1, 2)):
+        for backend in ('reference', 'auto') if name in tables.FIVE else ('peer',):
+            ms = 1000.0 if backend == 'reference' else 200.0
+            numbers = dict(median_ms=ms, peak_mib=ms, repeats=3, gmacs=1.0, gflops=2e3 / ms)
+            numbers |= dict(ns_per_mac=ms / 1e3)
+            candidate = {**PLAIN, 'backbone': name, 'backend': backend, 'threads': threads}
+            results.append(candidate | numbers | changes)
+    for threads in (1, 2):
+        timing.add_ratios([r for r in results if r['threads'] == threads])
+    return dict(machine=timing.machine('cpu'), minutes=1.0, results=results)
+
+
+def test_page_is_made_from_what_was_measured():
+    performance = load('performance')
+    report = json.loads((ROOT / 'docs/performance.json').read_text())
+    made = performance.made_page(report, ROOT / 'docs')
+    assert made == (ROOT / 'docs/performance.md').read_text(), 'run tools/performance.py page'
+
+
+def test_page_sets_goals_beside_measurements():
+    report = dict(inference=measured(), train=measured())
+    notes = {'inference memory volo_d1': 'Because.'}
+    made = page.page(report, notes, dict(inference=['tools/benchmark.py ...']))
+    goals = '| DilateFormer-T | time | 1.00 s | 0.20 s | 0.20 | 0.20 | 0.25 | yes |'
+    assert goals in made
+    assert made.count('| yes |') == 20 + 4 and made.count('| **no** |') == 6
+    assert '| CSWin-T | 1 | 200 | 1.0 | 0.2000 | 10 | 1.00 | 1.2 | **no** |' in made
+    assert '**VOLO-D1, inference memory.** Because.' in made
+    assert 'Not measured yet: `tools/performance.py measure compiled`' in made
+    assert page.summary(report).splitlines()[2] == '| DilateFormer-T | 0.20 | 0.20 | 0.20 | 0.20 |'
+    with pytest.raises(ValueError, match='inference time volo_d1'):
+        page.page(report, {'inference time volo': ''}, {})
+
+
+def test_page_shows_compiled_linear_memory_and_data():
+    ours = [r for r in measured()['results'] if r['backend'] == 'auto' and r['threads'] == 1]
+    fast = [dict(r, compile=True, compile_ratio=0.5) for r in ours]
+    assert '| CSWin-T | 64x96 | 400 | 200 | 2.00 | 1.2 | yes |' in tables.compiled(ours + fast)
+    large = [dict(r, size=[128, 192], median_ms=1000.0, gmacs=5.0) for r in ours]
+    linear = tables.linear(ours + large)
+    assert '| CSWin-T | 32552 | 40690 | 1.25 | 1.25 | 20% | **no** |' in linear
+    ways = [('reference', False, 9.0), ('auto', False, 6.0), ('auto', True, 3.0)]
+    kept = [
+        {**PLAIN, 'backbone': 'volo_d5', 'backend': b, 'with_cp': cp, 'saved_mib': mib}
+        for b, cp, mib in ways
+    ]
+    timing.add_ratios(kept)
+    assert '| volo_d5 | 9 | 6 | 3 | 0.67 | 0.33 |' in tables.memory(kept)
+    common = dict(images=9, detections=90, metrics=dict(bbox_mAP=0.5), agree=True)
+    seconds = dict(faster_coco_eval=1.0, pycocotools=2.0)
+    results = [dict(common, backend=b, seconds=s) for b, s in seconds.items()]
+    assert '2.0 times as fast; all average precisions agree' in tables.evaluation(results)
+
+
+def test_measuring_keeps_what_is_there(monkeypatch, tmp_path):
+    performance, asked = load('performance'), []
+
+    def measure(section: str) -> dict:
+        asked.append(section)
+        return measured()
+
+    monkeypatch.setattr(performance, 'measure', measure)
+    for words in (['peers'], ['inference', 'train'], ['train', '--again']):
+        words = ['performance.py', 'measure', *words, '--folder', str(tmp_path)]
+        monkeypatch.setattr(sys, 'argv', words)
+        performance.main()
+    assert asked == ['inference', 'train', 'train']
+    assert list(json.loads((tmp_path / 'performance.json').read_text())) == ['inference', 'train']
+    assert '0.20 s' in (tmp_path / 'performance.md').read_text()
+
+
+@pytest.mark.parametrize('section', load('performance').SECTIONS)
+def test_every_section_has_commands_that_the_benchmark_takes(monkeypatch, section):
+    for command in load('performance').commands()[section]:
+        arguments(monkeypatch, *command.split()[1:])
 
 
 @pytest.mark.parametrize(
