@@ -224,25 +224,30 @@ def test_one_key_that_does_not_fit_is_named(leaf: str, load_empty) -> None:
             load_empty(model, wrong)
 
 
+SCALE = ('test_dataloader.dataset.pipeline.1.scale=(96,72)',)
+TTA_SCALES = [f'tta_pipeline.1.transforms.0.{i}.scale={(32 + 16 * i, 64)}' for i in range(6)]
+
+
 @pytest.mark.parametrize(
-    'leaf, data, options, metrics',
+    'leaf, data, flags, options, metrics',
     [
         (
-            'mask_rcnn_moganet_xt_coco', 'coco', ('model.test_cfg.rcnn.score_thr=0.001',),
-            {'coco/bbox_mAP', 'coco/segm_mAP'},
+            'mask_rcnn_moganet_xt_coco', 'coco', (),
+            (*SCALE, 'model.test_cfg.rcnn.score_thr=0.001'), {'coco/bbox_mAP', 'coco/segm_mAP'},
         ),
-        ('upernet_cswin_t_ade20k', 'ade', (), {'mIoU', 'aAcc'}),
+        ('upernet_cswin_t_ade20k', 'ade', (), SCALE, {'mIoU', 'aAcc'}),
+        ('semantic_fpn_moganet_xt_ade20k', 'ade', ('--tta',), TTA_SCALES, {'mIoU', 'aAcc'}),
     ],
 )  # fmt: skip
 def test_the_test_tool_takes_the_published_file(
-    leaf: str, data: str, options: tuple, metrics: set, trees: Path, tmp_path: Path
+    leaf: str, data: str, flags: tuple, options: tuple, metrics: set, trees: Path, tmp_path: Path
 ) -> None:
     library = 'mmseg' if data == 'ade' else 'mmdet'
     path = save(drawn(shapes_of(leaf)), tmp_path / f'{leaf}.pth', library=library)
-    out = tool('test', f'configs/{leaf}.py', path, '--data-root', trees / data, '--work-dir',
-               tmp_path, '--cfg-options', 'test_dataloader.dataset.pipeline.1.scale=(96,72)',
-               'test_dataloader.num_workers=0', 'test_dataloader.persistent_workers=False',
-               *options)  # fmt: skip
+    options = [str(o).replace(' ', '') for o in options]
+    out = tool('test', f'configs/{leaf}.py', path, *flags, '--data-root', trees / data,
+               '--work-dir', tmp_path, '--cfg-options', 'test_dataloader.num_workers=0',
+               'test_dataloader.persistent_workers=False', *options)  # fmt: skip
     path.unlink()
     assert 'Traceback' not in out
     assert metrics <= set(json.loads((tmp_path / 'metrics.json').read_text())['metrics'])

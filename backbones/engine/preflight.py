@@ -45,7 +45,8 @@ def check_model(cfg: Config) -> None:
     """
     from backbones.pyramid import Pyramid
 
-    settings = dict(cfg.model.backbone)
+    model = cfg.model.get('module', cfg.model)  # inside that of test-time augmentation
+    settings = dict(model.backbone)
     cls = MODELS.get(settings.pop('type'))
     if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
         return
@@ -57,8 +58,8 @@ def check_model(cfg: Config) -> None:
     checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
     if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
         raise FileNotFoundError(f'checkpoint {Path(checkpoint).absolute()} does not exist')
-    part = 'neck' if cfg.model.get('neck') else 'decode_head'
-    taken = cfg.model.get(part, {}).get('in_channels')
+    part = 'neck' if model.get('neck') else 'decode_head'
+    taken = model.get(part, {}).get('in_channels')
     if taken is not None and list(taken) != list(backbone.channels):
         raise ValueError(
             f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
@@ -165,10 +166,7 @@ def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
     cls = find_class(dataset['type'], cfg.default_scope)
     default = inspect.signature(cls).parameters.get('seg_map_suffix')
     suffix = dataset.get('seg_map_suffix') or (default.default if default else '.png')
-    reduced = any(
-        t.get('type') == 'LoadAnnotations' and t.get('reduce_zero_label')
-        for t in dataset.get('pipeline', [])
-    ) or dataset.get('reduce_zero_label', False)
+    reduced = _reduces(dataset.get('pipeline', [])) or dataset.get('reduce_zero_label', False)
     ignored = dataset.get('ignore_index', 255)
     folder = Path(os.path.join(dataset.get('data_root') or '', prefix))
     files = sorted(itertools.islice(folder.rglob(f'*{suffix}'), LABEL_FILES))
@@ -185,3 +183,11 @@ def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
             f'allowed is {number - 1 + reduced}, and {ignored} for "ignore". Fix num_classes and '
             'metainfo, or reduce_zero_label'
         )
+
+
+def _reduces(node: object) -> bool:
+    """Whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
+    if isinstance(node, dict):
+        here = node.get('type') == 'LoadAnnotations' and node.get('reduce_zero_label')
+        return bool(here) or _reduces(list(node.values()))
+    return isinstance(node, list | tuple) and any(map(_reduces, node))
