@@ -106,6 +106,7 @@ def main() -> None:
             report[section] = measure(section)
             report = {name: report[name] for name in SECTIONS if name in report}
             file.write_text(json.dumps(report, indent=1) + '\n')
+            write_page(report, args.folder)
     write_page(report, args.folder)
 
 

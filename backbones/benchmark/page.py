@@ -111,7 +111,8 @@ PARTS = {
     'memory': (
         'Memory of a training step at 2 x 800x1280',
         'What autograd keeps from the forward to the backward pass, float32: distinct storages '
-        'without parameters\nand image, counted by shapes; the device does not change it.',
+        'without parameters\nand image, counted by shapes; the device does not change it. '
+        'With `with_cp` the\nbackward pass adds what one block keeps.',
         tables.memory,
     ),
     'data': (
