@@ -49,7 +49,7 @@ def summary(report: dict) -> str:
 def _share(report: dict, kind: str, name: str, threads: int) -> float | None:
     section = report.get(SECTION[kind.split()[0]])
     pair = tables.pair_of(section['results'], name, threads) if section else None
-    return pair and pair[1][tables.keys_of(kind)[1]]
+    return pair and pair[1].get(tables.keys_of(kind)[1])
 
 
 def _machines(report: dict) -> str:

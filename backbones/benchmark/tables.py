@@ -40,8 +40,8 @@ def goals(kind: str, results: Results) -> str:
             known = [pair for pair in pairs if pair]
             if not known:
                 continue
-            values = [_amount(r[number], unit) for r in known[0]]
-            shares = [pair and pair[1][ratio] for pair in pairs]
+            values = [_amount(r.get(number), unit) for r in known[0]]
+            shares = [pair and pair[1].get(ratio) for pair in pairs]
             shown = [share for pair, share in zip(pairs, shares) if pair]
             met = _met(all(share is not None and share <= limit for share in shown))
             row = (
