@@ -12,11 +12,11 @@ from mmengine.runner.checkpoint import get_torch_safe_globals
 from torch import Tensor
 
 SHOWN = 12  # entries that an error lists
-# MMCV 1.x wrote numpy's numbers into `meta` (MMSegmentation: hook_msgs.best_score), by the names
-# that numpy 1 has for these functions
+# MMCV 1.x wrote numpy's numbers into `meta` (MMSegmentation: hook_msgs.best_score), made by these
+# functions, by the names that numpy 1 has for them
 OLD_NUMPY = [
-    (getattr(np._core.multiarray, name), f'numpy.core.multiarray.{name}')
-    for name in ('scalar', '_reconstruct')
+    (np.float64().__reduce__()[0], 'numpy.core.multiarray.scalar'),
+    (np.empty(0).__reduce__()[0], 'numpy.core.multiarray._reconstruct'),
 ]
 NUMBERS = [type(np.dtype(code)) for code in '?bhilqBHILQefd']
 
