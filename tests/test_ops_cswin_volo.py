@@ -7,7 +7,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 import weights
-from conftest import HERE, NANO, published_shapes, published_state
+from conftest import HERE, NANO, assert_same, draw, published_shapes, published_state
 from torch import Tensor
 from weights import generator
 
@@ -21,11 +21,6 @@ from backbones.volo import OutlookAttention, Upsample, resample
 MAPS = [(1, 1), (1, 6), (5, 1), (4, 4), (7, 9), (8, 5)]
 STRIPES = [1, 2, 3, 7, None]  # more than the map, less, dividing it or not, the whole map
 HEADS, C = 4, 8
-
-
-def draw(*shape: int) -> Tensor:
-    seed = torch.Generator().manual_seed(sum(shape) + len(shape))
-    return torch.randn(*shape, generator=seed, dtype=torch.float64)
 
 
 def cross_inputs(H: int, W: int, stripe: int | None, batch: int = 2) -> list[Tensor]:
@@ -49,16 +44,6 @@ def outlook_inputs(H: int, W: int, batch: int = 2) -> list[Tensor]:
 
 def outlook(inputs: list[Tensor], backend: str = 'auto') -> Tensor:
     return outlook_attention(*inputs, heads=HEADS, backend=backend)
-
-
-def assert_same(run, inputs: list[Tensor], other: str) -> None:
-    """Compare `run(inputs, backend)` and its gradients between a backend and the reference."""
-    results = []
-    for backend in ('reference', other):
-        out = run(inputs, backend)
-        results.append((out, *torch.autograd.grad(out, inputs, draw(*out.shape))))
-    for expected, found in zip(*results):
-        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
 @pytest.mark.parametrize('stripe', STRIPES)
