@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import HERE, NANO, SMALLEST, VARIANTS, published_state, variant_id
+from mmcv.cnn import fuse_conv_bn
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from weights import image, summary
@@ -287,6 +288,22 @@ def test_inductor_gives_the_same_numbers(cls: type) -> None:
         with torch.no_grad():
             for a, b in zip(compiled(x), model(x), strict=True):
                 torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+def test_norms_after_convolutions_fold_into_them(cls: type) -> None:
+    model = build(cls).double().eval()
+    for module in model.modules():
+        if isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.running_mean)
+            nn.init.uniform_(module.running_var, 0.5, 1.5)
+    x = random_image(1, 3, 64, 72).double()
+    with torch.no_grad():
+        expected = model(x)
+        folded = fuse_conv_bn(model)
+        assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.stem.modules())
+        for a, b in zip(folded(x), expected, strict=True):
+            torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
 
 
 @pytest.mark.parametrize('cls, arch', VARIANTS, ids=variant_id)
