@@ -106,7 +106,7 @@ def tool(name: str, *arguments: object, **kwargs) -> str:
 
 @pytest.fixture(scope='session')
 def trees(tmp_path_factory) -> Path:
-    """COCO and ADE20K with a few random images."""
+    """COCO, ADE20K and Cityscapes with a few random images."""
     from mmdet.datasets import CocoDataset
 
     root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
@@ -121,6 +121,12 @@ def trees(tmp_path_factory) -> Path:
             labels = root / f'ade/annotations/{split}/{i}.png'
             labels.parent.mkdir(parents=True, exist_ok=True)
             Image.fromarray(rng.integers(0, 151, (48, 64), np.uint8)).save(labels)
+    for split, town, count in (('train', 'aachen', 4), ('val', 'munster', 2)):
+        for i in range(count):
+            image(root / f'cityscapes/leftImg8bit/{split}/{town}/{i}_leftImg8bit.png')
+            labels = root / f'cityscapes/gtFine/{split}/{town}/{i}_gtFine_labelTrainIds.png'
+            labels.parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(rng.choice([*range(19), 255], (48, 64)).astype(np.uint8)).save(labels)
     names = [dict(id=i, name=n) for i, n in enumerate(CocoDataset.METAINFO['classes'], 1)]
     box = dict(
         bbox=[8, 8, 40, 36], area=1440, iscrowd=0, segmentation=[[8, 8, 48, 8, 48, 44, 8, 44]]
