@@ -4,7 +4,7 @@
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make lint         ruff
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
-#                   (all of it: about 30 minutes; AGAIN=--again measures everything anew)
+#                   (all of it: about 35 minutes; AGAIN=--again measures everything anew)
 # make zoo          bring docs/model_zoo.md up to date with configs/
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv

@@ -74,7 +74,7 @@ def _title(goal: str) -> str:
 INTRODUCTION = """# Performance
 
 Made by `tools/performance.py` from `docs/performance.json`; do not edit. `make benchmark` measures
-what is missing there (all of it: about 30 minutes on two quiet cores), and
+what is missing there (all of it: about 35 minutes on two quiet cores), and
 `tools/performance.py measure SECTION --again` measures a section anew. Shares and ratios come from
 candidates that ran in turns in one process. "Published" is the published formulation of each
 operator (`backend='reference'`); float32, batch 1, random weights, median times. Memory beside
