@@ -1,11 +1,13 @@
 """What the tests share: every variant, files with the published layout, tools and data trees."""
 
+import importlib.util
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
 import numpy as np
 import pytest
@@ -102,6 +104,14 @@ def call(*command: object, fails: bool = False, **environment: str) -> str:
 
 def tool(name: str, *arguments: object, **kwargs) -> str:
     return call(sys.executable, f'tools/{name}.py', *arguments, **kwargs)
+
+
+def load_tool(name: str) -> ModuleType:
+    """Import tools/NAME.py, anew each time."""
+    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 @pytest.fixture(scope='session')

@@ -1,6 +1,6 @@
 """The benchmark: what it measures and writes, and what it says of wrong arguments."""
 
-import importlib.util
+import importlib
 import inspect
 import itertools
 import json
@@ -8,17 +8,15 @@ import os
 import pkgutil
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
-from conftest import NANO
+from conftest import NANO, ROOT, load_tool
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 import backbones.ops
 from backbones.benchmark import data, memory, page, subjects, tables, timing
 
-ROOT = Path(__file__).parent.parent
 TOOL = ROOT / 'tools' / 'benchmark.py'
 SETTING = dict(batch=1, mode='inference', dtype='float32', threads=1, device='cpu', size=[64, 96])
 PLAIN = dict(compile=False, channels_last=False, with_cp=False, **SETTING)
@@ -36,16 +34,9 @@ MACS = {
 }
 
 
-def load(name: str = 'benchmark'):
-    spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def arguments(monkeypatch, *words: str):
     monkeypatch.setattr(sys, 'argv', ['benchmark.py', *words])
-    return load().parse_args()
+    return load_tool('benchmark').parse_args()
 
 
 @pytest.fixture
@@ -117,7 +108,9 @@ def test_multiply_adds_are_those_of_the_published_model(name):
 
 @pytest.mark.parametrize('name', subjects.PEERS)
 def test_peers_emit_four_levels_and_run_once(monkeypatch, name):
-    groups = load().settings(arguments(monkeypatch, name, 'cswin_t', '--size', '800', '1280'))
+    groups = load_tool('benchmark').settings(
+        arguments(monkeypatch, name, 'cswin_t', '--size', '800', '1280')
+    )
     assert [c['backend'] for c in groups[0]] == ['peer', 'reference', 'auto']
     model = subjects.backbone(name, with_cp=False)
     model.eval()
@@ -160,7 +153,7 @@ def test_strips_do_not_change_what_is_kept(nano, monkeypatch):
 
 def test_memory_of_every_variant_is_asked_for(monkeypatch):
     args = arguments(monkeypatch, '--memory', '--size', '800', '1280', '--batch', '2')
-    (candidates,) = load().settings(args)
+    (candidates,) = load_tool('benchmark').settings(args)
     ways = [(c['backend'], c['with_cp']) for c in candidates]
     assert len({c['backbone'] for c in candidates}) == 21
     assert ways[:3] == [('reference', False), ('auto', False), ('auto', True)]
@@ -168,7 +161,7 @@ def test_memory_of_every_variant_is_asked_for(monkeypatch):
 
 def test_memory_and_compiled_ratios_come_from_one_run(nano, monkeypatch):
     args = arguments(monkeypatch, 'cswin_t', '--memory', '--runs', 'eager', 'compiled')
-    tool = load()
+    tool = load_tool('benchmark')
     (candidates,) = tool.settings(args)
     small = [dict(c, backbone='cswin', size=[64, 64]) for c in candidates if not c['compile']]
     results = tool.measure(args, small)
@@ -209,7 +202,7 @@ def measured(**changes: object) -> dict:
 
 
 def test_page_is_made_from_what_was_measured():
-    performance = load('performance')
+    performance = load_tool('performance')
     report = json.loads((ROOT / 'docs/performance.json').read_text())
     made = performance.made_page(report, ROOT / 'docs')
     assert made == (ROOT / 'docs/performance.md').read_text(), 'run tools/performance.py page'
@@ -251,7 +244,7 @@ def test_page_shows_compiled_linear_memory_and_data():
 
 
 def test_measuring_keeps_what_is_there(monkeypatch, tmp_path):
-    performance, asked = load('performance'), []
+    performance, asked = load_tool('performance'), []
 
     def measure(section: str) -> dict:
         asked.append(section)
@@ -267,9 +260,9 @@ def test_measuring_keeps_what_is_there(monkeypatch, tmp_path):
     assert '0.20 s' in (tmp_path / 'performance.md').read_text()
 
 
-@pytest.mark.parametrize('section', load('performance').SECTIONS)
+@pytest.mark.parametrize('section', load_tool('performance').SECTIONS)
 def test_every_section_has_commands_that_the_benchmark_takes(monkeypatch, section):
-    for command in load('performance').commands()[section]:
+    for command in load_tool('performance').commands()[section]:
         arguments(monkeypatch, *command.split()[1:])
 
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT
 from mmengine.config import Config
 
 from backbones.engine.complexity import complexity, image_shape
 
-ROOT = Path(__file__).parent.parent
 COUNTS = json.loads((ROOT / 'docs/model_zoo.json').read_text())
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
 QUICK = (

@@ -1,6 +1,5 @@
 """The zoo page, and the table of published numbers that it is made of."""
 
-import importlib.util
 import re
 import shutil
 import sys
@@ -8,9 +7,9 @@ from pathlib import Path
 
 import pytest
 import yaml
+from conftest import ROOT, load_tool
 from mmengine.config import Config
 
-ROOT = Path(__file__).parent.parent
 CONFIGS = ROOT / 'configs'
 PUBLISHED = yaml.safe_load((CONFIGS / 'published.yml').read_text())['configs']
 LEAVES = [path for path in sorted(CONFIGS.glob('*.py')) if 'digits' not in path.stem]
@@ -25,10 +24,7 @@ SAMPLE = ('faster_rcnn_cloformer_xxs_coco', 'mask_rcnn_moganet_xt_coco')
 
 @pytest.fixture
 def tool():
-    spec = importlib.util.spec_from_file_location('model_zoo', ROOT / 'tools/model_zoo.py')
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return load_tool('model_zoo')
 
 
 @pytest.fixture
