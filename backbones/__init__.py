@@ -1,17 +1,13 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
 from backbones import mmcv_ops
+from backbones.cloformer import CloFormer
+from backbones.cswin import CSWin
+from backbones.dilateformer import DilateFormer
+from backbones.moganet import MogaNet
+from backbones.registry import BACKBONES, create, list_backbones, register, variant
 from backbones.shipped import config_file
-from backbones.zoo import (
-    BACKBONES,
-    VOLO,
-    CloFormer,
-    CSWin,
-    DilateFormer,
-    MogaNet,
-    create,
-    list_backbones,
-)
+from backbones.volo import VOLO
 
 mmcv_ops.install()  # before anything imports mmcv.ops
 
@@ -25,5 +21,7 @@ __all__ = [
     'config_file',
     'create',
     'list_backbones',
+    'register',
+    'variant',
 ]
 __version__ = '0.1.0'

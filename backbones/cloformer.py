@@ -4,7 +4,6 @@ from collections import OrderedDict
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
@@ -18,6 +17,8 @@ from backbones.ops.clo_attention import context_gate, global_attention
 from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.pointwise import to_fast_layout
 from backbones.pyramid import Pyramid, Stage
+from backbones.registry import register
+from backbones.variant import Variant, rates
 
 DEPTHS = (2, 2, 6, 2)  # of every published variant
 KERNELS = (3, 5, 7, 9)  # of the local branch, by stage
@@ -146,7 +147,7 @@ class Block(AttentionBlock):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-@MODELS.register_module()
+@register
 class CloFormer(Pyramid):
     """CloFormer: gated local convolutions beside attention to pooled keys.
 
@@ -165,14 +166,45 @@ class CloFormer(Pyramid):
     """
 
     ARCHS = {
-        name: dict(dims=dims, depths=DEPTHS, heads=heads, local_heads=local_heads, mlp_ratio=4)
-        for name, dims, heads, local_heads in (
-            ('xxs', (32, 64, 128, 256), (4, 4, 8, 16), (3, 2, 4, 4)),
-            ('xs', (48, 96, 160, 352), (3, 6, 10, 22), (2, 3, 5, 7)),
-            ('s', (64, 128, 224, 448), (4, 8, 14, 28), (3, 4, 7, 7)),
-        )
+        'xxs': Variant(
+            dims=(32, 64, 128, 256),
+            depths=DEPTHS,
+            heads=(4, 4, 8, 16),
+            local_heads=(3, 2, 4, 4),
+            mlp_ratio=4,
+            parameters=3_910_176,
+            gmacs=0.6602,
+            drop_path=rates(0.0),
+        ),
+        'xs': Variant(
+            dims=(48, 96, 160, 352),
+            depths=DEPTHS,
+            heads=(3, 6, 10, 22),
+            local_heads=(2, 3, 5, 7),
+            mlp_ratio=4,
+            parameters=6_819_824,
+            gmacs=1.2188,
+            drop_path=rates(0.06),
+        ),
+        's': Variant(
+            dims=(64, 128, 224, 448),
+            depths=DEPTHS,
+            heads=(4, 8, 14, 28),
+            local_heads=(3, 4, 7, 7),
+            mlp_ratio=4,
+            parameters=11_897_408,
+            gmacs=2.1694,
+            drop_path=rates(0.06),
+        ),
     }
-    CHANNELS_LAST = False
+    NANO = dict(
+        dims=(32, 48, 96, 192),
+        depths=(1, 1, 2, 1),
+        heads=(2, 3, 6, 12),
+        local_heads=(1, 2, 3, 3),
+        mlp_ratio=4,
+    )
+    BLOCK_AXES = 'BCHW'
     PUBLISHED = PublishedKeys(
         renames=(
             *(
@@ -207,13 +239,10 @@ class CloFormer(Pyramid):
         wrappers=('model', 'state_dict'),
     )
 
-    def build(self, rates: list[list[float]]) -> None:
-        self.stem = Stem(self.arch['dims'][0])
-        self.stages = nn.ModuleList(self.build_stage(i, rates) for i in range(self.depth))
-        self.add_norms(GroupNorm)
+    def build_stem(self) -> nn.Module:
+        return Stem(self.arch['dims'][0])
 
-    def build_stage(self, i: int, rates: list[list[float]]) -> Stage:
-        """Build stage i; `rates` are the drop path rates of all published blocks."""
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratio']
         attention = dict(
             heads=self.arch['heads'][i],
@@ -221,13 +250,16 @@ class CloFormer(Pyramid):
             kernel_size=KERNELS[i],
             pool=POOLS[i],
         )
-        blocks = [Block(dims[i], ratio, drop_path=rate, **attention) for rate in rates[i]]
+        blocks = [Block(dims[i], ratio, drop_path=rate, **attention) for rate in drop_path[i]]
         if i < 3:
-            blocks[-1] = AttentionBlock(dims[i], drop_path=rates[i][-1], **attention)
+            blocks[-1] = AttentionBlock(dims[i], drop_path=drop_path[i][-1], **attention)
         if i == 0:
             return Stage(nn.Identity(), blocks)
-        before = dims[i - 1]
-        return Stage(Downsample(before, dims[i], ratio, drop_path=rates[i - 1][-1]), blocks)
+        before, rate = dims[i - 1], drop_path[i - 1][-1]  # of the block whose second half it is
+        return Stage(Downsample(before, dims[i], ratio, drop_path=rate), blocks)
+
+    def build_norm(self, dim: int) -> nn.Module:
+        return GroupNorm(dim)
 
     def init_from_scratch(self) -> None:
         """Keep PyTorch's defaults, as published."""

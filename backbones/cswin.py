@@ -1,19 +1,22 @@
 """CSWin Transformer (arXiv:2107.00652, CVPR 2022) as a four-level backbone."""
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import DropPath, LayerNorm2d, Mlp, init_linears
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.pyramid import Pyramid, Stage
+from backbones.registry import register
+from backbones.variant import Variant, rates
+
+EPS = 1e-5  # of the LayerNorms of maps
 
 
 class Stem(nn.Sequential):
     """Convolutional token embedding, image -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec. 3.1."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__(nn.Conv2d(3, dim, 7, 4, 2), LayerNorm2d(dim))
+        super().__init__(nn.Conv2d(3, dim, 7, 4, 2), LayerNorm2d(dim, eps=EPS))
 
 
 class Downsample(nn.Module):
@@ -22,7 +25,7 @@ class Downsample(nn.Module):
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.conv = nn.Conv2d(before, after, 3, 2, 1)
-        self.norm = LayerNorm2d(after)  # published no-decay rules go by this name
+        self.norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules go by this name
 
     def forward(self, x: Tensor) -> Tensor:
         return self.norm(self.conv(x))
@@ -67,18 +70,21 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-def _arch(dim: int, depths: tuple, heads: tuple, stripe: int = 7) -> dict:
-    """An entry of the table: each stage doubles the channels, also where heads do not double."""
-    return dict(
+RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1.0/'
+
+
+def _row(dim: int, file: str, *, stripe: int = 7, **facts: object) -> Variant:
+    """A row of the table: each stage doubles the channels, also where heads do not double."""
+    return Variant(
         dims=(dim, 2 * dim, 4 * dim, 8 * dim),
-        depths=depths,
-        heads=heads,
         stripes=(1, 2, stripe),
         mlp_ratio=4,
+        weights=RELEASE + file,
+        **facts,
     )
 
 
-@MODELS.register_module()
+@register
 class CSWin(Pyramid):
     """CSWin Transformer: cross-shaped window attention at strides 4 to 16, global attention at 32.
 
@@ -95,19 +101,74 @@ class CSWin(Pyramid):
             0.2, 0.4, 0.5 (tiny, small, base), ADE20K UPerNet 0.3, 0.4, 0.6.
 
     Source: arXiv:2107.00652; github.com/microsoft/CSWin-Transformer, segmentation/backbone.
-    Intended
-    differences: stage 4 of large has 1152 channels, as its published weights (the dense code builds
-    576), and a classification file's final norm starts `norm4` (the dense code loses it).
+    Intended differences: stage 4 of large has 1152 channels, as its published weights (the dense
+    code builds 576), and a classification file's final norm starts `norm4` (the dense code loses
+    it).
     """
 
     ARCHS = {
-        'tiny': _arch(64, (1, 2, 21, 1), (2, 4, 8, 16)),
-        'small': _arch(64, (2, 4, 32, 2), (2, 4, 8, 16)),
-        'base': _arch(96, (2, 4, 32, 2), (4, 8, 16, 32)),
-        'large': _arch(144, (2, 4, 32, 2), (6, 12, 24, 24)),
-        'base_384': _arch(96, (2, 4, 32, 2), (4, 8, 16, 32), stripe=12),
-        'large_384': _arch(144, (2, 4, 32, 2), (6, 12, 24, 24), stripe=12),
+        'tiny': _row(
+            64,
+            'cswin_tiny_224.pth',
+            depths=(1, 2, 21, 1),
+            heads=(2, 4, 8, 16),
+            parameters=21_808_448,
+            gmacs=4.324,
+            drop_path=rates(0.2, upernet=0.3),
+        ),
+        'small': _row(
+            64,
+            'cswin_small_224.pth',
+            depths=(2, 4, 32, 2),
+            heads=(2, 4, 8, 16),
+            parameters=34_131_200,
+            gmacs=6.8,
+            drop_path=rates(0.4),
+        ),
+        'base': _row(
+            96,
+            'cswin_base_224.pth',
+            depths=(2, 4, 32, 2),
+            heads=(4, 8, 16, 32),
+            parameters=76_614_528,
+            gmacs=14.955,
+            drop_path=rates(0.5, upernet=0.6),
+        ),
+        'large': _row(
+            144,
+            'cswin_large_22k_224.pth',  # ImageNet-22k; the others are trained on ImageNet-1K
+            depths=(2, 4, 32, 2),
+            heads=(6, 12, 24, 24),
+            parameters=172_111_680,
+            gmacs=33.129,
+            drop_path=rates(0.5, upernet=0.6),
+        ),
+        'base_384': _row(
+            96,
+            'cswin_base_384.pth',
+            stripe=12,
+            depths=(2, 4, 32, 2),
+            heads=(4, 8, 16, 32),
+            parameters=76_614_528,
+            drop_path=rates(0.5, upernet=0.6),
+        ),
+        'large_384': _row(
+            144,
+            'cswin_large_384.pth',
+            stripe=12,
+            depths=(2, 4, 32, 2),
+            heads=(6, 12, 24, 24),
+            parameters=172_111_680,
+            drop_path=rates(0.5, upernet=0.6),
+        ),
     }
+    NANO = dict(
+        dims=(24, 48, 96, 192),
+        depths=(1, 1, 2, 1),
+        heads=(2, 4, 8, 8),
+        stripes=(1, 2, 7),
+        mlp_ratio=4,
+    )
     NORM_NAMES = ('norm1', 'norm2', 'norm3', 'norm4')
     PUBLISHED = PublishedKeys(
         renames=(
@@ -124,21 +185,19 @@ class CSWin(Pyramid):
         wrappers=('state_dict_ema', 'state_dict', 'model'),
     )
 
-    def build(self, rates: list[list[float]]) -> None:
-        dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
-        stripes = (*self.arch['stripes'], None)
-        self.stem = Stem(dims[0])
-        self.stages = nn.ModuleList(
-            Stage(
-                Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
-                [
-                    Block(dims[i], heads[i], ratio, stripe=stripes[i], drop_path=rate)
-                    for rate in rates[i]
-                ],
-            )
-            for i in range(self.depth)
+    def build_stem(self) -> nn.Module:
+        return Stem(self.arch['dims'][0])
+
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
+        dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
+        stripe = self.arch['stripes'][i] if i < 3 else None
+        return Stage(
+            Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+            [Block(dims[i], heads, ratio, stripe=stripe, drop_path=rate) for rate in drop_path[i]],
         )
-        self.add_norms(LayerNorm2d)
+
+    def build_norm(self, dim: int) -> nn.Module:
+        return LayerNorm2d(dim, eps=EPS)
 
     def init_from_scratch(self) -> None:
         init_linears(self)

@@ -2,7 +2,6 @@
 
 import itertools
 
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
@@ -17,6 +16,8 @@ from backbones.layers import (
 )
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.pyramid import Pyramid, Stage
+from backbones.registry import register
+from backbones.variant import Variant, rates
 
 DILATIONS = (1, 2, 3)
 STEM_DIMS = (16, 32, 64)
@@ -78,7 +79,7 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-@MODELS.register_module()
+@register
 class DilateFormer(Pyramid):
     """DilateFormer: dilated attention at strides 4 and 8, global attention at 16 and 32.
 
@@ -94,16 +95,36 @@ class DilateFormer(Pyramid):
     """
 
     ARCHS = {
-        'tiny': dict(
-            dims=(72, 144, 288, 576), depths=(2, 2, 6, 2), heads=(3, 6, 12, 24), mlp_ratio=4
+        'tiny': Variant(
+            dims=(72, 144, 288, 576),
+            depths=(2, 2, 6, 2),
+            heads=(3, 6, 12, 24),
+            mlp_ratio=4,
+            parameters=16_662_752,
+            gmacs=3.1613,
+            drop_path=rates(0.2, upernet=0.3),
         ),
-        'small': dict(
-            dims=(72, 144, 288, 576), depths=(3, 5, 8, 3), heads=(3, 6, 12, 24), mlp_ratio=4
+        'small': Variant(
+            dims=(72, 144, 288, 576),
+            depths=(3, 5, 8, 3),
+            heads=(3, 6, 12, 24),
+            mlp_ratio=4,
+            parameters=23_481_512,
+            gmacs=4.5905,
+            drop_path=rates(0.2, upernet=0.3),
         ),
-        'base': dict(
-            dims=(96, 192, 384, 768), depths=(4, 8, 10, 3), heads=(3, 6, 12, 24), mlp_ratio=4
+        'base': Variant(
+            dims=(96, 192, 384, 768),
+            depths=(4, 8, 10, 3),
+            heads=(3, 6, 12, 24),
+            mlp_ratio=4,
+            parameters=46_664_720,
+            gmacs=9.9236,
+            drop_path=rates(0.2, upernet=0.3),
         ),
     }
+    NANO = dict(dims=(24, 48, 96, 192), depths=(1, 1, 2, 1), heads=(3, 6, 12, 24), mlp_ratio=4)
+    WEIGHTS = "on Google Drive and Baidu, linked in the authors' repository"
     LOCAL_STAGES = 2
     PUBLISHED = PublishedKeys(
         renames=(
@@ -119,20 +140,19 @@ class DilateFormer(Pyramid):
         wrappers=('model', 'state_dict'),
     )
 
-    def build(self, rates: list[list[float]]) -> None:
-        dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
-        self.stem = Stem(dims[0])
-        self.stages = nn.ModuleList(
-            Stage(
-                Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
-                [
-                    Block(dims[i], heads[i], ratio, local=i < self.LOCAL_STAGES, drop_path=rate)
-                    for rate in rates[i]
-                ],
-            )
-            for i in range(self.depth)
+    def build_stem(self) -> nn.Module:
+        return Stem(self.arch['dims'][0])
+
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
+        dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
+        local = i < self.LOCAL_STAGES
+        return Stage(
+            Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+            [Block(dims[i], heads, ratio, local=local, drop_path=rate) for rate in drop_path[i]],
         )
-        self.add_norms(lambda dim: LayerNorm2d(dim, eps=EPS))
+
+    def build_norm(self, dim: int) -> nn.Module:
+        return LayerNorm2d(dim, eps=EPS)
 
     def init_from_scratch(self) -> None:
         # the published local projection is a 1x1 convolution and keeps that layer's default

@@ -1,8 +1,8 @@
 """The generic parts that two or more backbones share. Nothing here belongs to one paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from mmcv.cnn.bricks import DropPath
+from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 
 from backbones.ops.attention import attention
@@ -17,7 +17,6 @@ __all__ = [
     'Mlp',
     'PointwiseConv2d',
     'SelfAttention',
-    'drop_path_schedule',
     'init_linears',
     'nchw',
     'nhwc',
@@ -33,13 +32,6 @@ def nhwc(x: Tensor) -> Tensor:
 def nchw(x: Tensor) -> Tensor:
     """View a (B, H, W, C) map as (B, C, H, W)."""
     return x.permute(0, 3, 1, 2)
-
-
-class LayerNorm2d(nn.LayerNorm):
-    """Layer normalisation over the channels of every position of a (B, C, H, W) map."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        return nchw(super().forward(nhwc(x)))
 
 
 class PointwiseConv2d(nn.Conv2d):
@@ -101,25 +93,6 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, HW, d)
         x = attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
-
-
-def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
-    """Stochastic-depth probabilities, 0 for the first block rising linearly to `rate`, by stage.
-
-    Args:
-        rate: probability of dropping the last block's branches, in [0, 1).
-        depths: blocks per stage.
-
-    Raises:
-        ValueError: `rate` is not a probability below 1.
-
-    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; all five papers use it.
-    """
-    if not 0 <= rate < 1:
-        raise ValueError(f'drop_path_rate is {rate}; allowed: a probability in [0, 1)')
-    last = max(sum(depths) - 1, 1)
-    ramp = (rate * i / last for i in range(sum(depths)))
-    return [[next(ramp) for _ in range(depth)] for depth in depths]
 
 
 def init_linears(model: nn.Module, *, skip: Callable[[str], bool] = lambda name: False) -> None:

@@ -4,7 +4,6 @@ from collections import OrderedDict
 from collections.abc import Iterator
 
 import torch
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
@@ -18,6 +17,8 @@ from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.gated_aggregation import decompose_context, gated_product
 from backbones.ops.multi_order_conv import multi_order_conv
 from backbones.pyramid import Pyramid, Stage
+from backbones.registry import register
+from backbones.variant import Variant, rates
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
 SCALE = 1e-5  # initial layer scales and decomposition factors, as in the published code
@@ -107,7 +108,16 @@ class Block(nn.Module):
         return torch.addcmul(x, self.layer_scale_2, self.drop_path(self.mlp(self.norm2(x))))
 
 
-@MODELS.register_module()
+RELEASE = 'https://github.com/Westlake-AI/MogaNet/releases/download/moganet-in1k-weights/'
+
+
+def _row(file: str, **facts: object) -> Variant:
+    """A row of the table: all variants share the ratios of their channel aggregation."""
+    weights = f'{RELEASE}moganet_{file}_ep300.pth.tar'
+    return Variant(mlp_ratios=(8, 8, 4, 4), weights=weights, **facts)
+
+
+@register
 class MogaNet(Pyramid):
     """MogaNet: gated depthwise convolutions of several dilations, no attention.
 
@@ -125,18 +135,58 @@ class MogaNet(Pyramid):
     """
 
     ARCHS = {
-        name: dict(dims=dims, depths=depths, mlp_ratios=(8, 8, 4, 4))
-        for name, dims, depths in (
-            ('xtiny', (32, 64, 96, 192), (3, 3, 10, 2)),
-            ('tiny', (32, 64, 128, 256), (3, 3, 12, 2)),
-            ('small', (64, 128, 320, 512), (2, 3, 12, 2)),
-            ('base', (64, 160, 320, 512), (4, 6, 22, 3)),
-            ('large', (64, 160, 320, 640), (4, 6, 44, 4)),
-            ('xlarge', (96, 192, 480, 960), (6, 6, 44, 4)),
-        )
+        'xtiny': _row(
+            'xtiny_sz224_8xbs128',
+            dims=(32, 64, 96, 192),
+            depths=(3, 3, 10, 2),
+            parameters=2_763_066,
+            gmacs=0.7819,
+            drop_path=rates(0.05),
+        ),
+        'tiny': _row(
+            'tiny_sz224_8xbs128',
+            dims=(32, 64, 128, 256),
+            depths=(3, 3, 12, 2),
+            parameters=4_940_332,
+            gmacs=1.083,
+            drop_path=rates(0.1),
+        ),
+        'small': _row(
+            'small_sz224_8xbs128',
+            dims=(64, 128, 320, 512),
+            depths=(2, 3, 12, 2),
+            parameters=24_822_675,
+            gmacs=4.9308,
+            drop_path=rates(0.1),
+        ),
+        'base': _row(
+            'base_sz224_8xbs128',
+            dims=(64, 160, 320, 512),
+            depths=(4, 6, 22, 3),
+            parameters=43_207_475,
+            gmacs=9.8604,
+            drop_path=rates(0.2),
+        ),
+        'large': _row(
+            'large_sz224_8xbs64',
+            dims=(64, 160, 320, 640),
+            depths=(4, 6, 44, 4),
+            parameters=81_839_978,
+            gmacs=15.819,
+            drop_path=rates(0.3),
+        ),
+        'xlarge': _row(
+            'xlarge_sz224_8xbs64',
+            dims=(96, 192, 480, 960),
+            depths=(6, 6, 44, 4),
+            parameters=180_030_924,
+            gmacs=34.394,
+            drop_path=rates(0.4),
+        ),
     }
+    NANO = dict(dims=(24, 48, 96, 192), depths=(1, 1, 2, 1), mlp_ratios=(4, 4, 4, 4))
     NORM_NAMES = ('norm1', 'norm2', 'norm3', 'norm4')
-    CHANNELS_LAST = False
+    BLOCK_AXES = 'BCHW'
     PUBLISHED = PublishedKeys(
         renames=(
             (r'^patch_embed1\.projection\.', 'stem.'),
@@ -153,26 +203,25 @@ class MogaNet(Pyramid):
         ),
     )
 
-    def build(self, rates: list[list[float]]) -> None:
-        dims, ratios = self.arch['dims'], self.arch['mlp_ratios']
-        self.stem = Stem(dims[0])
-        self.stages = nn.ModuleList(
-            Stage(
-                Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
-                [Block(dims[i], ratios[i], drop_path=rate) for rate in rates[i]],
-            )
-            for i in range(self.depth)
+    def build_stem(self) -> nn.Module:
+        return Stem(self.arch['dims'][0])
+
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][i]
+        return Stage(
+            Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
+            [Block(dims[i], ratio, drop_path=rate) for rate in drop_path[i]],
         )
-        for name, dim in zip(self.NORM_NAMES[: self.depth], dims):
+
+    def build_levels(self) -> None:
+        for name, dim in zip(self.NORM_NAMES[: self.depth], self.arch['dims']):
             self.add_module(name, nn.BatchNorm2d(dim))
 
-    def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
-        x, levels = self.stem(x), []
-        for i in range(self.depth):
-            x = self.get_submodule(self.NORM_NAMES[i])(self.forward_stage(i, x))
-            if i in self.out_indices:
-                levels.append(x)
-        return tuple(levels)
+    def forward_stage(self, i: int, x: Tensor) -> Tensor:
+        return self.get_submodule(self.NORM_NAMES[i])(super().forward_stage(i, x))
+
+    def forward_level(self, i: int, x: Tensor) -> Tensor:
+        return x  # the trunk has normalised it
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter lies, as published: 12 layers, whatever the variant's depth.

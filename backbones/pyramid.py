@@ -1,18 +1,20 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
 import contextlib
-import difflib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import torch
 from mmengine.model import BaseModule
+from timm.layers import calculate_drop_path_rates
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
-from backbones.checkpoints import PublishedKeys, load_backbone
-from backbones.layers import drop_path_schedule, nchw, nhwc
+from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
+from backbones.errors import UserError, did_you_mean
+from backbones.layers import nchw, nhwc
 from backbones.ops.pointwise import to_fast_layout
+from backbones.variant import Variant
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
@@ -30,30 +32,47 @@ class Stage(nn.Module):
 class Pyramid(BaseModule):
     """Base of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
-    A subclass fills `ARCHS` and `PUBLISHED`, and adds its modules in `build`.
+    A subclass fills the class attributes and says in `build_stem`, `build_stage` and `build_norm`
+    what its parts are. It changes how levels come about by overriding `forward_stage` and
+    `forward_level`, not by a loop of its own.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
-        drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
+        drop_path_rate: probability of dropping the last block's branches, in [0, 1); it rises
+            linearly from 0 (arXiv:1603.09382, Sec. 3, as all five papers use it).
         out_indices: levels to emit, rising, out of 0..3; stages above the last are not built.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: no gradient, and eval mode also during training.
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
-        init_cfg: None, or `dict(type='Pretrained', checkpoint=PATH_OR_URL)`.
+        init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
+            `hf-hub:OWNER/REPO`; also `key` and `prefix` of `load_backbone`, and `map_location`,
+            which changes nothing: files are read into main memory, parameters stay where they are.
 
     Attributes:
         channels, strides: of the emitted levels, in order; strides in input pixels.
-        loaded: what the weights are, in words.
+        depth: how many stages are built.
+        loaded: what was loaded, None from scratch.
+
+    Class attributes:
+        ARCHS: the variants, name -> `Variant` or a dict of the architecture (`dims` and `depths` by
+            stage, and what else the class needs).
+        NANO: an architecture with every kind of block that trains on a CPU in minutes.
+        PUBLISHED: the layout of published files.
+        WEIGHTS: where ImageNet weights are that no row's `weights` names, in words.
+        NORM_NAMES: of the output norms, as in published dense code.
+        BLOCK_AXES: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
 
     Raises:
-        ValueError: an argument outside its allowed set.
+        UserError: an argument outside its allowed set.
     """
 
-    ARCHS: dict[str, dict] = {}
+    ARCHS: dict[str, Variant] = {}
+    NANO: dict[str, object] = {}
     PUBLISHED: PublishedKeys
+    WEIGHTS = 'none were published'
     NORM_NAMES = ('norm0', 'norm1', 'norm2', 'norm3')
-    CHANNELS_LAST = True  # blocks work on (B, H, W, C)
+    BLOCK_AXES = 'BHWC'
 
     def __init__(
         self,
@@ -69,36 +88,61 @@ class Pyramid(BaseModule):
         super().__init__(init_cfg)
         self.arch = self.resolve(arch)
         self.out_indices = tuple(out_indices)
-        if not self.out_indices or self.out_indices != tuple(
-            sorted(set(self.out_indices) & set(range(4)))
-        ):
-            raise ValueError(
-                f'out_indices is {out_indices}; allowed: rising levels out of 0, 1, 2, 3'
-            )
-        self.depth = self.out_indices[-1] + 1  # stages that are built
-        if frozen_stages not in range(-1, self.depth + 1):
-            raise ValueError(
-                f'frozen_stages is {frozen_stages}; allowed: -1 (none) to {self.depth}'
-            )
-        self.frozen_stages = frozen_stages
-        self.norm_eval = norm_eval
-        self.with_cp = with_cp
+        self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
+        self._check(drop_path_rate)
+        self.depth = self.out_indices[-1] + 1
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
-        self.loaded = 'from scratch'
-        self.build(drop_path_schedule(drop_path_rate, self.arch['depths']))
+        self.loaded: Loaded | None = None
+
+        drop_path = calculate_drop_path_rates(
+            drop_path_rate, list(self.arch['depths']), stagewise=True
+        )
+        self.stem = self.build_stem()
+        # no stage that no level needs: each parameter must get a gradient
+        self.stages = nn.ModuleList(self.build_stage(i, drop_path) for i in range(self.depth))
+        self.build_levels()
         self._freeze()
 
-    def build(self, rates: list[list[float]]) -> None:
-        """Add `stem`, `stages` and the output norms.
+    def _check(self, drop_path_rate: float) -> None:
+        """Compare the arguments with what is allowed.
 
-        Only the `self.depth` stages that `out_indices` asks for: no parameter may be without a
-        gradient.
+        Raises:
+            UserError: see there.
+        """
+        if not 0 <= drop_path_rate < 1:
+            raise UserError(f'drop_path_rate is {drop_path_rate}; allowed: a probability in [0, 1)')
+        levels = tuple(sorted(set(self.out_indices) & set(range(4))))
+        if not levels or self.out_indices != levels:
+            raise UserError(
+                f'out_indices is {self.out_indices}; allowed: rising levels out of 0, 1, 2, 3'
+            )
+        if self.frozen_stages not in range(-1, levels[-1] + 2):
+            raise UserError(
+                f'frozen_stages is {self.frozen_stages}; allowed: -1 (none) to {levels[-1] + 1}'
+            )
+
+    def build_stem(self) -> nn.Module:
+        """Build what turns images into the first stage's map."""
+        raise NotImplementedError
+
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
+        """Build stage i.
 
         Args:
-            rates: probability of dropping a block's branches, by stage and block.
+            i: 0 to 3.
+            drop_path: probability of dropping a block's branches, by stage and block.
         """
         raise NotImplementedError
+
+    def build_norm(self, dim: int) -> nn.Module:
+        """Build the norm of an output level with `dim` channels."""
+        raise NotImplementedError
+
+    def build_levels(self) -> None:
+        """Add what each emitted level passes after its stage: its output norm."""
+        for i, dim in zip(self.out_indices, self.channels):
+            self.add_module(self.NORM_NAMES[i], self.build_norm(dim))
 
     @classmethod
     def resolve(cls, arch: str | dict) -> dict:
@@ -106,24 +150,17 @@ class Pyramid(BaseModule):
         keys = set(next(iter(cls.ARCHS.values())))
         if isinstance(arch, dict):
             if set(arch) != keys:
-                raise ValueError(
+                raise UserError(
                     f'{cls.__name__} arch dict has the keys {sorted(arch)}; it needs '
                     f'exactly {sorted(keys)}'
                 )
             return dict(arch)
         if arch not in cls.ARCHS:
-            close = difflib.get_close_matches(str(arch), cls.ARCHS, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
-            raise ValueError(
+            raise UserError(
                 f'{cls.__name__} has no arch {arch!r}; allowed: {", ".join(cls.ARCHS)}, '
-                f'or a dict with the keys {sorted(keys)}{hint}'
+                f'or a dict with the keys {sorted(keys)}{did_you_mean(arch, cls.ARCHS)}'
             )
         return dict(cls.ARCHS[arch])
-
-    def add_norms(self, norm: Callable[[int], nn.Module]) -> None:
-        """Give each emitted level its output norm, built by `norm(channels)`."""
-        for i, dim in zip(self.out_indices, self.channels):
-            self.add_module(self.NORM_NAMES[i], norm(dim))
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the pyramid.
@@ -135,38 +172,36 @@ class Pyramid(BaseModule):
             A (B, channels[i], H_i, W_i) map per level of `out_indices`, H_i = ceil(H / strides[i]).
 
         Raises:
-            ValueError: the input has another shape or is smaller than 32 pixels.
+            UserError: the input has another shape or is smaller than 32 pixels.
         """
         if x.ndim != 4 or x.shape[1] != 3:
-            raise ValueError(
+            raise UserError(
                 f'input has shape {tuple(x.shape)}; {type(self).__name__} takes (B, 3, H, W)'
             )
         if min(x.shape[-2:]) < MIN_SIZE:
-            raise ValueError(
+            raise UserError(
                 f'image is {x.shape[-2]} x {x.shape[-1]} pixels; {type(self).__name__} needs '
                 f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it'
             )
-        return self.forward_levels(to_fast_layout(x))
-
-    def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
-        """Run stem and stages and collect the emitted levels. `x` is a checked image."""
-        x, levels = self.stem(x), []
+        x, levels = self.stem(to_fast_layout(x)), []
         for i in range(self.depth):
             x = self.forward_stage(i, x)
             if i in self.out_indices:
-                levels.append(self.get_submodule(self.NORM_NAMES[i])(x))
+                levels.append(self.forward_level(i, x))
         return tuple(levels)
 
     def forward_stage(self, i: int, x: Tensor) -> Tensor:
         """Run the downsampling and the blocks of stage i, (B, C, H, W) -> (B, C_i, H_i, W_i)."""
+        last = self.BLOCK_AXES == 'BHWC'
         x = self.stages[i].downsample(x)
-        return nchw(self.run(i, nhwc(x))) if self.CHANNELS_LAST else self.run(i, x)
-
-    def run(self, i: int, x: Tensor) -> Tensor:
-        """Run the blocks of stage i, one checkpoint a block if `with_cp`."""
+        x = nhwc(x) if last else x
         for block in self.stages[i].blocks:
             x = _recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
-        return x
+        return nchw(x) if last else x
+
+    def forward_level(self, i: int, x: Tensor) -> Tensor:
+        """Turn the output of stage i into level i: its output norm."""
+        return self.get_submodule(self.NORM_NAMES[i])(x)
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter lies, for learning rates that fall with depth.
@@ -222,18 +257,33 @@ class Pyramid(BaseModule):
         """Initialise from scratch as published, or load `init_cfg`'s checkpoint, strictly.
 
         Raises:
-            FileNotFoundError, ValueError: see `backbones.checkpoints.load_backbone`.
+            UserError: see `backbones.checkpoints.load_backbone`.
         """
         pretrained = (self.init_cfg or {}).get('type') == 'Pretrained'
         if self.init_cfg and not pretrained:
-            raise ValueError(
+            raise UserError(
                 f'init_cfg is {self.init_cfg}; allowed: None (the published initialisation) or '
                 "dict(type='Pretrained', checkpoint=PATH_OR_URL)"
             )
         self.init_from_scratch()
         if pretrained:
-            load_backbone(self, **{k: v for k, v in self.init_cfg.items() if k != 'type'})
+            load_backbone(self, **self._pretrained_settings())
         self._is_init = True
+
+    def _pretrained_settings(self) -> dict:
+        """The arguments of `load_backbone` in `init_cfg`.
+
+        Raises:
+            UserError: a key that it does not know, or no checkpoint.
+        """
+        given = {k: v for k, v in self.init_cfg.items() if k not in ('type', 'map_location')}
+        unknown = set(given) - {'checkpoint', 'key', 'prefix'}
+        if unknown or not given.get('checkpoint'):
+            raise UserError(
+                f'init_cfg has the keys {", ".join(self.init_cfg)}; it needs checkpoint, and may '
+                'have key (an entry of the file), prefix and map_location (without effect)'
+            )
+        return given
 
     def init_from_scratch(self) -> None:
         """Draw the parameters whose published initialisation differs from PyTorch's default."""

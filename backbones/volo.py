@@ -4,11 +4,10 @@ from collections.abc import Iterator
 
 import torch
 import torch.nn.functional as F
-from mmengine.registry import MODELS
 from torch import Tensor, nn
 
-from backbones import checkpoints
-from backbones.checkpoints import PublishedKeys
+from backbones.checkpoints import PublishedKeys, fit
+from backbones.errors import UserError
 from backbones.layers import (
     DropPath,
     LayerNorm2d,
@@ -19,15 +18,20 @@ from backbones.layers import (
     nhwc,
 )
 from backbones.ops.outlook_attention import CELLS, outlook_attention
-from backbones.pyramid import STRIDES, Pyramid, Stage
+from backbones.pyramid import Pyramid, Stage
+from backbones.registry import register
+from backbones.variant import Variant, rates
 
 CELL = 16  # image pixels per position of the last three stages
+TABLE = 14  # side of the position table at 224 pixels, in cells
+EPS = 1e-5  # of the LayerNorms of levels
 
 
 class Stem(nn.Sequential):
     """Patch embedding to stride 8 through three convolutions at stride 2, Sec. 3.
 
-    (B, 3, H, W) -> (B, dim, H / 8, W / 8), channels last in memory, as the blocks read it.
+    (B, 3, H, W) -> (B, dim, H / 8, W / 8), H and W padded to multiples of 16 pixels; channels last
+    in memory, as the blocks read it.
     """
 
     def __init__(self, stem_dim: int, dim: int) -> None:
@@ -41,17 +45,26 @@ class Stem(nn.Sequential):
         super().__init__(*layers, nn.Conv2d(stem_dim, dim, 4, 4))
 
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x).contiguous(memory_format=torch.channels_last)
+        H, W = x.shape[-2:]
+        right, bottom = ((CELL - n % CELL) % CELL for n in (W, H))  # -n % CELL would not compile
+        x = super().forward(F.pad(x, (0, right, 0, bottom)))
+        return x.contiguous(memory_format=torch.channels_last)
 
 
 class Downsample(nn.Module):
     """A 2x2 convolution from stride 8 to 16, plus the position table resampled to the map's
     size."""
 
-    def __init__(self, before: int, after: int, pos_embed_size: int) -> None:
+    def __init__(self, before: int, after: int) -> None:
         super().__init__()
         self.proj = nn.Conv2d(before, after, 2, 2)
-        self.pos_embed = nn.Parameter(torch.zeros(1, pos_embed_size, pos_embed_size, after))
+        self.pos_embed = nn.Parameter(torch.zeros(1, TABLE, TABLE, after))
+
+    def resize_table(self, side: int) -> None:
+        """Replace the table by zeros of `side` x `side` cells."""
+        table = self.pos_embed
+        zeros = table.new_zeros(1, side, side, table.shape[-1])
+        self.pos_embed = nn.Parameter(zeros, requires_grad=table.requires_grad)
 
     def forward(self, x: Tensor) -> Tensor:
         x = nhwc(self.proj(x)).contiguous()
@@ -130,10 +143,23 @@ def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
         and tensor.shape[::3] == target.shape[::3]  # (1, C)
     ):
         return resample(tensor, target.shape[1:3])
-    return checkpoints.fit(name, tensor, target)
+    return fit(name, tensor, target)
 
 
-@MODELS.register_module()
+RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
+
+
+def _row(
+    dim: int, file: str, *, mlp_ratio: int = 3, stem_dim: int = 64, **facts: object
+) -> Variant:
+    """A row of the table: the channels double once, between strides 8 and 16."""
+    dims = (dim, 2 * dim, 2 * dim, 2 * dim)
+    return Variant(
+        dims=dims, mlp_ratio=mlp_ratio, stem_dim=stem_dim, weights=RELEASE + file, **facts
+    )
+
+
+@register
 class VOLO(Pyramid):
     """VOLO: outlook attention at stride 8, global attention at stride 16, no class token.
 
@@ -159,42 +185,57 @@ class VOLO(Pyramid):
     """
 
     ARCHS = {
-        'd1': dict(
-            dims=(192, 384, 384, 384),
+        'd1': _row(
+            192,
+            'd1_224_84.2.pth.tar',
             depths=(4, 4, 8, 2),
             heads=(6, 12, 12, 12),
-            mlp_ratio=3,
-            stem_dim=64,
+            parameters=23_645_400,
+            gmacs=6.955,
+            drop_path=rates(0.1),
         ),
-        'd2': dict(
-            dims=(256, 512, 512, 512),
+        'd2': _row(
+            256,
+            'd2_224_85.2.pth.tar',
             depths=(6, 4, 10, 4),
             heads=(8, 16, 16, 16),
-            mlp_ratio=3,
-            stem_dim=64,
+            parameters=53_713_776,
+            gmacs=14.404,
+            drop_path=rates(0.2),
         ),
-        'd3': dict(
-            dims=(256, 512, 512, 512),
+        'd3': _row(
+            256,
+            'd3_224_85.4.pth.tar',
             depths=(8, 8, 16, 4),
             heads=(8, 16, 16, 16),
-            mlp_ratio=3,
-            stem_dim=64,
+            parameters=81_360_512,
+            gmacs=20.831,
+            drop_path=rates(0.5),
         ),
-        'd4': dict(
-            dims=(384, 768, 768, 768),
+        'd4': _row(
+            384,
+            'd4_224_85.7.pth.tar',
             depths=(8, 8, 16, 4),
             heads=(12, 16, 16, 16),
-            mlp_ratio=3,
-            stem_dim=64,
+            parameters=182_566_560,
+            gmacs=44.562,
+            drop_path=rates(0.5),
         ),
-        'd5': dict(
-            dims=(384, 768, 768, 768),
-            depths=(12, 12, 20, 4),
-            heads=(12, 16, 16, 16),
+        'd5': _row(
+            384,
+            'd5_224_86.10.pth.tar',
             mlp_ratio=4,
             stem_dim=128,
+            depths=(12, 12, 20, 4),
+            heads=(12, 16, 16, 16),
+            parameters=282_699_792,
+            gmacs=72.598,
+            drop_path=rates(0.5),
         ),
     }
+    NANO = dict(
+        dims=(48, 96, 96, 96), depths=(2, 1, 1, 1), heads=(2, 4, 4, 4), mlp_ratio=3, stem_dim=16
+    )
     PUBLISHED = PublishedKeys(
         renames=(
             (r'^pos_embed$', 'stages.1.downsample.pos_embed'),
@@ -216,7 +257,7 @@ class VOLO(Pyramid):
         arch: str | dict,
         *,
         drop_path_rate: float = 0.0,
-        pos_embed_size: int = 14,
+        pos_embed_size: int = TABLE,
         out_indices: tuple[int, ...] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
@@ -224,8 +265,7 @@ class VOLO(Pyramid):
         init_cfg: dict | None = None,
     ) -> None:
         if pos_embed_size < 1:
-            raise ValueError(f'pos_embed_size is {pos_embed_size}; allowed: 1 cell or more')
-        self.pos_embed_size = pos_embed_size  # `build` needs it
+            raise UserError(f'pos_embed_size is {pos_embed_size}; allowed: 1 cell or more')
         super().__init__(
             arch,
             drop_path_rate=drop_path_rate,
@@ -235,34 +275,41 @@ class VOLO(Pyramid):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
+        if self.depth > 1:
+            self.stages[1].downsample.resize_table(pos_embed_size)
 
-    def build(self, rates: list[list[float]]) -> None:
-        dims, heads, ratio = self.arch['dims'], self.arch['heads'], self.arch['mlp_ratio']
-        self.stem = Stem(self.arch['stem_dim'], dims[0])
-        self.stages = nn.ModuleList(
-            Stage(
-                Downsample(dims[0], dims[1], self.pos_embed_size) if i == 1 else nn.Identity(),
-                [
-                    Block(dims[i], heads[i], ratio, outlook=i == 0, drop_path=rate)
-                    for rate in rates[i]
-                ],
-            )
-            for i in range(self.depth)
+    def build_stem(self) -> nn.Module:
+        return Stem(self.arch['stem_dim'], self.arch['dims'][0])
+
+    def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
+        dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
+        outlook = i == 0
+        return Stage(
+            Downsample(dims[0], dims[1]) if i == 1 else nn.Identity(),
+            [
+                Block(dims[i], heads, ratio, outlook=outlook, drop_path=rate)
+                for rate in drop_path[i]
+            ],
         )
-        self.resizes = nn.ModuleDict({str(i): _resize(i, dims[i]) for i in self.out_indices})
-        self.add_norms(LayerNorm2d)
 
-    def forward_levels(self, x: Tensor) -> tuple[Tensor, ...]:
+    def build_norm(self, dim: int) -> nn.Module:
+        return LayerNorm2d(dim, eps=EPS)
+
+    def build_levels(self) -> None:
+        levels = zip(self.out_indices, self.channels)
+        self.resizes = nn.ModuleDict({str(i): _resize(i, dim) for i, dim in levels})
+        super().build_levels()
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        levels = super().forward(x)  # of the image that the stem has padded
         H, W = x.shape[-2:]
-        right, bottom = ((CELL - n % CELL) % CELL for n in (W, H))  # -n % CELL would not compile
-        x = self.stem(F.pad(x, (0, right, 0, bottom)))
-        levels = []
-        for i in range(self.depth):
-            x = self.forward_stage(i, x)
-            if i in self.out_indices:
-                level = self.resizes[str(i)](x)[..., : -(-H // STRIDES[i]), : -(-W // STRIDES[i])]
-                levels.append(self.get_submodule(self.NORM_NAMES[i])(level))
-        return tuple(levels)
+        return tuple(
+            level[..., : -(-H // stride), : -(-W // stride)]
+            for level, stride in zip(levels, self.strides)
+        )
+
+    def forward_level(self, i: int, x: Tensor) -> Tensor:
+        return super().forward_level(i, self.resizes[str(i)](x))
 
     def frozen_modules(self) -> Iterator[nn.Module]:
         yield from super().frozen_modules()

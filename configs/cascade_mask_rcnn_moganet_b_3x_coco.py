@@ -1,12 +1,10 @@
 # Cascade Mask R-CNN + MogaNet-B, COCO, 3x: 52.6 box 46.0 mask AP (published, not reproduced here)
 # Four convolutions and GIoU loss in the box heads; the learning rate falls with depth.
 # Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
-_base_ = [
-    '_base_/cascade_mask_rcnn_3x_coco_moganet_layer_decay.py',
-    '_base_/backbones/moganet_b.py',
-]
+_base_ = '_base_/cascade_mask_rcnn_3x_coco_moganet_layer_decay.py'
+__variant = __import__('backbones').variant('moganet_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

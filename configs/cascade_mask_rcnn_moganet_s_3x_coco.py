@@ -1,9 +1,10 @@
 # Cascade Mask R-CNN + MogaNet-S, COCO, 3x: 51.7 box 45.1 mask AP (published, not reproduced here)
 # Four convolutions and GIoU loss in the box heads.
 # Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
-_base_ = ['_base_/cascade_mask_rcnn_3x_coco_moganet.py', '_base_/backbones/moganet_s.py']
+_base_ = '_base_/cascade_mask_rcnn_3x_coco_moganet.py'
+__variant = __import__('backbones').variant('moganet_s')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

@@ -1,8 +1,9 @@
 # Faster R-CNN + CSWin-B, COCO, 1x: no published result
 # Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
-_base_ = ['_base_/faster_rcnn_1x_coco.py', '_base_/backbones/cswin_b.py']
+_base_ = '_base_/faster_rcnn_1x_coco.py'
+__variant = __import__('backbones').variant('cswin_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.5),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

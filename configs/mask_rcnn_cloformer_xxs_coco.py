@@ -1,8 +1,9 @@
 # Mask R-CNN + CloFormer-XXS, COCO, 1x: no published result
 # No settings are published: this is Swin's recipe, drop path as on ImageNet.
-_base_ = ['_base_/mask_rcnn_1x_coco.py', '_base_/backbones/cloformer_xxs.py']
+_base_ = '_base_/mask_rcnn_1x_coco.py'
+__variant = __import__('backbones').variant('cloformer_xxs')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.0),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

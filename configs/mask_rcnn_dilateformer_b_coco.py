@@ -1,8 +1,9 @@
 # Mask R-CNN + DilateFormer-B, COCO, 1x: 47.6 box 43.4 mask AP (derived from quotes; not reproduced)
 # No settings are published: this is Swin's recipe.
-_base_ = ['_base_/mask_rcnn_1x_coco.py', '_base_/backbones/dilateformer_b.py']
+_base_ = '_base_/mask_rcnn_1x_coco.py'
+__variant = __import__('backbones').variant('dilateformer_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

@@ -1,8 +1,9 @@
 # Mask R-CNN + MogaNet-L, COCO, 1x: 49.4 box 44.2 mask AP (published, not reproduced here)
 # Settings: the published ones, with BatchNorm synchronised, as they ask for.
-_base_ = ['_base_/mask_rcnn_1x_coco_moganet.py', '_base_/backbones/moganet_l.py']
+_base_ = '_base_/mask_rcnn_1x_coco_moganet.py'
+__variant = __import__('backbones').variant('moganet_l')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.3),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

@@ -1,8 +1,9 @@
 # Mask R-CNN + MogaNet-T, COCO, 3x: 45.3 box 40.7 mask AP (published, not reproduced here)
 # Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
-_base_ = ['_base_/mask_rcnn_3x_coco_moganet.py', '_base_/backbones/moganet_t.py']
+_base_ = '_base_/mask_rcnn_3x_coco_moganet.py'
+__variant = __import__('backbones').variant('moganet_t')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )

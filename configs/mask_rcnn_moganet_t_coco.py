@@ -1,9 +1,10 @@
 # Mask R-CNN + MogaNet-T, COCO, 1x: 42.6 box 39.1 mask AP (published, not reproduced here)
 # Settings: the published ones, with BatchNorm synchronised, as they ask for.
-_base_ = ['_base_/mask_rcnn_1x_coco_moganet.py', '_base_/backbones/moganet_t.py']
+_base_ = '_base_/mask_rcnn_1x_coco_moganet.py'
+__variant = __import__('backbones').variant('moganet_t')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels),
 )
 optim_wrapper = dict(optimizer=dict(lr=2e-4))

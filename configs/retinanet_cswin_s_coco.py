@@ -1,8 +1,9 @@
 # RetinaNet + CSWin-S, COCO, 1x: no published result
 # Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
-_base_ = ['_base_/retinanet_1x_coco.py', '_base_/backbones/cswin_s.py']
+_base_ = '_base_/retinanet_1x_coco.py'
+__variant = __import__('backbones').variant('cswin_s')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.4),
-    neck=dict(in_channels=_base_.channels[1:]),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels[1:]),
 )

@@ -1,8 +1,9 @@
 # RetinaNet + DilateFormer-B, COCO, 1x: no published result
 # No settings are published: this is Swin's recipe.
-_base_ = ['_base_/retinanet_1x_coco.py', '_base_/backbones/dilateformer_b.py']
+_base_ = '_base_/retinanet_1x_coco.py'
+__variant = __import__('backbones').variant('dilateformer_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
-    neck=dict(in_channels=_base_.channels[1:]),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels[1:]),
 )

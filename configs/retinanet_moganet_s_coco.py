@@ -1,8 +1,9 @@
 # RetinaNet + MogaNet-S, COCO, 1x: 45.8 box AP (published, not reproduced here)
 # Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
-_base_ = ['_base_/retinanet_1x_coco_moganet.py', '_base_/backbones/moganet_s.py']
+_base_ = '_base_/retinanet_1x_coco_moganet.py'
+__variant = __import__('backbones').variant('moganet_s')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.1),
-    neck=dict(in_channels=_base_.channels[1:]),
+    backbone=__variant.settings('detection'),
+    neck=dict(in_channels=__variant.channels[1:]),
 )

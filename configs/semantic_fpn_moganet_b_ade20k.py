@@ -1,8 +1,9 @@
 # Semantic FPN + MogaNet-B, ADE20K, 80k: 49.3 mIoU (published, not reproduced here)
 # Settings: the published ones, with BatchNorm synchronised, as they ask for.
-_base_ = ['_base_/semantic_fpn_80k_ade20k_moganet.py', '_base_/backbones/moganet_b.py']
+_base_ = '_base_/semantic_fpn_80k_ade20k_moganet.py'
+__variant = __import__('backbones').variant('moganet_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
-    neck=dict(in_channels=_base_.channels),
+    backbone=__variant.settings('semantic_fpn'),
+    neck=dict(in_channels=__variant.channels),
 )

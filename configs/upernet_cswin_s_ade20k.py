@@ -1,9 +1,10 @@
 # UperNet + CSWin-S, ADE20K, 160k: 50.4 mIoU (published, not reproduced here)
 # Settings: the published ones.
-_base_ = ['_base_/upernet_160k_ade20k_cswin.py', '_base_/backbones/cswin_s.py']
+_base_ = '_base_/upernet_160k_ade20k_cswin.py'
+__variant = __import__('backbones').variant('cswin_s')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.4),
-    decode_head=dict(in_channels=_base_.channels),
-    auxiliary_head=dict(in_channels=_base_.channels[2]),
+    backbone=__variant.settings('upernet'),
+    decode_head=dict(in_channels=__variant.channels),
+    auxiliary_head=dict(in_channels=__variant.channels[2]),
 )

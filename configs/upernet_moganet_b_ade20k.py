@@ -1,9 +1,10 @@
 # UperNet + MogaNet-B, ADE20K, 160k: 50.1 mIoU (published, not reproduced here)
 # Settings: the published ones, with BatchNorm synchronised, as they ask for.
-_base_ = ['_base_/upernet_160k_ade20k_moganet.py', '_base_/backbones/moganet_b.py']
+_base_ = '_base_/upernet_160k_ade20k_moganet.py'
+__variant = __import__('backbones').variant('moganet_b')
 
 model = dict(
-    backbone=dict(**_base_.backbone, drop_path_rate=0.2),
-    decode_head=dict(in_channels=_base_.channels),
-    auxiliary_head=dict(in_channels=_base_.channels[2]),
+    backbone=__variant.settings('upernet'),
+    decode_head=dict(in_channels=__variant.channels),
+    auxiliary_head=dict(in_channels=__variant.channels[2]),
 )

@@ -15,33 +15,12 @@ import torch
 from PIL import Image
 from weights import weight
 
-from backbones import BACKBONES, VOLO, CloFormer, CSWin, DilateFormer, MogaNet
+from backbones import BACKBONES
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
 VARIANTS = [(cls, arch) for cls in BACKBONES for arch in cls.ARCHS]
-# every kind of block at least once, small enough to try all combinations of options
-NANO = {
-    DilateFormer: dict(dims=(12, 24, 48, 96), depths=(1, 1, 2, 1), heads=(3, 6, 4, 4), mlp_ratio=2),
-    CSWin: dict(
-        dims=(8, 16, 32, 64),
-        depths=(1, 1, 2, 1),
-        heads=(2, 4, 4, 4),
-        stripes=(1, 2, 7),
-        mlp_ratio=2,
-    ),
-    VOLO: dict(
-        dims=(16, 32, 32, 32), depths=(2, 1, 1, 1), heads=(2, 4, 4, 4), mlp_ratio=2, stem_dim=8
-    ),
-    MogaNet: dict(dims=(16, 16, 32, 32), depths=(1, 1, 2, 1), mlp_ratios=(4, 4, 2, 2)),
-    CloFormer: dict(
-        dims=(16, 32, 48, 64),
-        depths=(1, 1, 2, 1),
-        heads=(2, 4, 6, 8),
-        local_heads=(1, 2, 3, 4),
-        mlp_ratio=2,
-    ),
-}
+NANO = {cls: cls.NANO for cls in BACKBONES}
 SMALLEST = [(cls, next(iter(cls.ARCHS))) for cls in BACKBONES]
 
 torch.set_num_threads(1)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from backbones.zoo import SHORT
 from conftest import SMALLEST, published_shapes
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
@@ -15,7 +16,6 @@ from mmengine.registry import init_default_scope
 from backbones import BACKBONES
 from backbones.engine.config import import_scope
 from backbones.engine.preflight import check_model
-from backbones.zoo import SHORT
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))

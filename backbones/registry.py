@@ -1,0 +1,89 @@
+"""The backbones and their variants, by short names; a class joins by one decorator."""
+
+from typing import TypeVar
+
+from mmengine.registry import MODELS
+from torch import nn
+
+from backbones.errors import UserError, did_you_mean
+from backbones.variant import Variant
+
+BACKBONES: list[type] = []  # in the order of registration
+SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
+Backbone = TypeVar('Backbone', bound=type)
+
+
+def register(cls: Backbone) -> Backbone:
+    """Make a `Pyramid` subclass known to MMEngine's configs and to this project, as a decorator.
+
+    Its variants are then listed by `list_backbones()`, built by `create()`, and suggested when a
+    checkpoint fits one of them better than the model that it was meant for. A plain dict in its
+    table is a row of which nothing but the architecture is known.
+    """
+    cls.ARCHS = {
+        arch: (row if isinstance(row, Variant) else Variant(**row)).of(
+            cls, arch, short_name(cls, arch)
+        )
+        for arch, row in cls.ARCHS.items()
+    }
+    MODELS.register_module(module=cls)
+    BACKBONES.append(cls)
+    return cls
+
+
+def short_name(cls: type, arch: str) -> str:
+    """The name of a variant in configs and files, e.g. 'cswin_b_384'."""
+    return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
+
+
+def variants() -> dict[str, Variant]:
+    """All rows by short name."""
+    return {row.name: row for cls in BACKBONES for row in cls.ARCHS.values()}
+
+
+def list_backbones() -> list[str]:
+    """Short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'."""
+    return list(variants())
+
+
+def variant(name: str) -> Variant:
+    """The row of a short name: architecture, channels, counts, weights, drop path rates.
+
+    Raises:
+        UserError: an unknown name; names close ones.
+    """
+    known = variants()
+    if name not in known:
+        raise UserError(
+            f'no backbone {name!r}; allowed: {", ".join(known)}{did_you_mean(name, known)}'
+        )
+    return known[name]
+
+
+def create(name: str, *, pretrained: bool | str | None = None, **settings: object) -> nn.Module:
+    """Build a backbone with initialised weights, without a config.
+
+    Args:
+        name: one of `list_backbones()`.
+        pretrained: True takes the file that the variant's authors published; a string is a path, a
+            URL or `hf-hub:OWNER/REPO` of a published file or of one of ours; None and False start
+            from scratch.
+        settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`.
+
+    Returns:
+        The backbone in training mode; `backbone(images)` is a tuple of feature maps.
+
+    Raises:
+        UserError: an unknown name; True where no file can be fetched; or see `Pyramid`.
+    """
+    row = variant(name)
+    if pretrained is True and not row.weights:
+        raise UserError(
+            f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give the path '
+            'of one, pretrained=FILE, or leave it out to start from scratch'
+        )
+    checkpoint = row.weights if pretrained is True else pretrained
+    init_cfg = dict(type='Pretrained', checkpoint=checkpoint) if checkpoint else None
+    backbone = row.cls(row.arch, init_cfg=init_cfg, **settings)
+    backbone.init_weights()
+    return backbone

@@ -1,0 +1,75 @@
+"""A row of a backbone's table: everything that is a fact of the variant, in one place."""
+
+from __future__ import annotations
+
+from backbones.errors import UserError
+
+
+def rates(detection: float, *, upernet: float | None = None) -> dict[str, float]:
+    """Drop path rates of a variant's recipes: `detection`, `semantic_fpn` and `upernet`."""
+    upernet = detection if upernet is None else upernet
+    return dict(detection=detection, semantic_fpn=detection, upernet=upernet)
+
+
+class Variant(dict):
+    """The architecture as a dict, and what is known about the variant as attributes.
+
+    Args:
+        parameters: of the dense backbone, without classifier and without what this project adds.
+        gmacs: 1e9 multiply-adds of one 224x224 image, attention included, as published or counted
+            on the published code.
+        weights: URL of the ImageNet file that the authors published, None if there is none that can
+            be fetched.
+        drop_path: of the recipes that its configs follow. See `rates`.
+        architecture: arguments of the class's `arch`.
+
+    Attributes:
+        cls, arch, name: the class, the variant's name in its table, and its short name, e.g.
+            'cswin_b_384'; filled by `backbones.register`.
+    """
+
+    cls: type
+    arch: str
+    name: str
+
+    def __init__(
+        self,
+        *,
+        parameters: int | None = None,
+        gmacs: float | None = None,
+        weights: str | None = None,
+        drop_path: dict[str, float] | None = None,
+        **architecture: object,
+    ) -> None:
+        super().__init__(architecture)
+        self.parameters, self.gmacs, self.weights = parameters, gmacs, weights
+        self.drop_path = drop_path or rates(0.0)
+
+    @property
+    def channels(self) -> list[int]:
+        """Of the four levels, as the `in_channels` of necks and heads take them."""
+        return list(self['dims'])
+
+    def settings(self, method: str | None = None) -> dict:
+        """The backbone's part of a model config, with the published weights if there are any.
+
+        Args:
+            method: 'detection', 'semantic_fpn' or 'upernet' adds the recipe's drop path rate.
+
+        Raises:
+            UserError: another method.
+        """
+        settings: dict = dict(type=self.cls.__name__, arch=self.arch)
+        if self.weights:
+            settings['init_cfg'] = dict(type='Pretrained', checkpoint=self.weights)
+        if method is not None:
+            if method not in self.drop_path:
+                raise UserError(f'method is {method!r}; allowed: {", ".join(self.drop_path)}')
+            settings['drop_path_rate'] = self.drop_path[method]
+        return settings
+
+    def of(self, cls: type, arch: str, name: str) -> Variant:
+        """The same row as that of a class's table."""
+        row = Variant(**self)
+        row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)
+        return row

@@ -1,4 +1,0 @@
-# VOLO-D5 and the file that its authors trained on ImageNet-1K at 224 pixels.
-pretrained = 'https://github.com/sail-sg/volo/releases/download/volo_1/d5_224_86.10.pth.tar'
-backbone = dict(type='VOLO', arch='d5', init_cfg=dict(type='Pretrained', checkpoint=pretrained))
-channels = [384, 768, 768, 768]
