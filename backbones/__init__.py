@@ -1,12 +1,12 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
-from backbones import mmcv_ops
 from backbones.cloformer import CloFormer
+from backbones.commands.shipped import config_file
 from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
 from backbones.moganet import MogaNet
+from backbones.openmmlab import mmcv_ops
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
-from backbones.shipped import config_file
 from backbones.volo import VOLO
 
 mmcv_ops.install()  # before anything imports mmcv.ops

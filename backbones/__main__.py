@@ -3,7 +3,7 @@
 import runpy
 import sys
 
-from backbones.shipped import tool_file
+from backbones.commands.shipped import tool_file
 
 
 def main() -> None:

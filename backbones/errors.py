@@ -1,7 +1,12 @@
 """Errors that a user can mend: the tools print them as one message, without a traceback."""
 
+import contextlib
 import difflib
-from collections.abc import Iterable
+import os
+import sys
+from collections.abc import Iterable, Iterator
+
+SHOWN = 12  # entries that an error lists
 
 
 class UserError(ValueError):
@@ -16,6 +21,10 @@ class MissingOperatorError(UserError, ImportError):
     """The installed packages lack something that this model needs."""
 
 
+class CheckpointError(UserError):
+    """A checkpoint that cannot be read, or does not fit the model."""
+
+
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """Suggest what comes close to a misspelt word.
 
@@ -24,3 +33,25 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     """
     close = difflib.get_close_matches(str(word), list(known), n=3)
     return f'; did you mean {" or ".join(map(repr, close))}?' if close else ''
+
+
+def listed(entries: Iterable) -> str:
+    """The first entries, and how many more there are."""
+    names = list(map(str, entries))
+    more = f', ... and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
+    return ', '.join(names[:SHOWN]) + more
+
+
+@contextlib.contextmanager
+def plain_errors() -> Iterator[None]:
+    """End the program with one message for what its user can mend.
+
+    Any other error keeps its traceback; with DENSE_BACKBONES_TRACEBACK set, these do, too.
+    """
+    try:
+        yield
+    except UserError as error:
+        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
+            raise
+        sys.stdout.flush()
+        sys.exit(f'error: {error}')

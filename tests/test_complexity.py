@@ -11,7 +11,7 @@ import yaml
 from conftest import ROOT
 from mmengine.config import Config
 
-from backbones.engine.complexity import complexity, image_shape
+from backbones.openmmlab.complexity import complexity, image_shape
 
 COUNTS = json.loads((ROOT / 'docs/model_zoo.json').read_text())
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']

@@ -14,8 +14,8 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from backbones import BACKBONES
-from backbones.engine.config import import_scope
-from backbones.engine.preflight import check_model
+from backbones.commands.preflight import check_model
+from backbones.openmmlab.registries import import_scope
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))

@@ -25,8 +25,8 @@ from torch import Tensor
 
 from backbones import CSWin, DilateFormer, list_backbones, variant
 from backbones.checkpoints import CheckpointError, load_backbone, load_model, read
-from backbones.checkpoints.files import STAND_INS
-from backbones.checkpoints.load import _skeleton as skeleton
+from backbones.checkpoints.match import _skeleton as skeleton
+from backbones.checkpoints.pickles import STAND_INS
 from backbones.errors import MissingFileError, UserError
 
 UNSAFE_ADVICE = ('weights_only', 'add_safe_globals', 'trust')

@@ -7,7 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from backbones import BACKBONES, DilateFormer, MogaNet
-from backbones.engine import layer_decay  # noqa: F401, registers LayerDecay
+from backbones.openmmlab import layer_decay  # noqa: F401, registers LayerDecay
 
 # the published rates of named parameters, as factors of the base rate, decay 0.8
 PUBLISHED = {

@@ -5,7 +5,7 @@ import subprocess
 import sys
 import types
 
-from backbones import mmcv_ops  # before mmcv.ops, which cannot be imported without it
+from backbones.openmmlab import mmcv_ops  # before mmcv.ops, which cannot be imported without it
 
 # isort: split
 import pytest
@@ -323,7 +323,7 @@ import importlib.util, sys
 import backbones
 heavy = [name for name in ('torchvision', 'mmcv.ops', 'mmdet', 'mmseg') if name in sys.modules]
 assert not heavy, heavy
-assert importlib.util.find_spec('mmcv._ext').origin == backbones.mmcv_ops.__file__
+assert importlib.util.find_spec('mmcv._ext').origin == backbones.openmmlab.mmcv_ops.__file__
 import mmcv.ops, mmdet.models, mmseg.models
 from mmcv.utils import collect_env
 assert collect_env()['MMCV Compiler'] == 'n/a'

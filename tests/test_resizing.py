@@ -10,7 +10,8 @@ from mmengine.config import Config
 from mmengine.registry import init_default_scope
 from PIL import Image
 
-from backbones.engine.config import import_scope, set_testing
+from backbones.commands.config import set_testing
+from backbones.openmmlab.registries import import_scope
 
 RATIOS = (0.5, 0.75, 1, 1.25, 1.5, 1.75)
 # by (height, width) of the file: at scale 1 into 2048x512 pixels with the aspect kept, and the same

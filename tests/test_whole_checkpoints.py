@@ -25,9 +25,9 @@ from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from backbones import checkpoints
+from backbones import checkpoints, variant
 from backbones.checkpoints import load_model
-from backbones.engine.config import import_scope
+from backbones.openmmlab.registries import import_scope
 
 # method, backbone, dataset: the variants of which a file was published, smallest first
 FILES = {
@@ -59,7 +59,7 @@ def with_values(leaf: str):
 def shapes_of(leaf: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a published whole model."""
     method, keys = LEAVES[leaf]
-    dims = Config.fromfile(ROOT / f'configs/_base_/backbones/{backbone_of(leaf)}.py').channels
+    dims = variant(backbone_of(leaf)).channels
     terms = {f'C{i}': dim for i, dim in enumerate(dims)}
     heads = json.loads((HERE / f'keys/whole/{method}.json').read_text())
     return {f'backbone.{k}': s for k, s in published_shapes(keys).items()} | {
@@ -187,7 +187,7 @@ def load_empty(monkeypatch):
 
     def load(model: nn.Module, state: dict[str, Tensor]) -> None:
         file = {'meta': {}, 'state_dict': state}
-        monkeypatch.setattr(checkpoints, 'read', lambda path: file)
+        monkeypatch.setattr('backbones.checkpoints.load.read', lambda path: file)
         load_model(model, 'published.pth')
 
     return load

@@ -160,8 +160,9 @@ def measure_data(args: argparse.Namespace, add: Callable[[list[dict]], None]) ->
 
 def main() -> None:
     args = parse_args()
-    from backbones.benchmark import timing
     from backbones.engine.config import plain_errors
+
+    from backbones.benchmark import timing
 
     report = dict(machine=timing.machine(args.device), results=[])
 

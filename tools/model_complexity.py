@@ -17,11 +17,12 @@ def main() -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args()
-    from backbones.engine import config  # imported late: --help must answer at once
-    from backbones.engine.complexity import complexity
+    from backbones.commands import config  # imported late: --help must answer at once
+    from backbones.errors import plain_errors
+    from backbones.openmmlab.complexity import complexity
 
     found = {}
-    with config.plain_errors():
+    with plain_errors():
         for path in args.configs:
             cfg = config.load_config(
                 path, options=None, work_dir=None, data_root=None, launcher='none'

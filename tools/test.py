@@ -37,10 +37,13 @@ def main() -> None:
     from mmengine.runner import Runner
 
     from backbones.checkpoints import load_model
-    from backbones.engine import config, launch, preflight, report
+    from backbones.commands import config, devices, preflight, report
+    from backbones.errors import plain_errors
+    from backbones.openmmlab.hooks import unwrapped
+    from backbones.openmmlab.pictures import SavePictures
 
-    with config.plain_errors():
-        config.require_cuda(args.device)
+    with plain_errors():
+        devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
             options=args.cfg_options,
@@ -50,11 +53,11 @@ def main() -> None:
         )
         config.set_testing(cfg, tta=args.tta)
         preflight.check(cfg, loaders=('test_dataloader',))
-        launch.adapt_to_device(cfg)
+        devices.adapt_to_device(cfg)
         runner = Runner.from_cfg(cfg)
-        load_model(report.unwrapped(runner), args.checkpoint)
+        load_model(unwrapped(runner), args.checkpoint)
     if args.show_dir:
-        runner.register_hook(report.SavePictures(args.show_dir))
+        runner.register_hook(SavePictures(args.show_dir))
     if args.out:
         runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
     metrics = runner.test()

@@ -43,10 +43,12 @@ def main() -> None:
     args = parse_args()
     from mmengine.runner import Runner  # imported late: --help must answer at once
 
-    from backbones.engine import config, launch, preflight, report
+    from backbones.commands import config, devices, preflight, report
+    from backbones.errors import plain_errors
+    from backbones.openmmlab.hooks import StartReport
 
-    with config.plain_errors():
-        config.require_cuda(args.device)
+    with plain_errors():
+        devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
             options=args.cfg_options,
@@ -59,11 +61,11 @@ def main() -> None:
         )
         preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
-            launch.set_amp(cfg)
-        notices = launch.adapt_to_device(cfg)
+            devices.set_amp(cfg)
+        notices = devices.adapt_to_device(cfg)
         runner = Runner.from_cfg(cfg)
         preflight.check_load_from(runner)
-    runner.register_hook(report.StartReport(notices))
+    runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
     runner.train()
 
 

@@ -1,8 +1,10 @@
 """Published and own checkpoints -> the modules of this project, strictly and safely."""
 
-from backbones.checkpoints.files import CheckpointError, read
+from backbones.checkpoints.files import read
 from backbones.checkpoints.layouts import PublishedKeys, fit
-from backbones.checkpoints.load import Loaded, Match, is_own, load_backbone, load_model, match
+from backbones.checkpoints.load import Loaded, load_backbone, load_model
+from backbones.checkpoints.match import Match, is_own, match
+from backbones.errors import CheckpointError
 
 __all__ = [
     'CheckpointError',

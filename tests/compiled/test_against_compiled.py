@@ -4,7 +4,7 @@ Run by `make test-mmcv`; without compiled operators on PYTHONPATH everything her
 sigmoid focal loss for the CPU: tests/test_mmcv_ops.py compares ours with the formula instead.
 """
 
-from backbones import mmcv_ops  # before mmcv, for which it looks up the operators
+from backbones.openmmlab import mmcv_ops  # before mmcv, for which it looks up the operators
 
 # isort: split
 import importlib

@@ -1,6 +1,8 @@
 _base_ = ['common.py']
 
-custom_imports = dict(imports=['backbones', 'backbones.engine.metrics'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['backbones', 'backbones.openmmlab.metrics'], allow_failed_imports=False
+)
 
 default_scope = 'mmseg'
 default_hooks = dict(

@@ -1,9 +1,10 @@
 """The configs and tools that come with the package, also where pip installed it."""
 
-import difflib
 from pathlib import Path
 
-PACKAGE = Path(__file__).parent
+from backbones.errors import MissingFileError, did_you_mean
+
+PACKAGE = Path(__file__).parent.parent
 # as MMDetection has it; a checkout that was never installed has the folders beside the package
 FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAGE.parent
 
@@ -21,7 +22,7 @@ def config_file(name: str) -> str:
         Absolute path.
 
     Raises:
-        FileNotFoundError: no such config; names close matches.
+        MissingFileError: no such config; names close matches.
     """
     return str(_find(name, FOLDER / 'configs', 'config'))
 
@@ -35,8 +36,6 @@ def _find(name: str, folder: Path, kind: str) -> Path:
     path = folder / f'{name.removesuffix(".py")}.py'
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob('*.py'))
-        close = difflib.get_close_matches(path.stem, known, n=3) or known[:12]
-        raise FileNotFoundError(
-            f'no {kind} {name!r} in {folder}; did you mean {" or ".join(close)}?'
-        )
+        hint = did_you_mean(path.stem, known) or f'; it has {", ".join(known[:12])}, ...'
+        raise MissingFileError(f'no {kind} {name!r} in {folder}{hint}')
     return path.absolute()

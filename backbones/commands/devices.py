@@ -1,8 +1,28 @@
 """One config on eight GPUs, on one, or on CPU alone."""
 
+import os
+
 import torch
 import torch.distributed
 from mmengine.config import Config
+
+from backbones.errors import UserError
+
+
+def require_cuda(device: str) -> None:
+    """Obey `--device`.
+
+    Raises:
+        UserError: 'cuda' where torch sees no GPU.
+    """
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    if device == 'cuda' and not torch.cuda.is_available():
+        built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
+        raise UserError(
+            f'--device cuda: torch {torch.__version__} (built with {built}) sees no GPU. Check '
+            '`nvidia-smi` and CUDA_VISIBLE_DEVICES, or run with --device cpu'
+        )
 
 
 def set_amp(cfg: Config) -> None:

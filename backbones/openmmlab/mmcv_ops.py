@@ -22,7 +22,10 @@ import torch.nn.functional as F
 from mmengine.logging import print_log
 from torch import Tensor
 
+from backbones.errors import MissingOperatorError
+
 NAME = 'mmcv._ext'
+COMPILING = 'README.md, section "mmcv without a compiler", has the command'
 ABSENT = 'mmcv is not installed.'
 COMPILED = 'mmcv uses its own compiled operators.'
 STANDING_IN = (
@@ -247,7 +250,10 @@ def _widen(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def _needs_compiled(what: str, *args, **kwargs) -> NoReturn:
-    raise ImportError(f'{what} needs mmcv with compiled operators: run `make mmcv`. {STANDING_IN}')
+    raise MissingOperatorError(
+        f'{what} needs mmcv with compiled operators, which pip does not build: {COMPILING}. '
+        f'{STANDING_IN}'
+    )
 
 
 @functools.cache
@@ -262,7 +268,7 @@ def _torchvision() -> types.ModuleType:
         ImportError: it is missing or built for another torch, as beside a CPU-only torch.
     """
     if problem := _torchvision_problem():
-        raise ImportError(problem)
+        raise MissingOperatorError(problem)
     return torch.ops.torchvision
 
 

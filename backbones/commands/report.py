@@ -3,32 +3,21 @@
 import json
 from pathlib import Path
 
-import cv2
-import mmcv
-import numpy as np
-from mmengine.dist import get_world_size, is_main_process
-from mmengine.hooks import Hook
-from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.dist import get_world_size
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement, PixelData
 from prettytable import PrettyTable, TableStyle
 from torch import nn
 
+from backbones.openmmlab.hooks import unwrapped
+
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')
-READABLE = 384  # pixels; the least long side of a picture
 SEG_COLUMNS = ('mIoU', 'mAcc', 'aAcc')
 
 
-class StartReport(Hook):
-    """Print, once before the first iteration, what is about to be trained."""
-
-    def __init__(self, notices: list[str]) -> None:
-        self.notices = notices
-
-    def before_train(self, runner: Runner) -> None:
-        if is_main_process():
-            runner.logger.info('\n' + _block(start_facts(runner, self.notices)))
+def start_block(runner: Runner, notices: list[str]) -> str:
+    """What is about to be trained, as a block of lines."""
+    return _block(start_facts(runner, notices))
 
 
 def start_facts(runner: Runner, notices: list[str]) -> dict[str, str]:
@@ -52,13 +41,19 @@ def start_facts(runner: Runner, notices: list[str]) -> dict[str, str]:
         'task': f'{type(model).__name__} ({runner.cfg.default_scope}), {total} {unit}',
         'backbone': f'{type(backbone).__name__} {arch if isinstance(arch, str) else "own arch"}',
         'parameters': f'{params / 1e6:.2f} M, of which the backbone {share / 1e6:.2f} M',
-        'weights': getattr(backbone, 'loaded', 'as the backbone class loads them'),
+        'weights': _weights(backbone),
         'state': _state(runner),
         'data': f'{images} ({runner.cfg.train_dataloader.dataset.type})',
         'optimiser': f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}',
         'batch': f'{per_gpu * world} = {world} process(es) x {per_gpu}',
         **({'notices': '; '.join(notices)} if notices else {}),
     }
+
+
+def _weights(backbone: nn.Module) -> str:
+    if not hasattr(backbone, 'loaded'):
+        return 'as the backbone class loads them'
+    return str(backbone.loaded or 'from scratch')
 
 
 def _by_epoch(runner: Runner) -> bool:
@@ -83,62 +78,6 @@ def _span(values: list[float]) -> str:
 def _block(facts: dict[str, str]) -> str:
     width = max(map(len, facts))
     return '\n'.join(['-' * 80, *(f'{k:<{width}}  {v}' for k, v in facts.items()), '-' * 80])
-
-
-def unwrapped(runner: Runner) -> nn.Module:
-    """The runner's model without wrappers of processes or of test-time augmentation."""
-    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
-    return model.module if isinstance(model, BaseTTAModel) else model
-
-
-class SavePictures(Hook):
-    """Write a picture of every tested image, ground truth beside prediction, to one folder."""
-
-    def __init__(self, folder: str) -> None:
-        self.folder = Path(folder)
-
-    def after_test_iter(
-        self,
-        runner: Runner,
-        batch_idx: int,
-        data_batch: dict | None = None,
-        outputs: list | None = None,
-    ) -> None:
-        for sample in outputs or ():
-            name = Path(sample.img_path).with_suffix('.png').name
-            image = mmcv.imread(sample.img_path, channel_order='rgb')
-            factor = -(-READABLE // max(image.shape[:2]))
-            image, sample = enlarge(image, sample.cpu(), factor)
-            runner.visualizer.add_datasample(
-                name, image, data_sample=sample, show=False, out_file=str(self.folder / name)
-            )
-
-
-def enlarge(image: np.ndarray, sample: BaseDataElement, factor: int) -> tuple:
-    """Scale a tested image with its boxes, masks and label maps by a whole number.
-
-    Labels on pictures of thumbnails could not be read.
-    """
-    if factor == 1:
-        return image, sample
-    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    sample = sample.clone()
-    for field in ('gt_instances', 'pred_instances'):
-        found = getattr(sample, field, None)
-        if found is not None and 'bboxes' in found:
-            found = found.clone()  # the clone of a sample shares its parts
-            found.bboxes = found.bboxes * factor
-            if 'masks' in found:
-                masks = found.masks
-                masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else np.asarray(masks)
-                found.masks = masks.repeat(factor, 1).repeat(factor, 2)
-            setattr(sample, field, found)
-    for field in ('gt_sem_seg', 'pred_sem_seg'):
-        found = getattr(sample, field, None)
-        if found is not None:
-            larger = found.data.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-            setattr(sample, field, PixelData(data=larger))
-    return image, sample
 
 
 def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:

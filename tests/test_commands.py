@@ -10,7 +10,10 @@ import torch
 from mmengine.config import Config, ConfigDict
 from PIL import Image
 
-from backbones.engine import config, launch, preflight, report
+from backbones import errors
+from backbones.commands import config, devices, preflight, report
+from backbones.data import checks
+from backbones.openmmlab import pictures
 
 ROOT = Path(__file__).parent.parent
 DETECTION = str(ROOT / 'configs/mask_rcnn_dilateformer_t_coco.py')
@@ -25,7 +28,7 @@ def load(path: str = SEGMENTATION, **options) -> Config:
 def test_a_wrong_config_path_suggests_close_ones(monkeypatch) -> None:
     monkeypatch.chdir(ROOT)
     with pytest.raises(
-        FileNotFoundError, match=r'mean configs/upernet_dilateformer_._ade20k\.py or'
+        FileNotFoundError, match=r"mean 'configs/upernet_dilateformer_._ade20k\.py' or"
     ):
         load('configs/upernet_dilatformer_b_ade20k.py')
 
@@ -35,12 +38,12 @@ def test_a_wrong_config_path_suggests_close_ones(monkeypatch) -> None:
     [
         (
             'model.backbone.drop_path',
-            r"model\.backbone has no 'drop_path'; did you mean drop_path_rate",
+            r"model\.backbone has no 'drop_path'; did you mean 'drop_path_rate'",
         ),
-        ('modle.backbone', r"the config has no 'modle'; did you mean model"),
-        ('optim_wrapper.optimiser.lr', r"has no 'optimiser'; did you mean optimizer"),
+        ('modle.backbone', r"the config has no 'modle'; did you mean 'model'"),
+        ('optim_wrapper.optimiser.lr', r"has no 'optimiser'; did you mean 'optimizer'"),
         ('param_scheduler.7.begin', r'param_scheduler is a list of 2; allowed: 0 to 1'),
-        ('train_dataloader.batchsize', r"has no 'batchsize'; did you mean batch_size"),
+        ('train_dataloader.batchsize', r"has no 'batchsize'; did you mean 'batch_size'"),
     ],
 )
 def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> None:
@@ -151,27 +154,27 @@ def test_categories_that_are_not_in_the_json_are_an_error(tmp_path: Path) -> Non
     )
     cfg = Config(dict(default_scope='mmdet', model=dict(head=dict(num_classes=1))))
     with pytest.raises(ValueError, match=r"no category 'cat'; its 1 categories are Cat.*spelling"):
-        preflight.check_classes(cfg, dataset)
+        checks.check_classes(cfg, dataset)
     dataset.metainfo.classes = 'Cat'
     with pytest.raises(ValueError, match='is the string'):
-        preflight.check_classes(cfg, dataset)
+        checks.check_classes(cfg, dataset)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='tells what happens without a GPU')
 class TestWithoutGpu:
     def test_cuda_is_refused_with_the_reason(self) -> None:
         with pytest.raises(ValueError, match=r'--device cuda: torch .* sees no GPU'):
-            config.require_cuda('cuda')
+            devices.require_cuda('cuda')
 
     def test_amp_and_sync_bn_are_left_out_with_one_notice_each(self) -> None:
         cfg = load()
-        launch.set_amp(cfg)
+        devices.set_amp(cfg)
         assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
-        notices = launch.adapt_to_device(cfg)
+        notices = devices.adapt_to_device(cfg)
         assert len(notices) == 2 and 'AMP' in notices[0] and 'BatchNorm' in notices[1]
         assert cfg.optim_wrapper.type == 'OptimWrapper' and 'dtype' not in cfg.optim_wrapper
         assert cfg.model.decode_head.norm_cfg.type == 'BN'
-        assert launch.adapt_to_device(cfg) == []
+        assert devices.adapt_to_device(cfg) == []
 
 
 def test_testing_options(tmp_path: Path) -> None:
@@ -193,13 +196,20 @@ def test_training_options(tmp_path: Path) -> None:
         config.set_training(cfg, pretrained=None, resume='gone.pth', auto_scale_lr=False)
 
 
-def test_plain_errors_end_the_program_with_one_message(monkeypatch) -> None:
+def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
     monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
-    with pytest.raises(SystemExit, match=r'^error: no such thing$'), config.plain_errors():
-        raise ValueError('no such thing')
+    with pytest.raises(SystemExit, match=r'^error: no such thing$'), errors.plain_errors():
+        raise errors.UserError('no such thing')
     monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
-    with pytest.raises(ValueError), config.plain_errors():
-        raise ValueError('no such thing')
+    with pytest.raises(errors.UserError), errors.plain_errors():
+        raise errors.UserError('no such thing')
+
+
+@pytest.mark.parametrize('kind', [ValueError, FileNotFoundError, ImportError, RuntimeError])
+def test_errors_of_libraries_keep_their_traceback(kind: type, monkeypatch) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    with pytest.raises(kind, match='deep inside'), errors.plain_errors():
+        raise kind('deep inside')
 
 
 def test_tables_of_metrics() -> None:
@@ -219,7 +229,7 @@ def test_small_pictures_are_enlarged_with_their_annotations() -> None:
         bboxes=torch.tensor([[1.0, 2, 3, 4]]), masks=torch.eye(4).bool()[None]
     )
     sample.pred_sem_seg = PixelData(data=torch.arange(16).view(1, 4, 4))
-    image, larger = report.enlarge(np.zeros((4, 4, 3), np.uint8), sample, 3)
+    image, larger = pictures.enlarge(np.zeros((4, 4, 3), np.uint8), sample, 3)
     assert image.shape == (12, 12, 3)
     assert larger.pred_instances.bboxes.tolist() == [[3, 6, 9, 12]]
     assert larger.pred_instances.masks.shape == (1, 12, 12)

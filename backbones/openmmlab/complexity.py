@@ -8,7 +8,8 @@ from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from backbones.engine.config import import_scope
+from backbones.errors import UserError
+from backbones.openmmlab.registries import import_scope
 from backbones.ops import default_backend
 
 SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
@@ -30,11 +31,11 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
         `shape`, `parts` (name to `params` and `macs`), and `params`, `macs` of them all.
 
     Raises:
-        ValueError: the config is for another library.
+        UserError: the config is for another library.
     """
     scope = cfg.get('default_scope')
     if scope not in SHAPES:
-        raise ValueError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
+        raise UserError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
     shape = tuple(shape or image_shape(cfg))
     import_scope(scope)
     init_default_scope(scope)

@@ -1,19 +1,16 @@
 """Reading a config and the options of the command line, with errors that say what was meant."""
 
-import contextlib
-import difflib
 import inspect
 import os
-import sys
-from collections.abc import Iterator
 from pathlib import Path
 
-import torch
 from mmengine.config import Config
-from mmengine.registry import Registry, root
 from mmengine.runner import Runner
 
-from backbones.shipped import FOLDER
+from backbones.commands.shipped import FOLDER
+from backbones.data.checks import innermost
+from backbones.errors import MissingFileError, UserError, did_you_mean
+from backbones.openmmlab.registries import find_class
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # top-level keys that MMEngine's Runner reads from a config without naming them as arguments
@@ -50,20 +47,16 @@ def load_config(
         launcher: MMEngine's launcher.
 
     Raises:
-        FileNotFoundError: no such config; names close matches.
-        ValueError: an option whose key does not exist; names close matches.
+        MissingFileError: no such config; names close matches.
+        UserError: an option whose key does not exist; names close matches.
     """
     shipped = FOLDER / 'configs' / f'{path.removesuffix(".py")}.py'
     if not Path(path).is_file() and Path(path).name == path and shipped.is_file():
         path = str(shipped)
     if not Path(path).is_file():
-        found = [
-            str(p) for folder in {Path(path).parent, Path('configs')} for p in folder.glob('*.py')
-        ]
-        by_name = {Path(f).stem: f for f in found}
-        close = difflib.get_close_matches(Path(path).stem, by_name, n=3)
-        hint = f'; did you mean {" or ".join(by_name[c] for c in close)}?' if close else ''
-        raise FileNotFoundError(f'config {path} does not exist{hint}')
+        folders = {Path(path).parent, Path('configs')}
+        known = [str(found) for folder in folders for found in folder.glob('*.py')]
+        raise MissingFileError(f'config {path} does not exist{did_you_mean(path, known)}')
     cfg = Config.fromfile(path)
     for key, value in (options or {}).items():  # one by one: a later one may need an earlier type
         check_option(cfg, key)
@@ -81,8 +74,8 @@ def set_training(
     """Apply the options of tools/train.py.
 
     Raises:
-        FileNotFoundError: the checkpoint to resume from does not exist.
-        ValueError: the config has no base batch size to scale from.
+        MissingFileError: the checkpoint to resume from does not exist.
+        UserError: the config has no base batch size to scale from.
     """
     if pretrained is not None:
         cfg.model.backbone.init_cfg = (
@@ -92,10 +85,10 @@ def set_training(
         cfg.resume = True
         cfg.load_from = None if resume == 'auto' else resume
         if cfg.load_from and not Path(cfg.load_from).is_file():
-            raise FileNotFoundError(f'--resume: checkpoint {cfg.load_from} does not exist')
+            raise MissingFileError(f'--resume: checkpoint {cfg.load_from} does not exist')
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
-            raise ValueError(
+            raise UserError(
                 '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from'
             )
         cfg.auto_scale_lr.enable = True
@@ -105,7 +98,7 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
     """Apply the options of tools/test.py, and leave out what only training needs.
 
     Raises:
-        ValueError: `tta` for a config without it.
+        UserError: `tta` for a config without it.
     """
     if cfg.model.backbone.get('init_cfg'):
         cfg.model.backbone.init_cfg = None
@@ -113,7 +106,7 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
     if tta:
         if 'tta_model' not in cfg:
-            raise ValueError(
+            raise UserError(
                 '--tta: this config has no tta_model. Detectors are tested at one scale, as their '
                 'published numbers are, and MMDetection merges boxes only, no masks; the '
                 'segmentation configs for ADE20K and Cityscapes have one'
@@ -126,13 +119,13 @@ def check_option(cfg: Config, option: str) -> None:
     """Refuse the key of an option that nothing would read.
 
     Raises:
-        ValueError: names the key, and close matches among what is there.
+        UserError: names the key, and close matches among what is there.
     """
     node, seen = cfg._cfg_dict, []
     for part in option.split('.'):
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
-                raise ValueError(
+                raise UserError(
                     f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
                     f'allowed: 0 to {len(node) - 1}'
                 )
@@ -140,54 +133,13 @@ def check_option(cfg: Config, option: str) -> None:
         elif isinstance(node, dict):
             if part not in node and part not in _arguments(cfg, node, top=not seen):
                 known = sorted({*node, *_arguments(cfg, node, top=not seen)})
-                close = difflib.get_close_matches(part, known, n=3)
-                hint = f'did you mean {" or ".join(close)}?' if close else f'it has: {known}'
+                hint = did_you_mean(part, known) or f'; it has: {known}'
                 place = '.'.join(seen) or 'the config'
-                raise ValueError(f'--cfg-options {option}: {place} has no {part!r}; {hint}')
+                raise UserError(f'--cfg-options {option}: {place} has no {part!r}{hint}')
             node = node.get(part)
         else:
             break  # inside a value that the option replaces
         seen.append(part)
-
-
-def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
-    """The class names that a dataset config will use, None if the class does not say."""
-    named = dataset.get('metainfo') or {}
-    cls = find_class(dataset['type'], cfg.get('default_scope'))
-    return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
-
-
-def innermost(dataset: dict) -> Iterator[dict]:
-    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
-    inner = dataset.get('dataset', dataset.get('datasets'))
-    if inner is None:
-        yield dataset
-    else:
-        for part in inner if isinstance(inner, list | tuple) else [inner]:
-            yield from innermost(part)
-
-
-def find_class(name: str | type, scope: str | None) -> type | None:
-    """The registered class of that `type`, in whichever registry it is."""
-    if isinstance(name, type):
-        return name
-    import_scope(scope)
-    registries = [r for r in vars(root).values() if isinstance(r, Registry)]
-    names = (name, f'{scope}.{name}') if scope and '.' not in name else (name,)
-    found = (registry.get(n) for n in names for registry in registries)
-    return next((cls for cls in found if cls is not None), None)
-
-
-def import_scope(scope: str | None) -> None:
-    """Import the library that a config's `default_scope` names, so that its registries are full."""
-    if scope == 'mmdet':
-        import mmdet.utils
-
-        mmdet.utils.register_all_modules(init_default_scope=False)
-    elif scope == 'mmseg':
-        import mmseg.utils
-
-        mmseg.utils.register_all_modules(init_default_scope=False)
 
 
 def _arguments(cfg: Config, node: dict, *, top: bool) -> set[str]:
@@ -216,31 +168,3 @@ def _move_data(cfg: Config, data_root: str) -> None:
         if isinstance(evaluator, dict) and str(evaluator.get('ann_file', '')).startswith(old):
             evaluator.ann_file = os.path.join(data_root, evaluator.ann_file[len(old) :].lstrip('/'))
     cfg.data_root = data_root
-
-
-@contextlib.contextmanager
-def plain_errors() -> Iterator[None]:
-    """End the program with one plain message for what its user can mend, instead of a traceback."""
-    try:
-        yield
-    except (ValueError, FileNotFoundError, ImportError) as error:
-        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
-            raise
-        sys.stdout.flush()
-        sys.exit(f'error: {error}')
-
-
-def require_cuda(device: str) -> None:
-    """Obey `--device`.
-
-    Raises:
-        ValueError: 'cuda' where torch sees no GPU.
-    """
-    if device == 'cpu':
-        os.environ['CUDA_VISIBLE_DEVICES'] = ''
-    if device == 'cuda' and not torch.cuda.is_available():
-        built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
-        raise ValueError(
-            f'--device cuda: torch {torch.__version__} (built with {built}) sees no GPU. Check '
-            '`nvidia-smi` and CUDA_VISIBLE_DEVICES, or run with --device cpu'
-        )

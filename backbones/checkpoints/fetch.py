@@ -1,0 +1,112 @@
+"""Finding the file of a path, a URL or a name on the Hugging Face hub."""
+
+import os
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+from mmengine import dist
+
+from backbones.errors import CheckpointError, MissingFileError, listed
+
+HUB = 'hf-hub:'
+HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # where the hub's libraries put weights
+
+
+def locate(checkpoint: str) -> tuple[Path, str]:
+    """Find the file of a path, or fetch a URL's or the hub's into its cache, once a machine.
+
+    Returns:
+        The path, and what to call the file: its path, or where it comes from and where it lies.
+
+    Raises:
+        MissingFileError, CheckpointError: see `read`.
+    """
+    if checkpoint.startswith(HUB):
+        path = _once(lambda: _fetch_from_hub(checkpoint), checkpoint)
+        return path, f'{checkpoint} ({path})'
+    if re.match(r'https?://', checkpoint):
+        path = Path(torch.hub.get_dir(), 'checkpoints', Path(checkpoint.split('?')[0]).name)
+        _once(lambda: _download(checkpoint, path), checkpoint)
+        return path, f'{checkpoint} ({path})'
+    path = Path(checkpoint).expanduser()
+    if path.is_dir():
+        files = sorted(p.name for p in path.iterdir() if p.is_file())
+        raise MissingFileError(
+            f'checkpoint {path.absolute()} is a folder; give the file in it: '
+            f'{listed(files) or "there is none"}'
+        )
+    if not path.is_file():
+        raise MissingFileError(
+            f'checkpoint {path.absolute()} does not exist; give the path or URL of a checkpoint '
+            f'file, or {HUB}OWNER/REPO'
+        )
+    return path, str(path)
+
+
+def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:
+    """Let one process of a machine fetch a file into the cache, and the others wait for it."""
+    error = path = None
+    try:
+        if int(os.environ.get('LOCAL_RANK', 0)) == 0:
+            path = fetch()
+    except CheckpointError as problem:  # the others must not wait for ever
+        error = problem
+    dist.barrier()
+    if error:
+        raise error
+    return path or fetch()
+
+
+def _download(url: str, path: Path) -> Path:
+    if path.is_file():
+        return path
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(path))
+    except OSError as error:
+        raise CheckpointError(
+            f'cannot download {url}: {error}. Fetch it elsewhere and put it at {path}, or give its '
+            'path instead (tools/train.py: --pretrained FILE, or none for no weights)'
+        ) from error
+    return path
+
+
+def _fetch_from_hub(checkpoint: str) -> Path:
+    import huggingface_hub
+    from huggingface_hub import errors
+
+    found = re.fullmatch(rf'{HUB}([^/@]+/[^/@]+)(?:@([^/]+))?(?:/(.+))?', checkpoint)
+    if not found:
+        raise CheckpointError(f'{checkpoint} is not of the form {HUB}OWNER/REPO[@REVISION][/FILE]')
+    repo, revision, file = found.groups()
+    names, unreachable = [file] if file else HUB_FILES, None
+    try:
+        for name in names:
+            try:
+                return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision))
+            except errors.RemoteEntryNotFoundError:
+                continue
+            except errors.LocalEntryNotFoundError as error:  # the next may be in the cache
+                unreachable = error
+        if unreachable:
+            raise unreachable
+        known = huggingface_hub.list_repo_files(repo, revision=revision)
+    except errors.RepositoryNotFoundError as error:  # a private one looks the same
+        raise CheckpointError(
+            f'{checkpoint}: the hub shows no such repository. Check the name; if it is private or '
+            'gated, log in with `hf auth login`'
+        ) from error
+    except errors.RevisionNotFoundError as error:
+        raise CheckpointError(f'{checkpoint}: {repo} has no revision {revision!r}') from error
+    except (errors.HFValidationError, OSError) as error:
+        raise CheckpointError(
+            f'cannot fetch {checkpoint}: the hub does not answer, and {" or ".join(names)} is not '
+            f'in its cache ({type(error).__name__}). Check the connection and HF_HUB_OFFLINE, or '
+            f'fetch the file elsewhere and give its path'
+        ) from error
+    raise CheckpointError(
+        f'{checkpoint}: {repo} has no {" or ".join(names)}; add the name of a file, one of '
+        f'{listed(known)}'
+    )

@@ -1,0 +1,70 @@
+"""Checks before the start: what a training would only trip over minutes or hours later."""
+
+from pathlib import Path
+
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+
+from backbones.commands.config import DATALOADERS
+from backbones.data.checks import check_classes, check_files, innermost
+from backbones.errors import MissingFileError, UserError
+from backbones.openmmlab.hooks import LoadFrom
+from backbones.pyramid import Pyramid
+
+
+def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> None:
+    """Check model against data and data against the disk.
+
+    Raises:
+        MissingFileError: a dataset folder or file is missing.
+        UserError: backbone and heads, or heads and data, disagree.
+    """
+    check_model(cfg)
+    for loader in loaders:
+        if cfg.get(loader):
+            for dataset in innermost(cfg[loader].dataset):
+                check_files(dataset)
+                check_classes(cfg, dataset)
+
+
+def check_model(cfg: Config) -> None:
+    """Build the backbone without memory; compare its channels with what the next part takes.
+
+    Raises:
+        UserError: an argument that the backbone refuses, or channels that disagree.
+    """
+    model = cfg.model.get('module', cfg.model)  # inside that of test-time augmentation
+    settings = dict(model.backbone)
+    cls = MODELS.get(settings.pop('type'))
+    if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
+        return
+    with torch.device('meta'):
+        try:
+            backbone = cls(**settings)
+        except TypeError as error:
+            raise UserError(f'model.backbone: {error}') from error
+    checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
+    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
+        raise MissingFileError(f'checkpoint {Path(checkpoint).absolute()} does not exist')
+    part = 'neck' if model.get('neck') else 'decode_head'
+    taken = model.get(part, {}).get('in_channels')
+    if taken is not None and list(taken) != list(backbone.channels):
+        raise UserError(
+            f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
+            f'{list(backbone.channels)}: set the latter'
+        )
+
+
+def check_load_from(runner: Runner) -> None:
+    """Load a training's `load_from` strictly; MMEngine would only warn of what does not fit.
+
+    Raises:
+        UserError: see `backbones.checkpoints.load_model`.
+    """
+    if runner._load_from and not runner._resume:
+        hook = LoadFrom(runner._load_from)
+        hook.before_train(runner)  # once now, for the errors
+        runner.register_hook(hook)
+        runner._load_from = None

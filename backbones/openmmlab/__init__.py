@@ -1,0 +1,1 @@
+"""What plugs into MMEngine, MMDetection and MMSegmentation."""

@@ -1,0 +1,42 @@
+"""Hooks of the tools."""
+
+from collections.abc import Callable
+
+from mmengine.dist import is_main_process
+from mmengine.hooks import Hook
+from mmengine.model import BaseTTAModel, is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+
+from backbones.checkpoints import load_model
+
+
+def unwrapped(runner: Runner) -> nn.Module:
+    """The runner's model without wrappers of processes or of test-time augmentation."""
+    model = runner.model.module if is_model_wrapper(runner.model) else runner.model
+    return model.module if isinstance(model, BaseTTAModel) else model
+
+
+class LoadFrom(Hook):
+    """Load a whole model after MMEngine has initialised the weights."""
+
+    def __init__(self, checkpoint: str) -> None:
+        self.checkpoint = checkpoint
+
+    def before_train(self, runner: Runner) -> None:
+        load_model(unwrapped(runner), self.checkpoint, new_classes=True)
+
+
+class StartReport(Hook):
+    """Print, once before the first iteration, what is about to be trained.
+
+    Args:
+        block: makes the text from the runner.
+    """
+
+    def __init__(self, block: Callable[[Runner], str]) -> None:
+        self.block = block
+
+    def before_train(self, runner: Runner) -> None:
+        if is_main_process():
+            runner.logger.info('\n' + self.block(runner))
