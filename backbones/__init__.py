@@ -1,5 +1,9 @@
 """Five published backbones for MMDetection and MMSegmentation; importing this registers them."""
 
+from backbones.distributions import warn_of_doubles
+
+warn_of_doubles()  # before the imports that a mixture of two versions may break
+
 from backbones.cloformer import CloFormer
 from backbones.commands.shipped import config_file
 from backbones.cswin import CSWin

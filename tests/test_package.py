@@ -3,60 +3,56 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import time
+import warnings
 import zipfile
+from email.message import Message
+from email.parser import Parser
 from pathlib import Path
 
 import pytest
 from conftest import ROOT
+from markdown_it import MarkdownIt
+from packaging.requirements import Requirement
 
 import backbones
+from backbones.distributions import warn_of_doubles
 
 
-def test_the_wheel_holds_backbones_configs_and_tools(tmp_path: Path) -> None:
-    source, site = tmp_path / 'source', tmp_path / 'site'
-    ignored = shutil.ignore_patterns(
-        '.*', 'data', 'work_dirs', 'build', '*.egg-info', '__pycache__'
-    )
-    shutil.copytree(ROOT, source, ignore=ignored)
-    command = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation']
-    subprocess.run([*command, '-w', tmp_path, source], check=True)
-    (wheel,) = tmp_path.glob('dense_backbones-*-py3-none-any.whl')
-    with zipfile.ZipFile(wheel) as archive:
-        names = set(archive.namelist())
-        archive.extractall(site)
-    for folder in ('configs', 'tools'):
-        for path in (ROOT / folder).rglob('*'):
-            if path.is_file() and '__pycache__' not in path.parts:
-                assert f'backbones/.mim/{path.relative_to(ROOT)}' in names
-    assert not [name for name in names if name.startswith(('tests', 'configs', 'tools'))]
-
-    mim = site / 'backbones' / '.mim'
-    code = (
-        'import backbones; from mmengine.config import Config\n'
-        f"cfg = Config.fromfile('{mim}/configs/mask_rcnn_cswin_t_coco.py')\n"
-        'print(backbones.__file__, cfg.model.backbone.type)'
-    )
-    env = {**os.environ, 'PYTHONPATH': str(site)}
-    run = [sys.executable, '-c', code]
-    out = subprocess.run(run, cwd=tmp_path, env=env, text=True, capture_output=True, check=True)
-    assert f'{site}/backbones/__init__.py CSWin' in out.stdout
-
-
-@pytest.fixture(scope='module')
-def site(tmp_path_factory) -> Path:
-    """A folder with the package as pip installs it, not editable."""
-    folder = tmp_path_factory.mktemp('installed')
+@pytest.fixture(scope='session')
+def wheel(tmp_path_factory) -> Path:
+    """The wheel, built from a copy of the repository."""
+    folder = tmp_path_factory.mktemp('wheel')
     ignored = shutil.ignore_patterns(
         '.*', 'data', 'work_dirs', 'build', '*.egg-info', '__pycache__'
     )
     shutil.copytree(ROOT, folder / 'source', ignore=ignored)
-    pip = [sys.executable, '-m', 'pip', 'install', '-q', '--no-deps', '--no-build-isolation']
-    pip += ['--no-index', '--target', folder / 'site', folder / 'source']
-    subprocess.run(pip, check=True)
+    command = [sys.executable, '-m', 'pip', 'wheel', '-q', '--no-deps', '--no-build-isolation']
+    subprocess.run([*command, '-w', folder, folder / 'source'], check=True)
     shutil.rmtree(folder / 'source')
-    return folder / 'site'
+    (path,) = folder.glob('dense_backbones-*-py3-none-any.whl')
+    return path
+
+
+@pytest.fixture(scope='session')
+def site(wheel: Path) -> Path:
+    """A folder with the wheel's files, as pip lays them."""
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(wheel.parent / 'site')
+    return wheel.parent / 'site'
+
+
+@pytest.fixture(scope='session')
+def metadata(site: Path) -> Message:
+    (path,) = site.glob('*.dist-info/METADATA')
+    return Parser().parsestr(path.read_text())
+
+
+def environment(site: Path) -> dict[str, str]:
+    return {**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'}
 
 
 def outside(site: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
@@ -64,10 +60,56 @@ def outside(site: Path, folder: Path, *arguments: object) -> subprocess.Complete
     return subprocess.run(
         [sys.executable, *map(str, arguments)],
         cwd=folder,
-        env={**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'},
+        env=environment(site),
         text=True,
         capture_output=True,
     )
+
+
+def test_the_wheel_holds_the_package_with_configs_and_tools(site: Path) -> None:
+    files = {str(p.relative_to(site)) for p in site.rglob('*') if p.is_file()}
+    for folder in ('configs', 'tools'):
+        for path in (ROOT / folder).rglob('*'):
+            if path.is_file() and '__pycache__' not in path.parts:
+                assert f'backbones/.mim/{path.relative_to(ROOT)}' in files
+    assert 'backbones/py.typed' in files
+
+
+def test_the_wheel_holds_nothing_else(site: Path) -> None:
+    assert {p.name for p in site.iterdir()} == {
+        'backbones',
+        f'dense_backbones-{backbones.__version__}.dist-info',
+    }
+    assert {p.name for p in (site / 'backbones/.mim').iterdir()} == {'configs', 'tools'}
+    assert not [p for p in site.rglob('*') if p.name in ('benchmarks', 'docs', 'tests')]
+
+
+def test_the_metadata_says_who_where_and_under_which_licence(metadata: Message) -> None:
+    assert metadata['Name'] == 'dense-backbones'
+    assert metadata['Version'] == backbones.__version__
+    assert metadata['Author'] == 'Dense Backbones developers'
+    assert metadata['License-Expression'] == 'Apache-2.0'
+    assert metadata['Requires-Python'] == '>=3.11'
+    urls = dict(url.split(', ') for url in metadata.get_all('Project-URL'))
+    assert set(urls) == {'Repository', 'Issues', 'Changelog'}
+    assert all(url.startswith(urls['Repository']) for url in urls.values())
+    classifiers = metadata.get_all('Classifier')
+    assert {f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12)} < {*classifiers}
+
+
+def test_no_requirement_is_pinned(metadata: Message) -> None:
+    requirements = [Requirement(text) for text in metadata.get_all('Requires-Dist')]
+    assert {'torch', 'safetensors', 'opencv-python'} < {each.name for each in requirements}
+    assert not [str(each) for each in requirements if '==' in str(each.specifier)]
+
+
+def test_no_link_of_the_index_page_is_relative(metadata: Message) -> None:
+    page = MarkdownIt().render(metadata.get_payload())
+    targets = re.findall(r'(?:src|href)="([^"]*)"', page)
+    repository = 'https://github.com/dense-backbones/dense-backbones'
+    assert f'{repository}/blob/main/docs/model_zoo.md' in targets
+    assert f'{repository}/raw/main/docs/quickstart.png' in targets
+    assert not [target for target in targets if not target.startswith('https://')]
 
 
 def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path) -> None:
@@ -79,12 +121,12 @@ def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path
         'import backbones; from mmengine.config import Config\n'
         "own = Config.fromfile('own.py')\n"
         'backbone = own.model.backbone\n'
-        'print(backbone.arch, backbone.drop_path_rate, own.train_cfg.max_epochs)\n'
+        'print(backbone.type, backbone.arch, backbone.drop_path_rate, own.train_cfg.max_epochs)\n'
         "shipped = Config.fromfile(backbones.config_file('upernet_cswin_t_ade20k.py'))\n"
         'print(shipped.model.type, backbones.__file__, own.custom_imports.imports)\n'
     )
     done = outside(site, tmp_path, '-c', code)
-    assert 'tiny 0.3 12\n' in done.stdout, done.stderr
+    assert 'CSWin tiny 0.3 12\n' in done.stdout, done.stderr
     assert f"EncoderDecoder {site}/backbones/__init__.py ['backbones']" in done.stdout
 
 
@@ -98,9 +140,64 @@ def test_installed_tools_run_from_anywhere(site: Path, tmp_path: Path) -> None:
     assert re.search(r"error: no tool 'trian' in .*/\.mim/tools; did you mean train", done.stderr)
 
 
+@pytest.mark.slow
+def test_the_installed_quickstart_trains(site: Path, tmp_path: Path) -> None:
+    command = [sys.executable, '-m', 'backbones', 'quickstart']
+    with subprocess.Popen(
+        command, cwd=tmp_path, env=environment(site), text=True, stdout=subprocess.PIPE,
+        start_new_session=True,
+    ) as run:  # fmt: skip
+        try:
+            started = any('iteration ' in line for line in run.stdout)
+        finally:
+            os.killpg(run.pid, signal.SIGKILL)  # its training too
+    assert started
+    assert (tmp_path / 'data/digits/annotations/train.json').is_file()
+    config = next((tmp_path / 'work_dirs/quickstart/detection').glob('*_nano_digits.py'))
+    assert "type='DilateFormer'" in config.read_text()
+
+
 def test_unknown_configs_name_close_ones() -> None:
     assert Path(backbones.config_file('mask_rcnn_cswin_t_coco.py')).is_file()
     assert Path(backbones.config_file('_base_/models/upernet')).is_file()
     with pytest.raises(FileNotFoundError, match=r"no config 'upernet_cswin_tiny_ade20k' in .*"
                        r'did you mean .*upernet_cswin_t_ade20k'):  # fmt: skip
         backbones.config_file('upernet_cswin_tiny_ade20k')
+
+
+def pretend_installed(folder: Path, *names: str) -> None:
+    for name in names:
+        info = folder / f'{name.replace("-", "_")}-1.0.dist-info'
+        info.mkdir()
+        (info / 'METADATA').write_text(f'Metadata-Version: 2.1\nName: {name}\nVersion: 1.0\n')
+
+
+def test_distributions_of_the_same_files_are_warned_of(tmp_path: Path, monkeypatch) -> None:
+    pretend_installed(tmp_path, 'mmengine', 'mmcv-lite', 'mmdet')
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.warns(UserWarning) as caught:
+        warn_of_doubles()
+    (message,) = (str(warning.message) for warning in caught)
+    for pair in ('mmengine and onedl-mmengine', 'mmcv-lite and onedl-mmcv',
+                 'mmdet and onedl-mmdetection'):  # fmt: skip
+        assert pair in message
+    assert '`pip uninstall -y mmengine mmcv-lite mmdet`' in message
+    assert message.endswith(
+        '`pip install --force-reinstall --no-deps onedl-mmengine onedl-mmcv onedl-mmdetection`'
+    )
+
+
+def test_importing_the_package_warns_once_of_doubles(site: Path, tmp_path: Path) -> None:
+    pretend_installed(tmp_path, 'mmdet')
+    code = f'import sys; sys.path.append({str(tmp_path)!r})\nimport backbones, backbones.layers'
+    done = outside(site, tmp_path, '-c', code)
+    assert done.returncode == 0
+    assert done.stderr.count('installed twice') == 1, done.stderr
+
+
+def test_the_look_at_distributions_is_cheap_and_silent() -> None:
+    start = time.perf_counter()
+    with warnings.catch_warnings():
+        warnings.simplefilter('error')
+        warn_of_doubles()
+    assert time.perf_counter() - start < 0.5

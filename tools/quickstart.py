@@ -4,6 +4,7 @@
 import argparse
 import contextlib
 import json
+import os
 import re
 import subprocess
 import sys
@@ -11,7 +12,8 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-ROOT = Path(__file__).parent.parent
+TOOLS = Path(__file__).parent
+CONFIGS = TOOLS.parent / 'configs'  # in a checkout and in an installed package
 TASKS = {'detection': 'mask_rcnn', 'segmentation': 'upernet'}
 DATA = Path('data/digits')
 PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss: ([\d.]+)')
@@ -21,13 +23,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--backbone', default='dilateformer', help='one with nano configs')
     args = parser.parse_args()
-    configs = {task: f'configs/{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
-    if not all((ROOT / config).is_file() for config in configs.values()):
-        there = sorted(
-            p.stem.split('_')[2] for p in ROOT.glob('configs/mask_rcnn_*_nano_digits.py')
-        )
+    leaves = {task: CONFIGS / f'{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
+    if not all(leaf.is_file() for leaf in leaves.values()):
+        there = sorted(p.stem.split('_')[2] for p in CONFIGS.glob('mask_rcnn_*_nano_digits.py'))
         parser.error(f'no nano configs of {args.backbone!r}; allowed: {", ".join(there)}')
     suffix = '' if args.backbone == 'dilateformer' else f'_{args.backbone}'
+    configs = {task: os.path.relpath(leaf) for task, leaf in leaves.items()}
     folder = Path(f'work_dirs/quickstart{suffix}')
     folder.mkdir(parents=True, exist_ok=True)
     if not (DATA / 'annotations').is_dir():
@@ -78,7 +79,7 @@ def read_minutes(folder: Path) -> dict[str, float]:
 def run(title: str, command: list, log: Path) -> None:
     """Run one of the tools; its output goes to `log`, its progress to the screen."""
     print(f'\n{title} (log: {log})', flush=True)
-    command = [sys.executable, str(ROOT / 'tools' / command[0]), *map(str, command[1:])]
+    command = [sys.executable, str(TOOLS / command[0]), *map(str, command[1:])]
     with (
         log.open('a') as file,
         subprocess.Popen(
@@ -114,7 +115,7 @@ def overview(folder: Path, rows: int = 3) -> Path:
 def finish(folder: Path, configs: dict[str, str]) -> None:
     """Write summary.json and print the tables, where the pictures are, and what to try next."""
     results = {task: json.loads((folder / task / 'metrics.json').read_text()) for task in TASKS}
-    installed = ROOT / '.venv' / 'installed'
+    installed = Path(sys.prefix, 'installed')  # make install leaves its seconds there
     install = int(installed.read_text()) / 60 if installed.is_file() else 0
     summary = {
         'mask_ap50': results['detection']['metrics']['coco/segm_mAP_50'],
@@ -126,7 +127,8 @@ def finish(folder: Path, configs: dict[str, str]) -> None:
     for task in TASKS:
         print(f'\n{task} on the held-out scenes\n{results[task]["tables"]}')
     steps = ', '.join(f'{step} {minutes:.1f}' for step, minutes in summary['minutes'].items())
-    python = sys.executable if ROOT not in Path(sys.executable).parents else '.venv/bin/python'
+    python = os.path.relpath(sys.executable)
+    python = sys.executable if python.startswith('..') else python
     checkpoint = newest_checkpoint(folder / 'detection')
     print(f"""
 minutes: {steps}
@@ -137,9 +139,9 @@ pictures, ground truth beside prediction:
 summary: {folder}/summary.json
 
 What to try next:
-  make quickstart BACKBONE=cswin
-  {python} tools/test.py {configs['detection']} {checkpoint} --out predictions.pkl
-  {python} tools/train.py configs/mask_rcnn_dilateformer_t_coco.py --data-root DIR_OF_COCO""")
+  {python} -m backbones quickstart --backbone cswin
+  {python} -m backbones test {configs['detection']} {checkpoint} --out predictions.pkl
+  {python} -m backbones train mask_rcnn_dilateformer_t_coco --data-root DIR_OF_COCO""")
 
 
 if __name__ == '__main__':
