@@ -2,7 +2,7 @@
 # make quickstart   install, make the embedded dataset, train, test, draw
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
-# make lint         ruff
+# make lint         ruff and mypy
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
 #                   (all of it: about 35 minutes; AGAIN=--again measures everything anew)
 # make zoo          bring docs/model_zoo.md up to date with configs/
@@ -32,6 +32,7 @@ benchmark: $(INSTALLED)
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/mypy
 
 zoo: $(INSTALLED)
 	$(BIN)/python tools/model_zoo.py
@@ -44,7 +45,7 @@ test-mmcv: mmcv
 		$(BIN)/python -m pytest -q -m compiled_mmcv
 
 # the marker holds the seconds that the installation took
-$(INSTALLED): setup.py constraints.txt
+$(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"Python {v.major}.{v.minor} found; 3.11 or 3.12 is needed: make PYTHON=python3.11 ...")'
 	date +%s > $(VENV).start
 	$(PYTHON) -m venv $(VENV)

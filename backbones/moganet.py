@@ -235,9 +235,9 @@ class MogaNet(Pyramid):
         if parts[0] == 'stem':
             return 0, 14
         stage, kind = int(parts[1]), parts[2]
-        if stage == 2:
-            return (min(3 + int(parts[3]) // 2, 11) if kind == 'blocks' else 4), 14
-        return (2, 3, None, 12)[stage], 14
+        if stage == 2 and kind == 'blocks':
+            return min(3 + int(parts[3]) // 2, 11), 14
+        return (2, 3, 4, 12)[stage], 14
 
     def frozen_modules(self) -> Iterator[nn.Module]:
         yield from super().frozen_modules()

@@ -121,7 +121,8 @@ def check_option(cfg: Config, option: str) -> None:
     Raises:
         UserError: names the key, and close matches among what is there.
     """
-    node, seen = cfg._cfg_dict, []
+    node = cfg._cfg_dict
+    seen: list[str] = []
     for part in option.split('.'):
         if isinstance(node, list | tuple):
             if not part.isdigit() or int(part) >= len(node):
@@ -153,7 +154,7 @@ def _arguments(cfg: Config, node: dict, *, top: bool) -> set[str]:
         name
         for base in cls.__mro__
         if '__init__' in vars(base) and base is not object
-        for name, p in inspect.signature(base.__init__).parameters.items()
+        for name, p in inspect.signature(vars(base)['__init__']).parameters.items()
         if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name != 'self'
     }
 
@@ -163,8 +164,9 @@ def _move_data(cfg: Config, data_root: str) -> None:
     old = cfg.get('data_root', '')
     for loader in DATALOADERS:
         for dataset in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
-            dataset.data_root = data_root
+            dataset['data_root'] = data_root
     for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
         if isinstance(evaluator, dict) and str(evaluator.get('ann_file', '')).startswith(old):
-            evaluator.ann_file = os.path.join(data_root, evaluator.ann_file[len(old) :].lstrip('/'))
+            file = evaluator['ann_file'][len(old) :].lstrip('/')
+            evaluator['ann_file'] = os.path.join(data_root, file)
     cfg.data_root = data_root

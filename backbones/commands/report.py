@@ -1,6 +1,7 @@
 """What the tools say: the block at the start of a training, and the tables of metrics."""
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.dist import get_world_size
@@ -105,7 +106,7 @@ def save_metrics(path: Path, **content: object) -> None:
     path.write_text(json.dumps(content, indent=1, default=float) + '\n')
 
 
-def _table(header: list[str], rows: list[list[str]]) -> str:
+def _table(header: Sequence[str], rows: list[list[str]]) -> str:
     table = PrettyTable(header)
     table.set_style(TableStyle.MARKDOWN)
     table.align = 'r'

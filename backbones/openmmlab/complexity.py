@@ -36,7 +36,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     scope = cfg.get('default_scope')
     if scope not in SHAPES:
         raise UserError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
-    shape = tuple(shape or image_shape(cfg))
+    height, width = shape or image_shape(cfg)
     import_scope(scope)
     init_default_scope(scope)
     settings = Config(dict(model=cfg.model.to_dict())).model
@@ -44,7 +44,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     # element-wise products, of which some backends make attention, would not be counted
     with torch.device('meta'), torch.no_grad(), default_backend('reference'):
         model = MODELS.build(settings).eval()
-        macs = _macs(model, torch.empty(1, 3, *shape))
+        macs = _macs(model, torch.empty(1, 3, height, width))
     parts = {
         name: dict(
             params=sum(p.numel() for p in model.get_submodule(name).parameters()), macs=count
@@ -52,7 +52,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
         for name, count in macs.items()
     }
     total = {key: sum(part[key] for part in parts.values()) for key in ('params', 'macs')}
-    return dict(shape=shape, parts=parts, **total)
+    return dict(shape=(height, width), parts=parts, **total)
 
 
 def image_shape(cfg: Config) -> tuple[int, int]:
@@ -68,7 +68,7 @@ def image_shape(cfg: Config) -> tuple[int, int]:
     return SHAPES[cfg.default_scope]
 
 
-def count_macs(part: Callable, *inputs: Tensor) -> tuple[int, object]:
+def count_macs(part: Callable, *inputs: object) -> tuple[int, object]:
     """Count the multiply-adds of convolutions and matrix products while `part(*inputs)` runs.
 
     Returns:
@@ -81,9 +81,9 @@ def count_macs(part: Callable, *inputs: Tensor) -> tuple[int, object]:
 
 def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
     """Multiply-adds of each part, in order."""
-    macs = {}
+    macs: dict[str, int] = {}
 
-    def run(name: str, part: Callable, *inputs: Tensor | tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+    def run(name: str, part: Callable, *inputs: object) -> object:
         count, output = count_macs(part, *inputs)
         macs[name] = macs.get(name, 0) + count
         return output
@@ -101,7 +101,7 @@ def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
         heads = getattr(roi_head, f'{name}_head', None)
         if heads is None:
             continue
-        pooled = roi_head.get_submodule(f'{name}_roi_extractor')
+        pooled = getattr(roi_head, f'{name}_roi_extractor')
         many = isinstance(heads, nn.ModuleList)
         for head, extractor in zip(heads if many else [heads], pooled if many else [pooled]):
             size = extractor.roi_layers[0].output_size

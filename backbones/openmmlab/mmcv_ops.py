@@ -86,7 +86,7 @@ def _operator(function: Callable) -> Callable:
     """Offer `function` to mmcv; there its first call logs, once, that a stand-in is in use."""
 
     @functools.wraps(function)
-    def logged(*args, **kwargs):
+    def logged(*args: object, **kwargs: object) -> object:
         _announce()
         return function(*args, **kwargs)
 
@@ -249,7 +249,7 @@ def _widen(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
     return x.to(torch.promote_types(dtype or x.dtype, torch.float32))
 
 
-def _needs_compiled(what: str, *args, **kwargs) -> NoReturn:
+def _needs_compiled(what: str, *args: object, **kwargs: object) -> NoReturn:
     raise MissingOperatorError(
         f'{what} needs mmcv with compiled operators, which pip does not build: {COMPILING}. '
         f'{STANDING_IN}'
