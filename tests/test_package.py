@@ -51,6 +51,10 @@ def metadata(site: Path) -> Message:
     return Parser().parsestr(path.read_text())
 
 
+def urls(metadata: Message) -> dict[str, str]:
+    return dict(url.split(', ') for url in metadata.get_all('Project-URL'))
+
+
 def environment(site: Path) -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'}
 
@@ -90,9 +94,8 @@ def test_the_metadata_says_who_where_and_under_which_licence(metadata: Message) 
     assert metadata['Author'] == 'Dense Backbones developers'
     assert metadata['License-Expression'] == 'Apache-2.0'
     assert metadata['Requires-Python'] == '>=3.11'
-    urls = dict(url.split(', ') for url in metadata.get_all('Project-URL'))
-    assert set(urls) == {'Repository', 'Issues', 'Changelog'}
-    assert all(url.startswith(urls['Repository']) for url in urls.values())
+    assert set(urls(metadata)) == {'Repository', 'Issues', 'Changelog'}
+    assert all(url.startswith(urls(metadata)['Repository']) for url in urls(metadata).values())
     classifiers = metadata.get_all('Classifier')
     assert {f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12)} < {*classifiers}
 
@@ -103,13 +106,24 @@ def test_no_requirement_is_pinned(metadata: Message) -> None:
     assert not [str(each) for each in requirements if '==' in str(each.specifier)]
 
 
-def test_no_link_of_the_index_page_is_relative(metadata: Message) -> None:
-    page = MarkdownIt().render(metadata.get_payload())
-    targets = re.findall(r'(?:src|href)="([^"]*)"', page)
-    repository = 'https://github.com/dense-backbones/dense-backbones'
-    assert f'{repository}/blob/main/docs/model_zoo.md' in targets
-    assert f'{repository}/raw/main/docs/quickstart.png' in targets
-    assert not [target for target in targets if not target.startswith('https://')]
+def targets(markdown: str) -> list[str]:
+    """Where links and pictures lead, in order."""
+    return re.findall(r'(?:src|href)="([^"]*)"', MarkdownIt().render(markdown))
+
+
+def test_links_and_pictures_of_the_index_page_are_absolute(metadata: Message) -> None:
+    main = f'{urls(metadata)["Repository"]}/{{}}/main/{{}}'
+    written = targets((ROOT / 'README.md').read_text())
+    shown = targets(metadata.get_payload())
+    assert len(shown) == len(written)
+    for here, there in zip(written, shown):
+        if here.startswith('#'):
+            assert there == f'{urls(metadata)["Repository"]}{here}'
+        elif here.startswith('https://'):
+            assert there == here
+        else:
+            assert (ROOT / here.split('#')[0]).exists(), here
+            assert there == main.format('raw' if here.endswith('.png') else 'blob', here)
 
 
 def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path) -> None:
