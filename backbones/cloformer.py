@@ -13,9 +13,10 @@ from backbones.layers import (
     PointwiseConv2d,
     parameters,
 )
-from backbones.ops.clo_attention import context_gate, global_attention
+from backbones.ops import to_fast_layout
+from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
-from backbones.ops.pointwise import to_fast_layout
+from backbones.ops.global_attention import global_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variant import Variant, rates

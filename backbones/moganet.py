@@ -14,7 +14,8 @@ from backbones.layers import (
     parameters,
 )
 from backbones.ops.channel_aggregation import channel_aggregation
-from backbones.ops.gated_aggregation import decompose_context, gated_product
+from backbones.ops.decompose_context import decompose_context
+from backbones.ops.gated_product import gated_product
 from backbones.ops.multi_order_conv import multi_order_conv
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register

@@ -13,7 +13,7 @@ from torch.utils.checkpoint import checkpoint
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
 from backbones.layers import nchw, nhwc
-from backbones.ops.pointwise import to_fast_layout
+from backbones.ops import to_fast_layout
 from backbones.variant import Variant
 
 STRIDES = (4, 8, 16, 32)

@@ -5,7 +5,6 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
@@ -51,16 +50,6 @@ def draw(*shape: int) -> torch.Tensor:
     """Normal float64 numbers, always the same for a shape."""
     seed = torch.Generator().manual_seed(sum(shape) + len(shape))
     return torch.randn(*shape, generator=seed, dtype=torch.float64)
-
-
-def assert_same(run: Callable, inputs: list[torch.Tensor], other: str) -> None:
-    """Compare `run(inputs, backend)` and its gradients between a backend and the reference."""
-    results = []
-    for backend in ('reference', other):
-        out = run(inputs, backend)
-        results.append((out, *torch.autograd.grad(out, inputs, draw(*out.shape))))
-    for expected, found in zip(*results):
-        torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
 def call(*command: object, fails: bool = False, **environment: str) -> str:

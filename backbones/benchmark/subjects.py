@@ -25,12 +25,6 @@ OPS = (
     *('decompose_context', 'depthwise_conv', 'dilated_attention', 'gated_product'),
     *('global_attention', 'mlp', 'multi_order_conv', 'outlook_attention', 'pointwise'),
 )
-MODULES = dict(  # of the operators that do not lie in a module of their name
-    context_gate='clo_attention',
-    decompose_context='gated_aggregation',
-    gated_product='gated_aggregation',
-    global_attention='clo_attention',
-)
 KINDS = ('op', 'config', 'backbone')
 OBJECTS = 8  # annotated instances of an image
 
@@ -179,7 +173,7 @@ def samples(cfg: Config, B: int, H: int, W: int, device: str) -> list:
 
 def operator(name: str, B: int, H: int, W: int) -> Run:
     """An operator as the smallest variants use it in their first stage, and its inputs."""
-    run = getattr(import_module(f'backbones.ops.{MODULES.get(name, name)}'), name)
+    run = getattr(import_module(f'backbones.ops.{name}'), name)
     randn = torch.randn
 
     def layer(out: int, *kernel: int) -> tuple[Tensor, Tensor]:

@@ -1,7 +1,17 @@
-"""The hot operators: plain functions, each with the published formulation as its `_reference`."""
+"""The hot operators: each a file with one public function of its name, and its `_reference`.
+
+Tensors come first, then keyword-only options, `backend` last. The reference is what the authors
+run, step by step, because times and memory are compared with it. Files whose name starts with an
+underscore hold what several operators share.
+"""
 
 import contextlib
 from collections.abc import Callable, Iterator
+
+import torch
+from torch import Tensor
+
+Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
 _default = 'auto'
 
@@ -37,3 +47,15 @@ def pick(backend: str, candidates: dict[str, Callable], auto: str) -> Callable:
     if name not in candidates:
         raise ValueError(f'backend is {name!r}; allowed: auto, {", ".join(candidates)}')
     return candidates[name]
+
+
+def to_fast_layout(x: Tensor) -> Tensor:
+    """Store a (B, C, H, W) map as convolutional backbones run fastest; its values stay.
+
+    On CPUs that is channels_last: depthwise convolutions are 2 to 8 times faster on such maps (32
+    to 256 channels, oneDNN 3.10, AVX-512). Other devices and `default_backend('reference')` leave
+    the map as it is.
+    """
+    if x.device.type != 'cpu' or _default == 'reference':
+        return x
+    return x.contiguous(memory_format=torch.channels_last)

@@ -21,7 +21,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
     Raises:
         ValueError: an unknown backend.
 
-    Source: arXiv:1706.03762, Eq. 1.
+    Source: arXiv:1706.03762, Eq. 1. DilateFormer and VOLO scale the logits, as `_reference` does.
     """
     return pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')(q, k, v)
 

@@ -4,12 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import Layer, pick
+from backbones.ops._strips import by_strips, storing_pays
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
-from backbones.ops.strips import by_strips, storing_pays
-
-Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution
 
 
 def channel_aggregation(

@@ -4,12 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
-from backbones.ops.depthwise_conv import autocast, depthwise_conv, depthwise_gradients
+from backbones.ops import Layer, pick
+from backbones.ops._autograd import cast_as_autocast, depthwise_gradients
+from backbones.ops._strips import by_strips, storing_pays
+from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
-from backbones.ops.strips import by_strips, storing_pays
-
-Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution
 
 
 def conv_mlp(
@@ -49,7 +48,7 @@ def _reference(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) ->
 def _recompute(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
     x = pointwise(x, *fc1)
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *dwconv)):
-        return pointwise(_GeluConv.apply(*autocast(x, *dwconv), stride), *fc2)
+        return pointwise(_GeluConv.apply(*cast_as_autocast(x, *dwconv), stride), *fc2)
     return pointwise(depthwise_conv(F.gelu(x), *dwconv, stride=stride), *fc2)
 
 

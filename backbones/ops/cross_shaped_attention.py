@@ -6,12 +6,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import Layer, pick
 
 
 def cross_shaped_attention(
     qkv: Tensor,
-    lepe: Sequence[tuple[Tensor, Tensor]],
+    lepe: Sequence[Layer],
     *,
     heads: int,
     stripe: int | None,
@@ -19,7 +19,7 @@ def cross_shaped_attention(
 ) -> Tensor:
     """Attend within vertical stripes by the first half of the heads, horizontal ones by the second.
 
-    In each window softmax(q k^T / sqrt(d)) v + DWConv(v), d = C / heads; the 3x3 depthwise
+    In each window softmax((q / sqrt(d)) k^T) v + DWConv(v), d = C / heads; the 3x3 depthwise
     convolution (LePE) sees the window as an image of its own. Maps that the stripes do not divide
     are padded with zeros, the odd one after the map; a padded cell is a zero key and a zero value:
     it is not masked, its logit 0 takes part in the softmax.
@@ -41,46 +41,44 @@ def cross_shaped_attention(
     Source: Sec. 3.2; github.com/microsoft/CSWin-Transformer,
     segmentation/backbone/cswin_transformer.py.
     """
-    _, H, W, C = qkv.shape
-    windows = [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
-    if C % (3 * heads) or heads % len(windows) or len(lepe) != len(windows):
+    C, branches = qkv.shape[-1], len(_windows(qkv, stripe))
+    if C % (3 * heads) or heads % branches or len(lepe) != branches:
         raise ValueError(
             f'{C} channels of q, k and v, {heads} heads, {len(lepe)} LePE kernels: channels must '
-            f'be a multiple of 3 x heads, heads of the {len(windows)} branches, with a kernel each'
+            f'be a multiple of 3 x heads, heads of the {branches} branches, with a kernel each'
         )
-    attend = pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')
-    parts = qkv.chunk(3 * len(windows), dim=-1)  # (B, H, W, c) each: q, k, v by branch
-    heads //= len(windows)
-    return torch.cat(
-        [
-            attend(*parts[i :: len(windows)], *lepe[i], heads, window)
-            for i, window in enumerate(windows)
-        ],
-        dim=-1,
-    )
+    return pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')(qkv, lepe, heads, stripe)
 
 
-def _reference(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    weight: Tensor,
-    bias: Tensor,
-    heads: int,
-    window: tuple[int, int],
+def _windows(qkv: Tensor, stripe: int | None) -> list[tuple[int, int]]:
+    """Height and width of each branch's windows on a (B, H, W, 3 C) map."""
+    _, H, W, _ = qkv.shape
+    return [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
+
+
+def _reference(qkv: Tensor, lepe: Sequence[Layer], heads: int, stripe: int | None) -> Tensor:
+    n = len(lepe)
+    parts = qkv.unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2).chunk(n, dim=2)  # (B, 3, c, H, W)
+    branches = zip(parts, lepe, _windows(qkv, stripe))
+    return torch.cat([_branch(x, *kernel, heads // n, w) for x, kernel, w in branches], dim=-1)
+
+
+def _branch(
+    qkv: Tensor, weight: Tensor, bias: Tensor, heads: int, window: tuple[int, int]
 ) -> Tensor:
-    B, H, W, c = q.shape
+    """Attend within windows: (B, 3, c, H, W) -> (B, H, W, c)."""
+    B, _, c, H, W = qkv.shape
     a, b = window
     columns, rows = -W % b, -H % a  # of padding, the odd one after the map
     top, left = rows // 2, columns // 2
     padding = left, columns - left, top, rows - top
 
     def cut(x: Tensor) -> Tensor:
-        x = F.pad(x.permute(0, 3, 1, 2), padding)
+        x = F.pad(x, padding)
         x = x.unflatten(3, (-1, b)).unflatten(2, (-1, a))  # (B, c, H / a, a, W / b, b)
         return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
 
-    q, k, v = cut(q), cut(k), cut(v)  # (n, c, a, b) each
+    q, k, v = map(cut, qkv.unbind(1))  # (n, c, a, b) each
     lepe = F.conv2d(v, weight, bias, padding=1, groups=c)
     q, k, v, lepe = (
         x.reshape(-1, heads, c // heads, a * b).transpose(2, 3).contiguous()
@@ -94,7 +92,14 @@ def _reference(
     return x[:, top : top + H, left : left + W]
 
 
-def _sdpa(
+def _sdpa(qkv: Tensor, lepe: Sequence[Layer], heads: int, stripe: int | None) -> Tensor:
+    n = len(lepe)
+    parts = qkv.chunk(3 * n, dim=-1)  # (B, H, W, c) each: q, k, v by branch
+    windows = enumerate(_windows(qkv, stripe))
+    return torch.cat([_stripes(*parts[i::n], *lepe[i], heads // n, w) for i, w in windows], dim=-1)
+
+
+def _stripes(
     q: Tensor,
     k: Tensor,
     v: Tensor,

@@ -5,8 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import pick
-
-COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
+from backbones.ops._autograd import COLUMNS, cast_as_autocast, depthwise_gradients
 
 
 def depthwise_conv(
@@ -56,7 +55,7 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) 
     training = torch.is_grad_enabled() and weight.requires_grad
     if not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
         return _reference(x, weight, bias, stride, dilation)
-    x, weight, bias = autocast(x, weight, bias)
+    x, weight, bias = cast_as_autocast(x, weight, bias)
     return _ByColumns.apply(x, weight, bias, stride)
 
 
@@ -70,16 +69,8 @@ def _on_subgrids(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> Tensor:
     return x.reshape(B, h * d, w * d, C)[:, :H, :W].permute(0, 3, 1, 2)
 
 
-def autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast what enters an autograd function as autocast casts what enters a convolution."""
-    device = tensors[0].device.type
-    if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
-        return tensors
-    return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
-
-
 class _ByColumns(torch.autograd.Function):
-    """The convolution, with the gradients of `depthwise_gradients`."""
+    """`_reference` of a dense kernel, with the gradients of `depthwise_gradients`."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
@@ -94,49 +85,3 @@ class _ByColumns(torch.autograd.Function):
         return *depthwise_gradients(
             grad, *ctx.saved_tensors, stride=ctx.stride, wanted=wanted
         ), None
-
-
-def depthwise_gradients(
-    grad: Tensor, x: Tensor, weight: Tensor, *, stride: int = 1, wanted: bool = True
-) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Compute the gradients of a dense depthwise convolution's input, weight and bias.
-
-    On CPUs the weights' gradient is computed `COLUMNS` kernel columns at a time.
-
-    Args:
-        grad: (B, C, ceil(H / stride), ceil(W / stride)), the gradient of the output.
-        x: (B, C, H, W).
-        weight: (C, 1, k, k).
-        stride: in cells.
-        wanted: whether the gradient of `x` is; None takes its place.
-
-    Returns:
-        The gradients of `x`, `weight` and the bias.
-    """
-    k = weight.shape[-1]
-    if x.device.type != 'cpu' or k <= COLUMNS:
-        return _backward(grad, x, weight, stride, k // 2, [wanted, True, True])
-    grad, dx = _channels_last(grad), None
-    if wanted:
-        dx = _backward(grad, x, weight, stride, k // 2, [True, False, False])[0]
-    x = F.pad(x, (k // 2, k // 2))
-    span = stride * (grad.shape[-1] - 1)  # columns between a tap's first and last position
-    dw = []
-    for c, part in zip(range(0, k, COLUMNS), weight.split(COLUMNS, dim=-1)):
-        columns = _channels_last(x[..., c : c + span + part.shape[-1]])
-        dw.append(_backward(grad, columns, part, stride, 0, [False, True, False])[1])
-    return dx, torch.cat(dw, dim=-1), grad.sum((0, 2, 3))
-
-
-def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, columns: int, wanted: list[bool]
-) -> tuple[Tensor | None, ...]:
-    """The library's gradients, the map padded by k // 2 rows and `columns` columns."""
-    C, _, k, _ = weight.shape
-    return torch.ops.aten.convolution_backward(
-        grad, x, weight, [C], [stride] * 2, [k // 2, columns], [1, 1], False, [0, 0], C, wanted
-    )
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

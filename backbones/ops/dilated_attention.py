@@ -54,28 +54,29 @@ def dilated_attention(
     auto = 'shift' if torch.compiler.is_compiling() else 'strips'
     attend = pick(
         backend,
-        {'reference': _by_group(_reference), 'shift': _by_group(_shift), 'strips': _Strips.apply},
+        {'reference': _reference, 'shift': _shift, 'strips': _Strips.apply},
         auto,
     )
-    return attend(q, k, v, heads, kernel_size, dilations)
+    return attend(q, k, v, heads, dilations, kernel_size)
 
 
 def _by_group(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
     """Turn an attention of one dilation into one of several, each for its group of heads."""
 
     def run(
-        q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilations: tuple[int, ...]
+        q: Tensor, k: Tensor, v: Tensor, heads: int, dilations: tuple[int, ...], kernel_size: int
     ) -> Tensor:
         groups = zip(dilations, *(t.chunk(len(dilations), dim=-1) for t in (q, k, v)))
         return torch.cat(
-            [attend(*qkv, heads // len(dilations), kernel_size, r) for r, *qkv in groups], dim=-1
+            [attend(*qkv, heads // len(dilations), r, kernel_size) for r, *qkv in groups], dim=-1
         )
 
     return run
 
 
+@_by_group
 def _reference(
-    q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilation: int
+    q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_size: int
 ) -> Tensor:
     B, H, W, C = q.shape
     padding = dilation * (kernel_size - 1) // 2
@@ -91,7 +92,8 @@ def _reference(
     return (_softmax(logits) @ neighbours(v)).view(B, H, W, C)
 
 
-def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, kernel_size: int, dilation: int) -> Tensor:
+@_by_group
+def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_size: int) -> Tensor:
     B, H, W, C = q.shape
     radius = dilation * (kernel_size // 2)
 
@@ -134,8 +136,8 @@ class _Strips(torch.autograd.Function):
         k: Tensor,
         v: Tensor,
         heads: int,
-        kernel_size: int,
         dilations: tuple[int, ...],
+        kernel_size: int,
     ) -> Tensor:
         out, kept = torch.empty_like(v, memory_format=torch.contiguous_format), []
         heads //= len(dilations)

@@ -4,13 +4,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
-from backbones.ops.depthwise_conv import autocast
-from backbones.ops.strips import WHOLE, storing_pays
+from backbones.ops import Layer, pick
+from backbones.ops._autograd import cast_as_autocast
+from backbones.ops._strips import WHOLE, storing_pays
 
 STRIP = 2**18  # values of the hidden features in a strip: before and after GELU, a core's L2 cache
-
-Layer = tuple[Tensor, Tensor]  # weight and bias of a linear layer
 
 
 def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
@@ -41,7 +39,7 @@ def _reference(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
 
 
 def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
-    return _GeluLinear.apply(*autocast(F.linear(x, *fc1), *fc2))
+    return _GeluLinear.apply(*cast_as_autocast(F.linear(x, *fc1), *fc2))
 
 
 def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:

@@ -1,10 +1,12 @@
 """Multi-order depthwise convolution (MogaNet, arXiv:2211.03295, Sec. 4.2)."""
 
 from collections.abc import Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
 
+from backbones.ops import pick
 from backbones.ops.depthwise_conv import depthwise_conv
 
 SPLIT = (1, 3, 4)  # eighths of the channels for the three orders
@@ -28,7 +30,8 @@ def multi_order_conv(
         weights: (C, 1, k0, k0), (3C/8, 1, k1, k1) and (C/2, 1, k2, k2), odd sizes.
         biases: (C), (3C/8), (C/2).
         dilations: of the three convolutions, in cells.
-        backend: of the three convolutions. See `depthwise_conv`.
+        backend: 'reference' or 'split', of the three convolutions: see `depthwise_conv`. 'auto'
+            takes 'split' on CPUs.
 
     Returns:
         (B, C, H, W).
@@ -40,6 +43,18 @@ def multi_order_conv(
     """
     if x.shape[1] % sum(SPLIT):
         raise ValueError(f'{x.shape[1]} channels; allowed: multiples of {sum(SPLIT)}')
+    auto = 'split' if x.device.type == 'cpu' else 'reference'
+    convolve = pick(backend, {'reference': _reference, 'split': _split}, auto)
+    return convolve(x, weights, biases, dilations)
+
+
+def _reference(
+    x: Tensor,
+    weights: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    dilations: tuple[int, int, int],
+    backend: str = 'reference',
+) -> Tensor:
     x = depthwise_conv(x, weights[0], biases[0], dilation=dilations[0], backend=backend)
     low, *high = x.split([x.shape[1] * eighths // sum(SPLIT) for eighths in SPLIT], dim=1)
     high = [
@@ -47,3 +62,6 @@ def multi_order_conv(
         for part, weight, bias, dilation in zip(high, weights[1:], biases[1:], dilations[1:])
     ]
     return torch.cat([low, *high], dim=1)
+
+
+_split = partial(_reference, backend='split')

@@ -54,7 +54,7 @@ def _reference(logits: Tensor, v: Tensor, heads: int) -> Tensor:
     windows = logits.shape[1] * logits.shape[2]
     v = F.unfold(v.permute(0, 3, 1, 2), 3, padding=1, stride=2)
     v = v.view(B, heads, C // heads, CELLS, windows).permute(0, 1, 4, 3, 2)  # (B, h, n, 9, d)
-    logits = logits.view(B, windows, heads, CELLS, CELLS).transpose(1, 2)  # (B, h, n, 9, 9)
+    logits = logits.reshape(B, windows, heads, CELLS, CELLS).transpose(1, 2)  # (B, h, n, 9, 9)
     wide = torch.promote_types(logits.dtype, torch.float32)
     weights = torch.softmax(logits.to(wide) * (C // heads) ** -0.5, -1).to(v.dtype)
     y = (weights @ v).permute(0, 1, 4, 3, 2)  # (B, h, d, 9, n)

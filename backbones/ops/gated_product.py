@@ -1,0 +1,50 @@
+"""Gating of MogaNet's spatial blocks (arXiv:2211.03295, Sec. 4.2)."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from backbones.ops import pick
+
+
+def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tensor:
+    """Compute silu(gate) silu(value), element by element.
+
+    Args:
+        gate, value: of one shape and type.
+        backend: 'reference' keeps both factors for the backward pass beside the arguments,
+            'recompute' (what 'auto' takes) only the arguments.
+
+    Returns:
+        A tensor of the same shape.
+
+    Raises:
+        ValueError: an unknown backend.
+
+    Source: Sec. 4.2; github.com/Westlake-AI/MogaNet.
+    """
+    return pick(backend, {'reference': _reference, 'recompute': _Recompute.apply}, 'recompute')(
+        gate, value
+    )
+
+
+def _reference(gate: Tensor, value: Tensor) -> Tensor:
+    return F.silu(gate) * F.silu(value)
+
+
+class _Recompute(torch.autograd.Function):
+    """`_reference` that stores its arguments only."""
+
+    @staticmethod
+    def forward(ctx, gate: Tensor, value: Tensor) -> Tensor:
+        ctx.save_for_backward(gate, value)
+        return F.silu(gate).mul_(F.silu(value))
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
+        gate, value = ctx.saved_tensors
+        return (
+            torch.ops.aten.silu_backward(F.silu(value).mul_(grad), gate),
+            torch.ops.aten.silu_backward(F.silu(gate).mul_(grad), value),
+        )

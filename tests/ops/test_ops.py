@@ -1,0 +1,52 @@
+"""The rules of the house for every operator, and what the operators share."""
+
+import inspect
+import pkgutil
+from importlib import import_module
+
+import pytest
+import torch
+from conftest import draw
+from operator_contract import OperatorContract
+
+from backbones import ops
+from backbones.ops import default_backend, to_fast_layout
+
+OPERATORS = [m.name for m in pkgutil.iter_modules(ops.__path__) if not m.name.startswith('_')]
+
+
+@pytest.mark.parametrize('name', OPERATORS)
+def test_an_operator_is_a_file_with_one_public_function_and_its_reference(name: str) -> None:
+    module = import_module(f'backbones.ops.{name}')
+    functions = inspect.getmembers(module, inspect.isfunction)
+    own = [n for n, f in functions if f.__module__ == module.__name__]
+    assert [n for n in own if not n.startswith('_')] == [name]
+    *arguments, backend = inspect.signature(getattr(module, name)).parameters.values()
+    assert (backend.name, backend.default) == ('backend', 'auto')
+    for argument in arguments:  # tensors first, then options
+        is_option = argument.kind is inspect.Parameter.KEYWORD_ONLY
+        assert is_option != any(t in str(argument.annotation) for t in ('Tensor', 'Layer'))
+    reference = list(inspect.signature(module._reference).parameters)
+    assert reference[: len(arguments)] == [argument.name for argument in arguments]
+
+
+@pytest.mark.parametrize('name', OPERATORS)
+def test_an_operator_has_a_test_file_of_its_name_with_the_contract(name: str) -> None:
+    operator = getattr(import_module(f'backbones.ops.{name}'), name)
+    tests = vars(import_module(f'test_{name}')).values()
+    contracts = [t for t in tests if isinstance(t, type) and issubclass(t, OperatorContract)]
+    assert [t.operator for t in contracts if t is not OperatorContract] == [operator]
+
+
+def test_fast_layout_keeps_the_numbers() -> None:
+    x = draw(1, 3, 4, 5)
+    assert to_fast_layout(x).is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(to_fast_layout(x), x)
+    with default_backend('reference'):
+        assert to_fast_layout(x) is x
+
+
+def test_the_default_backend_ends_with_its_block() -> None:
+    with pytest.raises(RuntimeError), default_backend('reference'):
+        raise RuntimeError
+    assert to_fast_layout(draw(1, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
