@@ -11,7 +11,7 @@ def global_attention(
 ) -> Tensor:
     """Attend from every position of a map to all positions of another, usually smaller one.
 
-    softmax(q k^T / sqrt(d)) v in every head, d = C / heads.
+    softmax((q / sqrt(d)) k^T) v in every head, d = C / heads.
 
     Args:
         q: (B, C, H, W); a head owns C / heads consecutive channels.
@@ -26,7 +26,8 @@ def global_attention(
     Raises:
         ValueError: heads do not divide the channels, or an unknown backend.
 
-    Source: github.com/qhfan/CloFormer, classification/models/blocks.py.
+    Source: github.com/qhfan/CloFormer, classification/models/blocks.py, which scales the queries,
+    not the logits: they are by far the larger.
     """
     if q.shape[1] % heads:
         raise ValueError(f'{q.shape[1]} channels; allowed with {heads} heads: their multiples')
@@ -35,7 +36,8 @@ def global_attention(
 
 def _reference(q: Tensor, k: Tensor, v: Tensor, heads: int) -> Tensor:
     size = q.shape
-    x = attention(*(_by_head(x, heads) for x in (q, k, v)), backend='reference')
+    q, k, v = (_by_head(x, heads).contiguous() for x in (q, k, v))
+    x = (q * q.shape[-1] ** -0.5 @ k.transpose(2, 3)).softmax(-1) @ v  # (B, heads, HW, d)
     return x.transpose(2, 3).reshape(size)
 
 
