@@ -71,19 +71,17 @@ def _branch(
     a, b = window
     columns, rows = -W % b, -H % a  # of padding, the odd one after the map
     top, left = rows // 2, columns // 2
-    padding = left, columns - left, top, rows - top
-
-    def cut(x: Tensor) -> Tensor:
-        x = F.pad(x, padding)
-        x = x.unflatten(3, (-1, b)).unflatten(2, (-1, a))  # (B, c, H / a, a, W / b, b)
-        return x.permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
-
-    q, k, v = map(cut, qkv.unbind(1))  # (n, c, a, b) each
-    lepe = F.conv2d(v, weight, bias, padding=1, groups=c)
-    q, k, v, lepe = (
-        x.reshape(-1, heads, c // heads, a * b).transpose(2, 3).contiguous()
-        for x in (q, k, v, lepe)
+    # all three at once, as published: a copy with channels first, which takes longer to cut
+    qkv = F.pad(qkv, (left, columns - left, top, rows - top))
+    qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
+    q, k = (
+        x.permute(0, 2, 4, 3, 5, 1).reshape(-1, a * b, heads, c // heads).transpose(1, 2)
+        for x in (qkv[:, 0], qkv[:, 1])
     )  # (n, h, ab, d) each
+    v = qkv[:, 2].permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
+    lepe = F.conv2d(v, weight, bias, padding=1, groups=c)
+    v, lepe = (x.reshape(-1, heads, c // heads, a * b).transpose(2, 3) for x in (v, lepe))
+    q, k, v, lepe = (x.contiguous() for x in (q, k, v, lepe))
     logits = (q * (c // heads) ** -0.5) @ k.transpose(2, 3)
     wide = torch.promote_types(logits.dtype, torch.float32)
     x = torch.softmax(logits, -1, dtype=wide).to(v.dtype) @ v + lepe
