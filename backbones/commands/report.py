@@ -1,15 +1,14 @@
 """What the tools say: the block at the start of a training, and the tables of metrics."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.dist import get_world_size
 from mmengine.runner import Runner
-from prettytable import PrettyTable, TableStyle
 from torch import nn
 
 from backbones.openmmlab.hooks import unwrapped
+from backbones.tables import table
 
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')
@@ -92,11 +91,11 @@ def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str
     kinds = [k for k in ('bbox', 'segm') if f'coco/{k}_mAP' in metrics]
     if kinds:
         rows = [[k, *(f'{metrics[f"coco/{k}_{c}"]:.3f}' for c in COCO_COLUMNS)] for k in kinds]
-        tables.append(_table(['', *COCO_TITLES], rows))
+        tables.append(table(['', *COCO_TITLES], rows))
     if 'mIoU' in metrics:
-        tables.append(_table(SEG_COLUMNS, [[f'{metrics[c]:.2f}' for c in SEG_COLUMNS]]))
+        tables.append(table(SEG_COLUMNS, [[f'{metrics[c]:.2f}' for c in SEG_COLUMNS]]))
     if class_iou:
-        tables.append(_table(['class', 'IoU'], [[n, f'{v:.2f}'] for n, v in class_iou.items()]))
+        tables.append(table(['class', 'IoU'], [[n, f'{v:.2f}'] for n, v in class_iou.items()]))
     return '\n\n'.join(tables)
 
 
@@ -104,12 +103,3 @@ def save_metrics(path: Path, **content: object) -> None:
     """Write metrics as JSON: config, checkpoint, metrics, class_iou, tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps(content, indent=1, default=float) + '\n')
-
-
-def _table(header: Sequence[str], rows: list[list[str]]) -> str:
-    table = PrettyTable(header)
-    table.set_style(TableStyle.MARKDOWN)
-    table.align = 'r'
-    table.align[header[0]] = 'l'
-    table.add_rows(rows)
-    return table.get_string()

@@ -1,0 +1,17 @@
+"""The writer of tables."""
+
+from backbones.tables import table
+
+
+def test_columns_of_numbers_stand_to_the_right_and_nothing_is_a_dash() -> None:
+    rows = [('mask', 41.5, None, '-3.0 %'), ('box', 9, 'by the authors', '+0.25 %')]
+    assert table(('kind', 'AP', 'status', 'change'), rows).splitlines() == [
+        '| kind |   AP | status         |  change |',
+        '| :----|----: | :--------------|-------: |',
+        '| mask | 41.5 | -              |  -3.0 % |',
+        '| box  |    9 | by the authors | +0.25 % |',
+    ]
+
+
+def test_a_table_without_rows_is_its_head() -> None:
+    assert table(('a', 'b'), []).count('\n') == 1
