@@ -4,7 +4,7 @@
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make lint         ruff and mypy
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
-#                   (all of it: about 35 minutes; AGAIN=--again measures everything anew)
+#                   (all of it: about half an hour; AGAIN=--again measures everything anew)
 # make zoo          bring docs/model_zoo.md up to date with configs/
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
@@ -27,7 +27,7 @@ test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m slow
 
 benchmark: $(INSTALLED)
-	$(BIN)/python tools/performance.py measure $(AGAIN)
+	$(BIN)/python benchmarks/performance.py measure $(AGAIN)
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -35,7 +35,7 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 zoo: $(INSTALLED)
-	$(BIN)/python tools/model_zoo.py
+	$(BIN)/python benchmarks/model_zoo.py
 
 mmcv: $(INSTALLED)
 	PYTHON=$(BIN)/python bash tools/build_mmcv.sh

@@ -1,1 +1,0 @@
-"""Measuring time, memory and data paths; `tools/benchmark.py` is the front of it."""

@@ -1,0 +1,165 @@
+#!/usr/bin/env python
+"""Time backbones and operators: benchmarks/measure.py dilateformer_t --size 512 512 --json FILE.
+
+The candidates of a setting run in turns (A B A B ...) in one process, so that their ratios hold on
+a busy machine. Peak memory is measured in a process of its own for each candidate, above the level
+before the forward pass. A training step is forward and backward, without an optimizer.
+
+Without time: --memory, what autograd keeps of a training step, of every variant by default.
+"""
+
+import argparse
+import difflib
+import json
+import os
+import platform
+import re
+from collections.abc import Collection
+from itertools import product
+from pathlib import Path
+
+
+def parse_args(words: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    add = parser.add_argument
+    names = 'of backbones.list_backbones(), of a peer (timm_swin_t, timm_convnext_t, '
+    names += 'mmdet_resnet50, mmdet_swin_t), or a config: the whole model, with random weights'
+    add('names', nargs='*', metavar='NAME', help=names)
+    add('--op', nargs='+', default=[], metavar='OP', help="operators of backbones/ops, or 'all'")
+    size = 'in pixels, of operators in cells; may be repeated; default 512 512'
+    add('--size', nargs=2, type=positive, action='append', metavar=('H', 'W'), help=size)
+    add('--backends', nargs='+', choices=('reference', 'auto'), default=['reference', 'auto'])
+    add('--batch', nargs='+', type=positive, default=[1], help='images at a time')
+    add('--modes', nargs='+', choices=('inference', 'train'), default=['inference'])
+    dtypes = ('float32', 'bfloat16')
+    add('--dtypes', nargs='+', choices=dtypes, default=['float32'], help='bfloat16: autocast')
+    add('--runs', nargs='+', choices=('eager', 'compiled'), default=['eager'])
+    add('--channels-last', action='store_true', help='images and weights in that memory format')
+    add('--with-cp', action='store_true', help='recompute blocks in the backward pass')
+    add('--threads', nargs='+', type=positive, default=[1], help='of the CPU')
+    repeats = 'timed runs of each candidate, after one untimed'
+    add('--repeats', type=positive, default=5, help=repeats)
+    few = 'timed runs of the reference, if fewer; its untimed run is then on a small image'
+    add('--reference-repeats', type=positive, metavar='N', help=few)
+    add('--no-peak', action='store_true', help='do not measure peak memory')
+    add('--device', choices=('cpu', 'cuda'), default='cpu')
+    add('--memory', action='store_true', help='MiB that autograd keeps, and no time')
+    add('--json', type=Path, metavar='FILE', help='also write the results there')
+    args = parser.parse_args(words)
+    if not (args.names or args.op or args.memory):
+        parser.error('nothing to measure: give names of backbones, --op or --memory')
+    if args.json and not args.json.absolute().parent.is_dir():
+        parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
+    complete(parser, args)
+    return args
+
+
+def positive(text: str) -> int:
+    if int(text) < 1:
+        raise argparse.ArgumentTypeError(f'{text} given; allowed: 1 and more')
+    return int(text)
+
+
+def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
+    """Fill in what depends on other arguments; end with a message where a name is unknown."""
+    from operators import OPERATORS  # imported late: --help must answer at once
+    from subjects import PEERS
+
+    from backbones import list_backbones
+
+    def require(kind: str, names: list[str], allowed: Collection[str]) -> None:
+        for name in [name for name in names if name not in allowed]:
+            close = difflib.get_close_matches(name, allowed, n=1)
+            hint = f'; did you mean {close[0]!r}?' if close else ''
+            parser.error(f'no {kind} {name!r}; allowed: {", ".join(allowed)}{hint}')
+
+    known = list_backbones()
+    args.op = list(OPERATORS) if args.op == ['all'] else args.op
+    args.size = args.size or [[512, 512]]
+    require('operator', args.op, OPERATORS)
+    if not args.memory:
+        named = [name for name in args.names if not name.endswith('.py')]
+        return require('backbone', named, [*known, *PEERS])
+    require('backbone', args.names, known)
+    args.modes, args.runs, args.repeats = ['train'], ['eager'], 0
+    if not (args.names or args.op):
+        args.names = [name for name in known if not name.endswith('_384')]
+
+
+def settings(args: argparse.Namespace) -> list[list[dict]]:
+    """The candidates, those together whose ratios are of interest."""
+    from subjects import PEERS
+
+    def ways(subject: dict) -> list[dict]:
+        backends = ['peer'] if subject.get('backbone') in PEERS else args.backends
+        found = [dict(backend=backend, with_cp=args.with_cp) for backend in backends]
+        if args.memory and 'backbone' in subject and not args.with_cp:
+            found.append(dict(backend='auto', with_cp=True))
+        return found
+
+    subjects = [{'config' if name.endswith('.py') else 'backbone': name} for name in args.names]
+    subjects += [dict(op=name) for name in args.op]
+    common = dict(device=args.device, channels_last=args.channels_last)
+    return [
+        [
+            subject
+            | way
+            | dict(size=size, compile=run == 'compiled', batch=batch, mode=mode, dtype=dtype)
+            | dict(threads=threads, **common)
+            for subject, size, run in product(subjects, args.size, args.runs)
+            for way in ways(subject)
+        ]
+        for batch, mode, dtype, threads in product(
+            args.batch, args.modes, args.dtypes, args.threads
+        )
+    ]
+
+
+def machine(device: str) -> dict:
+    import torch
+
+    info = Path('/proc/cpuinfo')
+    model = re.search('model name.*: (.*)', info.read_text() if info.exists() else '')
+    return dict(
+        cpu=model[1] if model else platform.processor(),
+        cores=os.cpu_count(),
+        load=os.getloadavg()[0],
+        gpu=torch.cuda.get_device_name() if device == 'cuda' else None,
+        system=platform.platform(),
+        python=platform.python_version(),
+        torch=torch.__version__,
+    )
+
+
+def shown(results: list[dict]) -> str:
+    """The results in a table; a column that is empty is left out."""
+    from backbones.tables import table
+
+    columns = dict.fromkeys(key for result in results for key in result)
+    columns = [key for key in columns if any(r.get(key) not in (None, False) for r in results)]
+    return table(columns, [[result.get(key) for key in columns] for result in results])
+
+
+def main(words: list[str] | None = None) -> None:
+    args = parse_args(words)
+    import timing
+
+    from backbones.engine.config import plain_errors, require_cuda
+
+    few, peaks = args.reference_repeats, not args.no_peak
+    with plain_errors():
+        require_cuda(args.device)
+        report = dict(machine=machine(args.device), results=[])
+        for candidates in settings(args):
+            report['results'] += timing.measure(
+                candidates, args.repeats, reference_repeats=few, peaks=peaks
+            )
+            if args.json:  # after each setting: a long run that is cut off leaves what it has
+                args.json.write_text(json.dumps(report, indent=1) + '\n')
+        print(shown(report['results']))
+
+
+if __name__ == '__main__':
+    main()

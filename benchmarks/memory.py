@@ -1,0 +1,102 @@
+"""Memory: the peak of a process of its own, and what autograd keeps, which no device changes."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import ExitStack
+from pathlib import Path
+from unittest import mock
+from weakref import WeakSet
+
+import torch
+from subjects import build, draw_inputs, prepare, running, tensors_of
+from torch import Tensor
+from torch._subclasses.fake_tensor import FakeTensorMode
+
+MIB = 2**20
+WHOLE = 2**62  # values of a strip: all
+
+
+def peak_mib(candidate: dict) -> float | None:
+    """Peak memory of a candidate in MiB, above the level before the step; None if it failed."""
+    done = subprocess.run(
+        [sys.executable, __file__, json.dumps(candidate)],
+        # freed blocks go back at once, so that the peak holds no trace of the warm-up
+        env={**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'},
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        reason = done.stderr.strip() or f'exit status {done.returncode}'
+        print(f'  peak memory not measured: {reason.splitlines()[-1]}', file=sys.stderr)
+        return None
+    return round(float(done.stdout.split()[-1]), 1)
+
+
+def peak_of_this_process(candidate: dict) -> float:
+    torch.set_num_threads(candidate['threads'])
+    model, size = build(candidate), candidate['size']
+    # what libraries set up once is no part of it; a compiled program is made for one size
+    small = size if candidate['compile'] else [min(side, 64) for side in size]
+    prepare(candidate, model, small)()
+    step = prepare(candidate, model, size)
+    if candidate['device'] == 'cuda':
+        torch.cuda.reset_peak_memory_stats()
+        before = torch.cuda.memory_allocated()
+        step()
+        return (torch.cuda.max_memory_allocated() - before) / MIB
+    Path('/proc/self/clear_refs').write_text('5')  # lowers the high-water mark to what is in use
+    before = _resident('VmRSS')
+    step()
+    return _resident('VmHWM') - before
+
+
+def _resident(field: str) -> float:
+    """A field of Linux's process status, in MiB."""
+    lines = Path('/proc/self/status').read_text().splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
+
+
+def saved_mib(candidate: dict) -> float:
+    """What autograd keeps from a training step's forward to its backward pass, in MiB.
+
+    Distinct storages, without parameters, buffers and the image; an operator's inputs count. By
+    shapes alone: nothing is computed, nothing allocated.
+    """
+    candidate = candidate | dict(mode='train', compile=False, device='cpu')
+    with ExitStack() as stack:
+        # operators need cut no strips: these change temporaries only, and cost time
+        for name, module in sys.modules.items():
+            if name.startswith('backbones.ops.') and hasattr(module, 'STRIP'):
+                stack.enter_context(mock.patch.object(module, 'STRIP', WHOLE))
+        stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
+        return round(kept_bytes(candidate) / MIB, 1)
+
+
+def kept_bytes(candidate: dict) -> int:
+    """Run the forward pass; add up the storages that its graph holds in the end."""
+    model, inputs = build(candidate), draw_inputs(candidate, candidate['size'])
+    given = () if 'op' in candidate else tensors_of(inputs)
+    uncounted = {_storage(x)._cdata for x in (*model.parameters(), *model.buffers(), *given)}
+    kept: WeakSet[Callable[[], Tensor]] = WeakSet()  # loses what the graph lets go
+
+    def keep(x: Tensor) -> Callable[[], Tensor]:
+        x = x.detach()  # a node that saves its own output would hold itself
+        kept.add(give := lambda: x)
+        return give
+
+    with running(candidate), torch.autograd.graph.saved_tensors_hooks(keep, lambda give: give()):
+        outputs = model(*inputs)
+    storages = {_storage(give())._cdata: _storage(give()) for give in kept}
+    del outputs  # until here it held the graph
+    return sum(storage.nbytes() for key, storage in storages.items() if key not in uncounted)
+
+
+def _storage(x: Tensor) -> torch.UntypedStorage:
+    return x.untyped_storage()
+
+
+if __name__ == '__main__':
+    print(peak_of_this_process(json.loads(sys.argv[1])))

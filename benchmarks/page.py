@@ -1,0 +1,145 @@
+"""docs/performance.md, made from docs/performance.json."""
+
+from collections.abc import Iterable, Iterator
+from itertools import groupby
+
+from backbones.tables import table
+
+INTRODUCTION = """# Performance
+
+What the backbones cost in time and memory, beside the formulation that their authors published and
+beside other backbones. `make benchmark` writes this page from `performance.json`; do not edit it.
+
+- *Published* is the same model with every operator computed as its paper writes it
+  (`backend='reference'`). A share of 0.25 means a quarter of the published time or memory.
+- Shares compare models that ran in turns in one process, so they hold on other machines better than
+  the times do. Times are medians in float32, one image at a time, on one thread unless it says two.
+- Memory beside a time is the peak of a process of its own, above its level before the step.
+
+To repeat it: the command under each table measures that table and prints the numbers.
+`make benchmark` measures what `performance.json` lacks; all of it takes about half an hour on two
+cores. `benchmarks/performance.py measure SECTION --again` replaces one section:
+{sections}."""
+
+
+def page(report: dict, commands: dict[str, str]) -> str:
+    """Write the page.
+
+    Args:
+        report: section -> `machine`, `minutes`, `results`; a section may be missing.
+        commands: section -> the command that measures it.
+    """
+    parts = [INTRODUCTION.format(sections=', '.join(commands)), machines(report)]
+    for section, (title, text, make) in PARTS.items():
+        parts += [f'## {title}', text]
+        if section in report:
+            parts.append(make(report[section]['results']))
+        else:
+            parts.append(f'Not measured yet: `benchmarks/performance.py measure {section}`.')
+        parts.append(f'```bash\n{commands[section]}\n```')
+    return '\n\n'.join(parts) + '\n'
+
+
+def machines(report: dict) -> str:
+    """One row for the sections in a row that were measured on the same machine."""
+    keys = ('cpu', 'cores', 'system', 'torch')
+    facts = {name: [part['machine'][key] for key in keys] for name, part in report.items()}
+    rows = [[', '.join(names), *same] for same, names in groupby(facts, facts.get)]
+    return table(('sections', 'processor', 'cores', 'system', 'PyTorch'), rows)
+
+
+def by_name(results: list[dict]) -> Iterator[tuple[str, list[dict]]]:
+    """Each backbone with its results, in the order of the command that measured them."""
+    for name in dict.fromkeys(r['backbone'] for r in results):
+        yield name, [r for r in results if r['backbone'] == name]
+
+
+def cells(results: Iterable[dict], key: str, places: int = 2, unit: float = 1) -> list[str | None]:
+    return [r[key] and f'{r[key] / unit:.{places}f}' for r in results]
+
+
+def costs(results: list[dict]) -> str:
+    """Time and memory beside the published formulation's."""
+    rows = []
+    for name, found in by_name([r for r in results if r['backend'] != 'peer']):
+        published, ours, _, with_two = found
+        seconds = cells((ours, published), 'median_ms', unit=1e3)
+        shares = cells((ours, with_two), 'time_ratio')
+        mib = cells((ours, published), 'peak_mib', 0)
+        rows.append([name, *seconds, *shares, *mib, *cells([ours], 'peak_ratio')])
+    head = ('backbone', 'time, s', 'published, s', 'share', 'share, 2 threads')
+    return table((*head, 'memory, MiB', 'published, MiB', 'share of memory'), rows)
+
+
+def inference(results: list[dict]) -> str:
+    rows = []
+    for name, found in by_name([r for r in results if r['backend'] != 'reference']):
+        rates = cells(found, 'gflops', 0)
+        seconds = cells(found, 'median_ms', unit=1e3)
+        rows.append([name, *cells(found[:1], 'gmacs', 1), *seconds, *rates])
+    head = ('backbone', 'GMAC', 'time, s', 'time, 2 threads', 'GFLOP/s', 'GFLOP/s, 2 threads')
+    return f'{costs(results)}\n\n{PEERS}\n\n{table(head, rows)}'
+
+
+def compiled(results: list[dict]) -> str:
+    rows = [
+        [name, *cells(found, 'median_ms', 0), f'{1 / found[1]["compile_ratio"]:.2f}']
+        for name, found in by_name(results)
+    ]
+    return table(('backbone', 'eager, ms', 'compiled, ms', 'gain'), rows)
+
+
+def linear(results: list[dict]) -> str:
+    """Time and multiply-adds per pixel, and by how much they grow with the image."""
+    rows = []
+    for name, found in by_name(results):
+        pixels = [height * width for height, width in (r['size'] for r in found)]
+        ms, macs = ([r[k] / n for r, n in zip(found, pixels)] for k in ('median_ms', 'gmacs'))
+        growth = [f'{large / small:.2f}' for small, large in (ms, macs)]
+        rows.append([name, *(f'{per_pixel * 1e6:.0f}' for per_pixel in ms), *growth])
+    head = ('backbone', 'ns per pixel, 512x512', 'ns per pixel, 1024x2048')
+    return table((*head, 'growth', 'growth of MACs'), rows)
+
+
+def memory(results: list[dict]) -> str:
+    rows = [
+        [name, *cells(found, 'saved_mib', 0), *cells(found[1:], 'saved_ratio')]
+        for name, found in by_name(results)
+    ]
+    head = ('backbone', 'published, MiB', 'here, MiB', '`with_cp`, MiB')
+    return table((*head, 'share', 'share, `with_cp`'), rows)
+
+
+PEERS = """\
+Beside other backbones, in the same run. A multiply-add (MAC) counts as two operations; counted are
+convolutions and matrix products as published, attention included."""
+PARTS = {
+    'inference': ('Inference, one image of 800x1280 pixels', 'The forward pass.', inference),
+    'train': (
+        'Training step, one image of 512x512 pixels',
+        'Forward and backward pass, without an optimizer.',
+        costs,
+    ),
+    'compiled': (
+        '`torch.compile`, one image of 512x512 pixels',
+        """\
+Whole graphs (`fullgraph=True`) and static shapes. Attention, linear layers and convolutions are the
+same library calls in both, so little is gained where they dominate.""",
+        compiled,
+    ),
+    'linear': (
+        'Cost per pixel',
+        """\
+Where the time per pixel grows, attention over the whole map is the reason: its multiply-adds (MACs)
+grow with the square of the pixels.""",
+        linear,
+    ),
+    'memory': (
+        'Memory of a training step, two images of 800x1280 pixels',
+        """\
+What autograd keeps from the forward to the backward pass, float32: distinct storages without
+parameters and images. It is counted by shapes, so it is the same on every device. `with_cp=True`
+recomputes each block in the backward pass, which then adds what one block keeps.""",
+        memory,
+    ),
+}

@@ -1,0 +1,167 @@
+"""What can be measured: backbones, peers, operators, whole detectors and segmentors.
+
+A candidate is a dict: `backbone`, `op` or `config` names it; `backend`, `mode`, `size`, `batch`,
+`dtype`, `threads`, `device`, `compile`, `channels_last`, `with_cp` say how it runs.
+"""
+
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from functools import cache
+
+import timm
+import torch
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
+from operators import Shapes, examples
+from torch import Tensor, nn
+
+from backbones import create
+from backbones.engine import complexity
+from backbones.engine.config import import_scope, load_config
+from backbones.engine.launch import replace_sync_bn
+from backbones.ops import default_backend
+
+# of four levels, without stochastic depth: arguments for timm, or a config of MMDetection
+PEERS = dict(
+    timm_swin_t=dict(model_name='swin_tiny_patch4_window7_224', strict_img_size=False),
+    timm_convnext_t=dict(model_name='convnext_tiny'),
+    mmdet_resnet50=dict(type='mmdet.ResNet', depth=50, norm_eval=False),
+    mmdet_swin_t=dict(type='mmdet.SwinTransformer', drop_path_rate=0.0),
+)
+
+
+def build(candidate: dict) -> nn.Module:
+    """Build a candidate with random weights; see `draw_inputs` for what it takes."""
+    torch.manual_seed(0)  # the candidates of a model share its weights
+    with torch.device(candidate['device']):
+        if 'op' in candidate:
+            model = nn.Module()
+            model.forward, _ = examples(1, 1, 1)[candidate['op']]
+        elif 'config' in candidate:
+            model = whole_model(read_config(candidate['config']))
+        elif candidate['backbone'] in PEERS:
+            model = peer(candidate['backbone']).to(candidate['device'])
+        else:
+            model = create(candidate['backbone'], with_cp=candidate['with_cp'])
+    model.train(candidate['mode'] == 'train')  # returns nothing in MMDetection's backbones
+    for x in model.parameters():
+        x.data = in_layout(candidate, x.data)
+    if candidate['compile']:
+        # heads have shapes that depend on the values
+        part = model.backbone if 'config' in candidate else model
+        part.compile(dynamic=False, fullgraph=candidate['backend'] != 'peer')
+    return model
+
+
+def peer(name: str) -> nn.Module:
+    if 'type' not in PEERS[name]:
+        return timm.create_model(**PEERS[name], features_only=True)
+    import_scope('mmdet')
+    with torch.device('cpu'):  # Swin's constructor computes with values
+        return MODELS.build(PEERS[name])
+
+
+def read_config(path: str) -> Config:
+    return load_config(path, options=None, work_dir=None, data_root=None, launcher='none')
+
+
+def whole_model(cfg: Config) -> nn.Module:
+    """A detector or segmentor; a detector with random weights finds next to nothing."""
+    import_scope(cfg.default_scope)
+    init_default_scope(cfg.default_scope)
+    settings = Config(dict(model=cfg.model.to_dict())).model
+    settings.backbone.pop('init_cfg', None)
+    replace_sync_bn(settings)
+    return MODELS.build(settings)
+
+
+def draw_inputs(candidate: dict, size: Sequence[int]) -> list:
+    """Random inputs of a size in pixels, of operators in cells: nested lists of tensors."""
+    batch, device, train = candidate['batch'], candidate['device'], candidate['mode'] == 'train'
+    with torch.device(device):
+        if 'op' in candidate:
+            return draw(examples(batch, *size)[candidate['op']][1], grad=train)
+        images = in_layout(candidate, torch.randn(batch, 3, *size))
+    if 'config' not in candidate:
+        return [images]
+    samples = annotations(read_config(candidate['config']).default_scope, batch, tuple(size))
+    return [images, [sample.to(device) for sample in samples], 'loss' if train else 'predict']
+
+
+def draw(shapes: tuple[int, ...] | Shapes, *, grad: bool) -> Tensor | list:
+    if isinstance(shapes, list):
+        return [draw(part, grad=grad) for part in shapes]
+    return torch.randn(shapes, requires_grad=grad)
+
+
+def annotations(scope: str, B: int, size: tuple[int, int]) -> list:
+    """Annotations of random images: boxes with masks and labels, or a label map."""
+    if scope == 'mmdet':
+        from mmdet.testing import demo_mm_inputs
+
+        demo = demo_mm_inputs(B, (3, *size), num_items=[8] * B, num_classes=2, with_mask=True)
+        samples = demo['data_samples']
+    else:
+        from mmengine.structures import PixelData
+        from mmseg.structures import SegDataSample
+
+        labels = PixelData(data=torch.randint(2, (1, *size)))
+        samples = [SegDataSample(gt_sem_seg=labels) for _ in range(B)]
+    shape = dict.fromkeys(('img_shape', 'ori_shape', 'pad_shape', 'batch_input_shape'), size)
+    for sample in samples:
+        sample.set_metainfo(dict(shape, scale_factor=(1.0, 1.0)))
+    return samples
+
+
+def in_layout(candidate: dict, x: Tensor) -> Tensor:
+    last = candidate['channels_last'] and x.ndim == 4
+    return x.contiguous(memory_format=torch.channels_last) if last else x
+
+
+def tensors_of(x: object) -> list[Tensor]:
+    """The tensors in nested lists, tuples and dicts."""
+    x = list(x.values()) if isinstance(x, dict) else x
+    if isinstance(x, list | tuple):
+        return [tensor for part in x for tensor in tensors_of(part)]
+    return [x] if isinstance(x, Tensor) else []
+
+
+def prepare(candidate: dict, model: nn.Module, size: Sequence[int]) -> Callable[[], None]:
+    """A step to be timed: inference, or forward and backward without an optimizer."""
+    train, inputs = candidate['mode'] == 'train', draw_inputs(candidate, size)
+
+    def step() -> None:
+        with running(candidate), torch.inference_mode(not train):
+            out = model(*inputs)
+        if train:
+            with running(candidate, autocast=False):
+                sum(x.float().mean() for x in tensors_of(out)).backward()
+            for x in (*model.parameters(), *tensors_of(inputs)):
+                x.grad = None
+
+    return step
+
+
+@contextmanager
+def running(candidate: dict, *, autocast: bool = True) -> Iterator[None]:
+    """Run by the candidate's backend and type of numbers."""
+    backend = 'reference' if candidate['backend'] == 'reference' else 'auto'
+    half = autocast and candidate['dtype'] == 'bfloat16'
+    amp = torch.autocast(candidate['device'], torch.bfloat16, enabled=half)
+    with default_backend(backend), amp:
+        yield
+
+
+def kind_of(candidate: dict) -> str:
+    return next(kind for kind in ('op', 'config', 'backbone') if kind in candidate)
+
+
+@cache
+def count_macs(kind: str, name: str, size: tuple[int, int]) -> int:
+    """Multiply-adds of a forward pass for one image, in the published formulation."""
+    if kind == 'config':
+        return complexity.complexity(read_config(name), shape=size)['macs']
+    candidate = {kind: name, 'mode': 'inference', 'device': 'meta', 'batch': 1}
+    candidate |= dict(with_cp=False, compile=False, channels_last=False)
+    with torch.no_grad(), default_backend('reference'):
+        return complexity.count_macs(build(candidate), *draw_inputs(candidate, size))[0]
