@@ -32,7 +32,7 @@ def leaf(name: str):
 @pytest.mark.parametrize('name', map(leaf, COUNTS))
 def test_counts_are_those_of_the_model_zoo(name: str) -> None:
     count = complexity(Config.fromfile(ROOT / f'configs/{name}.py'))
-    mended = f'{name} counts otherwise than docs/model_zoo.json: tools/model_zoo.py --recount'
+    mended = f'{name} counts otherwise than docs/model_zoo.json: benchmarks/model_zoo.py --recount'
     assert count['params'] == COUNTS[name]['params'], mended
     # a thousandth: another way to write the same operator moves them by less
     assert count['macs'] == pytest.approx(COUNTS[name]['macs'], rel=1e-3), mended

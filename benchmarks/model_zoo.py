@@ -18,7 +18,7 @@ COLUMNS = ('config', 'parameters, M', 'published parameters', 'MACs, G', 'publis
 HEAD = """\
 # Model zoo
 
-Made by `make zoo` (`tools/model_zoo.py`) from `configs/` and `configs/published.yml`; do not edit.
+`make zoo` writes this page from `configs/` and `configs/published.yml`; do not edit it.
 
 **No COCO, ADE20K or Cityscapes result was reproduced by this project.** Metrics are in percent, by
 the authors or quoted by third parties; *status* says which, and from where. *Not published* means
@@ -51,11 +51,11 @@ class Leaf:
     count: dict
 
 
-def main() -> None:
+def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
     parser.add_argument('--recount', action='store_true', help='count every model, in 3 minutes')
-    args = parser.parse_args()
+    args = parser.parse_args(words)
     from backbones.engine.config import plain_errors  # imported late: --help must answer at once
 
     with plain_errors():
@@ -118,6 +118,8 @@ def count(leaves: list[Leaf]) -> None:
 
 def page(leaves: list[Leaf], weights: dict[str, str]) -> str:
     """The whole page: head, reasons of what disagrees, and a table per method."""
+    from backbones.tables import table
+
     text, tables, digits = HEAD, {}, []
     for leaf in leaves:
         for key, why in leaf.row.get('misses', {}).items():
@@ -131,14 +133,10 @@ def page(leaves: list[Leaf], weights: dict[str, str]) -> str:
             digits.append((leaf.link, leaf.title.split('embedded digits, ')[1]))
     for heading, rows in sorted(tables.items()):
         rows.sort(key=lambda leaf: (leaf.cfg.model.backbone.type.lower(), leaf.count['params']))
-        text += f'\n## {heading}\n\n' + table(COLUMNS, [cells(leaf, weights) for leaf in rows])
+        text += f'\n## {heading}\n\n{table(COLUMNS, [cells(leaf, weights) for leaf in rows])}\n'
         notes = [f'\n- `{leaf.name}`: {leaf.row["note"]}' for leaf in rows if 'note' in leaf.row]
         text += ''.join(notes) + '\n' * bool(notes)
-    return f'{text}\n## Embedded digits, measured here\n\n{table(("config", "result"), digits)}'
-
-
-def table(head: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
-    return ''.join(f'| {" | ".join(row)} |\n' for row in (head, ('---',) * len(head), *rows))
+    return f'{text}\n## Embedded digits, measured here\n\n{table(("config", "result"), digits)}\n'
 
 
 def cells(leaf: Leaf, weights: dict[str, str]) -> tuple[str, ...]:
