@@ -1,5 +1,7 @@
 """CSWin Transformer (arXiv:2107.00652, CVPR 2022) as a four-level backbone."""
 
+from typing import Any
+
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
@@ -73,7 +75,7 @@ class Block(nn.Module):
 RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1.0/'
 
 
-def _row(dim: int, file: str, *, stripe: int = 7, **facts: object) -> Variant:
+def _row(dim: int, file: str, *, stripe: int = 7, **facts: Any) -> Variant:
     """A row of the table: each stage doubles the channels, also where heads do not double."""
     return Variant(
         dims=(dim, 2 * dim, 4 * dim, 8 * dim),

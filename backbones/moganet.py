@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -112,7 +113,7 @@ class Block(nn.Module):
 RELEASE = 'https://github.com/Westlake-AI/MogaNet/releases/download/moganet-in1k-weights/'
 
 
-def _row(file: str, **facts: object) -> Variant:
+def _row(file: str, **facts: Any) -> Variant:
     """A row of the table: all variants share the ratios of their channel aggregation."""
     weights = f'{RELEASE}moganet_{file}_ep300.pth.tar'
     return Variant(mlp_ratios=(8, 8, 4, 4), weights=weights, **facts)

@@ -1,16 +1,20 @@
 """The backbones and their variants, by short names; a class joins by one decorator."""
 
-from typing import TypeVar
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from mmengine.registry import MODELS
-from torch import nn
 
 from backbones.errors import UserError, did_you_mean
 from backbones.variant import Variant
 
-BACKBONES: list[type] = []  # in the order of registration
+if TYPE_CHECKING:
+    from backbones.pyramid import Pyramid  # which imports this
+
+BACKBONES: list[type[Pyramid]] = []  # in the order of registration
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
-Backbone = TypeVar('Backbone', bound=type)
+Backbone = TypeVar('Backbone', bound='type[Pyramid]')
 
 
 def register(cls: Backbone) -> Backbone:
@@ -31,7 +35,7 @@ def register(cls: Backbone) -> Backbone:
     return cls
 
 
-def short_name(cls: type, arch: str) -> str:
+def short_name(cls: type[Pyramid], arch: str) -> str:
     """The name of a variant in configs and files, e.g. 'cswin_b_384'."""
     return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
 
@@ -60,7 +64,7 @@ def variant(name: str) -> Variant:
     return known[name]
 
 
-def create(name: str, *, pretrained: bool | str | None = None, **settings: object) -> nn.Module:
+def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) -> Pyramid:
     """Build a backbone with initialised weights, without a config.
 
     Args:

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from backbones.errors import UserError
+
+if TYPE_CHECKING:
+    from backbones.pyramid import Pyramid  # which imports this
 
 
 def rates(detection: float, *, upernet: float | None = None) -> dict[str, float]:
@@ -28,7 +33,7 @@ class Variant(dict):
             'cswin_b_384'; filled by `backbones.register`.
     """
 
-    cls: type
+    cls: type[Pyramid]
     arch: str
     name: str
 
@@ -39,7 +44,7 @@ class Variant(dict):
         gmacs: float | None = None,
         weights: str | None = None,
         drop_path: dict[str, float] | None = None,
-        **architecture: object,
+        **architecture: Any,
     ) -> None:
         super().__init__(architecture)
         self.parameters, self.gmacs, self.weights = parameters, gmacs, weights
@@ -68,7 +73,7 @@ class Variant(dict):
             settings['drop_path_rate'] = self.drop_path[method]
         return settings
 
-    def of(self, cls: type, arch: str, name: str) -> Variant:
+    def of(self, cls: type[Pyramid], arch: str, name: str) -> Variant:
         """The same row as that of a class's table."""
         row = Variant(**self)
         row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)

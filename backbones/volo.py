@@ -1,6 +1,7 @@
 """VOLO (arXiv:2106.13112, TPAMI 2022) as a four-level backbone."""
 
 from collections.abc import Iterator
+from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -149,9 +150,7 @@ def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
 RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
 
 
-def _row(
-    dim: int, file: str, *, mlp_ratio: int = 3, stem_dim: int = 64, **facts: object
-) -> Variant:
+def _row(dim: int, file: str, *, mlp_ratio: int = 3, stem_dim: int = 64, **facts: Any) -> Variant:
     """A row of the table: the channels double once, between strides 8 and 16."""
     dims = (dim, 2 * dim, 2 * dim, 2 * dim)
     return Variant(

@@ -135,7 +135,7 @@ def machine(device: str) -> dict:
 
 def shown(results: list[dict]) -> str:
     """The results in a table; a column that is empty is left out."""
-    from backbones.tables import table
+    from backbones.commands.tables import table
 
     columns = dict.fromkeys(key for result in results for key in result)
     columns = [key for key in columns if any(r.get(key) not in (None, False) for r in results)]
@@ -146,7 +146,8 @@ def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
     import timing
 
-    from backbones.engine.config import plain_errors, require_cuda
+    from backbones.commands.devices import require_cuda
+    from backbones.errors import plain_errors
 
     few, peaks = args.reference_repeats, not args.no_peak
     with plain_errors():

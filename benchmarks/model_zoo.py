@@ -56,7 +56,7 @@ def main(words: list[str] | None = None) -> None:
     parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
     parser.add_argument('--recount', action='store_true', help='count every model, in 3 minutes')
     args = parser.parse_args(words)
-    from backbones.engine.config import plain_errors  # imported late: --help must answer at once
+    from backbones.errors import plain_errors  # imported late: --help must answer at once
 
     with plain_errors():
         known = json.loads(COUNTS.read_text()) if COUNTS.exists() and not args.recount else {}
@@ -108,7 +108,7 @@ def digest(cfg: object) -> str:
 
 
 def count(leaves: list[Leaf]) -> None:
-    from backbones.engine.complexity import complexity
+    from backbones.openmmlab.complexity import complexity
 
     for leaf in leaves:
         print(f'counting {leaf.name}')
@@ -118,7 +118,7 @@ def count(leaves: list[Leaf]) -> None:
 
 def page(leaves: list[Leaf], weights: dict[str, str]) -> str:
     """The whole page: head, reasons of what disagrees, and a table per method."""
-    from backbones.tables import table
+    from backbones.commands.tables import table
 
     text, tables, digits = HEAD, {}, []
     for leaf in leaves:

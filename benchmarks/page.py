@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from backbones.tables import table
+from backbones.commands.tables import table
 
 INTRODUCTION = """# Performance
 

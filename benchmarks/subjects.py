@@ -16,9 +16,10 @@ from operators import Shapes, examples
 from torch import Tensor, nn
 
 from backbones import create
-from backbones.engine import complexity
-from backbones.engine.config import import_scope, load_config
-from backbones.engine.launch import replace_sync_bn
+from backbones.commands.config import load_config
+from backbones.commands.devices import replace_sync_bn
+from backbones.openmmlab import complexity
+from backbones.openmmlab.registries import import_scope
 from backbones.ops import default_backend
 
 # of four levels, without stochastic depth: arguments for timm, or a config of MMDetection

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backbones.zoo import SHORT
 from conftest import SMALLEST, published_shapes
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
@@ -16,6 +15,7 @@ from mmengine.registry import init_default_scope
 from backbones import BACKBONES
 from backbones.commands.preflight import check_model
 from backbones.openmmlab.registries import import_scope
+from backbones.registry import SHORT
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))

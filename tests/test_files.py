@@ -484,7 +484,7 @@ def test_a_key_too_many_or_too_few_names_the_nearest_variant(
 ) -> None:
     row = variant(name)
     with torch.device('meta'):
-        model = skeleton(row.cls, row.arch)
+        model = skeleton(row)
         state = model.state_dict()
         if change == 'one too many':
             state['stages.0.blocks.0.extra'] = torch.empty(3)

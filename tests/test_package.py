@@ -151,7 +151,7 @@ def test_installed_tools_run_from_anywhere(site: Path, tmp_path: Path) -> None:
     done = outside(site, tmp_path, *command, '--data-root', 'nowhere')
     assert 'error: ' in done.stderr and 'nowhere/images/validation does not exist' in done.stderr
     done = outside(site, tmp_path, '-m', 'backbones', 'trian', 'x.py')
-    assert re.search(r"error: no tool 'trian' in .*/\.mim/tools; did you mean train", done.stderr)
+    assert re.search(r"error: no tool 'trian' in .*/\.mim/tools; did you mean 'train'", done.stderr)
 
 
 @pytest.mark.slow

@@ -18,7 +18,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from backbones.zoo import SHORT
 from conftest import HERE, ROOT, drawn, published_shapes, tool
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
@@ -28,6 +27,7 @@ from torch import Tensor, nn
 from backbones import checkpoints, variant
 from backbones.checkpoints import load_model
 from backbones.openmmlab.registries import import_scope
+from backbones.registry import SHORT
 
 # method, backbone, dataset: the variants of which a file was published, smallest first
 FILES = {

@@ -119,11 +119,7 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
     _, state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
     report = _match_model(model, state)
     target = model.state_dict()
-    fresh = [
-        fault.key
-        for fault in report.faults
-        if new_classes and fault.kind == 'shape' and _other_classes(fault)
-    ]
+    fresh = [fault.key for fault in report.faults if new_classes and _other_classes(fault)]
     faults = [fault for fault in report.faults if fault.key not in fresh]
     if faults:
         raise CheckpointError(
@@ -168,6 +164,8 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
 
 
 def _other_classes(fault: Fault) -> bool:
+    if not (isinstance(fault.found, tuple) and isinstance(fault.expected, tuple)):
+        return False
     return '_head.' in fault.key and fault.found[1:] == fault.expected[1:]
 
 

@@ -1,8 +1,7 @@
 """Comparing a state dict with a model: names, shapes and values."""
 
-import functools
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import torch
@@ -10,6 +9,7 @@ from torch import Tensor, nn
 
 from backbones.errors import SHOWN
 from backbones.registry import BACKBONES
+from backbones.variant import Variant
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TITLES = dict(
@@ -154,8 +154,8 @@ def describe(faults: list[Fault]) -> str:
 def nearest(state: dict[str, Tensor]) -> str:
     """Name the class and variant that the file fits, or the one that it comes nearest to."""
     ranked = [
-        (len(match(_skeleton(cls, arch), state).faults), f"type='{cls.__name__}', arch='{arch}'")
-        for cls, arch in _candidates(state)
+        (len(match(_skeleton(row), state).faults), f"type='{row.cls.__name__}', arch='{row.arch}'")
+        for row in _candidates(state)
     ]
     count, name = min(ranked, default=(len(state), ''), key=lambda entry: entry[0])
     if not count:
@@ -165,7 +165,7 @@ def nearest(state: dict[str, Tensor]) -> str:
     return '\nThe file comes near no variant of this project.'
 
 
-def _candidates(state: dict[str, Tensor], most: int = 4) -> Iterator[tuple[type, str]]:
+def _candidates(state: dict[str, Tensor], most: int = 4) -> list[Variant]:
     """The variants whose numbers of blocks come nearest to the file's."""
     ranked = []
     for cls in BACKBONES:
@@ -174,15 +174,18 @@ def _candidates(state: dict[str, Tensor], most: int = 4) -> Iterator[tuple[type,
         blocks = {m.groups() for m in found if m}
         depths = [sum(stage == str(i) for stage, _ in blocks) for i in range(4)]
         ranked += [
-            (sum(abs(a - b) for a, b in zip(depths, row['depths'])), cls, arch)
-            for arch, row in cls.ARCHS.items()
+            (sum(abs(a - b) for a, b in zip(depths, row['depths'])), row)
+            for row in cls.ARCHS.values()
         ]
-    for _, cls, arch in sorted(ranked, key=lambda entry: entry[0])[:most]:
-        yield cls, arch
+    return [row for _, row in sorted(ranked, key=lambda entry: entry[0])[:most]]
 
 
-@functools.cache
-def _skeleton(cls: type, arch: str) -> nn.Module:
-    """A variant without values, for names and shapes."""
-    with torch.device('meta'):
-        return cls(arch)
+def _skeleton(row: Variant) -> nn.Module:
+    """A variant without values, for names and shapes; kept, since building it takes seconds."""
+    if row.name not in _skeletons:
+        with torch.device('meta'):
+            _skeletons[row.name] = row.cls(row.arch)
+    return _skeletons[row.name]
+
+
+_skeletons: dict[str, nn.Module] = {}

@@ -7,6 +7,7 @@ from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import IO
 
 import torch
 
@@ -108,11 +109,13 @@ def names_asked_for(path: Path) -> set[str]:
     return names
 
 
-def _collect_names(file: object, names: set[str]) -> None:
-    pushed, memo = [], {}  # enough of the pickle machine to know a STACK_GLOBAL's two strings
+def _collect_names(file: IO[bytes], names: set[str]) -> None:
+    # enough of the pickle machine to know a STACK_GLOBAL's two strings
+    pushed: list[object] = []
+    memo: dict[object, list[object]] = {}
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ('GLOBAL', 'INST'):
-            names.add(_today(*argument.split(' ')))
+            names.add(_today(*str(argument).split(' ')))
         elif opcode.name == 'STACK_GLOBAL':
             names.add('.'.join(map(str, pushed[-2:])))
         elif opcode.name == 'MEMOIZE':

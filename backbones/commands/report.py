@@ -7,8 +7,8 @@ from mmengine.dist import get_world_size
 from mmengine.runner import Runner
 from torch import nn
 
+from backbones.commands.tables import table
 from backbones.openmmlab.hooks import unwrapped
-from backbones.tables import table
 
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
 COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')

@@ -18,10 +18,10 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
     Returns:
         Lines, without a newline at the end; columns of numbers stand to the right.
     """
-    rows = [['-' if cell is None else str(cell) for cell in row] for row in rows]
+    cells_of = [['-' if cell is None else str(cell) for cell in row] for row in rows]
     made = PrettyTable(head, align='l')
     made.set_style(TableStyle.MARKDOWN)
-    made.add_rows(rows)
-    for title, *cells in zip(head, *rows):
+    made.add_rows(cells_of)
+    for title, *cells in zip(head, *cells_of):
         made.align[title] = 'r' if all(map(NUMBER.fullmatch, cells)) else 'l'
     return made.get_string()
