@@ -3,6 +3,7 @@
 _base_ = [
     'models/cascade_mask_rcnn_giou.py',
     'datasets/coco_instance_crops.py',
-    'schedules/adamw_3x.py',
+    'schedules/3x.py',
+    'optimizers/adamw.py',
     'runtime/detection.py',
 ]

@@ -2,7 +2,8 @@
 _base_ = [
     'models/cascade_mask_rcnn.py',
     'datasets/coco_instance_crops.py',
-    'schedules/adamw_3x_moganet.py',
+    'schedules/3x.py',
+    'optimizers/adamw_moganet.py',
     'runtime/detection.py',
 ]
 

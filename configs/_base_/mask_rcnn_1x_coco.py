@@ -2,6 +2,7 @@
 _base_ = [
     'models/mask_rcnn.py',
     'datasets/coco_instance.py',
-    'schedules/adamw_1x.py',
+    'schedules/1x.py',
+    'optimizers/adamw.py',
     'runtime/detection.py',
 ]

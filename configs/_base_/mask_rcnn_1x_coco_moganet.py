@@ -2,6 +2,7 @@
 _base_ = [
     'models/mask_rcnn.py',
     'datasets/coco_instance.py',
-    'schedules/adamw_1x_moganet.py',
+    'schedules/1x.py',
+    'optimizers/adamw_moganet.py',
     'runtime/detection.py',
 ]

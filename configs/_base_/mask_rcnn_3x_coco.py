@@ -2,6 +2,7 @@
 _base_ = [
     'models/mask_rcnn.py',
     'datasets/coco_instance_crops.py',
-    'schedules/adamw_3x.py',
+    'schedules/3x.py',
+    'optimizers/adamw.py',
     'runtime/detection.py',
 ]

@@ -2,6 +2,7 @@
 _base_ = [
     'models/retinanet.py',
     'datasets/coco_detection.py',
-    'schedules/adamw_1x.py',
+    'schedules/1x.py',
+    'optimizers/adamw.py',
     'runtime/detection.py',
 ]

@@ -3,7 +3,8 @@
 _base_ = [
     'models/semantic_fpn.py',
     'datasets/ade20k_moganet.py',
-    'schedules/adamw_80k.py',
+    'schedules/80k.py',
+    'optimizers/adamw_semantic_fpn.py',
     'runtime/segmentation.py',
 ]
 

@@ -2,6 +2,7 @@
 _base_ = [
     'models/upernet.py',
     'datasets/ade20k.py',
-    'schedules/adamw_160k.py',
+    'schedules/160k.py',
+    'optimizers/adamw_upernet.py',
     'runtime/segmentation.py',
 ]

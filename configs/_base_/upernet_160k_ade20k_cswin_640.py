@@ -3,37 +3,29 @@
 _base_ = ['upernet_160k_ade20k_cswin.py']
 
 model = dict(data_preprocessor=dict(size=(640, 640)))
+__load, __labels, __resize, __crop, *__rest = _base_.train_pipeline
 train_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='RandomResize', scale=(2560, 640), ratio_range=(0.5, 2.0), keep_ratio=True),
-    dict(type='RandomCrop', crop_size=(640, 640), cat_max_ratio=0.75),
-    dict(type='RandomFlip', prob=0.5),
-    dict(type='PhotoMetricDistortion'),
-    dict(type='PackSegInputs'),
+    __load,
+    __labels,
+    dict(__resize, scale=(2560, 640)),
+    dict(__crop, crop_size=(640, 640)),
+    *__rest,
 ]
-test_pipeline = [
-    dict(type='LoadImageFromFile'),
-    dict(type='Resize', scale=(2560, 640), keep_ratio=True),
-    dict(type='LoadAnnotations', reduce_zero_label=True),
-    dict(type='PackSegInputs'),
-]
+__load, __resize, *__rest = _base_.test_pipeline
+test_pipeline = [__load, dict(__resize, scale=(2560, 640)), *__rest]
 train_dataloader = dict(dataset=dict(pipeline=train_pipeline))
 val_dataloader = dict(dataset=dict(pipeline=test_pipeline))
 test_dataloader = val_dataloader
 
+__load, __augment = _base_.tta_pipeline
+__resizes, *__rest = __augment.transforms
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    __load,
     dict(
         type='TestTimeAug',
         transforms=[
-            [
-                dict(type='Resize', scale=(int(2560 * r), int(640 * r)), keep_ratio=True)
-                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
-            ],
-            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
-            [dict(type='LoadAnnotations', reduce_zero_label=True)],
-            [dict(type='PackSegInputs')],
+            [dict(step, scale=tuple(n * 640 // 512 for n in step.scale)) for step in __resizes],
+            *__rest,
         ],
     ),
 ]

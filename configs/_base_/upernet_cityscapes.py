@@ -4,7 +4,8 @@
 _base_ = [
     'models/upernet.py',
     'datasets/cityscapes.py',
-    'schedules/adamw_160k.py',
+    'schedules/160k.py',
+    'optimizers/adamw_upernet.py',
     'runtime/segmentation.py',
 ]
 

@@ -1,4 +1,6 @@
 # ADE20K (SceneParsing, 150 classes); folder layout in the README, section "Datasets".
+_base_ = ['segmentation.py']
+
 data_root = 'data/ade/ADEChallengeData2016'
 
 train_pipeline = [
@@ -18,10 +20,6 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='ADE20KDataset',
         data_root=data_root,
@@ -30,10 +28,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='ADE20KDataset',
         data_root=data_root,
@@ -43,22 +37,20 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='ClasswiseIoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
-
-tta_model = dict(type='SegTTAModel')
+__load, __augment = _base_.tta_pipeline
+__resizes, __flips, __labels, __pack = __augment.transforms
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    __load,
     dict(
         type='TestTimeAug',
         transforms=[
             [
                 dict(type='Resize', scale=(int(2048 * r), int(512 * r)), keep_ratio=True)
-                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+                for r in [step.scale_factor for step in __resizes]
             ],
-            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
+            __flips,
             [dict(type='LoadAnnotations', reduce_zero_label=True)],
-            [dict(type='PackSegInputs')],
+            __pack,
         ],
     ),
 ]

@@ -1,5 +1,7 @@
 # Cityscapes (19 classes, 2048x1024 pixels); folder layout in the README, section "Datasets".
 # 512x1024 crops, as in MMSegmentation's Cityscapes configs of UperNet and of Swin (Mask2Former).
+_base_ = ['segmentation.py']
+
 data_root = 'data/cityscapes'
 
 train_pipeline = [
@@ -19,10 +21,6 @@ test_pipeline = [
     dict(type='PackSegInputs'),
 ]
 train_dataloader = dict(
-    batch_size=2,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(
         type='CityscapesDataset',
         data_root=data_root,
@@ -31,10 +29,6 @@ train_dataloader = dict(
     ),
 )
 val_dataloader = dict(
-    batch_size=1,
-    num_workers=4,
-    persistent_workers=True,
-    sampler=dict(type='DefaultSampler', shuffle=False),
     dataset=dict(
         type='CityscapesDataset',
         data_root=data_root,
@@ -44,22 +38,18 @@ val_dataloader = dict(
 )
 test_dataloader = val_dataloader
 
-val_evaluator = dict(type='ClasswiseIoUMetric', iou_metrics=['mIoU'])
-test_evaluator = val_evaluator
-
-tta_model = dict(type='SegTTAModel')
+__load, __augment = _base_.tta_pipeline
+__resizes, *__rest = __augment.transforms
 tta_pipeline = [
-    dict(type='LoadImageFromFile'),
+    __load,
     dict(
         type='TestTimeAug',
         transforms=[
             [
                 dict(type='Resize', scale=(int(2048 * r), int(1024 * r)), keep_ratio=True)
-                for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)
+                for r in [step.scale_factor for step in __resizes]
             ],
-            [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
-            [dict(type='LoadAnnotations')],
-            [dict(type='PackSegInputs')],
+            *__rest,
         ],
     ),
 ]

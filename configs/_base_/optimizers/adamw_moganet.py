@@ -1,0 +1,10 @@
+# AdamW at batch 16 with MogaNet's published rule of decay: none for norms, layer scales and sigmas;
+# biases and the stem's norms, whose names there lack "norm", are decayed.
+_base_ = ['adamw.py']
+
+optim_wrapper = dict(
+    paramwise_cfg=dict(
+        _delete_=True,
+        custom_keys={'scale': dict(decay_mult=0.0), 'norm': dict(decay_mult=0.0)},
+    ),
+)

@@ -1,8 +1,0 @@
-# 36 epochs at batch 16, steps at 27 and 33: Swin's detection recipe (arXiv:2103.14030, A2.2).
-_base_ = ['adamw_1x.py']
-
-train_cfg = dict(max_epochs=36)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end=500),
-    dict(type='MultiStepLR', begin=0, end=36, by_epoch=True, milestones=[27, 33], gamma=0.1),
-]
