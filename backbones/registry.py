@@ -2,40 +2,39 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 from mmengine.registry import MODELS
+from torch import nn
 
 from backbones.errors import UserError, did_you_mean
-from backbones.variant import Variant
+from backbones.variant import Backbone, Variant
 
-if TYPE_CHECKING:
-    from backbones.pyramid import Pyramid  # which imports this
-
-BACKBONES: list[type[Pyramid]] = []  # in the order of registration
+BACKBONES: list[Backbone] = []  # in the order of registration
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
-Backbone = TypeVar('Backbone', bound='type[Pyramid]')
+Class = TypeVar('Class')
 
 
-def register(cls: Backbone) -> Backbone:
+def register(cls: Class) -> Class:
     """Make a `Pyramid` subclass known to MMEngine's configs and to this project, as a decorator.
 
     Its variants are then listed by `list_backbones()`, built by `create()`, and suggested when a
     checkpoint fits one of them better than the model that it was meant for. A plain dict in its
     table is a row of which nothing but the architecture is known.
     """
-    cls.ARCHS = {
+    backbone: Any = cls  # to a type checker a class does not have what `Backbone` asks for
+    backbone.ARCHS = {
         arch: (row if isinstance(row, Variant) else Variant(**row)).of(
-            cls, arch, short_name(cls, arch)
+            backbone, arch, short_name(backbone, arch)
         )
-        for arch, row in cls.ARCHS.items()
+        for arch, row in backbone.ARCHS.items()
     }
-    MODELS.register_module(module=cls)
-    BACKBONES.append(cls)
+    MODELS.register_module(module=backbone)
+    BACKBONES.append(backbone)
     return cls
 
 
-def short_name(cls: type[Pyramid], arch: str) -> str:
+def short_name(cls: Backbone, arch: str) -> str:
     """The name of a variant in configs and files, e.g. 'cswin_b_384'."""
     return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
 
@@ -64,7 +63,7 @@ def variant(name: str) -> Variant:
     return known[name]
 
 
-def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) -> Pyramid:
+def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) -> nn.Module:
     """Build a backbone with initialised weights, without a config.
 
     Args:

@@ -2,12 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any, Protocol
+
+from torch import nn
 
 from backbones.errors import UserError
 
-if TYPE_CHECKING:
-    from backbones.pyramid import Pyramid  # which imports this
+
+class Backbone(Protocol):
+    """What rows, registry and checkpoints need to know of a backbone's class. See `Pyramid`."""
+
+    __name__: str
+    ARCHS: dict[str, Variant]
+    PUBLISHED: Any
+    WEIGHTS: str
+
+    def __call__(self, arch: str | dict, **settings: Any) -> nn.Module:
+        """Build it."""
 
 
 def rates(detection: float, *, upernet: float | None = None) -> dict[str, float]:
@@ -33,7 +44,7 @@ class Variant(dict):
             'cswin_b_384'; filled by `backbones.register`.
     """
 
-    cls: type[Pyramid]
+    cls: Backbone
     arch: str
     name: str
 
@@ -73,7 +84,7 @@ class Variant(dict):
             settings['drop_path_rate'] = self.drop_path[method]
         return settings
 
-    def of(self, cls: type[Pyramid], arch: str, name: str) -> Variant:
+    def of(self, cls: Backbone, arch: str, name: str) -> Variant:
         """The same row as that of a class's table."""
         row = Variant(**self)
         row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)
