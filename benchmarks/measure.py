@@ -9,7 +9,6 @@ Without time: --memory, what autograd keeps of a training step, of every variant
 """
 
 import argparse
-import difflib
 import json
 import os
 import platform
@@ -68,11 +67,11 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     from subjects import PEERS
 
     from backbones import list_backbones
+    from backbones.errors import did_you_mean
 
     def require(kind: str, names: list[str], allowed: Collection[str]) -> None:
         for name in [name for name in names if name not in allowed]:
-            close = difflib.get_close_matches(name, allowed, n=1)
-            hint = f'; did you mean {close[0]!r}?' if close else ''
+            hint = did_you_mean(name, allowed)
             parser.error(f'no {kind} {name!r}; allowed: {", ".join(allowed)}{hint}')
 
     known = list_backbones()

@@ -288,8 +288,8 @@ def test_every_section_has_arguments_that_the_benchmark_takes(section):
 @pytest.mark.parametrize(
     'words, message',
     [
-        (['dilateformer_tt'], "did you mean 'dilateformer_t'?"),
-        (['--op', 'dilated_attentoin'], "did you mean 'dilated_attention'?"),
+        (['dilateformer_tt'], "did you mean 'dilateformer_t'"),
+        (['--op', 'dilated_attentoin'], "did you mean 'dilated_attention'"),
         ([], 'nothing to measure'),
         (['volo_d1', '--repeats', '0'], '0 given; allowed: 1 and more'),
         (['volo_d1', '--json', 'no/such/folder/x.json'], 'there is no folder'),
