@@ -1,10 +1,11 @@
 """The generic parts that two or more backbones share. Nothing here belongs to one paper."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from timm.layers import DropPath, LayerNorm2d
 from torch import Tensor, nn
 
+from backbones.errors import UserError
 from backbones.ops.attention import attention
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.mlp import mlp
@@ -17,6 +18,7 @@ __all__ = [
     'Mlp',
     'PointwiseConv2d',
     'SelfAttention',
+    'drop_path_schedule',
     'init_linears',
     'nchw',
     'nhwc',
@@ -93,6 +95,28 @@ class SelfAttention(nn.Module):
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, HW, d)
         x = attention(q, k, v)
         return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
+
+
+def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
+    """Stochastic-depth probabilities, 0 for the first block rising linearly to `rate`, by stage.
+
+    timm's `calculate_drop_path_rates` reads them from a tensor, which has no values where a model is
+    built to be counted only (`FakeTensorMode`).
+
+    Args:
+        rate: probability of dropping the last block's branches, in [0, 1).
+        depths: blocks per stage.
+
+    Raises:
+        UserError: `rate` is not a probability below 1.
+
+    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; all five papers use it.
+    """
+    if not 0 <= rate < 1:
+        raise UserError(f'drop_path_rate is {rate}; allowed: a probability in [0, 1)')
+    last = max(sum(depths) - 1, 1)
+    ramp = (rate * i / last for i in range(sum(depths)))
+    return [[next(ramp) for _ in range(depth)] for depth in depths]
 
 
 def init_linears(model: nn.Module, *, skip: Callable[[str], bool] = lambda name: False) -> None:

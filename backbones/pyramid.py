@@ -5,14 +5,13 @@ from collections.abc import Iterator
 
 import torch
 from mmengine.model import BaseModule
-from timm.layers import calculate_drop_path_rates
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
-from backbones.layers import nchw, nhwc
+from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import to_fast_layout
 from backbones.variant import Variant
 
@@ -38,8 +37,8 @@ class Pyramid(BaseModule):
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
-        drop_path_rate: probability of dropping the last block's branches, in [0, 1); it rises
-            linearly from 0 (arXiv:1603.09382, Sec. 3, as all five papers use it).
+        drop_path_rate: probability of dropping the last block's branches, it rises
+            linearly from 0. See `drop_path_schedule`.
         out_indices: levels to emit, rising, out of 0..3; stages above the last are not built.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: no gradient, and eval mode also during training.
@@ -89,29 +88,25 @@ class Pyramid(BaseModule):
         self.arch = self.resolve(arch)
         self.out_indices = tuple(out_indices)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
-        self._check(drop_path_rate)
+        self._check_levels()
         self.depth = self.out_indices[-1] + 1
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
         self.loaded: Loaded | None = None
 
-        drop_path = calculate_drop_path_rates(
-            drop_path_rate, list(self.arch['depths']), stagewise=True
-        )
+        drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = self.build_stem()
         # no stage that no level needs: each parameter must get a gradient
         self.stages = nn.ModuleList(self.build_stage(i, drop_path) for i in range(self.depth))
         self.build_levels()
         self._freeze()
 
-    def _check(self, drop_path_rate: float) -> None:
-        """Compare the arguments with what is allowed.
+    def _check_levels(self) -> None:
+        """Check `out_indices` and `frozen_stages`.
 
         Raises:
             UserError: see there.
         """
-        if not 0 <= drop_path_rate < 1:
-            raise UserError(f'drop_path_rate is {drop_path_rate}; allowed: a probability in [0, 1)')
         levels = tuple(sorted(set(self.out_indices) & set(range(4))))
         if not levels or self.out_indices != levels:
             raise UserError(

@@ -3,15 +3,16 @@
 from collections.abc import Callable
 from functools import partial
 
-from backbones.ops.clo_attention import context_gate, global_attention
-from backbones.ops.gated_aggregation import decompose_context, gated_product
-
 from backbones.ops.attention import attention
 from backbones.ops.channel_aggregation import channel_aggregation
+from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
+from backbones.ops.decompose_context import decompose_context
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.dilated_attention import dilated_attention
+from backbones.ops.gated_product import gated_product
+from backbones.ops.global_attention import global_attention
 from backbones.ops.mlp import mlp
 from backbones.ops.multi_order_conv import multi_order_conv
 from backbones.ops.outlook_attention import outlook_attention

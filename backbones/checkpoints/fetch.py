@@ -14,6 +14,11 @@ HUB = 'hf-hub:'
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # where the hub's libraries put weights
 
 
+def is_remote(checkpoint: str) -> bool:
+    """Whether a checkpoint has to be fetched, rather than found on the disk."""
+    return checkpoint.startswith((HUB, 'http://', 'https://'))
+
+
 def locate(checkpoint: str) -> tuple[Path, str]:
     """Find the file of a path, or fetch a URL's or the hub's into its cache, once a machine.
 
@@ -26,7 +31,7 @@ def locate(checkpoint: str) -> tuple[Path, str]:
     if checkpoint.startswith(HUB):
         path = _once(lambda: _fetch_from_hub(checkpoint), checkpoint)
         return path, f'{checkpoint} ({path})'
-    if re.match(r'https?://', checkpoint):
+    if is_remote(checkpoint):
         path = Path(torch.hub.get_dir(), 'checkpoints', Path(checkpoint.split('?')[0]).name)
         _once(lambda: _download(checkpoint, path), checkpoint)
         return path, f'{checkpoint} ({path})'

@@ -1,15 +1,14 @@
 """Checks before the start: what a training would only trip over minutes or hours later."""
 
-from pathlib import Path
-
 import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
+from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.checks import check_classes, check_files, innermost
-from backbones.errors import MissingFileError, UserError
+from backbones.errors import UserError
 from backbones.openmmlab.hooks import LoadFrom
 from backbones.pyramid import Pyramid
 
@@ -46,8 +45,8 @@ def check_model(cfg: Config) -> None:
         except TypeError as error:
             raise UserError(f'model.backbone: {error}') from error
     checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
-    if checkpoint and '://' not in checkpoint and not Path(checkpoint).is_file():
-        raise MissingFileError(f'checkpoint {Path(checkpoint).absolute()} does not exist')
+    if checkpoint and not is_remote(checkpoint):
+        locate(checkpoint)
     part = 'neck' if model.get('neck') else 'decode_head'
     taken = model.get(part, {}).get('in_channels')
     if taken is not None and list(taken) != list(backbone.channels):
