@@ -100,8 +100,8 @@ class SelfAttention(nn.Module):
 def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
     """Stochastic-depth probabilities, 0 for the first block rising linearly to `rate`, by stage.
 
-    timm's `calculate_drop_path_rates` reads them from a tensor, which has no values where a model is
-    built to be counted only (`FakeTensorMode`).
+    timm's `calculate_drop_path_rates` reads them from a tensor, which has no values where a model
+    is built to be counted only (`FakeTensorMode`).
 
     Args:
         rate: probability of dropping the last block's branches, in [0, 1).

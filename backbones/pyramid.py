@@ -37,8 +37,8 @@ class Pyramid(BaseModule):
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
-        drop_path_rate: probability of dropping the last block's branches, it rises
-            linearly from 0. See `drop_path_schedule`.
+        drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
+            See `drop_path_schedule`.
         out_indices: levels to emit, rising, out of 0..3; stages above the last are not built.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: no gradient, and eval mode also during training.
