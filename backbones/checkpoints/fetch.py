@@ -90,7 +90,12 @@ def _fetch_from_hub(checkpoint: str) -> Path:
     try:
         for name in names:
             try:
-                return Path(huggingface_hub.hf_hub_download(repo, name, revision=revision))
+                local = unreachable is not None  # no second wait for a hub that does not answer
+                return Path(
+                    huggingface_hub.hf_hub_download(
+                        repo, name, revision=revision, local_files_only=local
+                    )
+                )
             except errors.RemoteEntryNotFoundError:
                 continue
             except errors.LocalEntryNotFoundError as error:  # the next may be in the cache

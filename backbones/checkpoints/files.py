@@ -2,13 +2,13 @@
 
 import pickle
 import re
-import zipfile
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
 from backbones.checkpoints.fetch import locate
+from backbones.checkpoints.kinds import ANEW, check_kind, is_foreign_pickle
 from backbones.checkpoints.pickles import (
     CALLING,
     RefusedCall,
@@ -17,8 +17,6 @@ from backbones.checkpoints.pickles import (
     only_stand_ins,
 )
 from backbones.errors import CheckpointError, listed
-
-ANEW = 'download it again'
 
 
 def read(checkpoint: str) -> dict:
@@ -37,7 +35,7 @@ def read(checkpoint: str) -> dict:
         CheckpointError: it cannot be fetched, is damaged, is something else, or asks for code.
     """
     path, source = locate(str(checkpoint))
-    _check_kind(path, source)
+    check_kind(path, source)
     if _is_safetensors(path):
         return _read_safetensors(path, source)
     try:
@@ -55,6 +53,11 @@ def read(checkpoint: str) -> dict:
             names = asked & CALLING
         if names:
             raise _refusal(source, sorted(names)) from error
+        if is_foreign_pickle(path):
+            raise CheckpointError(
+                f'{source} is a pickle that PyTorch did not write, and only tensors of torch.save '
+                'and safetensors are read: convert it where you know what is in it'
+            ) from error
         raise CheckpointError(
             f'{source} is truncated or damaged ({path.stat().st_size} bytes): {ANEW}, and compare '
             f'its size with the original'
@@ -100,46 +103,6 @@ def select(
 def other_entries(file: dict, taken: str) -> list[str]:
     """The entries with tensors by names that were not `taken`, e.g. averaged weights."""
     return [str(k) for k, v in file.items() if k != taken and taken and _named_tensors(v)]
-
-
-def _check_kind(path: Path, source: str) -> None:
-    """Tell what a file is that is no checkpoint.
-
-    Raises:
-        CheckpointError: see there.
-    """
-    with path.open('rb') as file:
-        head = file.read(512)
-    start = head.lstrip().lower()
-    where = f'{source} ({path.stat().st_size} bytes)'
-    if not head:
-        raise CheckpointError(f'{where} is empty: {ANEW}')
-    if start.startswith(b'version https://git-lfs'):
-        raise CheckpointError(
-            f'{where} is a git-lfs pointer, not the file itself: run `git lfs pull` where it was '
-            'cloned, or download the file'
-        )
-    if start.startswith((b'<!doctype', b'<html', b'<?xml', b'<head', b'<!--')):
-        raise CheckpointError(
-            f'{where} is a web page, as a failed download leaves it: delete it, open the link in a '
-            'browser, and save the file itself'
-        )
-    if zipfile.is_zipfile(path):
-        names = zipfile.ZipFile(path).namelist()
-        if any(n.endswith('/constants.pkl') or '/code/' in n for n in names):
-            raise CheckpointError(
-                f'{where} is a TorchScript archive, a program with its weights. Where it was made, '
-                'save the tensors alone: torch.save(model.state_dict(), FILE)'
-            )
-        if not any(n.endswith('data.pkl') for n in names):
-            raise CheckpointError(
-                f'{where} is a zip archive that PyTorch did not write; it holds {listed(names)}. '
-                'Unpack it and give the checkpoint in it'
-            )
-    elif b'\0' not in head and head.isascii() and head[:1] not in b'(c':  # these begin old pickles
-        raise CheckpointError(
-            f'{where} is a text that begins with {head[:40].decode()!r}, not a checkpoint: {ANEW}'
-        )
 
 
 def _is_safetensors(path: Path) -> bool:

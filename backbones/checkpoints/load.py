@@ -83,8 +83,9 @@ def load_backbone(
     state, other = _part(state, prefix, checkpoint)
     report = match(model, state)
     if report.faults:
+        hint = nearest(state) if report.misfits else ''
         raise CheckpointError(
-            f'{checkpoint} does not fit {type(model).__name__} {report.problems}{nearest(state)}'
+            f'{checkpoint} does not fit {type(model).__name__} {report.problems}{hint}'
         )
     model.load_state_dict(report.state, strict=False)
     model.loaded = Loaded(
@@ -147,7 +148,7 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
     for key, tensor in rest.items():
         if key not in target:
             report.faults.append(Fault('surplus', key))
-        elif tensor.shape != target[key].shape:
+        elif not tensor.is_nested and tensor.shape != target[key].shape:
             shapes = tuple(tensor.shape), tuple(target[key].shape)
             report.faults.append(Fault('shape', key, *shapes))
         elif wrong := unusable(key, tensor, target[key]):

@@ -59,6 +59,11 @@ class Match:
     resampled: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
 
     @property
+    def misfits(self) -> bool:
+        """Whether names or shapes are those of another model; unusable values are not."""
+        return any(fault.kind != 'values' for fault in self.faults)
+
+    @property
     def problems(self) -> str:
         """The faults as text, '' if there are none."""
         return describe(self.faults)
@@ -86,7 +91,8 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
         else:
             seen.add(name)
             target = built.get(name, every[name])
-            fitted = layout.fit(name, tensor, target) if tensor.layout == torch.strided else tensor
+            plain = tensor.layout == torch.strided and not tensor.is_nested
+            fitted = layout.fit(name, tensor, target) if plain else tensor
             if fitted is None:
                 shapes = tuple(tensor.shape), tuple(target.shape)
                 report.faults.append(Fault('shape', key, *shapes))
@@ -116,7 +122,7 @@ def unusable(key: str, tensor: Tensor, target: Tensor) -> Fault | None:
     if tensor.is_meta:
         return None if target.is_meta else Fault('values', key, 'none', 'the file has shapes only')
     if tensor.layout != torch.strided or tensor.is_nested:
-        kind = str(tensor.layout).removeprefix('torch.')
+        kind = 'nested' if tensor.is_nested else str(tensor.layout).removeprefix('torch.')
         return Fault('values', key, kind, 'save dense tensors: tensor.to_dense()')
     if not target.is_floating_point():
         return None if not tensor.is_complex() else Fault('values', key, 'complex', 'save integers')

@@ -117,7 +117,7 @@ def _collect_names(file: IO[bytes], names: set[str]) -> None:
         if opcode.name in ('GLOBAL', 'INST'):
             names.add(_today(*str(argument).split(' ')))
         elif opcode.name == 'STACK_GLOBAL':
-            names.add('.'.join(map(str, pushed[-2:])))
+            names.add(_today(*map(str, pushed[-2:])))
         elif opcode.name == 'MEMOIZE':
             memo[len(memo)] = pushed[-1:]
         elif opcode.name.endswith('PUT'):
