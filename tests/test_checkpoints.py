@@ -90,7 +90,7 @@ def test_fewer_levels_load_from_a_full_file(tmp_path: Path) -> None:
         NANO[DilateFormer], out_indices=(0, 1), init_cfg=dict(type='Pretrained', checkpoint=path)
     )
     model.init_weights()
-    assert 'dropped on purpose' in model.loaded and 'stages' in str(model.loaded)
+    assert 'dropped on purpose' in str(model.loaded) and 'stages' in str(model.loaded)
 
 
 def test_a_file_of_another_variant_names_the_variant(tmp_path: Path) -> None:
