@@ -19,7 +19,7 @@ from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.global_attention import global_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
-from backbones.variant import Variant, rates
+from backbones.variants import Variant, rates
 
 DEPTHS = (2, 2, 6, 2)  # of every published variant
 KERNELS = (3, 5, 7, 9)  # of the local branch, by stage

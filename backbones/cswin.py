@@ -9,7 +9,7 @@ from backbones.layers import DropPath, LayerNorm2d, Mlp, init_linears
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
-from backbones.variant import Variant, rates
+from backbones.variants import Variant, rates
 
 EPS = 1e-5  # of the LayerNorms of maps
 

@@ -17,7 +17,7 @@ from backbones.layers import (
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
-from backbones.variant import Variant, rates
+from backbones.variants import Variant, rates
 
 DILATIONS = (1, 2, 3)
 STEM_DIMS = (16, 32, 64)

@@ -20,7 +20,7 @@ from backbones.ops.gated_product import gated_product
 from backbones.ops.multi_order_conv import multi_order_conv
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
-from backbones.variant import Variant, rates
+from backbones.variants import Variant, rates
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
 SCALE = 1e-5  # initial layer scales and decomposition factors, as in the published code

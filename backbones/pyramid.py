@@ -13,7 +13,7 @@ from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
 from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import to_fast_layout
-from backbones.variant import Variant
+from backbones.variants import Variant
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32

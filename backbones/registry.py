@@ -8,7 +8,7 @@ from mmengine.registry import MODELS
 from torch import nn
 
 from backbones.errors import UserError, did_you_mean
-from backbones.variant import Backbone, Variant
+from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}

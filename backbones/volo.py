@@ -21,7 +21,7 @@ from backbones.layers import (
 from backbones.ops.outlook_attention import CELLS, outlook_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
-from backbones.variant import Variant, rates
+from backbones.variants import Variant, rates
 
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells

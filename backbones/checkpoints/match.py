@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backbones.errors import SHOWN
 from backbones.registry import BACKBONES
-from backbones.variant import Variant
+from backbones.variants import Variant
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TITLES = dict(
