@@ -4,15 +4,14 @@ import runpy
 import sys
 
 from backbones.commands.shipped import tool_file
+from backbones.errors import plain_errors
 
 
 def main() -> None:
     if len(sys.argv) < 2 or sys.argv[1].startswith('-'):
         sys.exit('usage: python -m backbones TOOL [options], e.g. train, test, quickstart')
-    try:
+    with plain_errors():
         path = tool_file(sys.argv[1])
-    except FileNotFoundError as error:
-        sys.exit(f'error: {error}')
     sys.argv = [path, *sys.argv[2:]]
     runpy.run_path(path, run_name='__main__')
 

@@ -216,7 +216,7 @@ class MogaNet(Pyramid):
         )
 
     def build_levels(self) -> None:
-        for name, dim in zip(self.NORM_NAMES[: self.depth], self.arch['dims']):
+        for name, dim in zip(self.NORM_NAMES[: self.num_stages], self.arch['dims']):
             self.add_module(name, nn.BatchNorm2d(dim))
 
     def forward_stage(self, i: int, x: Tensor) -> Tensor:

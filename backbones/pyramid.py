@@ -50,7 +50,7 @@ class Pyramid(BaseModule):
 
     Attributes:
         channels, strides: of the emitted levels, in order; strides in input pixels.
-        depth: how many stages are built.
+        num_stages: how many stages are built.
         loaded: what was loaded, None from scratch.
 
     Class attributes:
@@ -89,7 +89,7 @@ class Pyramid(BaseModule):
         self.out_indices = tuple(out_indices)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
         self._check_levels()
-        self.depth = self.out_indices[-1] + 1
+        self.num_stages = self.out_indices[-1] + 1
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
         self.loaded: Loaded | None = None
@@ -97,7 +97,7 @@ class Pyramid(BaseModule):
         drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = self.build_stem()
         # no stage that no level needs: each parameter must get a gradient
-        self.stages = nn.ModuleList(self.build_stage(i, drop_path) for i in range(self.depth))
+        self.stages = nn.ModuleList(self.build_stage(i, drop_path) for i in range(self.num_stages))
         self.build_levels()
         self._freeze()
 
@@ -179,7 +179,7 @@ class Pyramid(BaseModule):
                 f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it'
             )
         x, levels = self.stem(to_fast_layout(x)), []
-        for i in range(self.depth):
+        for i in range(self.num_stages):
             x = self.forward_stage(i, x)
             if i in self.out_indices:
                 levels.append(self.forward_level(i, x))

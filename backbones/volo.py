@@ -274,7 +274,7 @@ class VOLO(Pyramid):
             with_cp=with_cp,
             init_cfg=init_cfg,
         )
-        if self.depth > 1:
+        if self.num_stages > 1:
             self.stages[1].downsample.resize_table(pos_embed_size)
 
     def build_stem(self) -> nn.Module:
@@ -318,5 +318,5 @@ class VOLO(Pyramid):
 
     def init_from_scratch(self) -> None:
         init_linears(self)
-        if self.depth > 1:
+        if self.num_stages > 1:
             nn.init.trunc_normal_(self.stages[1].downsample.pos_embed, std=0.02)
