@@ -1,0 +1,1 @@
+"""The user's own data: what is there, and what is wrong with it."""
