@@ -11,6 +11,8 @@ from backbones import VOLO
 from backbones.checkpoints import match
 from backbones.volo import Upsample, resample
 
+DIMS = NANO[VOLO]['dims']
+
 
 @pytest.fixture
 def volo() -> VOLO:
@@ -23,12 +25,12 @@ def volo() -> VOLO:
 def test_position_table_is_added_once_resampled_and_stored_as_it_is(volo: VOLO) -> None:
     down = volo.stages[1].downsample
     for size in ((14, 14), (5, 3)):
-        x = draw(2, 16, 2 * size[0], 2 * size[1]).float()
+        x = draw(2, DIMS[0], 2 * size[0], 2 * size[1]).float()
         table = down.pos_embed.permute(0, 3, 1, 2)
         if size != (14, 14):
             table = F.interpolate(table, size, mode='bicubic', align_corners=False)
         torch.testing.assert_close(down(x), down.proj(x) + table)
-    assert down.pos_embed.shape == (1, 14, 14, 32)
+    assert down.pos_embed.shape == (1, 14, 14, DIMS[1])
     assert resample(down.pos_embed, (14, 14)) is down.pos_embed
     assert resample(down.pos_embed.bfloat16(), (5, 3)).dtype == torch.bfloat16
 
@@ -60,7 +62,7 @@ def test_resizes_freeze_with_their_stage() -> None:
 def test_a_position_table_of_another_side_is_resampled_or_kept(volo: VOLO, tmp_path: Path) -> None:
     file = tmp_path / 'own.pth'
     state = {k: t.clone() for k, t in volo.state_dict().items()}
-    table = state['stages.1.downsample.pos_embed'] = draw(1, 24, 24, 32).float()
+    table = state['stages.1.downsample.pos_embed'] = draw(1, 24, 24, DIMS[1]).float()
     torch.save(state, file)
     cases = [
         (14, F.interpolate(table.permute(0, 3, 1, 2), (14, 14), mode='bicubic')),
