@@ -15,3 +15,13 @@ def test_columns_of_numbers_stand_to_the_right_and_nothing_is_a_dash() -> None:
 
 def test_a_table_without_rows_is_its_head() -> None:
     assert table(('a', 'b'), []).count('\n') == 1
+
+
+def test_a_table_for_a_page_has_no_padding() -> None:
+    assert table(('kind', 'AP'), [('mask', 41.5), ('box', None)], padded=False).splitlines() == [
+        '| kind | AP |',
+        '| :-- | --: |',
+        '| mask | 41.5 |',
+        '| box | - |',
+    ]
+    assert table(('AP',), [(9,)], padded=False) == '| AP |\n| --: |\n| 9 |'

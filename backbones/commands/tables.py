@@ -8,20 +8,28 @@ from prettytable import PrettyTable, TableStyle
 NUMBER = re.compile(r'[-+]?[\d.]*(e-?\d+)?( ?%)?')
 
 
-def table(head: Sequence[str], rows: Iterable[Sequence[object]]) -> str:
-    """Write a Markdown table whose columns are aligned in plain text, too.
+def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, padded: bool = True) -> str:
+    """Write a Markdown table.
 
     Args:
         head: the columns' titles; no two are the same.
         rows: as many cells each; None is shown as '-'.
+        padded: align the columns in plain text, too; without it, a long cell makes one line long
+            and not every line.
 
     Returns:
         Lines, without a newline at the end; columns of numbers stand to the right.
     """
     cells_of = [['-' if cell is None else str(cell) for cell in row] for row in rows]
+    aligned = {
+        title: 'r' if all(map(NUMBER.fullmatch, cells)) else 'l'
+        for title, *cells in zip(head, *cells_of)
+    }
+    if not padded:
+        rule = ['--:' if aligned[title] == 'r' else ':--' for title in head]
+        return '\n'.join(f'| {" | ".join(cells)} |' for cells in (head, rule, *cells_of))
     made = PrettyTable(head, align='l')
     made.set_style(TableStyle.MARKDOWN)
     made.add_rows(cells_of)
-    for title, *cells in zip(head, *cells_of):
-        made.align[title] = 'r' if all(map(NUMBER.fullmatch, cells)) else 'l'
+    made.align.update(aligned)
     return made.get_string()
