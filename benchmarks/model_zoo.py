@@ -1,41 +1,51 @@
-"""Write docs/model_zoo.md from configs/; docs/model_zoo.json keeps the counts of the models."""
+"""Write docs/model_zoo.md and README.md's table of variants; docs/model_zoo.json keeps counts."""
 
 import argparse
 import hashlib
 import json
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from textwrap import fill
 
 ROOT = Path(__file__).parent.parent
-CONFIGS, PAGE, COUNTS = (ROOT / p for p in ('configs', 'docs/model_zoo.md', 'docs/model_zoo.json'))
-METRICS = dict(box='box AP', box50='box AP50', box75='box AP75', mask='mask AP',
-               mask50='mask AP50', mask75='mask AP75', miou='mIoU', miou_ms='mIoU multi-scale',
+CONFIGS, PAGE, COUNTS, README = (
+    ROOT / path for path in ('configs', 'docs/model_zoo.md', 'docs/model_zoo.json', 'README.md')
+)
+VARIANTS = re.compile(r'(?<=<!-- variants: written by `make zoo` -->\n).*?(?=<!-- end -->)', re.S)
+METRICS = dict(box='box AP', mask='mask AP', box50='box AP50', box75='box AP75',
+               mask50='mask AP50', mask75='mask AP75', miou='mIoU', miou_ms='multi-scale',
                macc='mAcc')  # fmt: skip
-COLUMNS = ('config', 'parameters, M', 'published parameters', 'MACs, G', 'published MACs',
-           'published metrics', 'status', 'training', 'starts from', 'checkpoint')  # fmt: skip
+COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weights')
 HEAD = """\
 # Model zoo
 
 `make zoo` writes this page from `configs/` and `configs/published.yml`; do not edit it.
 
-**No COCO, ADE20K or Cityscapes result was reproduced by this project.** Metrics are in percent, by
-the authors or quoted by third parties; *status* says which, and from where. *Not published* means
-that no number was found. The config says where its settings are from.
+**This project has not reproduced any result on COCO, ADE20K or Cityscapes yet.** The results in
+their tables are other people's, and the number in brackets after each says whose:
 
-- *Parameters* (millions) and *MACs* (1e9 multiply-adds, attention included) are those that
-  `tools/model_complexity.py` counts for the whole model and one image: 1280x800 pixels on COCO, the
-  test size on ADE20K and Cityscapes, in a single pass also where the test slides windows.
-  *Published*: the authors' figure, and how far ours is from it.
-- *Training*: AdamW, learning rate, weight decay, images per iteration on 8 GPUs, schedule, warm-up
-  in iterations, drop path, factor by which the learning rate falls from layer to layer, size of the
-  images: crops in segmentation, the short side in detection.
-- *Starts from*: the ImageNet file that the config loads. *Checkpoint*: the authors' file of the
-  whole model, for `tools/test.py CONFIG FILE`; loading is tested on its layout, not on the file.
+{sources}
 
-Counted further than 2 % from the published figure, and why:
+How to read the tables:
 
+- *Config*: put it for NAME in the file name above the table. Training starts from the ImageNet file
+  of the backbone, see [README](../README.md#variants). Where there is none to download, pass your
+  copy with `--pretrained FILE`; without it, training starts from scratch.
+- *Parameters* (millions) and *MACs* (billions of multiply-adds) are those of the whole model as
+  `tools/model_complexity.py` counts them, with the authors' figure in brackets. The image is
+  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test, and passes at once
+  even where the test slides windows.
+- *Drop path* is the rate of the last block.
+- *Result*: AP, mIoU and mAcc in percent; *multi-scale* is mIoU at several scales with flip. A dash
+  means that we found no number.
+- *Weights*: the authors' file of the whole model, for `tools/test.py CONFIG FILE`. We tested files
+  of the same layout, not the files themselves.
+
+A batch is the number of images per iteration on 8 GPUs. The comment at the top of a config says
+where its settings come from.
 """
 
 
@@ -44,59 +54,79 @@ class Leaf:
     """A config with its first line, its row of published.yml, and its counts."""
 
     name: str
-    link: str
     title: str
     cfg: object  # None for the embedded digits
     row: dict
     count: dict
 
+    @property
+    def table(self) -> str:
+        """The heading of the table that it stands in: method, dataset and schedule."""
+        method, data, schedule = re.match(r'(.+) \+ [^,]+, (\w+), (\w+)', self.title).groups()
+        return f'{method}, {data}, {schedule}'
+
+    @property
+    def label(self) -> str:
+        """What tells it from the others of its table, e.g. 'cswin_b_640'."""
+        method, data, _ = self.table.lower().replace('-', '').replace(' ', '_').split(',_')
+        return re.fullmatch(rf'{method}_(.+?)(_\dx)?_{data}', self.name)[1]
+
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
+    parser.add_argument('--check', action='store_true', help='fail if they are not up to date')
     parser.add_argument('--recount', action='store_true', help='count every model, in 3 minutes')
     args = parser.parse_args(words)
-    from backbones.errors import plain_errors  # imported late: --help must answer at once
+    from backbones.errors import UserError, plain_errors  # late: --help must answer at once
 
     with plain_errors():
         known = json.loads(COUNTS.read_text()) if COUNTS.exists() and not args.recount else {}
-        leaves, weights = read_leaves(known)
+        leaves, sources = read_leaves(known)
         counted = [leaf for leaf in leaves if leaf.cfg]
         changed = [leaf for leaf in counted if leaf.count.get('model') != digest(leaf.cfg)]
-        complete = not changed and len(known) == len(counted) and PAGE.exists()
-        if not args.check:
+        if args.check:
+            complete = not changed and len(known) == len(counted) and PAGE.exists()
+            if not complete or PAGE.read_text() != page(leaves, sources):
+                raise UserError(
+                    'docs/model_zoo.md does not agree with configs/; `make zoo` mends it'
+                )
+            if README.read_text() != readme():
+                raise UserError(
+                    'README.md lists other variants than there are; `make zoo` mends it'
+                )
+        else:
             count(changed)
             lines = (f'  "{leaf.name}": {json.dumps(leaf.count)}' for leaf in counted)
             COUNTS.write_text('{\n' + ',\n'.join(lines) + '\n}\n')
-            PAGE.write_text(page(leaves, weights))
-        elif not complete or PAGE.read_text() != page(leaves, weights):
-            raise ValueError('docs/model_zoo.md does not agree with configs/; `make zoo` mends it')
+            PAGE.write_text(page(leaves, sources))
+            README.write_text(readme())
 
 
-def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, str]]:
-    """Every leaf, and by backbone where weights lie that no config names.
+def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
+    """Every leaf, and the sources of published.yml with their numbers on the page.
 
     Raises:
-        ValueError: published.yml has a row without a config.
+        UserError: published.yml has a row without a config.
     """
     import yaml
     from mmengine.config import Config
 
+    from backbones.errors import UserError
+
     table = yaml.safe_load((CONFIGS / 'published.yml').read_text())
     paths = {path.stem: path for path in sorted(CONFIGS.glob('*.py'))}
     if lost := sorted(set(table['configs']) - set(paths)):
-        raise ValueError(f'configs/published.yml has rows without a config: {", ".join(lost)}')
+        raise UserError(f'configs/published.yml has rows without a config: {", ".join(lost)}')
     return [
         Leaf(
             name=name,
-            link=f'[{name}](../configs/{name}.py)',
             title=path.read_text().splitlines()[0].removeprefix('# '),
             cfg=None if name.endswith('digits') else Config.fromfile(path),
-            row=table['configs'].get(name, dict(status='not published')),
+            row=table['configs'].get(name, {}),
             count=known.get(name, {}),
         )
         for name, path in paths.items()
-    ], table['weights']
+    ], {key: dict(source, number=i) for i, (key, source) in enumerate(table['sources'].items(), 1)}
 
 
 def digest(cfg: object) -> str:
@@ -116,71 +146,145 @@ def count(leaves: list[Leaf]) -> None:
         leaf.count = dict(model=digest(leaf.cfg), params=found['params'], macs=found['macs'])
 
 
-def page(leaves: list[Leaf], weights: dict[str, str]) -> str:
-    """The whole page: head, reasons of what disagrees, and a table per method."""
+def readme() -> str:
+    """README.md with the table of all registered variants."""
+    from backbones.commands.tables import table
+    from backbones.registry import variants
+
+    head = ('name', 'class', '`arch`', 'parameters, M', 'MACs, G', 'ImageNet weights')
+    rows = [
+        (
+            f'`{row.name}`',
+            row.cls.__name__,
+            f'`{row.arch}`',
+            f'{row.parameters / 1e6:.1f}' if row.parameters else None,
+            f'{row.gmacs:.1f}' if row.gmacs else None,
+            f'[file]({row.weights})' if row.weights else row.cls.WEIGHTS,
+        )
+        for row in variants().values()
+    ]
+    written = f'\n{table(head, rows, padded=False)}\n\n'
+    return VARIANTS.sub(lambda _: written, README.read_text())
+
+
+def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
+    """The whole zoo: head, and by method the recipe, a table, and notes."""
     from backbones.commands.tables import table
 
-    text, tables, digits = HEAD, {}, []
+    tables: dict[str, list[Leaf]] = {}
     for leaf in leaves:
-        for key, why in leaf.row.get('misses', {}).items():
-            text += (
-                f'- `{leaf.name}`, {key}: {" here, ".join(figures(leaf, key))} published. {why}\n'
-            )
         if leaf.cfg:
-            method, data, schedule = re.match(r'(.+) \+ [^,]+, (\w+), (\w+)', leaf.title).groups()
-            tables.setdefault(f'{method}, {data}, {schedule}', []).append(leaf)
-        elif 'measured here' in leaf.title and 'Not yet' not in leaf.title:
-            digits.append((leaf.link, leaf.title.split('embedded digits, ')[1]))
+            tables.setdefault(leaf.table, []).append(leaf)
+    listed = [
+        item(f'{s["status"].capitalize()}: {s["source"]}.', f'{s["number"]}.')
+        for s in sources.values()
+    ]
+    text = HEAD.format(sources='\n'.join(listed))
     for heading, rows in sorted(tables.items()):
-        rows.sort(key=lambda leaf: (leaf.cfg.model.backbone.type.lower(), leaf.count['params']))
-        text += f'\n## {heading}\n\n{table(COLUMNS, [cells(leaf, weights) for leaf in rows])}\n'
-        notes = [f'\n- `{leaf.name}`: {leaf.row["note"]}' for leaf in rows if 'note' in leaf.row]
-        text += ''.join(notes) + '\n' * bool(notes)
-    return f'{text}\n## Embedded digits, measured here\n\n{table(("config", "result"), digits)}\n'
+        rows.sort(
+            key=lambda leaf: (
+                leaf.cfg.model.backbone.type.lower(),
+                leaf.count['params'],
+                leaf.label,
+            )
+        )
+        found = table(COLUMNS, [cells(leaf, sources) for leaf in rows], padded=False)
+        told = ''.join(f'{line}\n' for leaf in rows for line in notes(leaf))
+        text += f'\n## {heading}\n\n{recipe(rows)}\n\n{found}\n' + (told and f'\n{told}')
+    digits = [
+        (link(leaf, leaf.name), leaf.title.split('digits, ')[1].removesuffix(' (measured here)'))
+        for leaf in leaves
+        if not leaf.cfg and 'measured here' in leaf.title and 'Not yet' not in leaf.title
+    ]
+    text += '\n## Embedded digits, measured here\n\n'
+    return f'{text}{table(("config", "result"), digits, padded=False)}\n'
 
 
-def cells(leaf: Leaf, weights: dict[str, str]) -> tuple[str, ...]:
+def item(text: str, bullet: str = '-') -> str:
+    """An entry of a list, in lines that fit an editor."""
+    indent = ' ' * (len(bullet) + 1)
+    return fill(text, 100, initial_indent=f'{bullet} ', subsequent_indent=indent,
+                break_long_words=False, break_on_hyphens=False)  # fmt: skip
+
+
+def link(leaf: Leaf, text: str) -> str:
+    return f'[{text}](../configs/{leaf.name}.py)'
+
+
+def cells(leaf: Leaf, sources: dict[str, dict]) -> tuple[str | None, ...]:
     """A leaf's row, in the order of `COLUMNS`."""
-    row, backbone = leaf.row, leaf.cfg.model.backbone
-    start, file = (backbone.get('init_cfg') or {}).get('checkpoint'), row.get('checkpoint')
+    row = leaf.row
+    by_source = {row['source']: row} if 'source' in row else {}
+    results = [
+        ', '.join(f'{numbers[key]} {name}' for key, name in METRICS.items() if key in numbers)
+        + f' [{sources[source]["number"]}]'
+        for source, numbers in {**by_source, **row.get('reproduced', {})}.items()
+    ]
+    file = row.get('checkpoint')
     return (
-        leaf.link,
-        *figures(leaf, 'params'),
-        *figures(leaf, 'macs'),
-        ', '.join(f'{row[key]} {name}' for key, name in METRICS.items() if key in row),
-        row['status'] + (f' ({row["source"]})' if 'source' in row else ''),
-        ', '.join(training(leaf.cfg)),
-        f'[{Path(start).name}]({start})' if start else weights[backbone.type],
-        f'[{file}]({row["release"]}{file})' if file else '',
+        link(leaf, leaf.label),
+        figures(leaf, 'params'),
+        figures(leaf, 'macs'),
+        leaf.cfg.model.backbone.get('drop_path_rate', 0),
+        '; '.join(results) or None,
+        f'[file]({sources[row["source"]]["release"]}{file})' if file else None,
     )
 
 
-def figures(leaf: Leaf, key: str) -> tuple[str, str]:
-    """Our figure, and the published one with the difference."""
-    digits, unit = (2, 1e6) if key == 'params' else (1, 1e9)
-    here, there = leaf.count[key] / unit, leaf.row.get(key)
-    difference = there and round(100 * (here / there - 1), 1) + 0  # + 0: no -0.0
-    return f'{here:.{digits}f}', f'{there} ({difference:+.1f} %)' if there else ''
+def figures(leaf: Leaf, key: str) -> str:
+    """Our figure, and the published one in brackets."""
+    here = f'{leaf.count[key] / 1e6:.2f}' if key == 'params' else f'{leaf.count[key] / 1e9:.1f}'
+    return f'{here} ({leaf.row[key]})' if key in leaf.row else here
 
 
-def training(cfg: object) -> Iterator[str]:
-    """The settings that decide a result."""
-    loop, optimizer, first = cfg.train_cfg, cfg.optim_wrapper.optimizer, cfg.param_scheduler[0]
-    yield f'lr {optimizer.lr:g}'
-    yield f'decay {optimizer.weight_decay:g}'
-    yield f'batch {8 * cfg.train_dataloader.batch_size}'  # GPUs
-    yield f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations'
-    yield f'warm-up {first.end}' if first.type == 'LinearLR' else 'no warm-up'
-    yield f'drop path {cfg.model.backbone.get("drop_path_rate", 0)}'
-    if 'decay_rate' in cfg.optim_wrapper.get('paramwise_cfg', {}):
-        yield f'lr by layer {cfg.optim_wrapper.paramwise_cfg.decay_rate}'
+def notes(leaf: Leaf) -> Iterator[str]:
+    """What a reader of its row should know, and why a figure disagrees with the published one."""
+    if 'note' in leaf.row:
+        yield item(f'`{leaf.label}`: {leaf.row["note"]}')
+    for key, why in leaf.row.get('misses', {}).items():
+        there = leaf.row[key] * (1e6 if key == 'params' else 1e9)
+        name = 'parameters' if key == 'params' else 'MACs'
+        change = f'{100 * (leaf.count[key] / there - 1):+.1f} %'
+        yield item(f'`{leaf.label}`: {name} {change} from the published figure. {why}')
+
+
+def recipe(leaves: list[Leaf]) -> str:
+    """The files' names and the settings that most of a table's configs share; then who differs."""
+    first, settings = leaves[0], [training(leaf.cfg) for leaf in leaves]
+    common = [Counter(phrases).most_common(1)[0][0] for phrases in zip(*settings)]
+    shared = ', '.join(filter(None, common))
+    differing: dict[str, list[str]] = {}
+    for leaf, phrases in zip(leaves, settings):
+        if own := ', '.join(phrase for phrase in phrases if phrase not in common):
+            differing.setdefault(own, []).append(f'`{leaf.label}`')
+    files = first.name.replace(first.label, 'NAME')
+    lines = [fill(f'`configs/{files}.py`: {shared}.', 100, break_on_hyphens=False)]
+    lines += [''] * bool(differing)
+    lines += [item(f'{", ".join(names)}: {own}.') for own, names in differing.items()]
+    return '\n'.join(lines)
+
+
+def training(cfg: object) -> tuple[str, ...]:
+    """The settings that decide a result, a phrase each, in the same order for every config."""
+    loop, optim, first = cfg.train_cfg, cfg.optim_wrapper, cfg.param_scheduler[0]
+    rate = f'learning rate {optim.optimizer.lr:g}'
+    decay = optim.get('paramwise_cfg', {}).get('decay_rate')
     if 'size' in cfg.model.data_preprocessor:
-        yield '{}x{}'.format(*cfg.model.data_preprocessor['size'])
+        size = 'crops of {}x{} pixels'.format(*cfg.model.data_preprocessor['size'])
     else:
         sides = {min(scale) for scale in scales(cfg.train_dataloader.dataset.pipeline)}
-        yield '-'.join(str(side) for side in sorted({min(sides), max(sides)}))
-    if cfg.model.test_cfg.get('mode') == 'slide':
-        yield 'test in windows'
+        size = ' to '.join(str(side) for side in sorted({min(sides), max(sides)}))
+        size = f'short side {size} pixels'
+    return (
+        optim.optimizer.type,
+        rate + (f' at the top, times {decay} for each layer below' if decay else ''),
+        f'weight decay {optim.optimizer.weight_decay:g}',
+        f'batch {8 * cfg.train_dataloader.batch_size}',  # GPUs
+        f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations',
+        f'{first.end} iterations of warm-up' if first.type == 'LinearLR' else 'no warm-up',
+        size,
+        'test in sliding windows' if cfg.model.test_cfg.get('mode') == 'slide' else '',
+    )
 
 
 def scales(pipeline: list) -> Iterator[tuple[int, int]]:
