@@ -5,7 +5,7 @@
 # make lint         ruff and mypy
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
 #                   (all of it: about half an hour; AGAIN=--again measures everything anew)
-# make zoo          bring docs/model_zoo.md up to date with configs/
+# make zoo          bring docs/model_zoo.md and README's variants up to date with configs and rows
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
 
