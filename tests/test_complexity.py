@@ -1,14 +1,11 @@
 """Parameters and multiply-adds of whole models against the published figures."""
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import ROOT
+from conftest import ROOT, tool
 from mmengine.config import Config
 
 from backbones.openmmlab.complexity import complexity, image_shape
@@ -78,19 +75,7 @@ def test_a_config_of_another_library_is_refused() -> None:
 
 def test_tool_prints_and_writes_json(tmp_path: Path) -> None:
     leaf, file = 'configs/faster_rcnn_cloformer_xxs_coco.py', tmp_path / 'counts.json'
-    done = subprocess.run(
-        [
-            sys.executable,
-            'tools/model_complexity.py',
-            leaf,
-            *f'--json {file} --shape 64 96'.split(),
-        ],
-        cwd=ROOT,
-        env={**os.environ, 'PYTHONPATH': str(ROOT)},
-        text=True,
-        capture_output=True,
-        check=True,
-    )
+    out = tool('model_complexity', leaf, *f'--json {file} --shape 64 96'.split())
     count = json.loads(file.read_text())[leaf]
-    assert f'{count["macs"] / 1e9:9.2f} GMAC' in done.stdout
+    assert f'{count["macs"] / 1e9:9.2f} GMAC' in out
     assert list(count['parts']) == ['backbone', 'neck', 'rpn_head', 'roi_head.bbox_head']

@@ -107,6 +107,8 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
             'mask_rcnn_dilateformer_t_coco',
             'coco',
             ('train_cfg.max_epochs=1', 'model.test_cfg.rcnn.score_thr=0.001',
+             'model.test_cfg.rcnn.max_per_img=5', 'model.test_cfg.rpn.max_per_img=50',
+             'model.train_cfg.rcnn.sampler.num=32',
              'train_dataloader.dataset.pipeline.2.scale=(96,72)',
              'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
             'coco/segm_mAP',
@@ -139,6 +141,7 @@ def test_real_leaves_train_and_evaluate(
 ) -> None:
     log = tool('train', f'configs/{config}.py', '--data-root', trees / data, '--work-dir', tmp_path,
                '--cfg-options', 'default_hooks.logger.interval=1', 'train_dataloader.num_workers=0',
+               'default_hooks.checkpoint.save_optimizer=False',
                'train_dataloader.persistent_workers=False', 'val_dataloader.num_workers=0',
                'val_dataloader.persistent_workers=False', *options)  # fmt: skip
     assert 'Saving checkpoint' in log and metric in log
@@ -162,10 +165,10 @@ def test_bad_input_ends_with_one_plain_message(arguments: tuple, message: str) -
 
 def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
     broken = tmp_path / 'broken.pth'
-    broken.write_bytes(b'PK\x03\x04 half a file')
+    broken.write_bytes(b'PK\x03\x04' + bytes(300))
     common = (f'configs/{DETECTION}.py', broken, '--data-root', digits)
     out = tool('test', *common, fails=True)
-    assert 'truncated or not a PyTorch checkpoint' in out and 'Traceback' not in out
+    assert 'truncated or damaged' in out and 'Traceback' not in out
     out = tool(
         'test', f'configs/{DETECTION}.py', tmp_path / 'gone.pth', '--data-root', digits, fails=True
     )
@@ -173,12 +176,17 @@ def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
 
 
 def test_help_answers_without_the_libraries() -> None:
-    for name in ('train', 'test', 'quickstart', 'make_digits'):
-        code = f'import sys, runpy; sys.argv = ["{name}", "--help"]\n' \
-               f'try: runpy.run_path("tools/{name}.py", run_name="__main__")\n' \
-               'except SystemExit: pass\n' \
-               'assert "mmdet" not in sys.modules and "mmseg" not in sys.modules'  # fmt: skip
-        assert 'usage' in call(sys.executable, '-c', code)
+    code = """
+import runpy, sys
+for name in ('train', 'test', 'quickstart', 'make_digits', 'model_complexity'):
+    sys.argv = [name, '--help']
+    try:
+        runpy.run_path(f'tools/{name}.py', run_name='__main__')
+    except SystemExit as end:
+        assert not end.code
+    assert not {"mmdet", "mmseg"} & {*sys.modules}, name
+"""
+    assert call(sys.executable, '-c', code).count('usage: ') == 5
 
 
 def test_scripts_say_how_they_are_used() -> None:
@@ -206,18 +214,18 @@ def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
     assert "<class 'backbones.cswin.CSWin'>" in out.stdout, out.stderr[-2000:]
 
 
-def test_import_needs_neither_mmdet_nor_mmseg_nor_torchvision() -> None:
+def test_import_needs_neither_mmdet_nor_mmseg() -> None:
     code = (
         'import sys\n'
-        "for name in ('mmdet', 'mmseg', 'torchvision', 'timm'): sys.modules[name] = None\n"
+        "for name in ('mmdet', 'mmseg', 'mmcv.ops'): sys.modules[name] = None\n"
         'import torch, backbones\n'
         "backbone = backbones.create('cloformer_xxs').eval()\n"
         'print([tuple(x.shape) for x in backbone(torch.zeros(1, 3, 64, 64))])\n'
-        "assert len(backbones.list_backbones()) == 23 and 'mmcv.ops' not in sys.modules"
+        'print(backbones.list_backbones())'
     )
-    assert '[(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]' in call(
-        sys.executable, '-c', code
-    )
+    out = call(sys.executable, '-c', code)
+    assert '[(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]' in out
+    assert out.count('cswin') == 6
 
 
 def test_create_names_the_allowed_backbones() -> None:

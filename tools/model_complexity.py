@@ -5,7 +5,7 @@ import json
 from pathlib import Path
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('configs', nargs='+', metavar='CONFIG')
     parser.add_argument(
@@ -16,7 +16,7 @@ def main() -> None:
         help='image in pixels; default 800 1280 for detection, the test size for segmentation',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     from backbones.commands import config  # imported late: --help must answer at once
     from backbones.errors import plain_errors
     from backbones.openmmlab.complexity import complexity

@@ -7,7 +7,7 @@ import os
 from mmengine.config import DictAction
 
 
-def parse_args() -> argparse.Namespace:
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
     parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
@@ -34,13 +34,13 @@ def parse_args() -> argparse.Namespace:
     )
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
 
-def main() -> None:
-    args = parse_args()
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
     from mmengine.runner import Runner  # imported late: --help must answer at once
 
     from backbones.commands import config, devices, preflight, report
