@@ -21,7 +21,7 @@ def test_keeps_the_library_defaults() -> None:
 @pytest.mark.parametrize('size', [(8, 8), (12, 8), (15, 23), (17, 9)])
 def test_keys_ignore_rows_and_columns_that_fill_no_window(size: tuple) -> None:
     attn = CloFormer(NANO[CloFormer]).stages[0].blocks[0].attn.double()
-    x = draw(1, 16, *size)
+    x = draw(1, NANO[CloFormer]['dims'][0], *size)
     changed = x.clone()
     changed[:, :, size[0] // 8 * 8 :] += 5
     changed[:, :, :, size[1] // 8 * 8 :] -= 5
