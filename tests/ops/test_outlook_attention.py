@@ -50,7 +50,7 @@ def test_equals_the_published_module(size: str, backend: str) -> None:
         # these two goldens were computed before weights were rounded to float32
         parameter.data = torch.from_numpy(weights._draw(generator(key), key, shapes[key]))
     x = generator(f'outlook {size}').standard_normal((1, *map(int, size.split('x')), 192))
-    golden = np.load(HERE / f'golden/volo_outlook_d1_{size}.npz')['output']
+    golden = np.load(HERE / f'ops/golden/outlook_attention_{size}.npz')['output']
     with default_backend(backend):
         ours = attn(torch.from_numpy(x)).detach().numpy()
     assert np.abs(ours - golden).max() <= 1e-12 * np.abs(golden).max()
