@@ -1,11 +1,13 @@
 """What the tests share: every variant, files with the published layout, tools and data trees."""
 
 import contextlib
+import functools
 import gc
 import importlib.util
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import traceback
@@ -21,22 +23,56 @@ from mmengine.utils import ManagerMixin
 from PIL import Image
 from weights import weight
 
-from backbones import BACKBONES
+from backbones import BACKBONES, variant
+from backbones.checkpoints.match import _skeleton as skeleton  # noqa: F401, for the tests
+from backbones.registry import variants
+from backbones.variants import Variant
 
 HERE = Path(__file__).parent
 ROOT = HERE.parent
-VARIANTS = [(cls, arch) for cls in BACKBONES for arch in cls.ARCHS]
 NANO = {cls: cls.NANO for cls in BACKBONES}
-SMALLEST = [(cls, next(iter(cls.ARCHS))) for cls in BACKBONES]
+ROWS = list(variants().values())
+GOLDENS = sorted((HERE / 'golden').glob('*.npz'))
+SMALLEST = [next(iter(cls.ARCHS.values())) for cls in BACKBONES]
+# all variants, of which the default suite takes the smallest of each backbone only
+SMALLEST_FIRST = [
+    pytest.param(row, id=row.name, marks=[] if row in SMALLEST else [pytest.mark.slow])
+    for row in ROWS
+]
 
 torch.set_num_threads(1)
 
 
 def variant_id(value: object) -> str | None:
-    """Names of classes as test ids."""
-    return value.__name__ if isinstance(value, type) else None
+    """Names of classes and variants as test ids."""
+    return getattr(value, 'name', None) or getattr(value, '__name__', None)
 
 
+def file_name(row: Variant) -> str:
+    """What the files in `golden` and `keys` call a variant, e.g. 'cswin_base_384'."""
+    return f'{row.cls.__name__.lower()}_{row.arch}'
+
+
+FILE_NAMES = {file_name(row): row for row in ROWS}
+
+
+def twin(row: Variant) -> Variant:
+    """The first variant with the same tensors, itself if there is none.
+
+    Names and shapes do not tell the two apart, so they share their published layout; and no task
+    was published for the second, so it has no leaves.
+    """
+    return next(r for r in row.cls.ARCHS.values() if r.parameters == row.parameters)
+
+
+def split_leaf(name: str) -> tuple[str, Variant, str]:
+    """Method, variant and the rest, e.g. '640_ade20k', of a leaf's name."""
+    names = sorted((row.name for row in ROWS), key=len, reverse=True)
+    method, found, rest = re.split(rf'_({"|".join(names)})_', name)
+    return method, variant(found), rest
+
+
+@functools.cache
 def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a published state dict, e.g. 'cswin_tiny_dense'."""
     return {k: tuple(s) for k, s in json.loads((HERE / f'keys/{name}.json').read_text()).items()}

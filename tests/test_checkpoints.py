@@ -4,7 +4,15 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import HERE, NANO, published_shapes, published_state, variant_id
+from conftest import (
+    FILE_NAMES,
+    HERE,
+    NANO,
+    published_shapes,
+    published_state,
+    skeleton,
+    variant_id,
+)
 
 from backbones import BACKBONES, DilateFormer
 from backbones.checkpoints import load_model, match
@@ -12,8 +20,9 @@ from backbones.checkpoints import load_model, match
 KEY_LISTS = sorted(p.stem for p in (HERE / 'keys').glob('*.json'))
 
 
-def classes_by_name() -> dict[str, type]:
-    return {cls.__name__.lower(): cls for cls in BACKBONES}
+def meta_model(name: str) -> torch.nn.Module:
+    """The model without values that a key list is for."""
+    return skeleton(FILE_NAMES[name.removesuffix('_dense')])
 
 
 def meta_state(name: str) -> dict[str, torch.Tensor]:
@@ -36,15 +45,12 @@ def load(path: str | Path, cls: type = DilateFormer, arch: str | dict = NANO[Dil
 
 @pytest.mark.parametrize('name', KEY_LISTS)
 def test_every_published_key_list_fits_its_variant_strictly(name: str) -> None:
-    backbone, arch = name.removesuffix('_dense').split('_')
-    cls = classes_by_name()[backbone]
-    with torch.device('meta'):
-        model = cls(arch)
-    state = meta_state(name)
+    model, state = meta_model(name), meta_state(name)
     report = match(model, state)
     assert report.problems == ''
     assert len(report.state) + len(report.dropped) == len(state)
-    assert all(v.shape == model.state_dict()[k].shape for k, v in report.state.items())
+    built = {k: v.shape for k, v in model.state_dict().items()}
+    assert all(v.shape == built[k] for k, v in report.state.items())
     assert all(
         k.startswith(('head', 'aux_head', 'post_network', 'cls_token')) for k in report.dropped
     )
@@ -52,10 +58,7 @@ def test_every_published_key_list_fits_its_variant_strictly(name: str) -> None:
 
 @pytest.mark.parametrize('name', KEY_LISTS)
 def test_a_wrong_missing_or_surplus_key_is_named(name: str) -> None:
-    backbone, arch = name.removesuffix('_dense').split('_')
-    with torch.device('meta'):
-        model = classes_by_name()[backbone](arch)
-    state = meta_state(name)
+    model, state = meta_model(name), meta_state(name)
     victim = next(k for k in list(state)[len(state) // 2 :] if k.endswith('fc1.weight'))
     renamed = {**state, 'spurious.weight': state[victim]}
     assert '1 not known here:\n  spurious.weight' in match(model, renamed).problems
@@ -133,8 +136,8 @@ def test_the_wrapper_entry_can_be_named(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('name', ['cswin_tiny_dense', 'moganet_xtiny_dense'])
 def test_published_whole_models_load_under_our_names(name: str, tmp_path: Path) -> None:
-    backbone, arch, _ = name.split('_')
-    cls = classes_by_name()[backbone]
+    row = FILE_NAMES[name.removesuffix('_dense')]
+    cls, arch = row.cls, row.arch
     head = torch.nn.Linear(3, 4)
     model = torch.nn.ModuleDict({'backbone': cls(arch), 'decode_head': head})
     state = {f'backbone.{k}': v for k, v in published_state(name).items()}

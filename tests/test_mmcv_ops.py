@@ -226,18 +226,24 @@ def test_focal_loss_stays_right_for_extreme_logits(dtype):
 
 def test_an_operator_without_stand_in_says_what_it_needs():
     operator = mmcv_ops.StandIn().deform_conv_forward
-    with pytest.raises(ImportError, match=r'^deform_conv_forward needs mmcv with compiled operators.*README'):
+    with pytest.raises(
+        ImportError, match=r'^deform_conv_forward needs mmcv with compiled operators.*README'
+    ):
         operator(1, offset=2)
 
 
 def test_the_offset_of_mmdet_1_is_refused():
-    with pytest.raises(ImportError, match=r'^nms with offset=1 needs mmcv with compiled operators.*README'):
+    with pytest.raises(
+        ImportError, match=r'^nms with offset=1 needs mmcv with compiled operators.*README'
+    ):
         mmcv_ops.nms(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5, offset=1)
 
 
 def test_max_pooling_is_refused():
     features, rois = make_rois(torch.float32)
-    with pytest.raises(ImportError, match=r"^roi_align with pool_mode='max' needs mmcv with compiled .*README"):
+    with pytest.raises(
+        ImportError, match=r"^roi_align with pool_mode='max' needs mmcv with compiled .*README"
+    ):
         roi_align(features, rois, (3, 3), 0.25, 2, 'max', True)
 
 

@@ -18,58 +18,42 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import HERE, ROOT, drawn, published_shapes, tool
+import yaml
+from conftest import HERE, ROOT, drawn, file_name, published_shapes, split_leaf, tool
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
 from torch import Tensor, nn
 
-from backbones import checkpoints, variant
+from backbones import checkpoints
 from backbones.checkpoints import load_model
 from backbones.openmmlab.registries import import_scope
-from backbones.registry import SHORT
 
-# method, backbone, dataset: the variants of which a file was published, smallest first
-FILES = {
-    ('upernet', 'cswin', 'ade20k'): ('tiny', 'small', 'base'),
-    ('upernet', 'moganet', 'ade20k'): ('xtiny', 'tiny', 'small', 'base', 'large'),
-    ('semantic_fpn', 'moganet', 'ade20k'): ('xtiny', 'tiny', 'small', 'base', 'large'),
-    ('retinanet', 'moganet', 'coco'): ('xtiny', 'tiny', 'small', 'base', 'large'),
-    ('mask_rcnn', 'moganet', 'coco'): ('xtiny', 'tiny', 'small', 'base', 'large'),
-    ('mask_rcnn', 'moganet', '3x_coco'): ('tiny', 'small', 'base', 'large'),
-    ('cascade_mask_rcnn_plain', 'moganet', '3x_coco'): ('small',),
-    ('cascade_mask_rcnn', 'moganet', '3x_coco'): ('small', 'base'),
-}
-LEAVES = {
-    f'{method}_{name}_{SHORT[arch]}_{data}': (method, f'{name}_{arch}_dense')
-    for (method, name, data), archs in FILES.items()
-    for arch in archs
-}
-SMALLEST = [
-    f'{method}_{name}_{SHORT[archs[0]]}_{data}' for (method, name, data), archs in FILES.items()
-]
+PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
+# of which the authors published a file, with method and variant
+LEAVES = {leaf: split_leaf(leaf)[:2] for leaf, facts in PUBLISHED.items() if 'checkpoint' in facts}
+SMALLEST = {  # of each method and backbone; later entries replace earlier, larger ones
+    (method, row.cls): leaf
+    for leaf, (method, row) in sorted(LEAVES.items(), key=lambda each: -each[1][1].parameters)
+}.values()
 
 
 def with_values(leaf: str):
     """Loading real values is for the default suite where the file is small."""
-    small = leaf in SMALLEST and '3x' not in leaf
+    small = LEAVES[leaf][1].parameters < 22e6 and leaf in SMALLEST
     return pytest.param(leaf, marks=[] if small else [pytest.mark.slow])
 
 
 def shapes_of(leaf: str) -> dict[str, tuple[int, ...]]:
     """Names and shapes of a published whole model."""
-    method, keys = LEAVES[leaf]
-    dims = variant(backbone_of(leaf)).channels
-    terms = {f'C{i}': dim for i, dim in enumerate(dims)}
+    method, row = LEAVES[leaf]
+    terms = {f'C{i}': dim for i, dim in enumerate(row.channels)}
     heads = json.loads((HERE / f'keys/whole/{method}.json').read_text())
-    return {f'backbone.{k}': s for k, s in published_shapes(keys).items()} | {
+    keys = published_shapes(f'{file_name(row)}_dense')
+    return {f'backbone.{k}': s for k, s in keys.items()} | {
         k: tuple(sum(terms.get(t) or int(t) for t in str(n).split(' + ')) for n in shape)
         for k, shape in heads.items()
     }
-
-
-def backbone_of(leaf: str) -> str:
-    return re.search(r'(?:cswin|moganet)_[a-z]+', leaf)[0]
 
 
 def empty_model(leaf: str, device: str) -> nn.Module:
