@@ -21,7 +21,7 @@ from weights import image, summary, weight
 HERE = Path(__file__).parent
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -30,7 +30,7 @@ def main() -> None:
     parser.add_argument('sizes', nargs='+', metavar='HxW', help='of images, in pixels')
     parser.add_argument('--out', type=Path, default=HERE, help='with the folders golden and keys')
     parser.add_argument('--keys', action='store_true', help='also write the key list')
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     arch = args.name.split('_', 1)[1]
     model = runpy.run_path(str(args.adapter))['published'](arch).double().eval()
     shapes = {k: list(v.shape) for k, v in model.state_dict().items()}

@@ -82,7 +82,7 @@ def test_boxes_bound_their_masks_inside_the_image(digits, split):
         assert (left, top) == (x.min(), y.min())
         assert (left + width, top + height) == (x.max() + 1, y.max() + 1)
         # one clear pixel all around: no digit is cut off
-        assert min(left, top) >= 1 and max(left + width, top + height) <= 127
+        assert min(left, top) >= 1 and max(left + width, top + height) <= 96 - 1
 
 
 def test_no_handwritten_digit_is_in_both_splits(tmp_path):
