@@ -23,13 +23,8 @@ import backbones.ops
 
 SETTING = dict(batch=1, mode='inference', dtype='float32', threads=1, device='cpu', size=[64, 96])
 PLAIN = dict(compile=False, channels_last=False, with_cp=False, **SETTING)
-# GMAC at 224x224: the published models' by the same counting, minus the classifier's
-MACS = {
-    'dilateformer_t': 3.1613,
-    'volo_d1': 6.955,
-    'cswin_t': 4.324,
-    'moganet_t': 1.083,
-    'cloformer_xs': 1.2188,
+# GMAC at 224x224: of the peers, the published models' by the same counting, minus the classifier's
+MACS = {name: backbones.variant(name).gmacs for name in performance.NAMES.split()} | {
     'timm_swin_t': 4.490,
     'mmdet_swin_t': 4.490,
     'timm_convnext_t': 4.455,

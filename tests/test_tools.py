@@ -191,7 +191,8 @@ for name in ('train', 'test', 'quickstart', 'make_digits', 'model_complexity'):
 
 def test_scripts_say_how_they_are_used() -> None:
     for script in ('dist_train', 'dist_test', 'slurm_train', 'slurm_test'):
-        assert 'tools/' in call('bash', f'tools/{script}.sh', 'configs/x.py', fails=True)
+        out = call('bash', f'tools/{script}.sh', 'configs/x.py', fails=True)
+        assert re.search(r'tools/\w+\.sh (PARTITION JOB_NAME )?CONFIG ', out)
 
 
 def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
