@@ -1,6 +1,8 @@
-# What detection and segmentation share. `custom_imports` registers the backbones, so that
+# What detection and segmentation share. `custom_imports` registers backbones and hooks, so that
 # MMDetection's and MMSegmentation's own tools run these configs too.
-custom_imports = dict(imports=['backbones'], allow_failed_imports=False)
+custom_imports = dict(
+    imports=['backbones', 'backbones.openmmlab.checkpoint_hook'], allow_failed_imports=False
+)
 
 env_cfg = dict(
     cudnn_benchmark=False,

@@ -1,8 +1,6 @@
 _base_ = ['common.py']
 
-custom_imports = dict(
-    imports=['backbones', 'backbones.openmmlab.metrics'], allow_failed_imports=False
-)
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.metrics'])
 
 default_scope = 'mmseg'
 default_hooks = dict(
@@ -10,7 +8,7 @@ default_hooks = dict(
     logger=dict(type='LoggerHook', interval=50, log_metric_by_epoch=False),
     param_scheduler=dict(type='ParamSchedulerHook'),
     checkpoint=dict(
-        type='CheckpointHook',
+        type='DurableCheckpointHook',
         by_epoch=False,
         interval=16000,
         max_keep_ckpts=3,
