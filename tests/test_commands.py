@@ -192,13 +192,11 @@ def test_testing_options(tmp_path: Path) -> None:
 
 def test_training_options(tmp_path: Path) -> None:
     cfg = load()
-    config.set_training(cfg, pretrained='x.pth', resume='auto', auto_scale_lr=True)
+    config.set_training(cfg, pretrained='x.pth', auto_scale_lr=True)
     assert cfg.model.backbone.init_cfg.checkpoint == 'x.pth'
-    assert cfg.resume and cfg.load_from is None and cfg.auto_scale_lr.enable
-    config.set_training(cfg, pretrained='none', resume=None, auto_scale_lr=False)
+    assert cfg.auto_scale_lr.enable
+    config.set_training(cfg, pretrained='none', auto_scale_lr=False)
     assert cfg.model.backbone.init_cfg is None
-    with pytest.raises(FileNotFoundError, match=r'--resume: checkpoint gone\.pth does not exist'):
-        config.set_training(cfg, pretrained=None, resume='gone.pth', auto_scale_lr=False)
 
 
 def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:

@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmengine.runner import Runner  # imported late: --help must answer at once
 
-    from backbones.commands import config, devices, preflight, report
+    from backbones.commands import config, devices, preflight, report, resume
     from backbones.errors import plain_errors
     from backbones.openmmlab.hooks import StartReport
 
@@ -56,17 +56,15 @@ def main(argv: list[str] | None = None) -> None:
             data_root=args.data_root,
             launcher=args.launcher,
         )
-        config.set_training(
-            cfg, pretrained=args.pretrained, resume=args.resume, auto_scale_lr=args.auto_scale_lr
-        )
+        config.set_training(cfg, pretrained=args.pretrained, auto_scale_lr=args.auto_scale_lr)
         preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
             devices.set_amp(cfg)
-        notices = devices.adapt_to_device(cfg)
+        notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg)
-        preflight.check_load_from(runner)
-    runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
-    runner.train()
+        preflight.check_weights(runner)
+        runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
+        runner.train()
 
 
 if __name__ == '__main__':

@@ -68,24 +68,16 @@ def load_config(
     return cfg
 
 
-def set_training(
-    cfg: Config, *, pretrained: str | None, resume: str | None, auto_scale_lr: bool
-) -> None:
+def set_training(cfg: Config, *, pretrained: str | None, auto_scale_lr: bool) -> None:
     """Apply the options of tools/train.py.
 
     Raises:
-        MissingFileError: the checkpoint to resume from does not exist.
         UserError: the config has no base batch size to scale from.
     """
     if pretrained is not None:
         cfg.model.backbone.init_cfg = (
             None if pretrained == 'none' else dict(type='Pretrained', checkpoint=pretrained)
         )
-    if resume is not None:
-        cfg.resume = True
-        cfg.load_from = None if resume == 'auto' else resume
-        if cfg.load_from and not Path(cfg.load_from).is_file():
-            raise MissingFileError(f'--resume: checkpoint {cfg.load_from} does not exist')
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError(

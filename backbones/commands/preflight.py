@@ -5,11 +5,12 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
+from backbones.checkpoints import load_model
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.checks import check_classes, check_files, innermost
 from backbones.errors import UserError
-from backbones.openmmlab.hooks import LoadFrom
+from backbones.openmmlab.hooks import LoadFrom, unwrapped
 from backbones.pyramid import Pyramid
 
 
@@ -56,13 +57,15 @@ def check_model(cfg: Config) -> None:
         )
 
 
-def check_load_from(runner: Runner) -> None:
+def check_weights(runner: Runner) -> None:
     """Load a training's `load_from` strictly; MMEngine would only warn of what does not fit.
 
     Raises:
         UserError: see `backbones.checkpoints.load_model`.
     """
-    if runner._load_from and not runner._resume:
+    if runner._load_from and runner._resume:
+        load_model(unwrapped(runner), runner._load_from)  # for the errors; the Runner loads again
+    elif runner._load_from:
         hook = LoadFrom(runner._load_from)
         hook.before_train(runner)  # once now, for the errors
         runner.register_hook(hook)

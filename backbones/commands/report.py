@@ -63,12 +63,10 @@ def _by_epoch(runner: Runner) -> bool:
 def _state(runner: Runner) -> str:
     if runner._resume and runner.iter:
         at = f'epoch {runner.epoch}, ' if _by_epoch(runner) else ''
-        return f'resumed at {at}iteration {runner.iter}'
-    if runner.cfg.get('load_from') and not runner._resume:
+        return f'resumed at {at}iteration {runner.iter} from {runner.cfg.load_from}'
+    if runner.cfg.get('load_from'):
         return f'fine-tuned from {runner.cfg.load_from}'
-    return (
-        'fresh' if not runner._resume else f'fresh (no checkpoint in {runner.work_dir} to resume)'
-    )
+    return 'fresh'
 
 
 def _span(values: list[float]) -> str:

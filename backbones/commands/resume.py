@@ -1,0 +1,164 @@
+"""Going on with an earlier training: which checkpoint, whether it fits, what differs."""
+
+import ast
+import os
+import re
+import zipfile
+import zlib
+from pathlib import Path
+
+from mmengine.config import Config
+
+from backbones.checkpoints import read
+from backbones.errors import CheckpointError, MissingFileError, UserError, listed
+
+# settings that the weights and the optimiser's state belong to
+FIXED = re.compile(
+    r'default_scope|model\..*|optim_wrapper\.(constructor|paramwise_cfg\..*|optimizer\.type)'
+    r'|train_dataloader\.dataset\.(type|metainfo\.classes)'
+)
+# parts of the model that neither weights nor gradients depend on
+FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
+TOLD = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|param_scheduler|randomness)\b.*')
+
+
+def set_resume(cfg: Config, resume: str | None) -> list[str]:
+    """Make the Runner go on with an earlier training, exactly: the seed is the earlier one's, too.
+
+    Args:
+        cfg: the config, as it will be given to the Runner.
+        resume: a checkpoint; 'auto' takes the newest whole one of the work dir, and starts afresh
+            if there is none; None starts afresh, unless torchrun or Slurm has restarted us.
+
+    Returns:
+        One notice for each checkpoint that was skipped, and for settings that have changed.
+
+    Raises:
+        MissingFileError: `resume` does not exist.
+        CheckpointError: `resume` is torn, or has nothing to go on with.
+        UserError: the checkpoint is one of another model, optimiser or dataset (names what
+            differs), or a fresh start would be in a folder that holds checkpoints.
+    """
+    if resume is None and not _restarted():
+        if found := _candidates(Path(cfg.work_dir)):
+            raise UserError(
+                f'{cfg.work_dir} holds checkpoints of an earlier training '
+                f'({listed(path.name for path in found)}): add --resume to go on with it, or '
+                '--work-dir DIR to start in another folder'
+            )
+        return []
+    if resume in (None, 'auto'):
+        path, meta, notices = _newest(Path(cfg.work_dir))
+        if path is None:
+            cfg.resume = False
+            return [*notices, f'no checkpoint in {cfg.work_dir} to resume, so the start is fresh']
+    else:
+        path, notices = Path(resume), []
+        if not path.is_file():
+            raise MissingFileError(f'--resume: checkpoint {path} does not exist')
+        meta = _read_meta(path)
+    before = _settings(str(meta.get('cfg', '')))
+    if before:
+        notices += _compare(before, _settings(cfg.pretty_text), path)
+    cfg.resume, cfg.load_from = True, str(path)
+    if meta.get('seed') is not None:
+        # before the sampler is built with another
+        cfg.randomness = dict(cfg.get('randomness') or {}, seed=meta['seed'])
+    return notices
+
+
+def _restarted() -> bool:
+    """Whether torchrun or Slurm started this process again after it had ended."""
+    counts = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
+    return any(int(os.environ.get(name, 0)) > 0 for name in counts)
+
+
+def _candidates(folder: Path) -> list[Path]:
+    """What a training can go on with, newest first; the best lack the optimiser's state."""
+    named = folder / 'last_checkpoint'
+    folders = {folder}
+    if named.is_file() and (path := Path(named.read_text().strip())).is_file():
+        folders.add(path.parent)  # another one if the hook has an `out_dir`
+    files = [p for f in folders for p in f.glob('*.pth') if not p.name.startswith('best')]
+    whole = {p.stat().st_ino: p for p in sorted(files, key=lambda p: p.name != 'last.pth')}
+    return sorted(whole.values(), key=lambda p: p.stat().st_mtime, reverse=True)
+
+
+def _newest(folder: Path) -> tuple[Path | None, dict, list[str]]:
+    notices: list[str] = []
+    for path in _candidates(folder):
+        try:
+            return path, _read_meta(path), notices
+        except CheckpointError as error:
+            notices.append(f'skipped a checkpoint: {error}')
+    return None, {}, notices
+
+
+def _read_meta(path: Path) -> dict:
+    """What a checkpoint says of its training, once every byte of it has proved right.
+
+    Raises:
+        CheckpointError: it is torn, or holds weights alone.
+    """
+    try:
+        with zipfile.ZipFile(path) as file:
+            torn = file.testzip()  # compares checksums
+    except (
+        *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError),
+        *(zlib.error, UnicodeError, IndexError),
+    ) as error:
+        raise CheckpointError(f'{path} is torn ({error})') from error
+    if torn is not None:
+        raise CheckpointError(f'{path} is torn (checksum of {torn})')
+    content = read(str(path))
+    if 'optimizer' not in content or 'meta' not in content:
+        raise CheckpointError(
+            f'{path} holds no state of the optimiser to go on with; to start from its weights, '
+            f'use --cfg-options load_from={path}'
+        )
+    return content['meta']
+
+
+def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> list[str]:
+    """Tell what differs, or refuse it."""
+    differs = [key for key in {**before, **now} if before.get(key) != now.get(key)]
+    differs.sort(key=lambda key: key.count('.'))  # a class says more than its arguments
+    told = {k: f'{k} {before.get(k, "absent")} -> {now.get(k, "absent")}' for k in differs}
+    if fixed := [told[k] for k in differs if FIXED.fullmatch(k) and not FREE.fullmatch(k)]:
+        raise UserError(
+            f'{path} is of another training than this config (checkpoint -> config): '
+            f'{listed(fixed)}. Resume with its own config, or start with --work-dir DIR'
+        )
+    changed = [told[key] for key in differs if TOLD.fullmatch(key) and not FIXED.fullmatch(key)]
+    return [f'resumed with other settings than before: {listed(changed)}'] if changed else []
+
+
+def _settings(text: str) -> dict[str, object]:
+    """The settings in the text of a config by their dotted names; nothing in it is executed."""
+    found: dict[str, object] = {}
+    try:
+        statements = ast.parse(text).body
+    except SyntaxError:
+        return {}
+    for statement in statements:
+        if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
+            _flatten(statement.targets[0].id, statement.value, found)
+    return found
+
+
+def _flatten(name: str, node: ast.expr, found: dict[str, object]) -> None:
+    items: list[tuple[str | None, ast.expr]]
+    if isinstance(node, ast.Call):
+        items = [(word.arg, word.value) for word in node.keywords]
+    elif isinstance(node, ast.Dict):
+        names = [ast.unparse(key).strip('\'"') if key else None for key in node.keys]
+        items = list(zip(names, node.values))
+    elif isinstance(node, ast.List | ast.Tuple):
+        items = [(str(i), child) for i, child in enumerate(node.elts)]
+    else:
+        value = ast.unparse(node).strip("'")
+        # BatchNorm is synchronised where there are GPUs
+        found[name] = value.replace('SyncBN', 'BN') if name.endswith('.type') else value
+        return
+    for key, child in items:
+        _flatten(f'{name}.{key}' if key else name, child, found)  # no key: dict(**{...})

@@ -1,0 +1,126 @@
+"""--resume takes the newest whole checkpoint of the same training, and says what it skipped."""
+
+import os
+from pathlib import Path
+
+import pytest
+import torch
+from mmengine.config import Config
+
+from backbones.commands.resume import set_resume
+from backbones.errors import CheckpointError, UserError
+
+MODEL = dict(type='Segmentor', head=dict(channels=8), backbone=dict(type='CSWin', with_cp=False))
+TORN = {
+    'truncated': lambda data: data[: len(data) // 2],
+    'empty': lambda data: b'',
+    'zeroed': lambda data: bytes(len(data)),
+    'a flipped byte': lambda data: data.replace(b'weights', b'weighty', 1),
+}
+
+
+def config(work_dir: Path, **changes) -> Config:
+    settings = dict(
+        model=MODEL, load_from=None, resume=False, work_dir=str(work_dir), train_cfg=dict(iters=4)
+    )
+    return Config(settings | changes)
+
+
+def save(cfg: Config, iteration: int, *, optimizer: bool = True) -> Path:
+    """A checkpoint as MMEngine writes it; later ones are newer."""
+    path = Path(cfg.work_dir, f'iter_{iteration}.pth')
+    content = dict(
+        meta=dict(cfg=cfg.pretty_text, seed=7, iter=iteration),
+        state_dict=dict(x=torch.frombuffer(bytearray(b'weights '), dtype=torch.uint8)),
+        **(dict(optimizer={}) if optimizer else {}),
+    )
+    torch.save(content, path)
+    os.utime(path, (iteration, iteration))
+    (path.parent / 'last_checkpoint').write_text(str(path))
+    return path
+
+
+def test_takes_the_newest_and_its_seed(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    save(cfg, 2)
+    newest = save(cfg, 10)
+    assert set_resume(cfg, 'auto') == []
+    assert cfg.resume and cfg.load_from == str(newest) and cfg.randomness.seed == 7
+
+
+@pytest.mark.parametrize('damage', TORN)
+def test_skips_a_torn_checkpoint_and_says_so(damage: str, tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    whole, torn = save(cfg, 2), save(cfg, 4)
+    data = torn.read_bytes()
+    assert TORN[damage](data) != data
+    torn.write_bytes(TORN[damage](data))
+    (notice,) = set_resume(cfg, 'auto')
+    assert notice.startswith('skipped a checkpoint: ') and f'{torn} is torn' in notice
+    assert cfg.load_from == str(whole)
+    with pytest.raises(CheckpointError, match='is torn'):
+        set_resume(config(tmp_path), str(torn))
+
+
+def test_survives_a_last_checkpoint_that_names_nothing(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    whole = save(cfg, 2)
+    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
+    set_resume(cfg, 'auto')
+    assert cfg.load_from == str(whole)
+
+
+def test_starts_afresh_where_nothing_is(tmp_path: Path) -> None:
+    cfg = config(tmp_path, load_from='start.pth')
+    (notice,) = set_resume(cfg, 'auto')
+    assert 'no checkpoint in' in notice and not cfg.resume and cfg.load_from == 'start.pth'
+
+
+def test_what_has_no_optimiser_is_skipped(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    whole = save(cfg, 2)
+    weights = save(cfg, 4, optimizer=False)
+    assert f'load_from={weights}' in set_resume(cfg, 'auto')[0] and cfg.load_from == str(whole)
+
+
+def test_another_architecture_is_refused_by_name(tmp_path: Path) -> None:
+    save(config(tmp_path), 2)
+    other = config(tmp_path, model=dict(MODEL, head=dict(channels=16), neck=dict(type='FPN')))
+    with pytest.raises(UserError) as error:
+        set_resume(other, 'auto')
+    assert 'model.head.channels 8 -> 16, model.neck.type absent -> FPN' in str(error.value)
+    assert '--work-dir DIR' in str(error.value)
+
+
+def test_what_changes_no_weights_may_change_and_is_told(tmp_path: Path) -> None:
+    save(config(tmp_path), 2)
+    backbone = dict(type='CSWin', with_cp=True, init_cfg=dict(checkpoint='x'))
+    longer = config(tmp_path, model=dict(MODEL, backbone=backbone), train_cfg=dict(iters=6))
+    (notice,) = set_resume(longer, 'auto')
+    assert notice.endswith('before: train_cfg.iters 4 -> 6')
+
+
+def test_the_config_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
+    cfg, mark = config(tmp_path), tmp_path / 'mark'
+    path = save(cfg, 2)
+    content = torch.load(path)
+    content['meta']['cfg'] = f'open({str(mark)!r}, "w")\nmodel = dict(x=1, y=open({str(mark)!r}))'
+    torch.save(content, path)
+    with pytest.raises(UserError, match=r'model\.type absent'):
+        set_resume(cfg, 'auto')
+    assert not mark.exists()
+
+
+def test_a_fresh_start_keeps_out_of_a_used_folder(tmp_path: Path, monkeypatch) -> None:
+    cfg = config(tmp_path)
+    assert set_resume(cfg, None) == []
+    save(cfg, 2)
+    with pytest.raises(UserError, match=r'iter_2\.pth\): add --resume .* or --work-dir DIR'):
+        set_resume(cfg, None)
+    monkeypatch.setenv('TORCHELASTIC_RESTART_COUNT', '1')  # torchrun's: the same command again
+    assert set_resume(cfg, None) == [] and cfg.load_from == str(tmp_path / 'iter_2.pth')
+
+
+def test_a_checkpoint_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r'--resume: checkpoint gone\.pth does not exist'):
+        set_resume(config(tmp_path), 'gone.pth')
