@@ -1,8 +1,10 @@
 """A tiny training under MMEngine's Runner: tests of hooks take milliseconds with it."""
 
 import itertools
+import random
 from pathlib import Path
 
+import numpy as np
 import torch
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
@@ -10,6 +12,8 @@ from mmengine.model import BaseModel
 from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+
+from backbones.openmmlab import checkpoint_hook, exact_resume  # register the hooks  # noqa: F401
 
 SAMPLES = 8
 COUNT = itertools.count()  # MMEngine shares state between runs of one name
@@ -19,7 +23,8 @@ class Numbers(Dataset):
     """Random numbers, drawn when they are asked for, as augmentations draw them."""
 
     def __getitem__(self, index: int) -> dict:
-        return dict(x=torch.rand(3) + index, y=torch.rand(1))
+        drawn = random.random() + np.random.rand()
+        return dict(x=torch.rand(3) + index, y=torch.rand(1) + drawn)
 
     def __len__(self) -> int:
         return SAMPLES
@@ -53,14 +58,18 @@ class Scores(BaseMetric):
 
 
 def small_runner(
-    work_dir: Path, *, iterations: int = 6, scores: list[float] | None = None, **settings
+    work_dir: Path,
+    *,
+    iterations: int = 6,
+    workers: int = 0,
+    scores: list[float] | None = None,
+    **settings,
 ) -> Runner:
     """Train `Line` on `Numbers`, in batches of two; `checkpoint` are the checkpoint hook's options.
 
     With `scores`, evaluate after every second iteration.
     """
-    from backbones.openmmlab import checkpoint_hook  # registers the hook  # noqa: F401
-
+    sampler = settings.pop('sampler', 'InfiniteSampler')
     checkpoint = dict(type='DurableCheckpointHook', by_epoch=False, interval=2)
     checkpoint |= settings.pop('checkpoint', {})
     torch.manual_seed(0)
@@ -76,7 +85,7 @@ def small_runner(
         dict(
             train_dataloader=dict(
                 dataset=dataset,
-                sampler=dict(type='InfiniteSampler'),
+                sampler=dict(type=sampler),
                 batch_size=2,
                 num_workers=0,
                 collate_fn=dict(type='default_collate'),

@@ -45,6 +45,7 @@ def main(argv: list[str] | None = None) -> None:
 
     from backbones.commands import config, devices, preflight, report, resume
     from backbones.errors import plain_errors
+    from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
 
     with plain_errors():
@@ -63,6 +64,7 @@ def main(argv: list[str] | None = None) -> None:
         notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg)
         preflight.check_weights(runner)
+        runner.register_hook(ExactResumeHook())
         runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
         runner.train()
 
