@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from timm.layers import DropPath, LayerNorm2d
+from mmcv.cnn.bricks import DropPath
 from torch import Tensor, nn
 
 from backbones.errors import UserError
@@ -34,6 +34,17 @@ def nhwc(x: Tensor) -> Tensor:
 def nchw(x: Tensor) -> Tensor:
     """View a (B, H, W, C) map as (B, C, H, W)."""
     return x.permute(0, 3, 1, 2)
+
+
+class LayerNorm2d(nn.LayerNorm):
+    """Layer normalisation over the channels of every position of a (B, C, H, W) map.
+
+    timm.layers has it, too, but brings torchvision along: `import backbones` would take twice as
+    long, and fail without a word of what to do where torchvision does not fit torch.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        return nchw(super().forward(nhwc(x)))
 
 
 class PointwiseConv2d(nn.Conv2d):

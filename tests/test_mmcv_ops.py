@@ -327,7 +327,8 @@ def test_the_first_call_logs_once_which_implementation_is_in_use(monkeypatch):
 IMPORTS = """
 import importlib.util, sys
 import backbones
-heavy = [name for name in ('mmcv.ops', 'mmdet', 'mmseg') if name in sys.modules]
+names = ('timm', 'torchvision', 'mmcv.ops', 'mmdet', 'mmseg')
+heavy = [name for name in names if name in sys.modules]
 assert not heavy, heavy
 assert importlib.util.find_spec('mmcv._ext').origin == backbones.openmmlab.mmcv_ops.__file__
 import mmcv.ops, mmdet.models, mmseg.models

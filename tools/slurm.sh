@@ -2,7 +2,7 @@
 # What slurm_train.sh and slurm_test.sh share: slurm.sh SCRIPT PARTITION JOB_NAME CONFIG [arguments]
 set -eu
 if [ $# -lt 4 ]; then
-    echo "usage: tools/slurm_train.sh PARTITION JOB_NAME CONFIG [options]" >&2
+    echo "usage: tools/slurm_${1%.py}.sh PARTITION JOB_NAME CONFIG [options]" >&2
     exit 2
 fi
 gpus=${GPUS:-8}
