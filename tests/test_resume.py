@@ -1,13 +1,14 @@
 """--resume takes the newest whole checkpoint of the same training, and says what it skipped."""
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 import torch
 from mmengine.config import Config
 
-from backbones.commands.resume import set_resume
+from backbones.commands.resume import command, set_resume
 from backbones.errors import CheckpointError, UserError
 
 MODEL = dict(type='Segmentor', head=dict(channels=8), backbone=dict(type='CSWin', with_cp=False))
@@ -124,3 +125,26 @@ def test_a_fresh_start_keeps_out_of_a_used_folder(tmp_path: Path, monkeypatch) -
 def test_a_checkpoint_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'--resume: checkpoint gone\.pth does not exist'):
         set_resume(config(tmp_path), 'gone.pth')
+
+
+@pytest.mark.parametrize(
+    'typed, resume, expected',
+    [
+        ('tools/train.py a.py --amp', None, 'python tools/train.py a.py --amp --resume'),
+        ('tools/train.py a.py --resume', 'auto', 'python tools/train.py a.py --resume'),
+        (
+            'tools/train.py a.py --resume x.pth --amp',
+            'x.pth',
+            'python tools/train.py a.py --amp --resume',
+        ),
+    ],
+)
+def test_the_command_that_resumes(typed: str, resume: str, expected: str, monkeypatch) -> None:
+    monkeypatch.setattr(sys, 'argv', typed.split())
+    assert command('a.py', resume) == expected
+    monkeypatch.setenv('TORCHELASTIC_RUN_ID', 'none')
+    monkeypatch.setenv('LOCAL_WORLD_SIZE', '8')
+    monkeypatch.setattr(sys, 'argv', [*typed.split(), '--launcher', 'pytorch'])
+    assert command('a.py', resume) == expected.replace(
+        'python tools/train.py a.py', 'tools/dist_train.sh a.py 8'
+    )

@@ -11,6 +11,6 @@ if [ -x "$tools/../.venv/bin/python" ] && [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-
     python="$tools/../.venv/bin/python"
 fi
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} exec "$python" -m torch.distributed.run \
-    --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$3" \
+    --max_restarts="${MAX_RESTARTS:-0}" --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$3" \
     --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
     "$tools/$1" "$2" "${@:4}" --launcher pytorch

@@ -7,7 +7,20 @@ if [ $# -lt 4 ]; then
 fi
 gpus=${GPUS:-8}
 per_node=${GPUS_PER_NODE:-$((gpus < 8 ? gpus : 8))}
-# shellcheck disable=SC2086  # SRUN_ARGS is a list of words
-exec srun -p "$2" --job-name="$3" --gres="gpu:$per_node" --ntasks="$gpus" \
-    --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
-    ${SRUN_ARGS:-} python -u "$(dirname "$0")/$1" "${@:4}" --launcher slurm
+resume=()
+while :; do
+    status=0
+    # shellcheck disable=SC2086  # SRUN_ARGS is a list of words
+    srun -p "$2" --job-name="$3" --gres="gpu:$per_node" --ntasks="$gpus" \
+        --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
+        --signal="USR1@${GRACE:-120}" ${SRUN_ARGS:-} \
+        python -u "$(dirname "$0")/$1" "${@:4}" "${resume[@]}" --launcher slurm || status=$?
+    # 138 = 128 + SIGUSR1: its time was up, and it has saved
+    if [ "$1" != train.py ] || [ "$status" -ne 138 ]; then
+        exit "$status"
+    fi
+    if [ -n "${SLURM_JOB_ID:-}" ]; then # a batch job starts again by itself, and train.py resumes
+        exec scontrol requeue "$SLURM_JOB_ID"
+    fi
+    resume=(--resume)
+done

@@ -47,6 +47,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.errors import plain_errors
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
+    from backbones.openmmlab.signals import SignalHook
 
     with plain_errors():
         devices.require_cuda(args.device)
@@ -64,6 +65,7 @@ def main(argv: list[str] | None = None) -> None:
         notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg)
         preflight.check_weights(runner)
+        runner.register_hook(SignalHook(resume.command(args.config, args.resume)))
         runner.register_hook(ExactResumeHook())
         runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
         runner.train()

@@ -3,6 +3,8 @@
 import ast
 import os
 import re
+import shlex
+import sys
 import zipfile
 import zlib
 from pathlib import Path
@@ -65,6 +67,24 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         # before the sampler is built with another
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=meta['seed'])
     return notices
+
+
+def command(config: str, resume: str | None) -> str:
+    """The command that goes on with this training: the one that was typed, with `--resume`.
+
+    Args:
+        config: what was typed for the config.
+        resume: what was typed for `--resume`; it is replaced by the newest checkpoint.
+    """
+    words = [
+        word for word in sys.argv[1:] if word not in ('--resume', resume, f'--resume={resume}')
+    ]
+    start = ['python', sys.argv[0]]
+    if 'TORCHELASTIC_RUN_ID' in os.environ:
+        words = [w for w in words if w not in (config, '--launcher', 'pytorch')]
+        script = Path(sys.argv[0]).with_name('dist_train.sh')
+        start = [str(script), config, os.environ['LOCAL_WORLD_SIZE']]
+    return shlex.join([*start, *words, '--resume'])
 
 
 def _restarted() -> bool:

@@ -1,7 +1,12 @@
 # What detection and segmentation share. `custom_imports` registers backbones and hooks, so that
 # MMDetection's and MMSegmentation's own tools run these configs too.
 custom_imports = dict(
-    imports=['backbones', 'backbones.openmmlab.checkpoint_hook'], allow_failed_imports=False
+    imports=[
+        'backbones',
+        'backbones.openmmlab.bad_numbers',
+        'backbones.openmmlab.checkpoint_hook',
+    ],
+    allow_failed_imports=False,
 )
 
 env_cfg = dict(
@@ -11,7 +16,7 @@ env_cfg = dict(
 )
 # BatchNorm is synchronised over GPUs; in one process MMEngine reverts to plain BatchNorm.
 sync_bn = 'torch'
-custom_hooks = [dict(type='mmdet.NumClassCheckHook'), dict(type='mmdet.CheckInvalidLossHook')]
+custom_hooks = [dict(type='mmdet.NumClassCheckHook'), dict(type='FiniteLossHook')]
 
 vis_backends = [dict(type='LocalVisBackend')]
 log_level = 'INFO'
