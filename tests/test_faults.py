@@ -1,10 +1,16 @@
 """Faults, as a user meets them: tools/train.py is interrupted, killed, starved, and goes on."""
 
+import itertools
+import random
 import re
+import signal
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, tool
+from killable import Training, die_evaluating, die_writing, limit_files
+
+from backbones.checkpoints import read
 
 LEAVES = {
     'detection': 'mask_rcnn_cloformer_nano_digits',
@@ -92,3 +98,113 @@ def test_the_log_of_a_resumed_training_is_the_uninterrupted_one(
     rest = losses(tool(*common, tmp_path / 'again', '--resume', tmp_path / 'whole' / middle))
     assert len(whole) == 6 and len(set(whole)) == 6
     assert rest == whole[3:]
+
+
+ITERATIONS, INTERVAL, EVALUATION = 8, 2, 4
+KEEP = {  # options of the checkpoint hook
+    'keep 1': ('max_keep_ckpts=1', 'save_best=None'),
+    'keep 3': ('max_keep_ckpts=3', 'save_best=None'),
+    'keep 1, best': ('max_keep_ckpts=1', 'save_best=mIoU'),
+    'keep 3, best': ('max_keep_ckpts=3', 'save_best=mIoU'),
+}
+
+
+def arguments(digits: Path, work_dir: Path, keep: str) -> list[str]:
+    hook = [f'default_hooks.checkpoint.{option}' for option in KEEP[keep]]
+    return [
+        *(f'configs/{LEAVES["segmentation"]}.py', '--resume', '--work-dir', str(work_dir)),
+        *('--data-root', str(digits), '--cfg-options', f'train_cfg.max_iters={ITERATIONS}'),
+        *(f'train_cfg.val_interval={EVALUATION}', 'train_dataloader.batch_size=1'),
+        *('val_dataloader.batch_size=1', 'default_hooks.logger.interval=1'),
+        *(f'default_hooks.checkpoint.interval={INTERVAL}', *hook),
+    ]
+
+
+def check_that_it_goes_on(command: list[str], work_dir: Path, reached: int) -> Training:
+    """The same command ends the training; at most an interval is lost, and no file is half."""
+    again = Training(work_dir.with_suffix('.again'), command)
+    assert again.wait() == 0, again.output[-3000:]
+    assert again.start >= reached - INTERVAL
+    assert (again.iterations or again.start) == ITERATIONS
+    assert not [*work_dir.glob('.*')]
+    names = ['last.pth'] + ['best.pth'] * ('save_best=mIoU' in ' '.join(command))
+    for name in names:
+        state = read(str(work_dir / name))
+        assert state['meta']['iter'] in (ITERATIONS, EVALUATION)
+    return again
+
+
+def places() -> list:
+    """Where and how a training is killed: at random moments, and in the middle of writing."""
+    draw, found = random.Random(0), []
+    keeps = itertools.cycle(KEEP)
+    for _ in range(8):
+        found.append(('start', r'^', round(draw.uniform(0, 3), 2), next(keeps)))
+    for _ in range(12):
+        pattern = rf'Iter\(train\) \[{draw.randint(1, ITERATIONS)}/'
+        found.append(('training', pattern, round(draw.uniform(0, 0.3), 2), next(keeps)))
+    for count in (1, 2, 3, 4):
+        found.append(('evaluating', count, 0, next(keeps)))
+    for count, part in itertools.product((1, 2, 4), (0, 0.001, 0.5, 0.99, 1)):
+        found.append(('writing iter_*.pth', count, part, next(keeps)))
+    for count, part in itertools.product((1, 2), (0, 0.5, 1)):
+        found.append(('writing best_*.pth', 1, part, ('keep 1, best', 'keep 3, best')[count - 1]))
+    for count, part in ((1, 0), (2, 0.5), (3, 0.9)):
+        found.append(('writing last_checkpoint', count, part, next(keeps)))
+    return found
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('place, when, part, keep', places())
+def test_a_killed_training_goes_on(
+    place: str, when: object, part: float, keep: str, digits: Path, tmp_path: Path
+) -> None:
+    work_dir = tmp_path / 'run'
+    command = arguments(digits, work_dir, keep)
+    kind, _, name = place.partition(' ')
+    if kind == 'writing':
+        training = Training(tmp_path / 'log', command, die_writing(name, when, part))
+    elif kind == 'evaluating':
+        training = Training(tmp_path / 'log', command, die_evaluating(when))
+    else:
+        training = Training(tmp_path / 'log', command)
+        training.kill_at(str(when), part)
+    assert training.wait() in (-signal.SIGKILL, 0)  # 0: it had ended before
+    check_that_it_goes_on(command, work_dir, training.iterations)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('keep', KEEP)
+def test_a_full_disk_is_one_line_and_the_training_goes_on(
+    keep: str, digits: Path, tmp_path: Path
+) -> None:
+    work_dir = tmp_path / 'run'
+    command = arguments(digits, work_dir, keep)
+    Training(tmp_path / 'first', [*command, 'train_cfg.max_iters=2']).wait()
+    training = Training(tmp_path / 'log', command, limit_files(1 << 20))
+    assert training.wait() == 1
+    error = training.output.strip().splitlines()[-1]
+    assert error.startswith('error: cannot write') and 'iter_4.pth (17.6 MiB)' in error
+    assert 'Traceback' not in training.output
+    check_that_it_goes_on(command, work_dir, 4)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('damage', ['truncated', 'zeroed', 'flipped'])
+@pytest.mark.parametrize('keep', ['keep 3', 'keep 3, best'])
+def test_a_torn_checkpoint_is_skipped(damage: str, keep: str, digits: Path, tmp_path: Path) -> None:
+    work_dir = tmp_path / 'run'
+    command = arguments(digits, work_dir, keep)
+    Training(tmp_path / 'first', [*command, 'train_cfg.max_iters=6']).wait()
+    newest = work_dir / 'iter_6.pth'
+    content = bytearray(newest.read_bytes())
+    middle = len(content) // 2
+    if damage == 'truncated':
+        del content[middle:]
+    elif damage == 'zeroed':
+        content[middle : middle + 4096] = bytes(4096)
+    else:
+        content[middle] ^= 1
+    newest.write_bytes(content)
+    again = check_that_it_goes_on(command, work_dir, 6)
+    assert again.start == 4 and f'{newest} is torn' in again.output
