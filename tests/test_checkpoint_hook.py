@@ -105,6 +105,25 @@ def test_a_kill_at_any_step_of_saving_leaves_a_whole_checkpoint(
     assert names(tmp_path) == expected
 
 
+def test_a_kill_before_the_last_name_is_mended_by_a_resume(tmp_path: Path, monkeypatch) -> None:
+    """The training is at its end, so the resumed one has nothing to save."""
+    runner = small_runner(tmp_path)
+    point = durable.point
+
+    def kill(name: Path, target: Path) -> None:
+        if target.name == 'iter_6.pth':
+            raise Killed
+        point(name, target)
+
+    monkeypatch.setattr(durable, 'point', kill)
+    with pytest.raises(Killed):
+        runner.train()
+    monkeypatch.undo()
+    assert iteration(tmp_path / 'last.pth') == 4
+    small_runner(tmp_path, resume=True).train()
+    assert iteration(tmp_path / 'last.pth') == 6
+
+
 def test_a_full_disk_is_one_plain_line_and_what_was_there_stays(
     tmp_path: Path, monkeypatch
 ) -> None:

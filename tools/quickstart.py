@@ -49,14 +49,9 @@ def train_and_test(task: str, config: str, folder: Path) -> None:
         command = ['train.py', config, '--work-dir', folder, '--resume']
         run(f'{task}: training {config}', command, folder / 'train.log')
         trained.touch()
-    command = ['test.py', config, newest_checkpoint(folder), '--work-dir', folder]
+    command = ['test.py', config, folder / 'last.pth', '--work-dir', folder]
     command += ['--show-dir', folder / 'pictures']
     run(f'{task}: testing', command, folder / 'test.log')
-
-
-def newest_checkpoint(folder: Path) -> Path:
-    """The last checkpoint that the training has written."""
-    return folder / Path((folder / 'last_checkpoint').read_text().strip()).name
 
 
 @contextlib.contextmanager
@@ -68,7 +63,9 @@ def minutes_of(step: str, folder: Path) -> Iterator[None]:
     finally:
         spent = read_minutes(folder)
         spent[step] = round(spent.get(step, 0) + (time.time() - start) / 60, 2)
-        (folder / 'minutes.json').write_text(json.dumps(spent))
+        partial = folder / 'minutes.partial'  # a kill leaves the old file or the new one
+        partial.write_text(json.dumps(spent))
+        partial.replace(folder / 'minutes.json')
 
 
 def read_minutes(folder: Path) -> dict[str, float]:
@@ -129,7 +126,7 @@ def finish(folder: Path, configs: dict[str, str]) -> None:
     steps = ', '.join(f'{step} {minutes:.1f}' for step, minutes in summary['minutes'].items())
     python = os.path.relpath(sys.executable)
     python = sys.executable if python.startswith('..') else python
-    checkpoint = newest_checkpoint(folder / 'detection')
+    checkpoint = folder / 'detection' / 'last.pth'
     print(f"""
 minutes: {steps}
 pictures, ground truth beside prediction:

@@ -8,6 +8,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from backbones.commands.tables import table
+from backbones.openmmlab import durable
 from backbones.openmmlab.hooks import unwrapped
 
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
@@ -100,4 +101,4 @@ def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str
 def save_metrics(path: Path, **content: object) -> None:
     """Write metrics as JSON: config, checkpoint, metrics, class_iou, tables."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text(json.dumps(content, indent=1, default=float) + '\n')
+    durable.write(path, (json.dumps(content, indent=1, default=float) + '\n').encode())

@@ -42,9 +42,23 @@ class DurableCheckpointHook(CheckpointHook):
         if self.local:
             self.backend_args = BACKEND
             if is_main_process():
-                Path(self.out_dir).mkdir(parents=True, exist_ok=True)
-                if left := durable.remove_partial(Path(self.out_dir)):
-                    runner.logger.info(f'removed what was half written: {", ".join(left)}')
+                self._tidy(runner)
+
+    def _tidy(self, runner: Runner) -> None:
+        """Finish what a kill has interrupted."""
+        folder = Path(self.out_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if left := durable.remove_partial(folder):
+            runner.logger.info(f'removed what was half written: {", ".join(left)}')
+        if runner._resume and 'last_ckpt' in runner.message_hub.runtime_info:
+            path = folder / Path(runner.message_hub.get_info('last_ckpt')).name
+            if path.is_file():
+                self._name_last(runner, str(path))
+
+    def _name_last(self, runner: Runner, path: str) -> None:
+        durable.write(Path(runner.work_dir, 'last_checkpoint'), path.encode())
+        if self.local:
+            durable.point(Path(path).with_name('last.pth'), Path(path))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse weights that are not finite."""
@@ -86,9 +100,7 @@ class DurableCheckpointHook(CheckpointHook):
             **self.args,
         )
         if is_main_process():
-            durable.write(Path(runner.work_dir, 'last_checkpoint'), str(self.last_ckpt).encode())
-            if self.local:
-                durable.point(Path(self.out_dir, 'last.pth'), Path(str(self.last_ckpt)))
+            self._name_last(runner, str(self.last_ckpt))
         if self.max_keep_ckpts > 0:
             self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
             runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
