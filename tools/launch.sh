@@ -10,7 +10,13 @@ python=$(command -v python || command -v python3)
 if [ -x "$tools/../.venv/bin/python" ] && [ -z "${VIRTUAL_ENV:-}${CONDA_PREFIX:-}" ]; then
     python="$tools/../.venv/bin/python"
 fi
+address=${MASTER_ADDR:-127.0.0.1} port=${PORT:-29500} restarts=${MAX_RESTARTS:-0}
+meeting=(--node_rank="${NODE_RANK:-0}" --master_addr="$address" --master_port="$port")
+if [ "$restarts" -gt 0 ]; then
+    # in a store that outlives a restart (torch 2.11) processes find the addresses of before it
+    export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
+    meeting=(--rdzv_backend=c10d --rdzv_endpoint="$address:$port" --max_restarts="$restarts")
+fi
 OMP_NUM_THREADS=${OMP_NUM_THREADS:-1} exec "$python" -m torch.distributed.run \
-    --max_restarts="${MAX_RESTARTS:-0}" --nnodes="${NNODES:-1}" --node_rank="${NODE_RANK:-0}" --nproc_per_node="$3" \
-    --master_addr="${MASTER_ADDR:-127.0.0.1}" --master_port="${PORT:-29500}" \
+    --nnodes="${NNODES:-1}" --nproc_per_node="$3" "${meeting[@]}" \
     "$tools/$1" "$2" "${@:4}" --launcher pytorch

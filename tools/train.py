@@ -45,9 +45,10 @@ def main(argv: list[str] | None = None) -> None:
 
     from backbones.commands import config, devices, preflight, report, resume
     from backbones.errors import plain_errors
+    from backbones.openmmlab import signals
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
-    from backbones.openmmlab.signals import SignalHook
+    from backbones.openmmlab.samples import UnreadableError
 
     with plain_errors():
         devices.require_cuda(args.device)
@@ -65,10 +66,14 @@ def main(argv: list[str] | None = None) -> None:
         notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume)
         runner = Runner.from_cfg(cfg)
         preflight.check_weights(runner)
-        runner.register_hook(SignalHook(resume.command(args.config, args.resume)))
-        runner.register_hook(ExactResumeHook())
+        runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
+        runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
         runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
-        runner.train()
+        try:
+            runner.train()
+        except UnreadableError:
+            signals.save_between_iterations(runner)
+            raise
 
 
 if __name__ == '__main__':

@@ -22,6 +22,7 @@ RUNNER_KEYS = (
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
+    'skip_unreadable',  # of tools/train.py
     'sync_bn',
     'tta_model',
     'tta_pipeline',

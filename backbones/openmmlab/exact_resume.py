@@ -2,26 +2,19 @@
 
 import functools
 import itertools
-import random
 from collections.abc import Iterator
+from pathlib import Path
 
-import numpy as np
-import torch
 from mmengine.dist import get_rank
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
-from torch.utils.data import BatchSampler, DataLoader, Dataset, Sampler
+from torch.utils.data import BatchSampler, DataLoader, Sampler
+
+from backbones.errors import listed
+from backbones.openmmlab.samples import Samples, SeededIndex, seed_all
 
 SAMPLES, MODEL = 0, 1  # streams of random numbers
-
-
-def seed_all(*key: int) -> None:
-    """Seed Python, NumPy and PyTorch, GPUs included, for one place in a training."""
-    first, second, third = np.random.SeedSequence(key).generate_state(3).tolist()
-    random.seed(first)
-    np.random.seed(second)
-    torch.manual_seed(third)
 
 
 @HOOKS.register_module()
@@ -34,11 +27,20 @@ class ExactResumeHook(Hook):
     save. An epoch that was left in the middle is finished, and an evaluation that is due where the
     training was left is made, or made again: nothing tells whether it was complete.
 
+    A file that cannot be read is named in the error.
+
     Not covered: transforms with a generator of their own; operators of GPUs that add in no fixed
     order; gradients accumulated over iterations.
+
+    Args:
+        skip_unreadable: go on without images and label maps that cannot be read; each is noted in
+            `unreadable.txt` of the work dir and replaced by the next sample.
     """
 
     priority = 'LOWEST'  # in a resumed training it evaluates before the first iteration
+
+    def __init__(self, *, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
 
     def before_train(self, runner: Runner) -> None:
         loop, loader = runner.train_loop, runner.train_dataloader
@@ -49,7 +51,12 @@ class ExactResumeHook(Hook):
                 # MMEngine's loop moves this sampler to where the training is
                 numbered.position = runner.iter * batches.batch_size
             batches.sampler = numbered
-            loader.dataset.__getitems__ = SeededItems(loader.dataset)
+            self.skipped = Path(runner.work_dir, 'unreadable.txt')
+            skipped = self.skipped if self.skip_unreadable else None
+            loader.dataset.__getitems__ = Samples(loader.dataset, skipped)
+        if runner.val_loop is not None:  # whose metrics are of all images or of none
+            dataset = runner.val_dataloader.dataset
+            dataset.__getitems__ = Samples(dataset)
         if not (runner._resume and runner.iter):
             return
         done = 0
@@ -62,6 +69,14 @@ class ExactResumeHook(Hook):
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
         seed_all(runner.seed, get_rank(), MODEL, runner.iter)
+
+    def after_train(self, runner: Runner) -> None:
+        if self.skip_unreadable and self.skipped.is_file():
+            names = sorted(set(self.skipped.read_text().splitlines()))
+            runner.logger.warning(
+                f'{len(names)} unreadable files were left out: {listed(names)}; all are in '
+                f'{self.skipped}'
+            )
 
 
 class NumberedSampler:
@@ -85,33 +100,6 @@ class NumberedSampler:
 
     def __getattr__(self, name: str) -> object:
         return getattr(self.sampler, name)
-
-
-class SeededIndex(int):
-    """The index of a sample; `key` seeds what is drawn for it."""
-
-    key: tuple[int, ...]
-
-    def __new__(cls, index: int, key: tuple[int, ...] = ()) -> 'SeededIndex':
-        made = super().__new__(cls, index)
-        made.key = key
-        return made
-
-
-class SeededItems:
-    """A dataset's `__getitems__`: PyTorch's loaders ask it, in whichever process, for a batch."""
-
-    def __init__(self, dataset: Dataset) -> None:
-        self.dataset = dataset
-
-    def __call__(self, indices: list) -> list:
-        return [self._item(index) for index in indices]
-
-    def _item(self, index: object) -> object:
-        if isinstance(index, SeededIndex):
-            seed_all(*index.key)
-            index = int(index)
-        return self.dataset[index]
 
 
 def finish_epoch(loop: EpochBasedTrainLoop, done: int) -> None:

@@ -106,3 +106,14 @@ def save_now(runner: Runner, iteration: int) -> str:
     if path != hook.last_ckpt:
         hook._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=iteration))
     return f'saved as {path}'
+
+
+def save_between_iterations(runner: Runner) -> None:
+    """Save what was reached when the next batch could not be loaded; not in an evaluation.
+
+    There the model may have the averaged weights, and the last checkpoint is recent.
+    """
+    if runner.message_hub.get_info('loop_stage') == 'train' and runner.iter:
+        runner.logger.info(
+            f'stopped after iteration {runner.iter}, {save_now(runner, runner.iter)}'
+        )
