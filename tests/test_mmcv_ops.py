@@ -1,6 +1,7 @@
 """The stand-in for mmcv's compiled operators: right numbers, clear refusals, and out of the way."""
 
 import math
+import re
 import subprocess
 import sys
 import types
@@ -10,8 +11,12 @@ from backbones.openmmlab import mmcv_ops  # before mmcv.ops, which cannot be imp
 # isort: split
 import pytest
 import torch
+from conftest import ROOT
 from mmcv.ops import batched_nms, nms, roi_align, sigmoid_focal_loss
 from torch import Tensor
+
+from backbones.openmmlab.mmcv_ops import focal_loss, support
+from backbones.openmmlab.mmcv_ops.boxes import nms as suppress
 
 DEVICES = ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',)
 
@@ -62,7 +67,7 @@ def test_nms_is_greedy_suppression(threshold, device):
 
 def test_nms_compares_with_a_float32_threshold_as_mmcv_does():
     boxes = torch.tensor([[0.0, 0, 10, 1], [0, 0, 6, 1]])  # IoU 0.6f, more than 0.6
-    kept = mmcv_ops.nms(boxes, torch.tensor([0.9, 0.8]), iou_threshold=0.6, offset=0)
+    kept = suppress(boxes, torch.tensor([0.9, 0.8]), iou_threshold=0.6, offset=0)
     assert kept.tolist() == [0, 1]
 
 
@@ -70,12 +75,12 @@ def test_nms_compares_with_a_float32_threshold_as_mmcv_does():
 def test_nms_takes_scores_of_another_precision(dtype):
     boxes, scores = make_boxes(60, seed=1)
     scores = scores.to(dtype)
-    kept = mmcv_ops.nms(boxes, scores, iou_threshold=0.5, offset=0)
+    kept = suppress(boxes, scores, iou_threshold=0.5, offset=0)
     assert kept.tolist() == brute_force_nms(boxes, scores, 0.5)
 
 
 def test_nms_of_nothing_is_nothing():
-    kept = mmcv_ops.nms(torch.zeros(0, 4), torch.zeros(0), iou_threshold=0.5, offset=0)
+    kept = suppress(torch.zeros(0, 4), torch.zeros(0), iou_threshold=0.5, offset=0)
     assert kept.shape == (0,) and kept.dtype == torch.long
 
 
@@ -102,7 +107,7 @@ def make_rois(dtype: torch.dtype) -> tuple[Tensor, Tensor]:
 def slow_roi_align(
     features: Tensor, rois: Tensor, size: int, scale: float, samples: int, aligned: bool
 ) -> Tensor:
-    """The definition, one bilinear sample after the other. See `mmcv_ops.roi_align_forward`."""
+    """The definition, one bilinear sample after the other. See `pooling.roi_align_forward`."""
     out = features.new_zeros(len(rois), features.shape[1], size, size)
     for n, (image, *corners) in enumerate(rois.tolist()):
         x1, y1, x2, y2 = (c * scale - 0.5 * aligned for c in corners)
@@ -193,8 +198,8 @@ def test_focal_loss_and_its_gradient_are_those_of_the_formula(gamma, alpha, weig
     weight = torch.rand(5 if weighted else 0, dtype=torch.float64, generator=generator)
     x, target, weight = (t.to(device) for t in (x, target, weight))
     loss, grad = torch.empty_like(x), torch.empty_like(x)
-    mmcv_ops.sigmoid_focal_loss_forward(x, target, weight, loss, gamma=gamma, alpha=alpha)
-    mmcv_ops.sigmoid_focal_loss_backward(x, target, weight, grad, gamma=gamma, alpha=alpha)
+    focal_loss.sigmoid_focal_loss_forward(x, target, weight, loss, gamma=gamma, alpha=alpha)
+    focal_loss.sigmoid_focal_loss_backward(x, target, weight, grad, gamma=gamma, alpha=alpha)
     expected = plain_focal_loss(x.requires_grad_(), target, weight, gamma, alpha)
     torch.testing.assert_close(loss, expected.detach(), rtol=1e-10, atol=1e-14)
     (expected,) = torch.autograd.grad(expected.sum(), x)
@@ -215,8 +220,8 @@ def test_focal_loss_stays_right_for_extreme_logits(dtype):
     x = torch.tensor([[-60.0, -17.5, 17.5, 60.0]], dtype=dtype)
     loss, grad = torch.empty_like(x), torch.empty_like(x)
     arguments = dict(target=torch.tensor([4]), weight=x.new_empty(0), gamma=2.0, alpha=0.25)
-    mmcv_ops.sigmoid_focal_loss_forward(x, output=loss, **arguments)
-    mmcv_ops.sigmoid_focal_loss_backward(x, grad_input=grad, **arguments)
+    focal_loss.sigmoid_focal_loss_forward(x, output=loss, **arguments)
+    focal_loss.sigmoid_focal_loss_backward(x, grad_input=grad, **arguments)
     expected = torch.tensor([[0, 0, 0.75 * 17.5, 0.75 * 60]], dtype=dtype)
     torch.testing.assert_close(loss, expected, rtol=1e-3, atol=1e-12)
     torch.testing.assert_close(
@@ -225,18 +230,11 @@ def test_focal_loss_stays_right_for_extreme_logits(dtype):
 
 
 def test_an_operator_without_stand_in_says_what_it_needs():
-    operator = mmcv_ops.StandIn().deform_conv_forward
-    with pytest.raises(
-        ImportError, match=r'^deform_conv_forward needs mmcv with compiled operators.*README'
-    ):
+    operator = mmcv_ops.StandIn().border_align_forward
+    with pytest.raises(ImportError, match=r'^border_align_forward needs .* README.md') as error:
         operator(1, offset=2)
-
-
-def test_the_offset_of_mmdet_1_is_refused():
-    with pytest.raises(
-        ImportError, match=r'^nms with offset=1 needs mmcv with compiled operators.*README'
-    ):
-        mmcv_ops.nms(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5, offset=1)
+    section = re.search(r'section "(.*)"', str(error.value))[1]
+    assert f'## {section}\n' in (ROOT / 'README.md').read_text()
 
 
 def test_max_pooling_is_refused():
@@ -260,14 +258,14 @@ def test_a_torchvision_that_does_not_fit_is_named_with_its_remedy(
     (tmp_path / 'torchvision.py').write_text(content)
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.delitem(sys.modules, 'torchvision', raising=False)
-    monkeypatch.setattr(mmcv_ops, '_version', lambda distribution: '0.99.0')
+    monkeypatch.setattr(support, '_version', lambda distribution: '0.99.0')
     monkeypatch.setattr(torch, '__version__', '2.98.1+cpu')
-    mmcv_ops._torchvision_problem.cache_clear()
+    support._torchvision_problem.cache_clear()
     try:
         with pytest.raises(ImportError) as error:
             hasattr(mmcv_ops.StandIn(), 'nms')  # what mmcv.ops asks when it is imported
     finally:
-        mmcv_ops._torchvision_problem.cache_clear()
+        support._torchvision_problem.cache_clear()
     for text in ('torchvision 0.99.0', 'torch 2.98.1+cpu', reason, 'pip install torch==2.98.1 '):
         assert text in str(error.value)
 
@@ -296,9 +294,9 @@ def test_a_missing_mmcv_is_no_error(no_ext):
 
 
 def test_a_second_call_changes_nothing(no_ext):
-    assert mmcv_ops.install() == mmcv_ops.STANDING_IN
+    assert mmcv_ops.install() == support.STANDING_IN
     module = sys.modules[mmcv_ops.NAME]
-    assert mmcv_ops.install() == mmcv_ops.STANDING_IN
+    assert mmcv_ops.install() == support.STANDING_IN
     assert sys.modules[mmcv_ops.NAME] is module
 
 
@@ -315,13 +313,13 @@ def test_mmdet_modules_that_came_first_get_the_real_functions(no_ext):
 
 def test_the_first_call_logs_once_which_implementation_is_in_use(monkeypatch):
     lines = []
-    monkeypatch.setattr(mmcv_ops, 'print_log', lambda text, logger: lines.append((text, logger)))
-    mmcv_ops._announce.cache_clear()
+    monkeypatch.setattr(support, 'print_log', lambda text, logger: lines.append((text, logger)))
+    support.announce.cache_clear()
     operator = mmcv_ops.StandIn().nms
     assert not lines
     for _ in range(2):
         operator(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5, offset=0)
-    assert lines == [(mmcv_ops.STANDING_IN, 'current')]
+    assert lines == [(support.STANDING_IN, 'current')]
 
 
 IMPORTS = """

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Build mmcv with compiled operators, outside the clone and the environment: about 20 CPU-minutes, once.
-# Nobody needs it to train or test this project's models: see backbones/mmcv_ops.py.
+# Nobody needs it to train or test this project's models: see backbones/openmmlab/mmcv_ops.
 # Prints the folder to put on PYTHONPATH (stdout) and how to install the wheel for good (stderr).
 #   PYTHON        the interpreter that has torch; default .venv/bin/python
 #   MMCV_WHEELS   folder of the wheel; default ~/.cache/dense-backbones/wheels/cpXY-torchVERSION

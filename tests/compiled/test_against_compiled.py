@@ -1,7 +1,8 @@
-"""The stand-in's operators equal those of a compiled mmcv, bit for bit, on CPU.
+"""The stand-in's operators equal those of a compiled mmcv on CPU; nms and roi_align bit for bit.
 
-Run by `make test-mmcv`; without compiled operators on PYTHONPATH everything here fails. mmcv has no
-sigmoid focal loss for the CPU: tests/test_mmcv_ops.py compares ours with the formula instead.
+Run by `make test-mmcv`; without compiled operators on PYTHONPATH everything here fails. What mmcv
+has for CUDA only (focal loss, roi_pool, CARAFE, masked convolution, deformable attention) is
+compared with its formula in tests/test_mmcv_ops.py and tests/test_mmcv_operators.py instead.
 """
 
 from backbones.openmmlab import mmcv_ops  # before mmcv, for which it looks up the operators
@@ -12,6 +13,7 @@ import types
 
 import pytest
 import torch
+from conftest import draw
 from torch import Tensor
 
 pytestmark = pytest.mark.compiled_mmcv
@@ -40,13 +42,50 @@ def make_boxes(count: int, *, grid: bool) -> tuple[Tensor, Tensor]:
 @pytest.mark.parametrize('grid', (True, False))
 @pytest.mark.parametrize('count', (0, 1, 50, 2000))
 @pytest.mark.parametrize('threshold', (0.1, 0.3, 0.4, 0.5, 0.6, 0.65, 0.7, 0.9))
-def test_nms_is_identical(ext, threshold, count, grid):
+@pytest.mark.parametrize('offset', (0, 1))
+def test_nms_is_identical(ext, offset, threshold, count, grid):
     boxes, scores = make_boxes(count, grid=grid)
     ours, theirs = (
-        op(boxes, scores, iou_threshold=threshold, offset=0) for op in (mmcv_ops.nms, ext.nms)
+        op(boxes, scores, iou_threshold=threshold, offset=offset)
+        for op in (mmcv_ops.boxes.nms, ext.nms)
     )
     assert ours.dtype == theirs.dtype
     assert torch.equal(ours, theirs)
+
+
+@pytest.mark.parametrize('method', (0, 1, 2))
+@pytest.mark.parametrize('offset', (0, 1))
+@pytest.mark.parametrize('count', (0, 1, 300))
+def test_soft_nms_keeps_the_same_boxes(ext, count, offset, method):
+    boxes, scores = make_boxes(count, grid=False)
+    found = []
+    for op in (mmcv_ops.boxes.softnms, ext.softnms):
+        dets = torch.zeros(count, 5)
+        kept = op(boxes, scores, dets, 0.3, 0.5, 0.01, method, offset)
+        found.append((kept, dets[: len(kept)]))
+    assert torch.equal(found[0][0], found[1][0])
+    torch.testing.assert_close(found[0][1], found[1][1], rtol=1e-5, atol=0)
+
+
+@pytest.mark.parametrize('grid', (True, False))
+@pytest.mark.parametrize('threshold', (0.1, 0.3, 0.5, 0.7))
+def test_nms_match_makes_the_same_groups(ext, threshold, grid):
+    boxes, scores = make_boxes(500, grid=grid)
+    dets = torch.cat([boxes, scores[:, None]], dim=1)
+    assert mmcv_ops.boxes.nms_match(dets, threshold) == ext.nms_match(dets, threshold)
+
+
+@pytest.mark.parametrize('mode', (0, 1))
+@pytest.mark.parametrize('aligned', (True, False))
+@pytest.mark.parametrize('offset', (0, 1))
+def test_overlaps_are_equal(ext, offset, aligned, mode):
+    boxes, _ = make_boxes(100, grid=False)
+    a, b = boxes[:50], boxes[50:]
+    ious = [a.new_zeros((50,) if aligned else (50, 50)) for _ in range(2)]
+    for op, out in zip((mmcv_ops.boxes.bbox_overlaps, ext.bbox_overlaps), ious):
+        op(a, b, out, mode=mode, aligned=aligned, offset=offset)
+    assert ious[0].sum() > 0
+    torch.testing.assert_close(*ious, rtol=1e-4, atol=1e-7)
 
 
 def make_rois(count: int, dtype: torch.dtype) -> tuple[Tensor, Tensor]:
@@ -76,7 +115,7 @@ def test_roi_align_is_identical(ext, sampling_ratio, aligned, size, dtype):
     unused = features.new_zeros(0)
     pooled, grads = [], []
     for forward, backward in (
-        (mmcv_ops.roi_align_forward, mmcv_ops.roi_align_backward),
+        (mmcv_ops.pooling.roi_align_forward, mmcv_ops.pooling.roi_align_backward),
         (ext.roi_align_forward, ext.roi_align_backward),
     ):
         out, grad = features.new_zeros(len(rois), 8, *size), torch.zeros_like(features)
@@ -87,6 +126,58 @@ def test_roi_align_is_identical(ext, sampling_ratio, aligned, size, dtype):
     assert pooled[0].abs().sum() > 0 and grads[0].abs().sum() > 0
     assert torch.equal(*pooled)
     assert torch.equal(*grads)
+
+
+@pytest.mark.parametrize('groups, parts', ((1, 1), (2, 2), (1, 2)))
+def test_deformable_convolutions_are_equal(ext, groups, parts):
+    x, weight, bias = draw(2, 4, 9, 7), draw(6, 4 // groups, 3, 3), draw(6)
+    offset, mask = 2 * draw(2, parts * 18, 5, 7), draw(2, parts * 9, 5, 7).sigmoid()
+    grad, bufs = draw(2, 6, 5, 7), [draw(0), draw(0)]
+    names = ('W', 'H', '_w', '_h')
+    plain, modulated = ({} for _ in range(2))
+    for short, long, (w, h) in (
+        ('k', 'kernel', (3, 3)),
+        ('d', 'stride', (1, 2)),
+        ('pad', 'pad', (2, 1)),
+        ('dilation', 'dilation', (2, 1)),
+    ):
+        plain |= {short + names[0]: w, short + names[1]: h}
+        modulated |= {long + names[2]: w, long + names[3]: h}
+    shared = dict(group=groups, deformable_group=parts)
+    results = []
+    for op in (mmcv_ops.deformable, ext):
+        out, grads = draw(2, 6, 5, 7) * 0, [torch.zeros_like(t) for t in (x, offset, weight)]
+        options = {**plain, **shared, 'im2col_step': 2}
+        op.deform_conv_forward(x, weight, offset, out, *bufs, **options)
+        op.deform_conv_backward_input(x, offset, grad, *grads[:2], weight, bufs[0], **options)
+        op.deform_conv_backward_parameters(x, offset, grad, grads[2], *bufs, scale=1, **options)
+        results.append([out, *grads])
+        out, options = torch.zeros_like(out), {**modulated, **shared, 'with_bias': True}
+        op.modulated_deform_conv_forward(
+            x, weight, bias, bufs[0], offset, mask, out, bufs[1], **options
+        )
+        grads = [torch.zeros_like(t) for t in (x, weight, bias, offset, mask)]
+        op.modulated_deform_conv_backward(
+            x, weight, bias, bufs[0], offset, mask, bufs[1], *grads, grad, **options
+        )
+        results[-1] += [out, *grads]
+    for ours, theirs in zip(*results):
+        assert theirs.abs().sum() > 0
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
+@pytest.mark.parametrize('kind', (0, 1))
+def test_psa_masks_are_identical(ext, kind):
+    x = draw(2, 15, 4, 6)
+    sizes = dict(num_=2, h_feature=4, w_feature=6, h_mask=5, w_mask=3, half_h_mask=2, half_w_mask=1)
+    results = []
+    for op in (mmcv_ops.masks, ext):
+        out, grad = draw(2, 24, 4, 6) * 0, torch.zeros_like(x)
+        op.psamask_forward(x, out, psa_type=kind, **sizes)
+        op.psamask_backward(out.sin(), grad, psa_type=kind, **sizes)
+        results += [(out, grad)]
+    assert results[0][0].abs().sum() > 0
+    assert torch.equal(results[0][0], results[1][0]) and torch.equal(results[0][1], results[1][1])
 
 
 def test_mmcv_has_no_focal_loss_on_cpu_to_compare_with(ext):

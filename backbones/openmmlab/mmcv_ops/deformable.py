@@ -1,0 +1,242 @@
+"""Deformable convolution and deformable attention."""
+
+import importlib
+from collections.abc import Callable
+
+from torch import Tensor
+
+from backbones.openmmlab.mmcv_ops.support import gradients, operator, torchvision, widen
+
+
+@operator
+def deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    offset: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    *,
+    im2col_step: int,
+    **geometry: int,
+) -> None:
+    """Convolve samples at shifted places, into `output`.
+
+    Half precision is widened to float32 for the computation.
+
+    Args:
+        input: (B, C, H, W).
+        weight: (out, C / group, kH, kW).
+        offset: (B, 2 * deformable_group * kH * kW, H', W') shifts of the samples, in cells, each y
+            before x.
+        output: (B, out, H', W'), overwritten.
+        columns, ones, im2col_step: of mmcv's way to compute it; not used.
+        geometry: kW, kH, dW, dH (strides), padW, padH, dilationW, dilationH, group,
+            deformable_group.
+
+    Source: arXiv:1703.06211, Eq. 2.
+    """
+    tensors = [widen(x) for x in (input, weight, offset, *_neutral(input, weight))]
+    output.copy_(torchvision().deform_conv2d(*tensors, *_geometry(**geometry), False))
+
+
+@operator
+def deform_conv_backward_input(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_input: Tensor,
+    grad_offset: Tensor,
+    weight: Tensor,
+    columns: Tensor,
+    *,
+    im2col_step: int,
+    **geometry: int,
+) -> None:
+    """Write the gradients of `deform_conv_forward` by input and offset."""
+    grads = _conv_gradients(grad_output, input, weight, offset, **geometry)
+    grad_input.copy_(grads[0])
+    grad_offset.copy_(grads[2])
+
+
+@operator
+def deform_conv_backward_parameters(
+    input: Tensor,
+    offset: Tensor,
+    grad_output: Tensor,
+    grad_weight: Tensor,
+    columns: Tensor,
+    ones: Tensor,
+    *,
+    scale: float,
+    im2col_step: int,
+    **geometry: int,
+) -> None:
+    """Add `scale` times the gradient of `deform_conv_forward` by the weight to `grad_weight`.
+
+    torchvision computes all gradients at once: mmcv's two calls take its time twice.
+    """
+    # the gradient by the weight does not depend on the weight's values, only on its shape
+    grads = _conv_gradients(grad_output, input, grad_weight, offset, **geometry)
+    grad_weight += scale * grads[1]
+
+
+@operator
+def modulated_deform_conv_forward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    output: Tensor,
+    columns: Tensor,
+    *,
+    with_bias: bool,
+    **geometry: int,
+) -> None:
+    """Convolve samples at shifted places, each times its mask. See `deform_conv_forward`.
+
+    Args:
+        bias: (out,), or empty without bias.
+        mask: (B, deformable_group * kernel_h * kernel_w, H', W') factors of the samples.
+        geometry: as there, with the names that mmcv has for them here.
+
+    Source: arXiv:1811.11168, Eq. 1.
+    """
+    bias = bias if with_bias else weight.new_zeros(len(weight))
+    tensors = [widen(x) for x in (input, weight, offset, mask, bias)]
+    output.copy_(torchvision().deform_conv2d(*tensors, *_modulated(**geometry), True))
+
+
+@operator
+def modulated_deform_conv_backward(
+    input: Tensor,
+    weight: Tensor,
+    bias: Tensor,
+    ones: Tensor,
+    offset: Tensor,
+    mask: Tensor,
+    columns: Tensor,
+    grad_input: Tensor,
+    grad_weight: Tensor,
+    grad_bias: Tensor,
+    grad_offset: Tensor,
+    grad_mask: Tensor,
+    grad_output: Tensor,
+    *,
+    with_bias: bool,
+    **geometry: int,
+) -> None:
+    """Write all gradients of `modulated_deform_conv_forward`."""
+    bias = bias if with_bias else weight.new_zeros(len(weight))
+    tensors = [widen(x) for x in (grad_output, input, weight, offset, mask, bias)]
+    found = torchvision()._deform_conv2d_backward(*tensors, *_modulated(**geometry), True)
+    for grad, value in zip((grad_input, grad_weight, grad_offset, grad_mask), found):
+        grad.copy_(value)
+    if with_bias:
+        grad_bias.copy_(found[4])
+
+
+@operator
+def ms_deform_attn_forward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    im2col_step: int,
+) -> Tensor:
+    """Sum weighted bilinear samples of several maps, by mmcv's own PyTorch function.
+
+    On CPU, and in bfloat16, mmcv calls that function itself. Half precision is widened to float32.
+
+    Args:
+        value: (B, keys, heads, d), the cells of all maps one after the other.
+        spatial_shapes: (levels, 2) height and width of the maps, in cells.
+        level_start_index, im2col_step: not used.
+        sampling_locations: (B, queries, heads, levels, points, 2) x and y from 0 to 1.
+        attention_weights: (B, queries, heads, levels, points).
+
+    Returns:
+        (B, queries, heads * d).
+
+    Source: arXiv:2010.04159, Eq. 3.
+    """
+    tensors = [widen(x) for x in (value, sampling_locations, attention_weights)]
+    return _deformable_attention(spatial_shapes)(*tensors).to(value.dtype)
+
+
+@operator
+def ms_deform_attn_backward(
+    value: Tensor,
+    spatial_shapes: Tensor,
+    level_start_index: Tensor,
+    sampling_locations: Tensor,
+    attention_weights: Tensor,
+    grad_output: Tensor,
+    grad_value: Tensor,
+    grad_sampling_loc: Tensor,
+    grad_attn_weight: Tensor,
+    im2col_step: int,
+) -> None:
+    """Write the gradients of `ms_deform_attn_forward`."""
+    tensors = tuple(widen(x) for x in (value, sampling_locations, attention_weights))
+    found = gradients(_deformable_attention(spatial_shapes), tensors, widen(grad_output))
+    for grad, x in zip((grad_value, grad_sampling_loc, grad_attn_weight), found):
+        grad.copy_(x)
+
+
+def _deformable_attention(spatial_shapes: Tensor) -> Callable[..., Tensor]:
+    """The attention over maps of these shapes, as a function of values, places and weights."""
+    attend = importlib.import_module(
+        'mmcv.ops.multi_scale_deform_attn'
+    ).multi_scale_deformable_attn_pytorch
+    shapes = spatial_shapes.tolist()  # once: the function would wait for the GPU at every number
+    return lambda value, locations, weights: attend(value, shapes, locations, weights)
+
+
+def _conv_gradients(
+    grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, **geometry: int
+) -> tuple[Tensor, ...]:
+    """Gradients by input, weight, offset, mask and bias, the latter two of no meaning."""
+    neutral = _neutral(input, weight)
+    tensors = [widen(x) for x in (grad_output, input, weight, offset, *neutral)]
+    return torchvision()._deform_conv2d_backward(*tensors, *_geometry(**geometry), False)
+
+
+def _neutral(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
+    """Mask and bias as torchvision takes them where there are none."""
+    return input.new_zeros(len(input), 1), weight.new_zeros(len(weight))
+
+
+def _geometry(
+    kW: int,
+    kH: int,
+    dW: int,
+    dH: int,
+    padW: int,
+    padH: int,
+    dilationW: int,
+    dilationH: int,
+    group: int,
+    deformable_group: int,
+) -> tuple[int, ...]:
+    """In torchvision's order; it takes the kernel's size from the weight."""
+    return dH, dW, padH, padW, dilationH, dilationW, group, deformable_group
+
+
+def _modulated(
+    kernel_h: int,
+    kernel_w: int,
+    stride_h: int,
+    stride_w: int,
+    pad_h: int,
+    pad_w: int,
+    dilation_h: int,
+    dilation_w: int,
+    group: int,
+    deformable_group: int,
+) -> tuple[int, ...]:
+    """In torchvision's order."""
+    return stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group
