@@ -10,10 +10,12 @@ from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
 from backbones.moganet import MogaNet
 from backbones.openmmlab import mmcv_ops
+from backbones.openmmlab.registries import find_configs_by_module
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
 from backbones.volo import VOLO
 
 mmcv_ops.install()  # before anything imports mmcv.ops
+find_configs_by_module()
 
 __all__ = [
     'BACKBONES',
