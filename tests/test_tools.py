@@ -178,7 +178,7 @@ def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
 def test_help_answers_without_the_libraries() -> None:
     code = """
 import runpy, sys
-for name in ('train', 'test', 'quickstart', 'make_digits', 'model_complexity'):
+for name in ('train', 'test', 'quickstart', 'make_digits', 'model_complexity', 'check_data'):
     sys.argv = [name, '--help']
     try:
         runpy.run_path(f'tools/{name}.py', run_name='__main__')
@@ -186,7 +186,7 @@ for name in ('train', 'test', 'quickstart', 'make_digits', 'model_complexity'):
         assert not end.code
     assert not {"mmdet", "mmseg"} & {*sys.modules}, name
 """
-    assert call(sys.executable, '-c', code).count('usage: ') == 5
+    assert call(sys.executable, '-c', code).count('usage: ') == 6
 
 
 def test_scripts_say_how_they_are_used() -> None:

@@ -112,7 +112,7 @@ def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
     cls = find_class(dataset['type'], cfg.default_scope)
     default = inspect.signature(cls).parameters.get('seg_map_suffix') if cls else None
     suffix = dataset.get('seg_map_suffix') or (default.default if default else '.png')
-    reduced = _reduces(dataset.get('pipeline', [])) or dataset.get('reduce_zero_label', False)
+    reduced = reduces(dataset.get('pipeline', [])) or dataset.get('reduce_zero_label', False)
     ignored = dataset.get('ignore_index', 255)
     folder = Path(os.path.join(dataset.get('data_root') or '', prefix))
     files = sorted(itertools.islice(folder.rglob(f'*{suffix}'), LABEL_FILES))
@@ -131,9 +131,9 @@ def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
         )
 
 
-def _reduces(node: object) -> bool:
+def reduces(node: object) -> bool:
     """Whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
     if isinstance(node, dict):
         here = node.get('type') == 'LoadAnnotations' and node.get('reduce_zero_label')
-        return bool(here) or _reduces(list(node.values()))
-    return isinstance(node, list | tuple) and any(map(_reduces, node))
+        return bool(here) or reduces(list(node.values()))
+    return isinstance(node, list | tuple) and any(map(reduces, node))

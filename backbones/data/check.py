@@ -1,0 +1,299 @@
+"""Checking a whole dataset: its files, annotations, label maps, classes and splits."""
+
+import difflib
+from collections import Counter
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backbones.data.dataset import Dataset, Split
+from backbones.data.faults import EXAMPLES, Faults
+from backbones.data.images import (
+    ImageFacts,
+    content_key,
+    image_facts,
+    in_parallel,
+    label_facts,
+    list_images,
+    near,
+)
+from backbones.data.instances import InstanceChecks
+
+IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric
+SMALL = 32  # pixels; the least side that the backbones take
+MOSTLY = 0.8  # share of classes without an instance that cannot be meant
+ALL_DECODED = 5000  # images up to which all are decoded without being asked
+
+
+@dataclass
+class Report:
+    """What was found in a dataset.
+
+    Args:
+        counts: per split, what there is: images, annotations, classes, sizes.
+        classes: name of the class -> per split, the number of instances, or of label maps.
+        notes: what was not looked at.
+    """
+
+    dataset: Dataset
+    faults: Faults
+    counts: dict[str, dict[str, object]] = field(default_factory=dict)
+    classes: dict[str, dict[str, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def check_dataset(
+    dataset: Dataset,
+    faults: Faults,
+    *,
+    decode: bool = False,
+    sample: int | None = None,
+    progress: bool = False,
+) -> Report:
+    """Check everything that can be told without a model.
+
+    Args:
+        faults: what reading has found; more is added.
+        decode: load all pixels, also of a large dataset.
+        sample: look at this many image files of each split only; None looks at all.
+        progress: show a progress bar on stderr.
+    """
+    report = Report(dataset, faults)
+    number = sum(len(split.paths()) for split in dataset.splits.values())
+    decoded = decode or (number <= ALL_DECODED and sample is None)
+    if not decoded:
+        report.notes.append(
+            'image files were not decoded: damage in their middle is not seen; --decode does it'
+        )
+    for split in dataset.splits.values():
+        _look_at_files(split, decode=decoded, sample=sample, progress=progress)
+        _check_image_files(split, faults)
+        if dataset.detection:
+            _check_sizes(split, faults)
+            InstanceChecks(split, faults).run()
+        else:
+            _check_labels(split, dataset, faults)
+    _check_splits(report, unused=sample is None)
+    if sample is None:
+        _check_contents(dataset, faults, progress=progress)
+    return report
+
+
+def _look_at_files(split: Split, *, decode: bool, sample: int | None, progress: bool) -> None:
+    paths = [path for path in split.paths() if path not in split.facts]
+    labels = [label for _, label in split.pairs]
+    if sample:
+        paths = paths[:: -(-len(paths) // sample) or 1]
+        labels = labels[:: -(-len(labels) // sample) or 1]
+    for facts, files, look, what in (
+        (split.facts, paths, image_facts, 'images'),
+        (split.label_facts, labels, label_facts, 'label maps'),
+    ):
+        for fact in in_parallel(
+            lambda path, look=look: look(path, decode=decode),
+            files,
+            title=f'{what} of {split.name}',
+            progress=progress,
+        ):
+            facts[fact.path] = fact
+
+
+def _check_image_files(split: Split, faults: Faults) -> None:
+    total = len(split.facts)
+    if not total:
+        faults.add('empty-split', split.source, split.name)
+    for path, fact in split.facts.items():
+        _add_file_fault(fact, split.images, total, faults)
+        if fact.fault:
+            continue
+        sides = f'{path.name}, {fact.size[0]}x{fact.size[1]}'
+        if fact.bits > 8:
+            faults.add('deep-image', split.images, f'{path.name}, {fact.bits} bits', total=total)
+        if fact.mode in ('RGBA', 'LA', 'PA') or 'transparency' in fact.mode:
+            faults.add('transparent-image', split.images, f'{path.name}, {fact.mode}', total=total)
+        if fact.frames > 1:
+            faults.add('several-frames', split.images, f'{path.name}, {fact.frames}', total=total)
+        if min(fact.size) < SMALL:
+            faults.add('small-image', split.images, sides, total=total)
+        if fact.turned:
+            faults.add('turned-image', split.images, f'{path.name}, to {sides}', total=total)
+
+
+def _add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -> None:
+    if not fact.fault:
+        return
+    name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
+    detail = f' ({fact.detail})' if fact.detail else ''
+    if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:
+        detail = near(fact.path)
+    faults.add(fact.fault, folder, f'{name}{detail}', total=total)
+
+
+def _check_sizes(split: Split, faults: Faults) -> None:
+    """Compare width and height of the records with the files; fill in those that are missing."""
+    for entry in split.records.get('images', []):
+        fact = split.facts.get(split.images / str(entry.get('file_name')))
+        if fact is None or fact.fault:
+            continue
+        said = entry.get('width'), entry.get('height')
+        if None in said:
+            if split.source.suffix != '.json':  # VOC may leave the size out
+                entry['width'], entry['height'] = fact.size
+        elif said != fact.size:
+            kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'
+            turned = ', turned by EXIF' if fact.turned else ''
+            example = f'{entry["file_name"]}: {said[0]}x{said[1]}, the image is ' \
+                      f'{fact.size[0]}x{fact.size[1]}{turned}'  # fmt: skip
+            faults.add(kind, split.source, example, total=len(split.records['images']))
+
+
+def _check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
+    folder, total = split.source, len(split.label_facts)
+    values: set[int] = set()
+    for image, label in split.pairs:
+        fact = split.label_facts.get(label)
+        if fact is None:
+            continue
+        _add_file_fault(fact, folder, total, faults)
+        if fact.fault:
+            continue
+        if fact.lossy:
+            faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)
+        elif fact.mode.split()[0] in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr'):
+            faults.add('label-colour', folder, f'{label.name}, {fact.mode}', total=total)
+        elif fact.values is not None:
+            values |= _check_values(fact, dataset, folder, total, faults)
+        size = split.facts[image].size if image in split.facts else (0, 0)
+        if any(size) and size != fact.size:
+            example = f'{label.name} is {fact.size[0]}x{fact.size[1]}, its image ' \
+                      f'{size[0]}x{size[1]}'  # fmt: skip
+            faults.add('label-size', folder, example, total=total)
+    if values and values <= {0, IGNORED} and IGNORED in values:
+        faults.add('label-0-255', folder, f'values {sorted(values)}')
+
+
+def _check_values(
+    fact: ImageFacts, dataset: Dataset, folder: Path, total: int, faults: Faults
+) -> set[int]:
+    assert fact.values is not None
+    values = {int(value) for value in fact.values}
+    last = len(dataset.classes) - 1 + dataset.zero_ignored
+    beyond = sorted(value for value in values if value != IGNORED and not 0 <= value <= last)
+    if beyond and dataset.classes:
+        shown = ', '.join(map(str, beyond[:5])) + (', ...' if len(beyond) > 5 else '')
+        example = f'{fact.path.name} has {shown}; {len(dataset.classes)} classes allow 0 to ' \
+                  f'{last} and {IGNORED}'  # fmt: skip
+        faults.add('label-values', folder, example, total=total)
+    if values == {IGNORED}:
+        faults.add('label-ignored', folder, fact.path.name, total=total)
+    return values
+
+
+def _check_splits(report: Report, *, unused: bool) -> None:
+    """Count, and compare the splits with each other."""
+    dataset, faults = report.dataset, report.faults
+    if not dataset.classes:
+        faults.add('no-class-names', dataset.root, _values_seen(dataset))
+    if 'val' not in dataset.splits:
+        faults.add('no-validation', dataset.root, f'found {", ".join(dataset.splits)}')
+    counts = {name: class_counts(dataset, split) for name, split in dataset.splits.items()}
+    for name in dataset.classes:
+        report.classes[name] = {split: count[name] for split, count in counts.items()}
+    total = len(dataset.classes)
+    for part, kind in (('train', 'class-unseen'), ('val', 'class-not-judged')):
+        count = counts.get(part)
+        unseen = [name for name in dataset.classes if not count[name]] if count else []
+        if part == 'train' and unused and total > 4 and len(unseen) > MOSTLY * total:
+            kind = 'wrong-classes'
+        for name in unseen:
+            faults.add(kind, f'split {part}', repr(name), total=total)
+    _check_names(dataset, faults)
+    for name, split in dataset.splits.items():
+        report.counts[name] = split_counts(split)
+        if unused:
+            _check_unused(dataset, split, faults)
+
+
+def _values_seen(dataset: Dataset) -> str:
+    facts = [f for split in dataset.splits.values() for f in split.label_facts.values()]
+    seen = {int(v) for f in facts if f.values is not None for v in f.values}
+    return f'label values {sorted(seen)[:12]}' if seen else 'no names at all'
+
+
+def class_counts(dataset: Dataset, split: Split) -> Counter:
+    """Instances of each class; of label maps, the number of maps that have it."""
+    if dataset.detection:
+        names = {c.get('id'): c.get('name') for c in split.records.get('categories', [])}
+        ids = (a.get('category_id') for a in split.records.get('annotations', []))
+        return Counter(names.get(i) for i in ids if isinstance(i, int | str))
+    values = (f.values for f in split.label_facts.values() if f.values is not None)
+    found = Counter(int(v) for some in values for v in some)
+    first = int(dataset.zero_ignored)
+    return Counter({name: found[i] for i, name in enumerate(dataset.classes, first)})
+
+
+def split_counts(split: Split) -> dict[str, object]:
+    """What a split has, for the report."""
+    good = [fact for fact in split.facts.values() if not fact.fault]
+    counts: dict[str, object] = {'images': len(split.paths())}
+    if split.pairs:
+        counts['label maps'] = len(split.pairs)
+    else:
+        annotations = split.records.get('annotations', [])
+        counts['annotations'] = len(annotations)
+        counts['with masks'] = sum(bool(a.get('segmentation')) for a in annotations)
+    if good:
+        areas = sorted((fact.size[0] * fact.size[1], fact.size) for fact in good)
+        sizes = [f'{w}x{h}' for _, (w, h) in (areas[0], areas[len(areas) // 2], areas[-1])]
+        counts['sizes: least, median, largest'] = ', '.join(sizes)
+        modes = Counter(fact.mode for fact in good)
+        counts['pixels'] = ', '.join(f'{n} {mode}' for mode, n in modes.most_common())
+    return counts
+
+
+def _check_names(dataset: Dataset, faults: Faults) -> None:
+    plain: dict[str, str] = {}
+    for name in dataset.classes:
+        key = ''.join(str(name).split()).casefold()
+        close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
+        if key in plain or close:
+            other = plain.get(key) or plain[close[0]]
+            faults.add('similar-classes', dataset.root, f'{other!r} and {name!r}')
+        plain[key] = name
+    for split in dataset.splits.values():
+        here = {str(c.get('name')) for c in split.records.get('categories', [])}
+        for name in sorted(here ^ set(dataset.classes)):
+            where = 'is missing' if name not in here else 'is not in the training split'
+            if here:
+                faults.add('classes-differ', split.source, f'{name!r} {where}')
+
+
+def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
+    """Image files beside those of a split that no split names."""
+    if dataset.layout not in ('coco', 'voc'):
+        return
+    named = {path for each in dataset.splits.values() for path in each.paths()}
+    folders = {path.parent for path in split.paths()}
+    for path in (p for folder in sorted(folders) if folder.is_dir() for p in list_images(folder)):
+        if path not in named and path.parent in folders:
+            faults.add('unused-image', path.parent, path.name)
+
+
+def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None:
+    """Find images that are the same, byte for byte: only files of one size are read."""
+    sized: dict[int, list[tuple[str, Path]]] = {}
+    for name, split in dataset.splits.items():
+        for path, fact in split.facts.items():
+            if fact.fault in ('', 'damaged-image'):
+                sized.setdefault(path.stat().st_size, []).append((name, path))
+    doubtful = [entry for entries in sized.values() if len(entries) > 1 for entry in entries]
+    keys = in_parallel(
+        lambda entry: content_key(entry[1]), doubtful, title='same images', progress=progress
+    )
+    first: dict[str, tuple[str, Path]] = {}
+    for (where, path), key in zip(doubtful, keys):
+        other_split, other = first.setdefault(key, (where, path))
+        if other == path and other_split == where:
+            continue
+        kind = 'image-twice' if where == other_split else 'image-in-two-splits'
+        names = f'{other_split}: {other.name} and {where}: {path.name}'
+        faults.add(kind, dataset.root, names)

@@ -1,0 +1,107 @@
+"""Reading COCO JSON: in `annotations`, beside the images of each split, or at the root."""
+
+import json
+from pathlib import Path
+
+from backbones.data.dataset import Split, split_of
+from backbones.data.faults import Faults
+from backbones.data.images import SUFFIXES
+from backbones.errors import UserError
+
+PARTS = ('images', 'annotations', 'categories')
+LOOKED_AT = 50  # file names from which the image folder is told
+MANY = 20  # JSON files in one folder; more is one per image, another layout
+
+
+def find(root: Path) -> dict[str, Path]:
+    """The annotation file of each split, empty if this is no COCO dataset.
+
+    Raises:
+        UserError: several files for one split.
+    """
+    files = []
+    for folder in (root / 'annotations', root, *sorted(p for p in root.iterdir() if p.is_dir())):
+        here = sorted(folder.glob('*.json'))
+        files += here if len(here) <= MANY else []
+    files = list(dict.fromkeys(f for f in files if _may_be_coco(f)))
+    instances = [f for f in files if f.name.startswith('instances')]
+    found: dict[str, Path] = {}
+    for file in instances or files:
+        split = split_of(file.stem) or split_of(file.parent.name) or 'train'
+        if split in found:
+            raise UserError(
+                f'{found[split]} and {file} are both annotations of the split {split}; leave one '
+                'of them in the folder, and name files or folders train, val and test'
+            )
+        found[split] = file
+    return found
+
+
+def _may_be_coco(file: Path) -> bool:
+    with open(file, errors='replace') as opened:
+        start = opened.read(1 << 16)
+    return any(f'"{part}"' in start for part in PARTS) or not start.strip()
+
+
+def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
+    """Read the annotation files; what cannot be read is a fault."""
+    splits = []
+    for name, file in found.items():
+        records = read_json(file, faults)
+        folder = image_folder(root, file, records)
+        splits.append(Split(name, file, folder, records=records))
+    return splits
+
+
+def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
+    """The three lists of a COCO file, empty where the file is broken."""
+    try:
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
+    except (ValueError, OSError) as error:
+        faults.add('broken-file', file, error)
+        return {part: [] for part in PARTS}
+    records: dict[str, list[dict]] = {}
+    for part in PARTS:
+        entries = content.get(part) if isinstance(content, dict) else None
+        if not isinstance(entries, list):
+            faults.add('wrong-structure', file, f'no list "{part}"')
+            entries = []
+        wrong = [entry for entry in entries if not isinstance(entry, dict)]
+        for entry in wrong:
+            faults.add('wrong-structure', file, f'in "{part}": {str(entry)[:40]}')
+        records[part] = [entry for entry in entries if isinstance(entry, dict)]
+    return records
+
+
+def image_folder(root: Path, file: Path, records: dict) -> Path:
+    """The folder that the names of images are relative to: the one that has the most of them."""
+    names = [e['file_name'] for e in records['images'] if isinstance(e.get('file_name'), str)]
+    names = names[:: max(1, len(names) // LOOKED_AT)]
+    stem = file.stem.removeprefix('instances_')
+    split = split_of(file.stem) or split_of(file.parent.name) or 'train'
+    words = [
+        stem,
+        split,
+        *(p.name for p in root.iterdir() if p.is_dir() and split_of(p.name) == split),
+    ]
+    inside = [root / 'images', root / 'JPEGImages', root / 'data', root]
+    candidates = [folder / word for word in words for folder in inside]
+    candidates = [f for f in (file.parent, *candidates, *inside) if f.is_dir()]
+    return max(candidates, key=lambda folder: sum((folder / n).is_file() for n in names))
+
+
+def other_layout(root: Path) -> str:
+    """What the files of a folder look like, for the message that nothing could be read."""
+    json_files = [f for f, _ in zip(root.rglob('*.json'), range(MANY))]
+    for file in json_files[:1]:
+        with open(file, errors='replace') as opened:
+            start = opened.read(1 << 16)
+        if '"shapes"' in start:
+            return ' These look like LabelMe files: convert them to COCO.'
+        if '"regions"' in start:
+            return ' These look like files of the VGG annotator: export them as COCO.'
+    if any(root.rglob('*.csv')):
+        return ' There are CSV files: convert them to COCO.'
+    if not any(p.suffix.lower() in SUFFIXES for p in root.rglob('*')):
+        return ' There is not even an image.'
+    return ''

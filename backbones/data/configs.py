@@ -1,0 +1,200 @@
+"""The datasets of a config, in the form that the checks take, and what the config says of them."""
+
+import inspect
+import math
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from mmengine.config import Config
+
+from backbones.data.checks import check_classes, check_files, classes_of, innermost, reduces
+from backbones.data.coco import read_json
+from backbones.data.dataset import Dataset, Split
+from backbones.data.faults import Faults
+from backbones.errors import UserError
+from backbones.openmmlab.registries import find_class
+
+LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
+
+
+def read_config(
+    cfg: Config, faults: Faults, *, splits: tuple[str, ...] = tuple(LOADERS)
+) -> Dataset:
+    """Read the datasets of a config; what is missing or disagrees with the config is a fault.
+
+    Args:
+        splits: those to read, of 'train', 'val' and 'test'; a test split that is the validation
+            split again is left out.
+    """
+    found: dict[str, Split] = {}
+    dataset = Dataset('config', Path(cfg.get('data_root') or '.'), found)
+    for name in splits:
+        loader = cfg.get(LOADERS[name])
+        if not loader or (name == 'test' and _same(loader, cfg.get('val_dataloader'))):
+            continue
+        parts = [_split(cfg, name, part, dataset, faults) for part in innermost(loader.dataset)]
+        known = [part for part in parts if part]
+        if known:
+            found[name] = known[0]  # the rest of a concatenation is checked for files and classes
+    if found:
+        _check_evaluator(cfg, faults)
+        _check_masks(cfg, dataset, faults)
+    return dataset
+
+
+def _same(a: dict, b: dict | None) -> bool:
+    keys = ('ann_file', 'data_prefix', 'data_root')
+    return b is not None and all(a['dataset'].get(k) == b['dataset'].get(k) for k in keys)
+
+
+def _split(cfg: Config, name: str, part: dict, dataset: Dataset, faults: Faults) -> Split | None:
+    """A dataset of the config; None, and faults noted, if it cannot be read any further."""
+    place = LOADERS[name]
+    try:
+        check_files(part)
+        check_classes(cfg, part)
+    except UserError as error:
+        faults.add('wrong-config', place, error)
+    classes = classes_of(cfg, part)
+    if isinstance(classes, str):
+        return None
+    dataset.classes = dataset.classes or tuple(classes or ())
+    if classes is not None and tuple(classes) != dataset.classes:
+        faults.add('wrong-config', place, f'metainfo.classes is {_few(classes)} here and '
+                   f'{_few(dataset.classes)} in train_dataloader')  # fmt: skip
+    cls = find_class(part['type'], cfg.get('default_scope'))
+    bases = {base.__name__ for base in inspect.getmro(cls)} if cls else set()
+    root = part.get('data_root') or ''
+    prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
+    file = Path(os.path.join(root, part.get('ann_file') or ''))
+    if 'CocoDataset' in bases and file.is_file():
+        dataset.layout = 'coco'
+        records = read_json(file, faults)
+        split = Split(name, file, prefix.get('img', Path(root)), records=records)
+        _check_filter(split, part, dataset.classes, faults)
+        return split
+    if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
+        dataset.layout = 'masks'
+        dataset.zero_ignored = reduces(part.get('pipeline', [])) or bool(
+            part.get('reduce_zero_label')
+        )
+        labels = prefix.get('seg_map_path', prefix['img_path'])
+        pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
+        return Split(name, labels, prefix['img_path'], pairs=pairs)
+    return None
+
+
+def _few(names: object) -> str:
+    shown = list(names) if isinstance(names, list | tuple) else [names]
+    return f'{", ".join(map(str, shown[:3]))}{", ..." if len(shown) > 3 else ""} ({len(shown)})'
+
+
+def argument(part: dict, cls: type | None, name: str, default: str) -> str:
+    """An argument of a dataset: the config's, else the default of the class."""
+    if name in part:
+        return part[name]
+    for base in inspect.getmro(cls) if cls else ():
+        parameter = inspect.signature(base).parameters.get(name)
+        if parameter is not None and parameter.default is not parameter.empty:
+            return parameter.default
+    return default
+
+
+def _pairs(
+    part: dict, cls: type | None, file: Path, images: Path, labels: Path
+) -> Iterator[tuple[Path, Path]]:
+    """Image and label map as MMSegmentation's dataset forms them: other suffixes are not seen."""
+    image_suffix = argument(part, cls, 'img_suffix', '.jpg')
+    label_suffix = argument(part, cls, 'seg_map_suffix', '.png')
+    if part.get('ann_file') and file.is_file():
+        names = list(filter(None, map(str.strip, file.read_text().splitlines())))
+    else:
+        files = sorted(images.rglob(f'*{image_suffix}'))
+        names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
+    for name in names:
+        yield images / (name + image_suffix), labels / (name + label_suffix)
+
+
+def _check_filter(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
+    """Images and annotations that the config leaves out, which nothing else says."""
+    rule = part.get('filter_cfg') or {}
+    names = {c.get('id'): c.get('name') for c in split.records['categories']}
+    kept = {i for i, name in names.items() if not classes or name in classes}
+    used = set()
+    for annotation in split.records['annotations']:
+        category = annotation.get('category_id')
+        if category in kept:
+            used.add(annotation.get('image_id'))
+        elif category in names:
+            faults.add('class-left-out', split.source, repr(names[category]))
+    if part.get('test_mode'):
+        return
+    total = len(split.records['images'])
+    for image in split.records['images']:
+        if rule.get('filter_empty_gt') and image.get('id') not in used:
+            why = 'no annotation (filter_empty_gt)'
+        elif min(image.get('width', math.inf), image.get('height', math.inf)) < rule.get(
+            'min_size', 0
+        ):
+            why = f'a side below {rule["min_size"]} pixels (min_size)'
+        else:
+            continue
+        faults.add('filtered-image', split.source, f'{image.get("file_name")}: {why}', total=total)
+
+
+def _check_evaluator(cfg: Config, faults: Faults) -> None:
+    for name in ('val', 'test'):
+        evaluator, loader = cfg.get(f'{name}_evaluator'), cfg.get(LOADERS[name])
+        for one in evaluator if isinstance(evaluator, list) else [evaluator]:
+            file = (one or {}).get('ann_file')
+            if not file or not loader:
+                continue
+            (data, *_) = innermost(loader.dataset)
+            used = os.path.join(data.get('data_root') or '', data.get('ann_file') or '')
+            if os.path.realpath(file) != os.path.realpath(used):
+                faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
+                           f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
+
+
+def _check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
+    """A model or metric of masks asks for annotations that have masks."""
+    train = dataset.splits.get('train')
+    if train is None or not train.records.get('annotations') or dataset.has_masks():
+        return
+    if _loads_masks(cfg.train_dataloader):
+        faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
+                   'annotation has a segmentation: take a config for boxes, such as '
+                   'faster_rcnn_*, or add masks')  # fmt: skip
+
+
+def _loads_masks(node: object) -> bool:
+    if isinstance(node, dict):
+        here = node.get('type') == 'LoadAnnotations' and node.get('with_mask')
+        return bool(here) or any(map(_loads_masks, node.values()))
+    return isinstance(node, list | tuple) and any(map(_loads_masks, node))
+
+
+def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
+    """Warn of schedules that do not fit the length of the training.
+
+    Args:
+        images: in the training split.
+    """
+    loop = cfg.get('train_cfg') or {}
+    batch = cfg.train_dataloader.get('batch_size', 1)
+    per_epoch = max(1, -(-images // batch))
+    epochs = loop.get('max_epochs')
+    iterations = loop.get('max_iters') or (epochs or 0) * per_epoch
+    rules = cfg.get('param_scheduler') or []
+    for i, rule in enumerate(rules if isinstance(rules, list | tuple) else [rules]):
+        unit = 'epochs' if rule.get('by_epoch', True) else 'iterations'
+        total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
+        place, length = f'param_scheduler.{i}', f'the training has {total:g} {unit}'
+        last = max([rule.get('begin', 0), *rule.get('milestones', [])])
+        if rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
+            faults.add('schedule', place, f'warm-up ends after {rule["end"]} {unit}; {length}')
+        elif last >= total:
+            faults.add('schedule', place, f'{rule["type"]} acts at {last} {unit}; {length}')
+        elif rule['type'] != 'LinearLR' and rule.get('end', total) > 1.5 * total:
+            faults.add('schedule', place, f'{rule["type"]} ends at {rule["end"]} {unit}; {length}')

@@ -1,0 +1,82 @@
+"""A dataset as it was found: its splits in one form, whatever layout they were written in."""
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from backbones.data.images import ImageFacts
+
+SPLITS = {
+    'train': ('train', 'training'),
+    'val': ('val', 'valid', 'validation', 'dev'),
+    'test': ('test', 'testing'),
+}
+
+
+@dataclass
+class Split:
+    """A part of a dataset.
+
+    Args:
+        name: 'train', 'val' or 'test'.
+        source: what the annotations were read from, a file or a folder.
+        images: folder that the names of images are relative to.
+        records: of a detection dataset, the lists 'images', 'annotations' and 'categories' in
+            COCO's form, complete as far as the source is.
+        pairs: of a segmentation dataset, image and label map; the latter may be missing.
+        facts: what was found in the image files so far.
+    """
+
+    name: str
+    source: Path
+    images: Path
+    records: dict[str, list[dict]] = field(default_factory=dict)
+    pairs: list[tuple[Path, Path]] = field(default_factory=list)
+    facts: dict[Path, ImageFacts] = field(default_factory=dict)
+    label_facts: dict[Path, ImageFacts] = field(default_factory=dict)
+
+    def paths(self) -> list[Path]:
+        """The image files that are named, each once."""
+        if self.pairs:
+            return [image for image, _ in self.pairs]
+        names = [entry.get('file_name') for entry in self.records.get('images', [])]
+        return list(dict.fromkeys(self.images / n for n in names if isinstance(n, str)))
+
+
+@dataclass
+class Dataset:
+    """Splits and classes.
+
+    Args:
+        layout: 'coco', 'yolo', 'voc' or 'masks'.
+        root: the folder that was given.
+        splits: by name, the training split first.
+        classes: names; of a label map, in the order of its values.
+        zero_ignored: label 0 means "ignore", and the first class is label 1.
+    """
+
+    layout: str
+    root: Path
+    splits: dict[str, Split]
+    classes: tuple[str, ...] = ()
+    zero_ignored: bool = False
+
+    @property
+    def detection(self) -> bool:
+        return self.layout != 'masks'
+
+    def has_masks(self) -> bool:
+        """Whether instances have masks."""
+        train = next(iter(self.splits.values()), None)
+        annotations = train.records.get('annotations', []) if train else []
+        return any(a.get('segmentation') for a in annotations if isinstance(a, dict))
+
+
+def split_of(name: str) -> str | None:
+    """Which split a file or folder is for, by a word in its name: 'instances_train2017' -> 'train'.
+
+    Returns:
+        'train', 'val' or 'test'; None if no word says so.
+    """
+    words = re.findall(r'[a-z]+', name.lower())
+    return next((s for s, known in SPLITS.items() if any(w in known for w in words)), None)

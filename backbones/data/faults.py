@@ -1,0 +1,95 @@
+"""Collecting what is wrong with a dataset, and saying all of it at once."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from backbones.data.kinds import KINDS
+from backbones.errors import UserError, did_you_mean
+
+EXAMPLES = 3  # that a fault shows
+
+
+@dataclass
+class Fault:
+    """All the cases of one kind in one place.
+
+    Args:
+        kind: a key of `KINDS`.
+        place: file, folder or split that they are in.
+        total: of how many things; 0 where that says nothing.
+    """
+
+    kind: str
+    place: str
+    count: int = 0
+    total: int = 0
+    examples: list[str] = field(default_factory=list)
+
+
+class Faults:
+    """Collects faults, one entry for each kind and place.
+
+    Args:
+        allowed: kinds that are meant, and become warnings.
+
+    Raises:
+        UserError: an allowed kind that does not exist.
+    """
+
+    def __init__(self, allowed: Iterable[str] = ()) -> None:
+        self.allowed = set(allowed)
+        self.found: dict[tuple[str, str], Fault] = {}
+        for kind in self.allowed - KINDS.keys():
+            hint = did_you_mean(kind, KINDS) or f'; allowed: {", ".join(KINDS)}'
+            raise UserError(f'--allow {kind}: no such kind of fault{hint}')
+
+    def add(self, kind: str, place: object, example: object, *, total: int = 0) -> None:
+        """Count a case, and keep it as an example if it is among the first."""
+        fault = self.found.setdefault((kind, str(place)), Fault(kind, str(place), total=total))
+        fault.count += 1
+        if len(fault.examples) < EXAMPLES:
+            fault.examples.append(str(example))
+
+    def count(self, kind: str) -> int:
+        """How many cases of a kind there are in all places."""
+        return sum(fault.count for fault in self.found.values() if fault.kind == kind)
+
+    def level(self, fault: Fault) -> str:
+        """'error' or 'warning'."""
+        return 'warning' if fault.kind in self.allowed else KINDS[fault.kind].level
+
+    @property
+    def errors(self) -> list[Fault]:
+        return [fault for fault in self.found.values() if self.level(fault) == 'error']
+
+    @property
+    def warnings(self) -> list[Fault]:
+        return [fault for fault in self.found.values() if self.level(fault) == 'warning']
+
+    def lines(self) -> list[str]:
+        """Errors first, two or three lines each: what, where, examples, remedy."""
+        return [line for fault in self.errors + self.warnings for line in self._lines(fault)]
+
+    def _lines(self, fault: Fault) -> list[str]:
+        kind = KINDS[fault.kind]
+        of = f' of {fault.total}' if fault.total else ''
+        more = ', ...' if fault.count > len(fault.examples) else ''
+        allowed = ', allowed' if fault.kind in self.allowed else ''
+        return [
+            f'{self.level(fault)} [{fault.kind}{allowed}] {fault.place}: {kind.says} '
+            f'({fault.count}{of})',
+            f'    e.g. {"; ".join(fault.examples)}{more}',
+            f'    remedy: {kind.remedy}',
+        ]
+
+    def as_json(self) -> list[dict]:
+        """The same as data, for `--json`."""
+        return [
+            dict(
+                level=self.level(fault),
+                **vars(fault),
+                says=KINDS[fault.kind].says,
+                remedy=KINDS[fault.kind].remedy,
+            )
+            for fault in self.errors + self.warnings
+        ]

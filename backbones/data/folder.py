@@ -1,0 +1,90 @@
+"""Finding out what a folder holds."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from backbones.data import coco, masks, voc, yolo
+from backbones.data.dataset import SPLITS, Dataset, Split
+from backbones.data.faults import Faults
+from backbones.errors import MissingFileError, UserError
+
+LAYOUTS: dict[str, Callable] = {
+    'coco': coco.find,
+    'yolo': yolo.find,
+    'voc': voc.find,
+    'masks': masks.find,
+}
+EXPECTED = """
+  COCO        annotations/train.json, annotations/val.json and folders of images, or
+              train/*.json and val/*.json beside their images
+  YOLO        data.yaml that names classes and folders, images/... and labels/...
+  Pascal VOC  Annotations/*.xml, JPEGImages/*, ImageSets/Main/{train,val}.txt, or
+              train/*.xml and val/*.xml beside their images
+  label maps  images/{train,val}/* and masks/{train,val}/*.png of the same names, and the names of
+              the classes in classes.txt, one a line"""
+
+
+def read_folder(
+    root: Path,
+    faults: Faults,
+    *,
+    layout: str | None = None,
+    classes: Sequence[str] = (),
+    decode: bool = False,
+    progress: bool = False,
+) -> Dataset:
+    """Read a dataset in whatever layout it is.
+
+    Args:
+        faults: receives what could not be read.
+        layout: 'coco', 'yolo', 'voc' or 'masks'; None takes what is there.
+        classes: names of the classes, in their order; () takes them from the data.
+        decode: see `check_dataset`.
+        progress: show a progress bar on stderr.
+
+    Raises:
+        MissingFileError: no such folder.
+        UserError: nothing, or several layouts, in it.
+    """
+    if not root.is_dir():
+        raise MissingFileError(f'{root} is not a folder')
+    tried = [layout] if layout else list(LAYOUTS)
+    found = {name: there for name in tried if (there := LAYOUTS[name](root))}
+    if not found:
+        raise UserError(
+            f'{root} holds no dataset that can be read.{coco.other_layout(root)} '
+            f'Expected is one of:{EXPECTED}'
+        )
+    if len(found) > 1:
+        raise UserError(
+            f'{root} holds several layouts: {", ".join(found)}; choose one with --layout NAME'
+        )
+    ((layout, there),) = found.items()
+    named = tuple(classes) or _named(root)
+    splits: list[Split]
+    if layout == 'coco':
+        splits = coco.read(root, there, faults)
+        named = tuple(classes) or _categories(splits)
+    elif layout == 'yolo':
+        splits, in_file = yolo.read(root, there, faults, decode=decode, progress=progress)
+        named = tuple(classes) or in_file
+    elif layout == 'voc':
+        splits, named = voc.read(root, there, named, faults)
+    else:
+        splits = masks.read(there, faults)
+    splits.sort(key=lambda split: list(SPLITS).index(split.name))
+    return Dataset(layout, root, {split.name: split for split in splits}, named)
+
+
+def _named(root: Path) -> tuple[str, ...]:
+    file = root / 'classes.txt'
+    lines = file.read_text(encoding='utf-8-sig').splitlines() if file.is_file() else []
+    return tuple(line.strip() for line in lines if line.strip())
+
+
+def _categories(splits: list[Split]) -> tuple[str, ...]:
+    """Names of the training split's categories, in the order of the file."""
+    by_name = {split.name: split for split in splits}
+    train = by_name.get('train') or splits[0]
+    names = [str(c['name']) for c in train.records['categories'] if c.get('name')]
+    return tuple(dict.fromkeys(names))

@@ -1,0 +1,239 @@
+"""What the files of a dataset are: size, kind of pixels, damage; headers alone, or decoded."""
+
+import hashlib
+import os
+import unicodedata
+import warnings
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+from PIL import ExifTags, Image
+from rich.console import Console
+from rich.progress import track
+
+SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
+TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
+PROGRESS = 500  # files from which on a bar is worth it
+TAIL = 4096  # bytes at the end of a file that are looked at
+DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
+
+
+@dataclass
+class ImageFacts:
+    """What is known of an image file.
+
+    Args:
+        path: the file.
+        fault: a kind of fault that makes the file useless, and what was found; '' if none.
+        size: width and height in pixels as the loaders of MMDetection and MMSegmentation deliver
+            them, that is with the EXIF orientation applied.
+        stored: width and height in the file.
+        mode: Pillow's name of the kind of pixels, e.g. 'RGB', 'L', 'P'.
+        format: Pillow's name of the format, e.g. 'JPEG'.
+        bits: per channel.
+        frames: in the file.
+        values: sorted values, of a label map that was decoded.
+    """
+
+    path: Path
+    fault: str = ''
+    detail: str = ''
+    size: tuple[int, int] = (0, 0)
+    stored: tuple[int, int] = (0, 0)
+    mode: str = ''
+    format: str = ''
+    bits: int = 8
+    frames: int = 1
+    lossy: bool = False
+    values: np.ndarray | None = None
+
+    @property
+    def turned(self) -> bool:
+        return self.size != self.stored
+
+
+def list_images(folder: Path) -> list[Path]:
+    """Image files in a folder and below, sorted, whatever the case of their suffix."""
+    return sorted(p for p in folder.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file())
+
+
+def image_facts(path: Path, *, decode: bool) -> ImageFacts:
+    """Look at an image file.
+
+    Args:
+        decode: read all pixels; without, damage is searched for at the end of the file only.
+    """
+    found = ImageFacts(path)
+    try:
+        with _open(found) as image:
+            if image is None:
+                return found
+            _read_header(found, image)
+    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, for damaged headers
+        found.fault, found.detail = 'damaged-image', str(error)
+        return found
+    if not cv2.haveImageReader(str(path)):
+        found.fault, found.detail = 'unsupported-format', found.format
+    elif decode or not _has_end(path, found.format):
+        _decode(found)
+    return found
+
+
+def label_facts(path: Path, *, decode: bool) -> ImageFacts:
+    """Look at a label map, as MMSegmentation loads it: with Pillow, EXIF orientation ignored.
+
+    Args:
+        decode: read the values as well.
+    """
+    found = ImageFacts(path)
+    try:
+        with _open(found) as image:
+            if image is None:
+                return found
+            _read_header(found, image)
+            found.size = found.stored
+            if (decode or not _has_end(path, found.format)) and len(image.getbands()) == 1:
+                found.values = np.unique(np.asarray(image))
+    except (OSError, SyntaxError, ValueError) as error:
+        found.fault, found.detail = 'damaged-image', str(error)
+    return found
+
+
+@contextmanager
+def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
+    """Open an image; None, and the fault noted, where there is none."""
+    path = found.path
+    if not path.is_file():
+        found.fault = 'missing-image'
+        yield None
+    elif not path.stat().st_size:
+        found.fault = 'empty-file'
+        yield None
+    else:
+        try:
+            image = Image.open(path)
+        except (OSError, SyntaxError, ValueError):
+            found.fault, found.detail = _what_else(path)
+            yield None
+            return
+        with image:
+            yield image
+
+
+def _read_header(found: ImageFacts, image: Image.Image) -> None:
+    found.stored = found.size = image.size
+    found.mode, found.format = image.mode, image.format or ''
+    found.frames = getattr(image, 'n_frames', 1) if found.format != 'MPO' else 1
+    found.lossy = found.format in ('JPEG', 'MPO') or (
+        found.format == 'WEBP' and _is_lossy(found.path)
+    )
+    if 'transparency' in image.info and found.mode != 'RGBA':
+        found.mode += ' with transparency'
+    if image.getexif().get(ExifTags.Base.Orientation) in TURNED:
+        found.size = image.size[::-1]
+    if found.format == 'PNG':  # Pillow calls 16-bit colours RGB
+        with open(found.path, 'rb') as file:
+            found.bits = file.read(25)[24]
+    elif found.format == 'TIFF':
+        found.bits = max(image.tag_v2.get(258) or (1,))  # type: ignore[attr-defined]
+    elif found.mode in DEEP_MODES:
+        found.bits = 16
+
+
+def _is_lossy(path: Path) -> bool:
+    with open(path, 'rb') as file:
+        return b'VP8L' not in file.read(64)
+
+
+def _what_else(path: Path) -> tuple[str, str]:
+    """What a file is that Pillow does not take for an image."""
+    with open(path, 'rb') as file:
+        start = file.read(64).lstrip().lower()
+    for sign, what in (
+        (b'<!doctype', 'a web page, perhaps a failed download'),
+        (b'<html', 'a web page, perhaps a failed download'),
+        (b'version https://git-lfs', 'a git-lfs pointer; fetch it with git lfs pull'),
+        (b'{', 'JSON'),
+        (b'<?xml', 'XML'),
+    ):
+        if start.startswith(sign):
+            return 'not-an-image', what
+    if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
+        return 'damaged-image', 'its header is cut short'
+    return 'not-an-image', f'starts with {start[:12]!r}'
+
+
+def near(path: Path) -> str:
+    """What is there instead of a missing file: one whose name differs in case, suffix or accents.
+
+    Returns:
+        ' (there is NAME)', or '' if nothing comes close.
+    """
+    if '\\' in path.name:
+        return ' (a backslash is not a separator; write /)'
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    there = [name for name in names if _plain(name) == _plain(path.name)]
+    return f' (there is {there[0]})' if there else ''
+
+
+def _plain(name: str) -> str:
+    """A name without its suffix and what systems write differently: case, composed accents."""
+    return unicodedata.normalize('NFC', Path(name).stem).casefold()
+
+
+def _has_end(path: Path, kind: str) -> bool:
+    """Whether a file ends as its format does; True where the format has no end."""
+    ends = {'JPEG': b'\xff\xd9', 'PNG': b'IEND'}
+    if kind not in ends:
+        return True
+    with open(path, 'rb') as file:
+        file.seek(max(-TAIL, -path.stat().st_size), os.SEEK_END)
+        return ends[kind] in file.read()
+
+
+def _decode(found: ImageFacts) -> None:
+    """Load all pixels with both libraries: OpenCV fills a cut JPEG with grey without an error."""
+    if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
+        found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
+        return
+    try:
+        with Image.open(found.path) as image:
+            image.load()
+    except (OSError, SyntaxError, ValueError) as error:
+        found.fault, found.detail = 'damaged-image', str(error)
+
+
+def content_key(path: Path) -> str:
+    """A key that files of the same content share: a hash of size and first 256 KiB."""
+    with open(path, 'rb') as file:
+        start = file.read(256 << 10)
+    return hashlib.blake2b(start, digest_size=16).hexdigest() + str(path.stat().st_size)
+
+
+@contextmanager
+def _large_images() -> Iterator[None]:
+    """Let Pillow open images beyond its limit against bombs: aerial photographs are larger."""
+    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of odd EXIF and TIFF tags
+        try:
+            yield
+        finally:
+            Image.MAX_IMAGE_PIXELS = limit
+
+
+def in_parallel(work: Callable, items: Iterable, *, title: str, progress: bool) -> list:
+    """Apply a function to files in threads; results in order, with a progress bar for people."""
+    items = list(items)
+    with _large_images(), ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(work, items)
+        if not progress or len(items) < PROGRESS:
+            return list(results)
+        console = Console(stderr=True)
+        return list(track(results, title, total=len(items), console=console, transient=True))

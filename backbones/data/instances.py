@@ -1,0 +1,287 @@
+"""Checks of boxes and masks in COCO's form, whatever layout they were read from."""
+
+import math
+from collections import Counter
+
+from pycocotools import mask as coco_mask
+
+from backbones.data.dataset import Split
+from backbones.data.faults import Faults
+
+SLACK = 2  # pixels that a box may reach beyond the border: rounding of the annotation tool
+MOSTLY = 0.5  # share of annotations from which on a pattern counts as the whole file's mistake
+
+
+class InstanceChecks:
+    """All checks of one split's records.
+
+    Args:
+        split: with `facts` of its images as far as they are known.
+        faults: receives what is wrong.
+    """
+
+    def __init__(self, split: Split, faults: Faults) -> None:
+        self.split, self.faults = split, faults
+        self.images = split.records.get('images', [])
+        self.annotations = split.records.get('annotations', [])
+        self.categories = split.records.get('categories', [])
+        self.names = {c.get('id'): str(c.get('name', '')) for c in self.categories}
+        self.image_of = {image.get('id'): image for image in self.images}
+
+    def run(self) -> None:
+        """Check categories, images, and every annotation."""
+        self._check_categories()
+        self._check_images()
+        self._check_annotations()
+
+    def add(self, kind: str, example: object, total: int = 0) -> None:
+        self.faults.add(kind, self.split.source, example, total=total)
+
+    def _check_ids(self, entries: list[dict], what: str) -> None:
+        count = Counter(entry.get('id') for entry in entries if _hashable(entry.get('id')))
+        for entry in entries:
+            number = entry.get('id')
+            if 'id' not in entry:
+                self.add('missing-field', f'{what} without id: {_short(entry)}')
+            elif not isinstance(number, int) or isinstance(number, bool):
+                self.add('wrong-type', f'{what} id {number!r}')
+        for number, times in count.items():
+            if times > 1 and number is not None:
+                self.add('duplicate-id', f'{what} id {number}, {times} times')
+
+    def _check_categories(self) -> None:
+        self._check_ids(self.categories, 'category')
+        count = Counter(category.get('name') for category in self.categories)
+        for name, times in count.items():
+            if not isinstance(name, str) or not name.strip():
+                self.add('unnamed-class', f'category named {name!r}')
+            elif times > 1:
+                self.add('duplicate-class', f'{name!r}, {times} times')
+
+    def _check_images(self) -> None:
+        self._check_ids(self.images, 'image')
+        files = Counter(str(image.get('file_name')) for image in self.images)
+        for image in self.images:
+            for field in ('file_name', 'width', 'height'):
+                if field not in image and (field == 'file_name' or self._needs_size()):
+                    self.add('missing-field', f'image {image.get("id")} without {field}')
+            name = str(image.get('file_name', ''))
+            if name.startswith('/') or '..' in name.split('/'):
+                self.add('absolute-path', name)
+        for name, times in files.items():
+            if times > 1 and name != 'None':
+                self.add('duplicate-file-name', f'{name}, {times} times')
+
+    def _needs_size(self) -> bool:
+        return self.split.source.suffix == '.json'
+
+    def _check_annotations(self) -> None:
+        if not self.annotations:
+            self.add('no-annotations', f'{len(self.images)} images')
+            return
+        self._check_ids(self.annotations, 'annotation')
+        corners = self._are_corners()
+        masks = sum(bool(a.get('segmentation')) for a in self.annotations)
+        crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
+        total = len(self.annotations)
+        seen: set[tuple] = set()
+        used = set()
+        for annotation in self.annotations:
+            where = self._where(annotation)
+            if annotation.get('id') == 0 and self.split.name != 'train':
+                self.add('annotation-id-zero', where)
+            if annotation.get('iscrowd'):
+                self.add('mostly-crowd' if crowds > MOSTLY * total else 'crowd', where, total)
+            if annotation.get('ignore'):
+                self.add('marked-ignore', where, total)
+            if annotation.get('keypoints'):
+                self.add('keypoints-dropped', where, total)
+            image = self._owner(annotation, where)
+            if image is None:
+                continue
+            used.add(annotation['image_id'])
+            sound = self._check_box(annotation, image, where, corners=corners)
+            if masks and not annotation.get('segmentation'):
+                self.add('mask-missing', where, total)
+            elif masks:
+                self._check_mask(annotation, image, where, compare=sound)
+            key = (annotation['image_id'], annotation.get('category_id'), str(annotation['bbox']))
+            if key in seen:
+                self.add('duplicate-annotation', where, total)
+            seen.add(key)
+        for image in self.images:
+            if image.get('id') not in used:
+                self.add('without-objects', image.get('file_name'), len(self.images))
+
+    def _where(self, annotation: dict) -> str:
+        image = self.image_of.get(_key(annotation.get('image_id')), {})
+        name = image.get('file_name', f'image id {annotation.get("image_id")!r}')
+        size = f' of {image["width"]}x{image["height"]}' if 'width' in image else ''
+        return f'annotation {annotation.get("id")} on {name}{size}'
+
+    def _owner(self, annotation: dict, where: str) -> dict | None:
+        """The image of an annotation; None, and faults noted, if nothing more can be checked."""
+        lacks = [f for f in ('image_id', 'category_id', 'bbox', 'area') if f not in annotation]
+        for field in lacks:
+            self.add('missing-field', f'{where} without {field}', len(self.annotations))
+        if 'image_id' in annotation and _key(annotation['image_id']) not in self.image_of:
+            self.add('unknown-image', where)
+        if 'category_id' in annotation and _key(annotation['category_id']) not in self.names:
+            self.add('unknown-class', f'{where}: category_id {annotation["category_id"]!r}')
+        if 'bbox' not in lacks and not is_box(annotation['bbox']):
+            self.add('broken-box', f'{where}: {annotation["bbox"]}')
+            return None
+        if {'image_id', 'bbox'} & set(lacks):
+            return None
+        image = self.image_of.get(_key(annotation['image_id']))
+        return image if image and _is_size(image) else None
+
+    def _are_corners(self) -> bool:
+        """Whether boxes are rather [x1, y1, x2, y2]: all are ordered so, many do not fit else."""
+        beyond = checked = 0
+        for annotation in self.annotations:
+            image = self.image_of.get(_key(annotation.get('image_id')))
+            box = annotation.get('bbox')
+            if image is None or not _is_size(image) or not isinstance(box, list):
+                continue
+            if not is_box(box):
+                continue
+            x, y, w, h = box
+            if w <= x or h <= y or w > image['width'] + SLACK or h > image['height'] + SLACK:
+                return False
+            checked += 1
+            area = annotation.get('area')
+            is_corner_area = (
+                isinstance(area, int | float) and abs(area - (w - x) * (h - y)) < 0.02 * w * h
+            )
+            beyond += x + w > image['width'] + SLACK or y + h > image['height'] + SLACK
+            beyond += bool(is_corner_area and abs(area - w * h) > 0.1 * w * h)
+        return checked > 0 and beyond > 0.2 * checked
+
+    def _check_box(self, annotation: dict, image: dict, where: str, *, corners: bool) -> bool:
+        """Tell whether a box is right, so that its mask can be compared with it."""
+        kind = self._box_fault(annotation, image, corners=corners)
+        if kind:
+            what = f'{where}: {_rounded(annotation["bbox"])}'
+            area = f', area {annotation["area"]}' if kind.startswith('area') else ''
+            self.add(kind, what + area, len(self.annotations))
+        return not kind
+
+    def _box_fault(self, annotation: dict, image: dict, *, corners: bool) -> str:
+        x, y, w, h = annotation['bbox']
+        width, height = image['width'], image['height']
+        area = annotation.get('area', w * h)
+        if min(x, y) >= 0 and max(x, y, w, h) <= 1 and min(w, h) > 0 and max(width, height) > 4:
+            return 'box-fractions'
+        if corners:
+            return 'box-corners'
+        if min(w, h) < 1:
+            return 'box-empty'
+        if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+            return 'box-outside'
+        if min(x, y) < -SLACK or x + w > width + SLACK or y + h > height + SLACK:
+            return 'box-beyond'
+        if not _is_number(area) or area <= 0:
+            return 'area-empty'
+        return 'area-too-large' if area > (w + 1) * (h + 1) * 1.01 else ''
+
+    def _check_mask(self, annotation: dict, image: dict, where: str, *, compare: bool) -> None:
+        mask = annotation['segmentation']
+        width, height = image['width'], image['height']
+        if isinstance(mask, dict):
+            bounds = self._check_code(mask, width, height, where)
+        else:
+            bounds = self._check_polygons(mask, width, height, where)
+        compare = compare and not annotation.get('iscrowd')
+        if bounds and compare and _overlap(bounds, annotation['bbox']) < 0.5:
+            box = _rounded(annotation['bbox'])
+            self.add('box-beside-mask', f'{where}: box {box}, mask within {_rounded(bounds)}')
+
+    def _check_code(self, mask: dict, width: int, height: int, where: str) -> list[float] | None:
+        """Check a run-length code; return the box that bounds it if that can be told."""
+        counts, size = mask.get('counts'), mask.get('size')
+        if not isinstance(counts, str | list) or not isinstance(size, list) or not counts:
+            self.add('mask-broken', where)
+        elif size != [height, width]:
+            self.add('mask-size', f'{where}: size {size}, should be [{height}, {width}]')
+        elif isinstance(counts, list) and sum(counts) != width * height:
+            self.add('mask-broken', f'{where}: counts add up to {sum(counts)}')
+        else:
+            try:
+                code = coco_mask.frPyObjects(mask, height, width) if _is_list(counts) else mask
+                bounds = [float(v) for v in coco_mask.toBbox(code)]
+            except (TypeError, ValueError, IndexError) as error:
+                self.add('mask-broken', f'{where}: {error}')
+                return None
+            if not bounds[2] * bounds[3]:
+                self.add('mask-broken', f'{where}: empty')
+                return None
+            return bounds
+        return None
+
+    def _check_polygons(
+        self, mask: object, width: int, height: int, where: str
+    ) -> list[float] | None:
+        """Check polygons; return the box that bounds them if that can be told."""
+        if not isinstance(mask, list) or not all(map(_is_polygon, mask)):
+            shown = str(mask)
+            self.add('mask-broken', f'{where}: {shown[:50]}')
+            return None
+        xs = [x for polygon in mask for x in polygon[::2]]
+        ys = [y for polygon in mask for y in polygon[1::2]]
+        bounds = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+        if max(map(abs, xs + ys)) <= 1:
+            self.add('box-fractions', f'{where}: segmentation')
+            return None
+        if min(xs + ys) < -SLACK or max(xs) > width + SLACK or max(ys) > height + SLACK:
+            self.add('mask-beyond', f'{where}: mask within {_rounded(bounds)}')
+        if not bounds[2] or not bounds[3]:
+            self.add('mask-broken', f'{where}: a polygon without area')
+            return None
+        return bounds
+
+
+def _key(value: object) -> object:
+    return value if _hashable(value) else str(value)
+
+
+def _hashable(value: object) -> bool:
+    return isinstance(value, str | int | float | None)
+
+
+def _is_list(value: object) -> bool:
+    return isinstance(value, list)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def is_box(box: object) -> bool:
+    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+
+
+def _is_polygon(polygon: object) -> bool:
+    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
+        return False
+    return all(map(_is_number, polygon))
+
+
+def _is_size(image: dict) -> bool:
+    return all(_is_number(image.get(side)) and image[side] > 0 for side in ('width', 'height'))
+
+
+def _overlap(a: list[float], b: list[float]) -> float:
+    """Intersection over union of two boxes [x, y, width, height]."""
+    w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
+    h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
+    both = max(w, 0) * max(h, 0)
+    return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)
+
+
+def _rounded(box: list[float]) -> list[float]:
+    return [float(f'{v:.4g}') for v in box]
+
+
+def _short(entry: dict) -> str:
+    return str(entry)[:60]

@@ -1,0 +1,46 @@
+#!/usr/bin/env python
+"""Check a dataset before training: a folder, or the datasets of a config."""
+
+import argparse
+import json
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('data', metavar='FOLDER|CONFIG')
+    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of a folder')
+    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in their order')
+    parser.add_argument(
+        '--allow', nargs='+', default=(), metavar='KIND', help='faults that are meant'
+    )
+    parser.add_argument('--decode', action='store_true', help='load all pixels of a large dataset')
+    parser.add_argument('--json', type=Path, metavar='FILE', help='also write the report as JSON')
+    parser.add_argument(
+        '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'
+    )
+    args = parser.parse_args()
+    from backbones.commands import check_data  # imported late: --help must answer at once
+    from backbones.data import sheet
+    from backbones.errors import plain_errors
+
+    with plain_errors():
+        report = check_data.check(
+            args.data,
+            layout=args.layout,
+            classes=args.classes,
+            allowed=args.allow,
+            decode=args.decode,
+            progress=sys.stderr.isatty(),
+        )
+        if args.pictures:
+            report.notes += map(str, sheet.draw(report, args.pictures))
+        print(check_data.text(report))
+        if args.json:
+            args.json.write_text(json.dumps(check_data.as_json(report), indent=1) + '\n')
+    sys.exit(1 if report.faults.errors else 0)
+
+
+if __name__ == '__main__':
+    main()
