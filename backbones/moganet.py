@@ -2,7 +2,6 @@
 
 from collections import OrderedDict
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -113,12 +112,6 @@ class Block(nn.Module):
 RELEASE = 'https://github.com/Westlake-AI/MogaNet/releases/download/moganet-in1k-weights/'
 
 
-def _row(file: str, **facts: Any) -> Variant:
-    """A row of the table: all variants share the ratios of their channel aggregation."""
-    weights = f'{RELEASE}moganet_{file}_ep300.pth.tar'
-    return Variant(mlp_ratios=(8, 8, 4, 4), weights=weights, **facts)
-
-
 @register
 class MogaNet(Pyramid):
     """MogaNet: gated depthwise convolutions of several dilations, no attention.
@@ -137,54 +130,23 @@ class MogaNet(Pyramid):
     """
 
     ARCHS = {
-        'xtiny': _row(
-            'xtiny_sz224_8xbs128',
-            dims=(32, 64, 96, 192),
-            depths=(3, 3, 10, 2),
-            parameters=2_763_066,
-            gmacs=0.7819,
-            drop_path=rates(0.05),
-        ),
-        'tiny': _row(
-            'tiny_sz224_8xbs128',
-            dims=(32, 64, 128, 256),
-            depths=(3, 3, 12, 2),
-            parameters=4_940_332,
-            gmacs=1.083,
-            drop_path=rates(0.1),
-        ),
-        'small': _row(
-            'small_sz224_8xbs128',
-            dims=(64, 128, 320, 512),
-            depths=(2, 3, 12, 2),
-            parameters=24_822_675,
-            gmacs=4.9308,
-            drop_path=rates(0.1),
-        ),
-        'base': _row(
-            'base_sz224_8xbs128',
-            dims=(64, 160, 320, 512),
-            depths=(4, 6, 22, 3),
-            parameters=43_207_475,
-            gmacs=9.8604,
-            drop_path=rates(0.2),
-        ),
-        'large': _row(
-            'large_sz224_8xbs64',
-            dims=(64, 160, 320, 640),
-            depths=(4, 6, 44, 4),
-            parameters=81_839_978,
-            gmacs=15.819,
-            drop_path=rates(0.3),
-        ),
-        'xlarge': _row(
-            'xlarge_sz224_8xbs64',
-            dims=(96, 192, 480, 960),
-            depths=(6, 6, 44, 4),
-            parameters=180_030_924,
-            gmacs=34.394,
-            drop_path=rates(0.4),
-        ),
+        arch: Variant(
+            dims=dims,
+            depths=depths,
+            mlp_ratios=(8, 8, 4, 4),
+            parameters=parameters,
+            gmacs=gmacs,
+            weights=f'{RELEASE}moganet_{arch}_sz224_8xbs{batch}_ep300.pth.tar',
+            drop_path=rates(drop_path),
+        )
+        for arch, dims, depths, parameters, gmacs, batch, drop_path in (
+            ('xtiny', (32, 64, 96, 192), (3, 3, 10, 2), 2_763_066, 0.7819, 128, 0.05),
+            ('tiny', (32, 64, 128, 256), (3, 3, 12, 2), 4_940_332, 1.083, 128, 0.1),
+            ('small', (64, 128, 320, 512), (2, 3, 12, 2), 24_822_675, 4.9308, 128, 0.1),
+            ('base', (64, 160, 320, 512), (4, 6, 22, 3), 43_207_475, 9.8604, 128, 0.2),
+            ('large', (64, 160, 320, 640), (4, 6, 44, 4), 81_839_978, 15.819, 64, 0.3),
+            ('xlarge', (96, 192, 480, 960), (6, 6, 44, 4), 180_030_924, 34.394, 64, 0.4),
+        )
     }
     NANO = dict(dims=(24, 48, 96, 192), depths=(1, 1, 2, 1), mlp_ratios=(4, 4, 4, 4))
     NORM_NAMES = ('norm1', 'norm2', 'norm3', 'norm4')

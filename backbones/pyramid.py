@@ -1,18 +1,17 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
-import contextlib
 from collections.abc import Iterator
 
 import torch
 from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
-from torch.utils.checkpoint import checkpoint
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
 from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import to_fast_layout
+from backbones.recompute import recomputed
 from backbones.variants import Variant
 
 STRIDES = (4, 8, 16, 32)
@@ -191,7 +190,7 @@ class Pyramid(BaseModule):
         x = self.stages[i].downsample(x)
         x = nhwc(x) if last else x
         for block in self.stages[i].blocks:
-            x = _recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
+            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
         return nchw(x) if last else x
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
@@ -283,26 +282,3 @@ class Pyramid(BaseModule):
     def init_from_scratch(self) -> None:
         """Draw the parameters whose published initialisation differs from PyTorch's default."""
         raise NotImplementedError
-
-
-def _recomputed(block: nn.Module, x: Tensor) -> Tensor:
-    """Run a block without storing its activations."""
-    contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
-    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
-
-
-@contextlib.contextmanager
-def _keep_bn_statistics(block: nn.Module) -> Iterator[None]:
-    """Leave running statistics alone while a checkpointed block is computed for the second time."""
-    norms = [
-        (m, m.momentum, m.num_batches_tracked)
-        for m in block.modules()
-        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
-    ]
-    for m, _, count in norms:
-        m.momentum, m.num_batches_tracked = 0.0, count.clone()
-    try:
-        yield
-    finally:
-        for m, momentum, count in norms:
-            m.momentum, m.num_batches_tracked = momentum, count

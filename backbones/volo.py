@@ -1,7 +1,6 @@
 """VOLO (arXiv:2106.13112, TPAMI 2022) as a four-level backbone."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -150,14 +149,6 @@ def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
 RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
 
 
-def _row(dim: int, file: str, *, mlp_ratio: int = 3, stem_dim: int = 64, **facts: Any) -> Variant:
-    """A row of the table: the channels double once, between strides 8 and 16."""
-    dims = (dim, 2 * dim, 2 * dim, 2 * dim)
-    return Variant(
-        dims=dims, mlp_ratio=mlp_ratio, stem_dim=stem_dim, weights=RELEASE + file, **facts
-    )
-
-
 @register
 class VOLO(Pyramid):
     """VOLO: outlook attention at stride 8, global attention at stride 16, no class token.
@@ -184,53 +175,24 @@ class VOLO(Pyramid):
     """
 
     ARCHS = {
-        'd1': _row(
-            192,
-            'd1_224_84.2.pth.tar',
-            depths=(4, 4, 8, 2),
-            heads=(6, 12, 12, 12),
-            parameters=23_645_400,
-            gmacs=6.955,
-            drop_path=rates(0.1),
-        ),
-        'd2': _row(
-            256,
-            'd2_224_85.2.pth.tar',
-            depths=(6, 4, 10, 4),
-            heads=(8, 16, 16, 16),
-            parameters=53_713_776,
-            gmacs=14.404,
-            drop_path=rates(0.2),
-        ),
-        'd3': _row(
-            256,
-            'd3_224_85.4.pth.tar',
-            depths=(8, 8, 16, 4),
-            heads=(8, 16, 16, 16),
-            parameters=81_360_512,
-            gmacs=20.831,
-            drop_path=rates(0.5),
-        ),
-        'd4': _row(
-            384,
-            'd4_224_85.7.pth.tar',
-            depths=(8, 8, 16, 4),
-            heads=(12, 16, 16, 16),
-            parameters=182_566_560,
-            gmacs=44.562,
-            drop_path=rates(0.5),
-        ),
-        'd5': _row(
-            384,
-            'd5_224_86.10.pth.tar',
-            mlp_ratio=4,
-            stem_dim=128,
-            depths=(12, 12, 20, 4),
-            heads=(12, 16, 16, 16),
-            parameters=282_699_792,
-            gmacs=72.598,
-            drop_path=rates(0.5),
-        ),
+        arch: Variant(
+            dims=(dim, 2 * dim, 2 * dim, 2 * dim),
+            depths=depths,
+            heads=(heads[0], heads[1], heads[1], heads[1]),
+            mlp_ratio=mlp_ratio,
+            stem_dim=stem_dim,
+            parameters=parameters,
+            gmacs=gmacs,
+            weights=f'{RELEASE}{arch}_224_{top1}.pth.tar',
+            drop_path=rates(drop_path),
+        )
+        for arch, dim, depths, heads, mlp_ratio, stem_dim, parameters, gmacs, top1, drop_path in (
+            ('d1', 192, (4, 4, 8, 2), (6, 12), 3, 64, 23_645_400, 6.955, '84.2', 0.1),
+            ('d2', 256, (6, 4, 10, 4), (8, 16), 3, 64, 53_713_776, 14.404, '85.2', 0.2),
+            ('d3', 256, (8, 8, 16, 4), (8, 16), 3, 64, 81_360_512, 20.831, '85.4', 0.5),
+            ('d4', 384, (8, 8, 16, 4), (12, 16), 3, 64, 182_566_560, 44.562, '85.7', 0.5),
+            ('d5', 384, (12, 12, 20, 4), (12, 16), 4, 128, 282_699_792, 72.598, '86.10', 0.5),
+        )
     }
     NANO = dict(
         dims=(48, 96, 96, 96), depths=(2, 1, 1, 1), heads=(2, 4, 4, 4), mlp_ratio=3, stem_dim=16

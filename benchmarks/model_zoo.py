@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Write docs/model_zoo.md and README.md's table of variants; docs/model_zoo.json keeps counts."""
 
 import argparse

@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Parameters and multiply-adds of whole models, part by part; needs no dataset and no GPU."""
 
 import argparse

@@ -1,0 +1,31 @@
+"""Less memory in training: blocks that are computed again instead of stored."""
+
+import contextlib
+from collections.abc import Iterator
+
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+from torch.utils.checkpoint import checkpoint
+
+
+def recomputed(block: nn.Module, x: Tensor) -> Tensor:
+    """Run a block without storing its activations."""
+    contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
+    return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
+
+
+@contextlib.contextmanager
+def _keep_bn_statistics(block: nn.Module) -> Iterator[None]:
+    """Leave running statistics alone while a checkpointed block is computed for the second time."""
+    norms = [
+        (m, m.momentum, m.num_batches_tracked)
+        for m in block.modules()
+        if isinstance(m, _BatchNorm) and m.training and m.track_running_stats
+    ]
+    for m, _, count in norms:
+        m.momentum, m.num_batches_tracked = 0.0, count.clone()
+    try:
+        yield
+    finally:
+        for m, momentum, count in norms:
+            m.momentum, m.num_batches_tracked = momentum, count
