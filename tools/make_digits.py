@@ -1,3 +1,4 @@
+#!/usr/bin/env python
 """Make the embedded dataset: handwritten digits on photographs, as COCO instances and label maps.
 
 Everything comes with scikit-learn: 1797 digits of 8 x 8 pixels and two photographs. No digit and no
