@@ -1,9 +1,13 @@
 """Faults, as a user meets them: tools/train.py is interrupted, killed, starved, and goes on."""
 
 import itertools
+import os
 import random
 import re
 import signal
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -208,3 +212,90 @@ def test_a_torn_checkpoint_is_skipped(damage: str, keep: str, digits: Path, tmp_
     newest.write_bytes(content)
     again = check_that_it_goes_on(command, work_dir, 6)
     assert again.start == 4 and f'{newest} is torn' in again.output
+
+
+def launch(log: Path, config: str, *arguments: object, **environment: str) -> subprocess.Popen:
+    """tools/dist_train.sh with two processes, whose output goes to `log`."""
+    paths = dict(PATH=f'{Path(sys.executable).parent}:{os.environ["PATH"]}', PYTHONPATH=str(ROOT))
+    command = ['bash', 'tools/dist_train.sh', config, '2', *map(str, arguments)]
+    return subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env={**os.environ, 'OMP_NUM_THREADS': '1', 'VIRTUAL_ENV': 'x', **paths, **environment},
+        stdout=log.open('w'),
+        stderr=subprocess.STDOUT,
+    )
+
+
+def wait_for(log: Path, pattern: str) -> None:
+    for _ in range(1200):
+        if re.search(pattern, log.read_text()):
+            return
+        time.sleep(0.1)
+    raise TimeoutError(log.read_text()[-3000:])
+
+
+def workers_of(agent: subprocess.Popen) -> list[int]:
+    children = Path(f'/proc/{agent.pid}/task/{agent.pid}/children').read_text().split()
+    training = [c for c in children if 'train.py' in Path(f'/proc/{c}/cmdline').read_text()]
+    return list(map(int, training))
+
+
+def distributed(digits: Path, work_dir: Path, iterations: int) -> list[object]:
+    return [
+        *('--work-dir', work_dir, '--data-root', digits, '--cfg-options'),
+        *(f'train_cfg.max_iters={iterations}', f'train_cfg.val_interval={iterations}'),
+        *('default_hooks.checkpoint.interval=4', 'default_hooks.logger.interval=1'),
+        'train_dataloader.batch_size=1',
+    ]
+
+
+CONFIG_FILE = f'configs/{LEAVES["segmentation"]}.py'
+
+
+@pytest.mark.slow
+def test_a_signal_to_one_process_stops_both_after_the_same_iteration(
+    digits: Path, tmp_path: Path
+) -> None:
+    log = tmp_path / 'log'
+    arguments = distributed(digits, tmp_path / 'run', 500)
+    agent = launch(log, CONFIG_FILE, *arguments, PORT='29621')
+    wait_for(log, r'\[ *6/500\]')
+    os.kill(workers_of(agent)[1], signal.SIGTERM)
+    assert agent.wait(60) != 0  # torchrun's own code
+    stopped = int(re.search(r'SIGTERM: stopped after iteration (\d+)', log.read_text())[1])
+    assert read(str(tmp_path / 'run/last.pth'))['meta']['iter'] == stopped
+    assert re.search(rf'tools/dist_train\.sh {CONFIG_FILE} 2 .* --resume', log.read_text())
+
+
+@pytest.mark.slow
+def test_torchrun_restarts_a_killed_process_and_it_resumes(digits: Path, tmp_path: Path) -> None:
+    log = tmp_path / 'log'
+    arguments = distributed(digits, tmp_path / 'run', 12)
+    agent = launch(log, CONFIG_FILE, *arguments, PORT='29622', MAX_RESTARTS='1')
+    wait_for(log, r'\[ *6/12\]')
+    os.kill(workers_of(agent)[1], signal.SIGKILL)
+    assert agent.wait(180) == 0
+    assert re.search(r'resumed at iteration (4|8) from', log.read_text())
+    assert re.findall(r'\[ *(\d+)/12\]', log.read_text())[-1] == '12'
+
+
+@pytest.mark.slow
+def test_two_machines_train_as_one_and_a_killed_one_ends_the_other(
+    digits: Path, tmp_path: Path
+) -> None:
+    """Two torchrun agents of two processes each on loopback; the second is killed."""
+    logs = [tmp_path / 'first', tmp_path / 'second']
+    arguments = distributed(digits, tmp_path / 'run', 500)
+    agents = [
+        launch(log, CONFIG_FILE, *arguments, NNODES='2', NODE_RANK=str(rank), PORT='29623')
+        for rank, log in enumerate(logs)
+    ]
+    wait_for(logs[0], r'\[ *6/500\]')
+    assert '4 = 4 process(es) x 1' in logs[0].read_text()
+    for process in [*workers_of(agents[1]), agents[1].pid]:
+        os.kill(process, signal.SIGKILL)
+    start = time.time()
+    assert agents[0].wait(60) != 0
+    print(f'the other ended after {time.time() - start:.1f} s')
+    assert read(str(tmp_path / 'run/last.pth'))['meta']['iter'] >= 4
