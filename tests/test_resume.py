@@ -101,6 +101,15 @@ def test_what_changes_no_weights_may_change_and_is_told(tmp_path: Path) -> None:
     assert notice.endswith('before: train_cfg.iters 4 -> 6')
 
 
+def test_a_learning_rate_that_the_checkpoint_overrules_is_told(tmp_path: Path) -> None:
+    """PyTorch's optimisers and MMEngine's schedulers take it from their saved state."""
+    save(config(tmp_path, optim_wrapper=dict(optimizer=dict(lr=0.1), clip_grad=None)), 2)
+    changed = config(tmp_path, optim_wrapper=dict(optimizer=dict(lr=0.2), clip_grad=dict(max=1)))
+    taken, kept = set_resume(changed, 'auto')
+    assert 'optim_wrapper.clip_grad.max absent -> 1' in taken and 'lr' not in taken
+    assert kept.startswith('not changed') and kept.endswith('optim_wrapper.optimizer.lr 0.1 -> 0.2')
+
+
 def test_the_config_in_a_checkpoint_is_not_executed(tmp_path: Path) -> None:
     cfg, mark = config(tmp_path), tmp_path / 'mark'
     path = save(cfg, 2)

@@ -21,7 +21,9 @@ FIXED = re.compile(
 )
 # parts of the model that neither weights nor gradients depend on
 FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
-TOLD = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|param_scheduler|randomness)\b.*')
+# settings whose state in the checkpoint replaces the config's
+KEPT = re.compile(r'(optim_wrapper\.optimizer|param_scheduler)\b.*')
+TAKEN = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|randomness)\b.*')
 
 
 def set_resume(cfg: Config, resume: str | None) -> list[str]:
@@ -149,8 +151,13 @@ def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> l
             f'{path} is of another training than this config (checkpoint -> config): '
             f'{listed(fixed)}. Resume with its own config, or start with --work-dir DIR'
         )
-    changed = [told[key] for key in differs if TOLD.fullmatch(key) and not FIXED.fullmatch(key)]
-    return [f'resumed with other settings than before: {listed(changed)}'] if changed else []
+    free = [key for key in differs if not FIXED.fullmatch(key)]
+    kept = [told[key] for key in free if KEPT.fullmatch(key)]
+    taken = [told[key] for key in free if TAKEN.fullmatch(key) and not KEPT.fullmatch(key)]
+    notices = [f'resumed with other settings than before: {listed(taken)}'] if taken else []
+    if kept:
+        notices.append(f'not changed, since a resumed training keeps them: {listed(kept)}')
+    return notices
 
 
 def _settings(text: str) -> dict[str, object]:

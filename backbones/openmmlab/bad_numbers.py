@@ -37,6 +37,8 @@ class FiniteLossHook(Hook):
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in parts.items())} at iteration '
             f'{runner.iter + 1}, learning rate {rate:g}. The checkpoints before are untouched: '
-            'resume with a lower optim_wrapper.optimizer.lr, a longer warm-up '
-            '(param_scheduler.0.end), optim_wrapper.clip_grad.max_norm=1, or without --amp'
+            'resume with optim_wrapper.clip_grad.max_norm=1 or without --amp; or, since a resumed '
+            'training keeps its learning rates, start in another folder with '
+            f'load_from={runner.work_dir}/last.pth, a lower optim_wrapper.optimizer.lr, and a '
+            'longer warm-up (param_scheduler.0.end)'
         )

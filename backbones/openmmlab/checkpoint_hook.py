@@ -76,8 +76,9 @@ class DurableCheckpointHook(CheckpointHook):
         if bad:
             raise UserError(
                 f'not saved at iteration {runner.iter + 1}: {len(bad)} tensors have NaN or Inf '
-                f'(first: {bad[0]}). The checkpoints before are untouched; lower '
-                'optim_wrapper.optimizer.lr or set optim_wrapper.clip_grad, and resume'
+                f'(first: {bad[0]}). The checkpoints before are untouched: resume with '
+                'optim_wrapper.clip_grad.max_norm=1, or start in another folder from their weights '
+                '(load_from) with a lower optim_wrapper.optimizer.lr'
             )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict) -> None:
