@@ -6,9 +6,10 @@ from pathlib import Path
 from backbones.commands import config
 from backbones.commands.tables import table
 from backbones.data.check import Report, check_dataset
-from backbones.data.configs import check_schedule, read_config
+from backbones.data.configs import read_config
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
+from backbones.data.schedules import check_schedule
 from backbones.errors import UserError, listed
 
 

@@ -6,19 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
-from backbones.data.faults import EXAMPLES, Faults
+from backbones.data.faults import Faults, add_file_fault
 from backbones.data.images import (
-    ImageFacts,
     content_key,
     image_facts,
     in_parallel,
     label_facts,
     list_images,
-    near,
 )
 from backbones.data.instances import InstanceChecks
+from backbones.data.labels import check_labels
 
-IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric
 SMALL = 32  # pixels; the least side that the backbones take
 MOSTLY = 0.8  # share of classes without an instance that cannot be meant
 ALL_DECODED = 5000  # images up to which all are decoded without being asked
@@ -71,7 +69,7 @@ def check_dataset(
             _check_sizes(split, faults)
             InstanceChecks(split, faults).run()
         else:
-            _check_labels(split, dataset, faults)
+            check_labels(split, dataset, faults)
     _check_splits(report, unused=sample is None)
     if sample is None:
         _check_contents(dataset, faults, progress=progress)
@@ -102,7 +100,7 @@ def _check_image_files(split: Split, faults: Faults) -> None:
     if not total:
         faults.add('empty-split', split.source, split.name)
     for path, fact in split.facts.items():
-        _add_file_fault(fact, split.images, total, faults)
+        add_file_fault(fact, split.images, total, faults)
         if fact.fault:
             continue
         sides = f'{path.name}, {fact.size[0]}x{fact.size[1]}'
@@ -116,16 +114,6 @@ def _check_image_files(split: Split, faults: Faults) -> None:
             faults.add('small-image', split.images, sides, total=total)
         if fact.turned:
             faults.add('turned-image', split.images, f'{path.name}, to {sides}', total=total)
-
-
-def _add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -> None:
-    if not fact.fault:
-        return
-    name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
-    detail = f' ({fact.detail})' if fact.detail else ''
-    if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:
-        detail = near(fact.path)
-    faults.add(fact.fault, folder, f'{name}{detail}', total=total)
 
 
 def _check_sizes(split: Split, faults: Faults) -> None:
@@ -144,48 +132,6 @@ def _check_sizes(split: Split, faults: Faults) -> None:
             example = f'{entry["file_name"]}: {said[0]}x{said[1]}, the image is ' \
                       f'{fact.size[0]}x{fact.size[1]}{turned}'  # fmt: skip
             faults.add(kind, split.source, example, total=len(split.records['images']))
-
-
-def _check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
-    folder, total = split.source, len(split.label_facts)
-    values: set[int] = set()
-    for image, label in split.pairs:
-        fact = split.label_facts.get(label)
-        if fact is None:
-            continue
-        _add_file_fault(fact, folder, total, faults)
-        if fact.fault:
-            continue
-        if fact.lossy:
-            faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)
-        elif fact.mode.split()[0] in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr'):
-            faults.add('label-colour', folder, f'{label.name}, {fact.mode}', total=total)
-        elif fact.values is not None:
-            values |= _check_values(fact, dataset, folder, total, faults)
-        size = split.facts[image].size if image in split.facts else (0, 0)
-        if any(size) and size != fact.size:
-            example = f'{label.name} is {fact.size[0]}x{fact.size[1]}, its image ' \
-                      f'{size[0]}x{size[1]}'  # fmt: skip
-            faults.add('label-size', folder, example, total=total)
-    if values and values <= {0, IGNORED} and IGNORED in values:
-        faults.add('label-0-255', folder, f'values {sorted(values)}')
-
-
-def _check_values(
-    fact: ImageFacts, dataset: Dataset, folder: Path, total: int, faults: Faults
-) -> set[int]:
-    assert fact.values is not None
-    values = {int(value) for value in fact.values}
-    last = len(dataset.classes) - 1 + dataset.zero_ignored
-    beyond = sorted(value for value in values if value != IGNORED and not 0 <= value <= last)
-    if beyond and dataset.classes:
-        shown = ', '.join(map(str, beyond[:5])) + (', ...' if len(beyond) > 5 else '')
-        example = f'{fact.path.name} has {shown}; {len(dataset.classes)} classes allow 0 to ' \
-                  f'{last} and {IGNORED}'  # fmt: skip
-        faults.add('label-values', folder, example, total=total)
-    if values == {IGNORED}:
-        faults.add('label-ignored', folder, fact.path.name, total=total)
-    return values
 
 
 def _check_splits(report: Report, *, unused: bool) -> None:
@@ -259,12 +205,29 @@ def _check_names(dataset: Dataset, faults: Faults) -> None:
             other = plain.get(key) or plain[close[0]]
             faults.add('similar-classes', dataset.root, f'{other!r} and {name!r}')
         plain[key] = name
-    for split in dataset.splits.values():
-        here = {str(c.get('name')) for c in split.records.get('categories', [])}
-        for name in sorted(here ^ set(dataset.classes)):
-            where = 'is missing' if name not in here else 'is not in the training split'
-            if here:
-                faults.add('classes-differ', split.source, f'{name!r} {where}')
+    if dataset.detection:
+        _check_categories(dataset, faults)
+
+
+def _check_categories(dataset: Dataset, faults: Faults) -> None:
+    """Compare the categories of each split with the training split's and with the classes."""
+    listed = {
+        split.source: Counter(
+            str(category.get('name')) for category in split.records.get('categories', [])
+        )
+        for split in dataset.splits.values()
+    }
+    first, *_ = listed.values()
+    for source, names in listed.items():
+        for name in sorted(names.keys() ^ first.keys()) if names and first else ():
+            where = 'is not in the training split' if name in names else 'is missing'
+            faults.add('classes-differ', source, f'{name!r} {where}')
+    source = next(iter(listed))
+    for name in dataset.classes:
+        if first and name not in first:
+            faults.add('classes-differ', source, f'{name!r} is missing')
+    for name in sorted(first.keys() - set(dataset.classes)):
+        faults.add('class-left-out', source, repr(name))
 
 
 def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:

@@ -66,7 +66,7 @@ def check_classes(cfg: Config, dataset: dict) -> None:
         raise UserError(
             f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
         )
-    for place, number in _num_classes(cfg.model, 'model'):
+    for place, number in num_classes(cfg.model, 'model'):
         if number != len(classes):
             raise UserError(
                 f'{place}.num_classes is {number}, but {dataset["type"]} has {len(classes)} '
@@ -80,14 +80,14 @@ def check_classes(cfg: Config, dataset: dict) -> None:
         _check_labels(cfg, dataset, len(classes))
 
 
-def _num_classes(node: object, place: str) -> list[tuple[str, int]]:
+def num_classes(node: object, place: str) -> list[tuple[str, int]]:
     """Every `num_classes` in a model config, with its place; the RPN's is always 1."""
     if isinstance(node, list | tuple):
-        return [f for i, n in enumerate(node) for f in _num_classes(n, f'{place}.{i}')]
+        return [f for i, n in enumerate(node) for f in num_classes(n, f'{place}.{i}')]
     if not isinstance(node, dict) or place.endswith('rpn_head'):
         return []
     here = [(place, node['num_classes'])] if 'num_classes' in node else []
-    return here + [f for k, n in node.items() for f in _num_classes(n, f'{place}.{k}')]
+    return here + [f for k, n in node.items() for f in num_classes(n, f'{place}.{k}')]
 
 
 def _check_categories(dataset: dict, classes: tuple[str, ...]) -> None:

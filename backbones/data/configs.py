@@ -117,17 +117,14 @@ def _pairs(
 
 
 def _check_filter(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
-    """Images and annotations that the config leaves out, which nothing else says."""
+    """Images that the config leaves out."""
     rule = part.get('filter_cfg') or {}
     names = {c.get('id'): c.get('name') for c in split.records['categories']}
-    kept = {i for i, name in names.items() if not classes or name in classes}
-    used = set()
-    for annotation in split.records['annotations']:
-        category = annotation.get('category_id')
-        if category in kept:
-            used.add(annotation.get('image_id'))
-        elif category in names:
-            faults.add('class-left-out', split.source, repr(names[category]))
+    used = {
+        annotation.get('image_id')
+        for annotation in split.records['annotations']
+        if not classes or names.get(annotation.get('category_id')) in classes
+    }
     if part.get('test_mode'):
         return
     total = len(split.records['images'])
@@ -173,28 +170,3 @@ def _loads_masks(node: object) -> bool:
         here = node.get('type') == 'LoadAnnotations' and node.get('with_mask')
         return bool(here) or any(map(_loads_masks, node.values()))
     return isinstance(node, list | tuple) and any(map(_loads_masks, node))
-
-
-def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
-    """Warn of schedules that do not fit the length of the training.
-
-    Args:
-        images: in the training split.
-    """
-    loop = cfg.get('train_cfg') or {}
-    batch = cfg.train_dataloader.get('batch_size', 1)
-    per_epoch = max(1, -(-images // batch))
-    epochs = loop.get('max_epochs')
-    iterations = loop.get('max_iters') or (epochs or 0) * per_epoch
-    rules = cfg.get('param_scheduler') or []
-    for i, rule in enumerate(rules if isinstance(rules, list | tuple) else [rules]):
-        unit = 'epochs' if rule.get('by_epoch', True) else 'iterations'
-        total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
-        place, length = f'param_scheduler.{i}', f'the training has {total:g} {unit}'
-        last = max([rule.get('begin', 0), *rule.get('milestones', [])])
-        if rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
-            faults.add('schedule', place, f'warm-up ends after {rule["end"]} {unit}; {length}')
-        elif last >= total:
-            faults.add('schedule', place, f'{rule["type"]} acts at {last} {unit}; {length}')
-        elif rule['type'] != 'LinearLR' and rule.get('end', total) > 1.5 * total:
-            faults.add('schedule', place, f'{rule["type"]} ends at {rule["end"]} {unit}; {length}')

@@ -2,7 +2,9 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
 
+from backbones.data.images import ImageFacts, near
 from backbones.data.kinds import KINDS
 from backbones.errors import UserError, did_you_mean
 
@@ -93,3 +95,14 @@ class Faults:
             )
             for fault in self.errors + self.warnings
         ]
+
+
+def add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -> None:
+    """Note what makes an image file useless, if anything does."""
+    if not fact.fault:
+        return
+    name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
+    detail = f' ({fact.detail})' if fact.detail else ''
+    if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:
+        detail = near(fact.path)
+    faults.add(fact.fault, folder, f'{name}{detail}', total=total)

@@ -60,18 +60,18 @@ def read_folder(
             f'{root} holds several layouts: {", ".join(found)}; choose one with --layout NAME'
         )
     ((layout, there),) = found.items()
-    named = tuple(classes) or _named(root)
     splits: list[Split]
+    in_data: tuple[str, ...] = ()
     if layout == 'coco':
         splits = coco.read(root, there, faults)
-        named = tuple(classes) or _categories(splits)
+        in_data = _categories(splits)
     elif layout == 'yolo':
-        splits, in_file = yolo.read(root, there, faults, decode=decode, progress=progress)
-        named = tuple(classes) or in_file
+        splits, in_data = yolo.read(root, there, faults, decode=decode, progress=progress)
     elif layout == 'voc':
-        splits, named = voc.read(root, there, named, faults)
+        splits, in_data = voc.read(root, there, faults)
     else:
         splits = masks.read(there, faults)
+    named = tuple(classes) or (() if layout in ('coco', 'yolo') else _named(root)) or in_data
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     return Dataset(layout, root, {split.name: split for split in splits}, named)
 

@@ -248,8 +248,8 @@ KINDS = {
         'set filter_cfg=dict(filter_empty_gt=False, min_size=0) to train on them',
     ),
     'class-left-out': _warning(
-        'annotations have a class that the config does not name, and are dropped',
-        'add it to metainfo.classes, in this spelling, and to num_classes',
+        'classes of the data are not among those that are named, and their annotations are dropped',
+        'name them, in this spelling, unless they are meant to be left out',
     ),
     'schedule': _warning(
         'learning rate and length of the training do not fit together',

@@ -9,9 +9,10 @@ import supervision as sv
 from PIL import Image
 from pycocotools import mask as coco_mask
 
-from backbones.data.check import IGNORED, Report
+from backbones.data.check import Report
 from backbones.data.dataset import Dataset, Split
 from backbones.data.instances import is_box
+from backbones.data.labels import IGNORED
 
 Picture = npt.NDArray[np.uint8]
 NUMBER = 16  # images on a sheet, spread over the split

@@ -37,19 +37,15 @@ def find(root: Path) -> dict[str, list[Path]]:
 
 
 def read(
-    root: Path, found: dict[str, list[Path]], classes: tuple[str, ...], faults: Faults
+    root: Path, found: dict[str, list[Path]], faults: Faults
 ) -> tuple[list[Split], tuple[str, ...]]:
     """Read the XML files.
 
-    Args:
-        classes: in their order; () takes the names that occur, sorted.
-
     Returns:
-        Splits, and the classes.
+        Splits, and the names of classes that occur, sorted.
     """
-    there = list_images(root)
     images: dict[str, list[Path]] = {}
-    for path in there:
+    for path in list_images(root):
         images.setdefault(path.stem, []).append(path)
     parsed = {name: _parse(root, files, faults) for name, files in found.items()}
     names = {
@@ -58,7 +54,7 @@ def read(
         for tree in trees.values()
         for obj in tree.iter('object')
     }
-    classes = classes or tuple(sorted(names - {''}))
+    classes = tuple(sorted(names - {''}))
     numbers = {name: i for i, name in enumerate(classes, 1)}
     splits = []
     for name, trees in parsed.items():

@@ -1,0 +1,147 @@
+"""A config for an own dataset: right for every kind of base, and it trains."""
+
+import json
+from pathlib import Path
+
+import pytest
+from conftest import tool
+from mmengine.config import Config
+from own_data import CLASSES, NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo
+
+from backbones.commands import check_data
+from backbones.data.checks import innermost, num_classes, reduces
+from backbones.data.new_config import new_config, weighted
+from backbones.errors import UserError
+
+DETECTION = (
+    'mask_rcnn_cloformer_s_coco',
+    'cascade_mask_rcnn_cswin_t_3x_coco',
+    'faster_rcnn_volo_d1_coco',
+    'retinanet_moganet_s_coco',
+    'mask_rcnn_cloformer_nano_digits',
+    'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
+    'mmdet::atss/atss_r50_fpn_1x_coco.py',
+)
+SEGMENTATION = (
+    'upernet_dilateformer_b_ade20k',
+    'upernet_volo_d1_cityscapes',
+    'upernet_moganet_s_ade20k',
+    'semantic_fpn_moganet_s_ade20k',
+    'upernet_cswin_nano_digits',
+)
+
+
+def written(root: Path, base: str, out: Path, **options) -> tuple[str, Config]:
+    report = check_data.check(str(root))
+    assert not report.faults.errors
+    text = new_config(report.dataset, base=base, out=out, **options)
+    out.write_text(text)
+    return text, Config.fromfile(out)
+
+
+@pytest.mark.parametrize('base', [*DETECTION, *SEGMENTATION])
+def test_all_that_depends_on_the_data_is_set(base: str, tmp_path: Path) -> None:
+    make = make_coco if base in DETECTION else make_masks
+    classes = CLASSES if base in DETECTION else ('background', 'flower', 'tree')
+    root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
+    text, cfg = written(root, base, out)
+    assert {n for _, n in num_classes(cfg.model, 'model')} == {len(classes)}
+    assert not weighted(cfg.model, 'model')
+    for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
+        (part,) = innermost(loader.dataset)
+        assert tuple(part.metainfo.classes) == classes
+        assert len(part.metainfo.palette) == len(classes)
+        assert part.data_root == str(root)
+        assert not reduces(part.pipeline)
+    assert not reduces(cfg.get('tta_pipeline', []))
+    for evaluator in (cfg.val_evaluator, cfg.test_evaluator) if base in DETECTION else ():
+        assert evaluator.ann_file == str(json_file(root, 'val'))
+    report = check_data.check(str(out))
+    assert not report.faults.lines() and len(text.splitlines()) < 90
+    assert report.counts['train']['images'] == NUMBER['train']
+
+
+@pytest.mark.parametrize('base', [DETECTION[0], SEGMENTATION[0]])
+def test_the_schedule_fits_the_number_of_images(base: str, tmp_path: Path) -> None:
+    make = make_coco if base in DETECTION else make_masks
+    root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
+    text, cfg = written(root, base, out)
+    per_epoch = 3  # 6 images, 2 in a batch
+    warm, decay = cfg.param_scheduler
+    assert warm.end == 90 and decay.end == 300 * per_epoch
+    assert cfg.optim_wrapper.optimizer.lr == pytest.approx(
+        {DETECTION[0]: 1e-4, SEGMENTATION[0]: 6e-5}[base] * (2 / 16) ** 0.5, rel=0.02
+    )
+    _, cfg = written(root, base, out, epochs=20, batch=4)
+    assert cfg.train_dataloader.batch_size == 4
+    assert cfg.param_scheduler[1].end == 40
+    length = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters / 2
+    assert length == 20
+    assert cfg.train_cfg.val_interval == (2 if base in DETECTION else 4)
+
+
+@pytest.mark.parametrize('make', [make_yolo, make_voc])
+def test_other_layouts_become_coco_beside_the_config(make, tmp_path: Path) -> None:
+    root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
+    _, cfg = written(root, 'faster_rcnn_cswin_t_coco', out)
+    assert cfg.train_dataloader.dataset.ann_file == str(tmp_path / 'own/train.json')
+    content = json.loads((tmp_path / 'own/train.json').read_text())
+    assert len(content['images']) == len(content['annotations']) == NUMBER['train']
+    assert content['annotations'][0]['bbox'] == pytest.approx([8, 8, 32, 24], abs=1e-3)
+    assert not check_data.check(str(out)).faults.lines()
+
+
+def test_a_selection_of_the_classes(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    report = check_data.check(str(root), classes=['tree'])
+    assert [fault.kind for fault in report.faults.found.values()] == ['class-left-out']
+    out = tmp_path / 'own.py'
+    out.write_text(new_config(report.dataset, base=DETECTION[0], out=out))
+    cfg = Config.fromfile(out)
+    assert cfg.model.roi_head.bbox_head.num_classes == 1
+    assert tuple(cfg.train_dataloader.dataset.metainfo.classes) == ('tree',)
+
+
+@pytest.mark.parametrize(
+    'make, base, message',
+    [
+        (make_masks, DETECTION[0], r'config of mmdet, but the data are label maps: .*upernet_'),
+        (
+            make_coco,
+            SEGMENTATION[0],
+            r'config of mmseg, but the data are instances: .*faster_rcnn_',
+        ),
+        (make_yolo, DETECTION[0], r'learns masks, but the annotations have boxes only'),
+        (make_coco, 'mask_rcnn_cswin_tiny_coco', r"did you mean 'mask_rcnn_cswin_"),
+        (make_coco, 'mmdet::faster_rcnn/none.py', r'--base mmdet::faster_rcnn/none.py: '),
+    ],
+)
+def test_a_base_that_does_not_fit_is_an_error(make, base, message, tmp_path: Path) -> None:
+    dataset = check_data.check(str(make(tmp_path / 'data'))).dataset
+    with pytest.raises(UserError, match=message):
+        new_config(dataset, base=base, out=tmp_path / 'own.py')
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    'make, base, metric',
+    [
+        (make_coco, 'mask_rcnn_cloformer_nano_digits', 'coco/segm_mAP'),
+        (make_masks, 'upernet_cloformer_nano_digits', 'mIoU'),
+    ],
+)
+def test_the_config_trains(make, base: str, metric: str, tmp_path: Path) -> None:
+    root, out = make(tmp_path / 'my data'), tmp_path / 'own.py'
+    said = tool('new_config', root, '--base', base, '--out', out, '--epochs', 4, '--batch', 2)
+    assert f'next: tools/train.py {out}' in said
+    log = tool('train', out, '--work-dir', tmp_path / 'work')
+    assert metric in log and 'Saving checkpoint' in log
+
+
+def test_faulty_data_get_no_config(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    (root / 'train/Bäume 0.png').unlink()
+    out = tmp_path / 'own.py'
+    said = tool('new_config', root, '--base', DETECTION[0], '--out', out, fails=True)
+    assert 'missing-image' in said and 'no config was written' in said
+    assert not out.exists() and 'Traceback' not in said

@@ -1,0 +1,48 @@
+#!/usr/bin/env python
+"""Write a config that trains one of ours on your data: tools/new_config.py FOLDER --base CONFIG."""
+
+import argparse
+import sys
+from pathlib import Path
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('folder', metavar='FOLDER', help='dataset; see tools/check_data.py')
+    parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
+    parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
+    parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
+    parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
+    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'))
+    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in their order')
+    parser.add_argument(
+        '--allow', nargs='+', default=(), metavar='KIND', help='faults that are meant'
+    )
+    args = parser.parse_args()
+    if args.out.suffix != '.py':
+        parser.error(f'--out is {args.out}; allowed: a name ending in .py')
+    from backbones.commands import check_data  # imported late: --help must answer at once
+    from backbones.data.new_config import new_config
+    from backbones.errors import plain_errors
+
+    with plain_errors():
+        report = check_data.check(
+            args.folder,
+            layout=args.layout,
+            classes=args.classes,
+            allowed=args.allow,
+            progress=sys.stderr.isatty(),
+        )
+        print(check_data.text(report))
+        if report.faults.errors:
+            sys.exit('error: no config was written; correct the data first, or use --allow')
+        text = new_config(
+            report.dataset, base=args.base, out=args.out, epochs=args.epochs, batch=args.batch
+        )
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(text)
+    print(f'\n{text}\nwritten to {args.out}; next: tools/train.py {args.out}')
+
+
+if __name__ == '__main__':
+    main()
