@@ -11,6 +11,7 @@ import pytest
 import supervision
 import yaml
 from conftest import tool
+from mmengine.config import Config
 from own_data import (
     CLASSES,
     NUMBER,
@@ -26,7 +27,8 @@ from own_data import (
 )
 from PIL import Image
 
-from backbones.commands import check_data
+from backbones.commands import check_data, config, preflight
+from backbones.commands.shipped import config_file
 from backbones.data import sheet
 from backbones.data.check import Report
 from backbones.data.kinds import KINDS
@@ -464,7 +466,7 @@ def test_a_fault_that_is_meant_is_a_warning(coco: Path, tmp_path: Path) -> None:
     change(coco, first('annotations', bbox=[8, 8, 0, 24]))
     report = check_data.check(str(coco), allowed=['box-empty'])
     assert not report.faults.errors
-    assert 'warning [box-empty, allowed]' in check_data.text(report)
+    assert 'warning (allowed) [box-empty]' in check_data.text(report)
 
 
 def test_contact_sheets_show_every_image(coco: Path, masks: Path, tmp_path: Path) -> None:
@@ -520,6 +522,50 @@ def test_a_mask_detector_needs_masks(coco: Path, tmp_path: Path) -> None:
     change(coco, without('annotations', 'segmentation'))
     text = check_data.text(check_data.check(str(config_of(coco, tmp_path / 'own.py'))))
     assert 'the pipeline loads masks, but no annotation has a segmentation' in text
+
+
+def loaded(path: Path) -> Config:
+    return config.load_config(
+        str(path), options=None, work_dir=None, data_root=None, launcher='none'
+    )
+
+
+def test_a_training_is_refused_with_all_that_is_wrong(coco: Path, tmp_path: Path) -> None:
+    path = config_of(coco, tmp_path / 'own.py')
+    assert preflight.check(loaded(path)) == []
+    change(coco, first('annotations', bbox=[8, 8, 0, 24]))
+    (coco / 'val/Bäume 0.png').write_bytes(b'')
+    with pytest.raises(UserError, match=r'allow_faults') as caught:
+        preflight.check(loaded(path))
+    assert '[box-empty]' in str(caught.value) and '[empty-file]' in str(caught.value)
+    config_of(coco, path, "allow_faults = ['box-empty', 'empty-file']")
+    assert preflight.check(loaded(path)) == []
+
+
+def test_a_training_says_what_is_likely_a_mistake(coco: Path, tmp_path: Path) -> None:
+    path = config_of(coco, tmp_path / 'own.py', 'train_cfg = dict(max_iters=60)')
+    (line, *_) = preflight.check(loaded(path))
+    assert line.startswith('[schedule] param_scheduler.0: ') and '\n' not in line
+
+
+def test_slips_of_a_published_dataset_do_not_stop_a_training(trees: Path) -> None:
+    path = config_file('mask_rcnn_dilateformer_t_coco')
+    cfg = config.load_config(
+        path, options=None, work_dir=None, data_root=str(trees / 'coco'), launcher='none'
+    )
+    cfg.model.backbone.init_cfg = None
+    file = trees / 'coco/annotations/instances_val2017.json'
+    whole = file.read_text()
+    content = json.loads(whole)
+    content['annotations'][0]['bbox'] = [8, 8, 0, 24]  # COCO has two such
+    file.write_text(json.dumps(content))
+    try:
+        preflight.check(cfg)
+        cfg.val_dataloader.dataset.metainfo = dict(classes=('person',))
+        with pytest.raises(UserError, match='box-empty'):
+            preflight.check(cfg)
+    finally:
+        file.write_text(whole)
 
 
 def test_every_kind_of_fault_is_tried() -> None:

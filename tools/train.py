@@ -60,10 +60,10 @@ def main(argv: list[str] | None = None) -> None:
             launcher=args.launcher,
         )
         config.set_training(cfg, pretrained=args.pretrained, auto_scale_lr=args.auto_scale_lr)
-        preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
+        doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
             devices.set_amp(cfg)
-        notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume)
+        notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
         runner = Runner.from_cfg(cfg)
         preflight.check_weights(runner)
         runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))

@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.commands import config
 from backbones.commands.tables import table
 from backbones.data.check import Report, check_dataset
-from backbones.data.configs import read_config
+from backbones.data.configs import allowed_faults, read_config
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
 from backbones.data.schedules import check_schedule
@@ -35,8 +35,8 @@ def check(
     Raises:
         UserError: there is nothing to be checked.
     """
-    faults = Faults(allowed)
     if Path(data).is_dir():
+        faults = Faults(allowed)
         dataset = read_folder(
             Path(data), faults, layout=layout, classes=classes, decode=decode, progress=progress
         )
@@ -44,6 +44,7 @@ def check(
     if layout or classes:
         raise UserError('--layout and --classes are for a folder; a config says both itself')
     cfg = config.load_config(data, options=None, work_dir=None, data_root=None, launcher='none')
+    faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_config(cfg, faults)
     report = check_dataset(dataset, faults, decode=decode, progress=progress)
     if 'train' in dataset.splits:

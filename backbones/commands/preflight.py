@@ -8,25 +8,44 @@ from mmengine.runner import Runner
 from backbones.checkpoints import load_model
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
-from backbones.data.checks import check_classes, check_files, innermost
+from backbones.data.check import check_dataset
+from backbones.data.checks import check_files, innermost
+from backbones.data.configs import allowed_faults, read_config
+from backbones.data.faults import Faults
+from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
 from backbones.openmmlab.hooks import LoadFrom, unwrapped
 from backbones.pyramid import Pyramid
 
+SAMPLE = 200  # files of each split that are looked at before a training
 
-def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> None:
-    """Check model against data and data against the disk.
+
+def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> list[str]:
+    """Check model against data, data against the disk, and the data themselves, the quick part.
+
+    Returns:
+        What is likely to be a mistake, one line each.
 
     Raises:
         MissingFileError: a dataset folder or file is missing.
-        UserError: backbone and heads, or heads and data, disagree.
+        UserError: backbone and heads disagree, or says all that is wrong with the data.
     """
     check_model(cfg)
     for loader in loaders:
-        if cfg.get(loader):
-            for dataset in innermost(cfg[loader].dataset):
-                check_files(dataset)
-                check_classes(cfg, dataset)
+        for part in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
+            check_files(part)
+    faults = Faults(['no-validation', *allowed_faults(cfg)])
+    splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
+    dataset = read_config(cfg, faults, splits=splits, quick=True)
+    check_dataset(dataset, faults, sample=SAMPLE)
+    if 'train' in dataset.splits:
+        check_schedule(cfg, len(dataset.splits['train'].paths()), faults)
+    if faults.errors:
+        raise UserError(
+            'the data or what the config says of them are not right; allow_faults = [KIND] in the '
+            'config is for what is meant\n' + '\n'.join(faults.lines())
+        )
+    return [faults.short(fault) for fault in faults.warnings if fault.kind not in faults.allowed]
 
 
 def check_model(cfg: Config) -> None:

@@ -3,6 +3,7 @@
 import difflib
 from collections import Counter
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
@@ -19,6 +20,7 @@ from backbones.data.labels import check_labels
 
 SMALL = 32  # pixels; the least side that the backbones take
 MOSTLY = 0.8  # share of classes without an instance that cannot be meant
+JUDGED = 5  # label maps that tell which classes a dataset has
 ALL_DECODED = 5000  # images up to which all are decoded without being asked
 
 
@@ -70,7 +72,7 @@ def check_dataset(
             InstanceChecks(split, faults).run()
         else:
             check_labels(split, dataset, faults)
-    _check_splits(report, unused=sample is None)
+    _check_splits(report, complete=sample is None)
     if sample is None:
         _check_contents(dataset, faults, progress=progress)
     return report
@@ -82,16 +84,13 @@ def _look_at_files(split: Split, *, decode: bool, sample: int | None, progress: 
     if sample:
         paths = paths[:: -(-len(paths) // sample) or 1]
         labels = labels[:: -(-len(labels) // sample) or 1]
+    read_values = decode or bool(sample)
     for facts, files, look, what in (
-        (split.facts, paths, image_facts, 'images'),
-        (split.label_facts, labels, label_facts, 'label maps'),
+        (split.facts, paths, partial(image_facts, decode=decode), 'images'),
+        (split.label_facts, labels, partial(label_facts, decode=read_values), 'label maps'),
     ):
-        for fact in in_parallel(
-            lambda path, look=look: look(path, decode=decode),
-            files,
-            title=f'{what} of {split.name}',
-            progress=progress,
-        ):
+        title = f'{what} of {split.name}'
+        for fact in in_parallel(look, files, title=title, progress=progress):
             facts[fact.path] = fact
 
 
@@ -134,12 +133,14 @@ def _check_sizes(split: Split, faults: Faults) -> None:
             faults.add(kind, split.source, example, total=len(split.records['images']))
 
 
-def _check_splits(report: Report, *, unused: bool) -> None:
+def _check_splits(report: Report, *, complete: bool) -> None:
     """Count, and compare the splits with each other."""
     dataset, faults = report.dataset, report.faults
+    if not dataset.splits:
+        return
     if not dataset.classes:
         faults.add('no-class-names', dataset.root, _values_seen(dataset))
-    if 'val' not in dataset.splits:
+    if 'train' in dataset.splits and 'val' not in dataset.splits:
         faults.add('no-validation', dataset.root, f'found {", ".join(dataset.splits)}')
     counts = {name: class_counts(dataset, split) for name, split in dataset.splits.items()}
     for name in dataset.classes:
@@ -148,15 +149,22 @@ def _check_splits(report: Report, *, unused: bool) -> None:
     for part, kind in (('train', 'class-unseen'), ('val', 'class-not-judged')):
         count = counts.get(part)
         unseen = [name for name in dataset.classes if not count[name]] if count else []
-        if part == 'train' and unused and total > 4 and len(unseen) > MOSTLY * total:
+        if part == 'train' and total > 4 and len(unseen) > MOSTLY * total and _is_judged(dataset):
             kind = 'wrong-classes'
+        elif not (complete or dataset.detection):
+            continue  # the maps that were not looked at may have them
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
     _check_names(dataset, faults)
     for name, split in dataset.splits.items():
         report.counts[name] = split_counts(split)
-        if unused:
+        if complete:
             _check_unused(dataset, split, faults)
+
+
+def _is_judged(dataset: Dataset) -> bool:
+    """Whether label maps tell; a detection dataset lists its classes itself."""
+    return not dataset.detection and len(dataset.splits['train'].label_facts) >= JUDGED
 
 
 def _values_seen(dataset: Dataset) -> str:

@@ -1,20 +1,15 @@
 """Checks of a config's data before a training starts."""
 
-import inspect
-import itertools
 import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
 from mmengine.config import Config
-from PIL import Image
 
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab.registries import find_class
 
-LABEL_FILES = 20  # label maps that are looked into
 LARGE_JSON = 100 << 20  # bytes; COCO's training file takes 15 s to read, its validation file 1 s
 
 
@@ -54,7 +49,7 @@ def check_files(dataset: dict) -> None:
 
 
 def check_classes(cfg: Config, dataset: dict) -> None:
-    """Compare the heads' num_classes and the annotations with the dataset's class names.
+    """Compare the heads' num_classes and the categories with the dataset's class names.
 
     Raises:
         UserError: they disagree.
@@ -76,8 +71,6 @@ def check_classes(cfg: Config, dataset: dict) -> None:
             )
     if cfg.default_scope == 'mmdet':
         _check_categories(dataset, classes)
-    elif cfg.default_scope == 'mmseg':
-        _check_labels(cfg, dataset, len(classes))
 
 
 def num_classes(node: object, place: str) -> list[tuple[str, int]]:
@@ -102,32 +95,6 @@ def _check_categories(dataset: dict, classes: tuple[str, ...]) -> None:
             f'{file} has no category {", ".join(map(repr, missing[:5]))}; its {len(names)} '
             f'categories are {", ".join(names[:10])}{more}. Name them, in this '
             'spelling, in the dataset: metainfo=dict(classes=(...)), and set num_classes'
-        )
-
-
-def _check_labels(cfg: Config, dataset: dict, number: int) -> None:
-    prefix = (dataset.get('data_prefix') or {}).get('seg_map_path')
-    if not prefix:
-        return
-    cls = find_class(dataset['type'], cfg.default_scope)
-    default = inspect.signature(cls).parameters.get('seg_map_suffix') if cls else None
-    suffix = dataset.get('seg_map_suffix') or (default.default if default else '.png')
-    reduced = reduces(dataset.get('pipeline', [])) or dataset.get('reduce_zero_label', False)
-    ignored = dataset.get('ignore_index', 255)
-    folder = Path(os.path.join(dataset.get('data_root') or '', prefix))
-    files = sorted(itertools.islice(folder.rglob(f'*{suffix}'), LABEL_FILES))
-    if not files:
-        raise MissingFileError(
-            f'{folder.absolute()} holds no label map *{suffix}; see README.md, section "Datasets"'
-        )
-    values = sorted({int(v) for f in files for v in np.unique(np.asarray(Image.open(f)))})
-    largest = max((v - reduced for v in values if v != ignored), default=0)
-    if largest >= number:
-        raise UserError(
-            f'{folder} has label values up to {largest + reduced} (found in {len(files)} files), '
-            f'but with {number} classes{" and reduce_zero_label" if reduced else ""} the largest '
-            f'allowed is {number - 1 + reduced}, and {ignored} for "ignore". Fix num_classes and '
-            'metainfo, or reduce_zero_label'
         )
 
 

@@ -72,16 +72,18 @@ class Faults:
         """Errors first, two or three lines each: what, where, examples, remedy."""
         return [line for fault in self.errors + self.warnings for line in self._lines(fault)]
 
-    def _lines(self, fault: Fault) -> list[str]:
-        kind = KINDS[fault.kind]
+    def short(self, fault: Fault) -> str:
+        """What and where, in one line."""
         of = f' of {fault.total}' if fault.total else ''
+        return f'[{fault.kind}] {fault.place}: {KINDS[fault.kind].says} ({fault.count}{of})'
+
+    def _lines(self, fault: Fault) -> list[str]:
         more = ', ...' if fault.count > len(fault.examples) else ''
-        allowed = ', allowed' if fault.kind in self.allowed else ''
+        allowed = ' (allowed)' if fault.kind in self.allowed else ''
         return [
-            f'{self.level(fault)} [{fault.kind}{allowed}] {fault.place}: {kind.says} '
-            f'({fault.count}{of})',
+            f'{self.level(fault)}{allowed} {self.short(fault)}',
             f'    e.g. {"; ".join(fault.examples)}{more}',
-            f'    remedy: {kind.remedy}',
+            f'    remedy: {KINDS[fault.kind].remedy}',
         ]
 
     def as_json(self) -> list[dict]:
