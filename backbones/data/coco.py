@@ -1,6 +1,7 @@
 """Reading COCO JSON: in `annotations`, beside the images of each split, or at the root."""
 
 import json
+import os
 from pathlib import Path
 
 from backbones.data.dataset import Split, split_of
@@ -9,6 +10,7 @@ from backbones.data.images import SUFFIXES
 from backbones.errors import UserError
 
 PARTS = ('images', 'annotations', 'categories')
+NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
 LOOKED_AT = 50  # file names from which the image folder is told
 MANY = 20  # JSON files in one folder; more is one per image, another layout
 
@@ -70,6 +72,11 @@ def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
         for entry in wrong:
             faults.add('wrong-structure', file, f'in "{part}": {str(entry)[:40]}')
         records[part] = [entry for entry in entries if isinstance(entry, dict)]
+        for entry in records[part]:
+            for field in NAMES & entry.keys():
+                if isinstance(entry[field], list | dict):
+                    faults.add('wrong-type', file, f'{field} {str(entry[field])[:40]}')
+                    entry[field] = str(entry[field])  # so that it can be looked up
     return records
 
 
@@ -87,7 +94,7 @@ def image_folder(root: Path, file: Path, records: dict) -> Path:
     inside = [root / 'images', root / 'JPEGImages', root / 'data', root]
     candidates = [folder / word for word in words for folder in inside]
     candidates = [f for f in (file.parent, *candidates, *inside) if f.is_dir()]
-    return max(candidates, key=lambda folder: sum((folder / n).is_file() for n in names))
+    return max(candidates, key=lambda folder: sum(os.path.isfile(folder / n) for n in names))
 
 
 def other_layout(root: Path) -> str:

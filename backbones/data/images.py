@@ -109,7 +109,7 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
 def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
     """Open an image; None, and the fault noted, where there is none."""
     path = found.path
-    if not path.is_file():
+    if not os.path.isfile(path):  # no error for a name that is too long
         found.fault = 'missing-image'
         yield None
     elif not path.stat().st_size:

@@ -38,7 +38,7 @@ class InstanceChecks:
         self.faults.add(kind, self.split.source, example, total=total)
 
     def _check_ids(self, entries: list[dict], what: str) -> None:
-        count = Counter(entry.get('id') for entry in entries if _hashable(entry.get('id')))
+        count = Counter(entry.get('id') for entry in entries)
         for entry in entries:
             number = entry.get('id')
             if 'id' not in entry:
@@ -114,9 +114,9 @@ class InstanceChecks:
                 self.add('without-objects', image.get('file_name'), len(self.images))
 
     def _where(self, annotation: dict) -> str:
-        image = self.image_of.get(_key(annotation.get('image_id')), {})
+        image = self.image_of.get(annotation.get('image_id'), {})
         name = image.get('file_name', f'image id {annotation.get("image_id")!r}')
-        size = f' of {image["width"]}x{image["height"]}' if 'width' in image else ''
+        size = f' of {image["width"]}x{image["height"]}' if _is_size(image) else ''
         return f'annotation {annotation.get("id")} on {name}{size}'
 
     def _owner(self, annotation: dict, where: str) -> dict | None:
@@ -124,23 +124,23 @@ class InstanceChecks:
         lacks = [f for f in ('image_id', 'category_id', 'bbox', 'area') if f not in annotation]
         for field in lacks:
             self.add('missing-field', f'{where} without {field}', len(self.annotations))
-        if 'image_id' in annotation and _key(annotation['image_id']) not in self.image_of:
+        if 'image_id' in annotation and annotation['image_id'] not in self.image_of:
             self.add('unknown-image', where)
-        if 'category_id' in annotation and _key(annotation['category_id']) not in self.names:
+        if 'category_id' in annotation and annotation['category_id'] not in self.names:
             self.add('unknown-class', f'{where}: category_id {annotation["category_id"]!r}')
         if 'bbox' not in lacks and not is_box(annotation['bbox']):
             self.add('broken-box', f'{where}: {annotation["bbox"]}')
             return None
         if {'image_id', 'bbox'} & set(lacks):
             return None
-        image = self.image_of.get(_key(annotation['image_id']))
+        image = self.image_of.get(annotation['image_id'])
         return image if image and _is_size(image) else None
 
     def _are_corners(self) -> bool:
         """Whether boxes are rather [x1, y1, x2, y2]: all are ordered so, many do not fit else."""
         beyond = checked = 0
         for annotation in self.annotations:
-            image = self.image_of.get(_key(annotation.get('image_id')))
+            image = self.image_of.get(annotation.get('image_id'))
             box = annotation.get('bbox')
             if image is None or not _is_size(image) or not isinstance(box, list):
                 continue
@@ -210,7 +210,7 @@ class InstanceChecks:
             try:
                 code = coco_mask.frPyObjects(mask, height, width) if _is_list(counts) else mask
                 bounds = [float(v) for v in coco_mask.toBbox(code)]
-            except (TypeError, ValueError, IndexError) as error:
+            except (TypeError, ValueError, IndexError, OverflowError) as error:
                 self.add('mask-broken', f'{where}: {error}')
                 return None
             if not bounds[2] * bounds[3]:
@@ -239,14 +239,6 @@ class InstanceChecks:
             self.add('mask-broken', f'{where}: a polygon without area')
             return None
         return bounds
-
-
-def _key(value: object) -> object:
-    return value if _hashable(value) else str(value)
-
-
-def _hashable(value: object) -> bool:
-    return isinstance(value, str | int | float | None)
 
 
 def _is_list(value: object) -> bool:

@@ -86,7 +86,8 @@ KINDS = {
     ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'wrong-type': Kind(
-        'ids are not whole numbers', 'number images, annotations and categories from 1'
+        'ids are not whole numbers, or names are no text',
+        'number images, annotations and categories from 1',
     ),
     'duplicate-id': Kind(
         'ids are used more than once, so that one entry replaces another', 'number them from 1'

@@ -77,8 +77,8 @@ def _detections(
     path: Path, split: Split, factor: int, size: tuple[int, ...] | None
 ) -> tuple[sv.Detections, list[str]]:
     records = split.records
-    ids = {e['id'] for e in records['images'] if split.images / str(e.get('file_name')) == path}
-    numbers = {c['id']: i for i, c in enumerate(records['categories'])}
+    ids = {e.get('id') for e in records['images'] if split.images / str(e.get('file_name')) == path}
+    numbers = {c.get('id'): i for i, c in enumerate(records['categories'])}
     here = [
         a
         for a in records['annotations']
