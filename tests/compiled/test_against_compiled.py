@@ -166,6 +166,29 @@ def test_deformable_convolutions_are_equal(ext, groups, parts):
         torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
 
 
+def test_offsets_of_a_larger_map_are_read_alike(ext):
+    x, weight, bias = draw(2, 4, 5, 6), draw(6, 4, 3, 3), draw(6)
+    offset, mask, grad = draw(2, 18, 9, 8), draw(2, 9, 9, 8), draw(2, 6, 5, 6)
+    shared = dict(group=1, deformable_group=1, with_bias=True, kernel_h=3, kernel_w=3)
+    shared |= dict(stride_h=1, stride_w=1, pad_h=1, pad_w=1, dilation_h=1, dilation_w=1)
+    results = []
+    for op in (mmcv_ops.deformable, ext):
+        out, grads = (
+            torch.zeros_like(grad),
+            [torch.zeros_like(t) for t in (x, weight, bias, offset, mask)],
+        )
+        op.modulated_deform_conv_forward(
+            x, weight, bias, draw(0), offset, mask, out, draw(0), **shared
+        )
+        op.modulated_deform_conv_backward(
+            x, weight, bias, draw(0), offset, mask, draw(0), *grads, grad, **shared
+        )
+        results.append([out, *grads])
+    for ours, theirs in zip(*results):
+        assert theirs.abs().sum() > 0
+        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-12)
+
+
 @pytest.mark.parametrize('kind', (0, 1))
 def test_psa_masks_are_identical(ext, kind):
     x = draw(2, 15, 4, 6)

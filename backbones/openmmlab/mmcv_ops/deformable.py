@@ -100,11 +100,13 @@ def modulated_deform_conv_forward(
     Args:
         bias: (out,), or empty without bias.
         mask: (B, deformable_group * kernel_h * kernel_w, H', W') factors of the samples.
+        offset, mask: may be of a larger map, see `_read_as`.
         geometry: as there, with the names that mmcv has for them here.
 
     Source: arXiv:1811.11168, Eq. 1.
     """
     bias = bias if with_bias else weight.new_zeros(len(weight))
+    offset, mask = (_read_as(x, output) for x in (offset, mask))
     tensors = [widen(x) for x in (input, weight, offset, mask, bias)]
     output.copy_(torchvision().deform_conv2d(*tensors, *_modulated(**geometry), True))
 
@@ -130,10 +132,11 @@ def modulated_deform_conv_backward(
 ) -> None:
     """Write all gradients of `modulated_deform_conv_forward`."""
     bias = bias if with_bias else weight.new_zeros(len(weight))
+    offset, mask = (_read_as(x, grad_output) for x in (offset, mask))
     tensors = [widen(x) for x in (grad_output, input, weight, offset, mask, bias)]
     found = torchvision()._deform_conv2d_backward(*tensors, *_modulated(**geometry), True)
     for grad, value in zip((grad_input, grad_weight, grad_offset, grad_mask), found):
-        grad.copy_(value)
+        _read_as(grad, value).copy_(value)
     if with_bias:
         grad_bias.copy_(found[4])
 
@@ -203,6 +206,18 @@ def _conv_gradients(
     neutral = _neutral(input, weight)
     tensors = [widen(x) for x in (grad_output, input, weight, offset, *neutral)]
     return torchvision()._deform_conv2d_backward(*tensors, *_geometry(**geometry), False)
+
+
+def _read_as(x: Tensor, like: Tensor) -> Tensor:
+    """The first values of each image's map, in the order of memory, as a map of the size of `like`.
+
+    DyHead gives offsets and masks of one level to the convolution of the next, smaller one. mmcv's
+    kernels then read them so, and published weights were trained with it. Equal sizes: `x` itself.
+    """
+    channels, (H, W) = x.shape[1], like.shape[2:]
+    if x.shape[2:] == like.shape[2:]:
+        return x
+    return x.view(len(x), -1)[:, : channels * H * W].view(len(x), channels, H, W)
 
 
 def _neutral(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
