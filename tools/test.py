@@ -12,6 +12,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='the config that the checkpoint was trained with')
     parser.add_argument('checkpoint')
+    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
     parser.add_argument('--work-dir', help='for metrics.json; default work_dirs/<config name>')
     parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
@@ -50,6 +51,7 @@ def main(argv: list[str] | None = None) -> None:
             work_dir=args.work_dir,
             data_root=args.data_root,
             launcher=args.launcher,
+            backbone=args.backbone,
         )
         config.set_testing(cfg, tta=args.tta)
         preflight.check(cfg, loaders=('test_dataloader',))

@@ -10,6 +10,12 @@ from mmengine.config import DictAction
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
+    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    parser.add_argument(
+        '--recipe',
+        choices=('published',),
+        help="with --backbone: its authors' optimizer and drop path instead of the config's",
+    )
     parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
     parser.add_argument(
         '--pretrained',
@@ -58,6 +64,8 @@ def main(argv: list[str] | None = None) -> None:
             work_dir=args.work_dir,
             data_root=args.data_root,
             launcher=args.launcher,
+            backbone=args.backbone,
+            recipe=args.recipe,
         )
         config.set_training(cfg, pretrained=args.pretrained, auto_scale_lr=args.auto_scale_lr)
         doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))

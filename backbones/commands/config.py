@@ -7,10 +7,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from backbones.commands.shipped import FOLDER
+from backbones.commands.shipped import find_config
 from backbones.data.checks import innermost
-from backbones.errors import MissingFileError, UserError, did_you_mean
+from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab.registries import find_class
+from backbones.openmmlab.swap import swap_backbone
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # top-level keys that MMEngine's Runner reads from a config without naming them as arguments
@@ -36,37 +37,52 @@ def load_config(
     work_dir: str | None,
     data_root: str | None,
     launcher: str,
+    backbone: str | None = None,
+    recipe: str | None = None,
 ) -> Config:
     """Read a config file and apply the command line to it.
 
     Args:
-        path: config file, or the name of one that comes with the package.
+        path: see `read_config`.
         options: `--cfg-options`; a key must exist in the config or be an argument of the class that
             it configures.
         work_dir: None takes the config's, else `work_dirs/<config name>`.
         data_root: replaces the `data_root` of every dataset and evaluator.
         launcher: MMEngine's launcher.
+        backbone, recipe: see `swap_backbone`; the options come after it.
 
     Raises:
         MissingFileError: no such config; names close matches.
-        UserError: an option whose key does not exist; names close matches.
+        UserError: an option whose key does not exist, with close matches; or see `swap_backbone`.
     """
-    shipped = FOLDER / 'configs' / f'{path.removesuffix(".py")}.py'
-    if not Path(path).is_file() and Path(path).name == path and shipped.is_file():
-        path = str(shipped)
-    if not Path(path).is_file():
-        folders = {Path(path).parent, Path('configs')}
-        known = [str(found) for folder in folders for found in folder.glob('*.py')]
-        raise MissingFileError(f'config {path} does not exist{did_you_mean(path, known)}')
-    cfg = Config.fromfile(path)
+    cfg = read_config(path)
+    stem = path.rpartition('::')[2]
+    if backbone is not None:
+        cfg = swap_backbone(cfg, backbone, recipe=recipe)
+        stem = f'{Path(stem).stem}_{backbone}'
+    elif recipe is not None:
+        raise UserError('--recipe says how to train with another --backbone; name one')
     for key, value in (options or {}).items():  # one by one: a later one may need an earlier type
         check_option(cfg, key)
         cfg.merge_from_dict({key: value})
     if data_root is not None:
         _move_data(cfg, data_root)
     cfg.launcher = launcher
-    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(path).stem))
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(stem).stem))
     return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config by its path or name. See `find_config`.
+
+    Raises:
+        UserError: it imports a package that is not installed, as some of MMDetection's do.
+    """
+    try:
+        return Config.fromfile(find_config(path))
+    except ImportError as error:
+        reason = str(error).partition(', the current sys.path')[0]  # MMEngine lists all of that
+        raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
 
 
 def set_training(cfg: Config, *, pretrained: str | None, auto_scale_lr: bool) -> None:

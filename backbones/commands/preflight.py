@@ -68,8 +68,13 @@ def check_model(cfg: Config) -> None:
     if checkpoint and not is_remote(checkpoint):
         locate(checkpoint)
     part = 'neck' if model.get('neck') else 'decode_head'
-    taken = model.get(part, {}).get('in_channels')
-    if taken is not None and list(taken) != list(backbone.channels):
+    reader = model.get(part)
+    taken = reader.get('in_channels') if isinstance(reader, dict) else None
+    if not isinstance(taken, list | tuple):
+        return  # a number, or several parts: `swap_backbone` proves that those fit
+    index = reader.get('in_index', range(len(backbone.channels)))
+    emitted = [backbone.channels[i] for i in index]
+    if list(taken) not in (emitted, emitted[::-1]):  # YOLOv3's neck counts from the last level
         raise UserError(
             f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
             f'{list(backbone.channels)}: set the latter'

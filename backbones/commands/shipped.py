@@ -1,9 +1,11 @@
 """The configs and tools that come with the package, also where pip installed it."""
 
+from importlib.util import find_spec
 from pathlib import Path
 
-from backbones.errors import MissingFileError, did_you_mean
+from backbones.errors import MissingFileError, UserError, did_you_mean
 
+LIBRARIES = ('mmdet', 'mmseg')
 PACKAGE = Path(__file__).parent.parent
 # as MMDetection has it; a checkout that was never installed has the folders beside the package
 FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAGE.parent
@@ -25,6 +27,45 @@ def config_file(name: str) -> str:
         MissingFileError: no such config; names close matches.
     """
     return str(_find(name, FOLDER / 'configs', 'config'))
+
+
+def find_config(path: str) -> str:
+    """Find the config that a command line means.
+
+    Args:
+        path: of a file; or the name of a config of this project; or `mmdet::FOLDER/NAME` or
+            `mmseg::FOLDER/NAME` for one that comes with MMDetection or MMSegmentation.
+
+    Raises:
+        MissingFileError: there is none; names close matches.
+        UserError: another library, or one that is not installed.
+    """
+    if '::' in path:
+        return _find_in_library(*path.split('::', 1))
+    shipped = FOLDER / 'configs' / f'{path.removesuffix(".py")}.py'
+    if not Path(path).is_file() and Path(path).name == path and shipped.is_file():
+        return str(shipped)
+    if not Path(path).is_file():
+        folders = {Path(path).parent, Path('configs')}
+        known = [str(found) for folder in folders for found in folder.glob('*.py')]
+        raise MissingFileError(f'config {path} does not exist{did_you_mean(path, known)}')
+    return path
+
+
+def _find_in_library(library: str, name: str) -> str:
+    if library not in LIBRARIES:
+        raise UserError(f'config {library}::{name}; allowed before ::: {", ".join(LIBRARIES)}')
+    package = find_spec(library)
+    if package is None or not package.submodule_search_locations:
+        raise UserError(f'config {library}::{name}: {library} is not installed')
+    folder = Path(package.submodule_search_locations[0], '.mim', 'configs')
+    path = folder / f'{name.removesuffix(".py")}.py'
+    if not path.is_file():
+        near = path.parent if path.parent.is_dir() else folder
+        known = [f'{library}::{p.relative_to(folder).with_suffix("")}' for p in near.rglob('*.py')]
+        hint = did_you_mean(f'{library}::{name.removesuffix(".py")}', known)
+        raise MissingFileError(f'config {library}::{name} does not exist{hint}')
+    return str(path)
 
 
 def tool_file(name: str) -> str:

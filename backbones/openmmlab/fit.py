@@ -1,0 +1,79 @@
+"""A model is proven to fit together by one prediction."""
+
+import traceback
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+
+from backbones.errors import UserError
+
+
+def check_fit(cfg: Config, model: ConfigDict) -> None:
+    """Build the model without any weights' file, and let it predict on an empty image.
+
+    Raises:
+        UserError: it cannot be built or run; in one line.
+    """
+    settings = without_files(model)
+    try:
+        built = MODELS.build(settings)
+        built.eval()  # not chained: some backbones return nothing
+        with torch.no_grad():
+            built.test_step(empty_batch(cfg, model))
+    except Exception as error:  # whatever foreign code raises
+        raise UserError(first_line(error)) from error
+
+
+def without_files(model: ConfigDict) -> ConfigDict:
+    """A copy of a model's config in which no part fetches weights."""
+    parts: dict = {}
+    for key, value in model.items():
+        file = key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained'
+        if not file and key != 'pretrained':
+            parts[key] = without_files(value) if isinstance(value, dict) else value
+    return ConfigDict(parts)
+
+
+def empty_batch(cfg: Config, model: ConfigDict) -> dict:
+    """One grey image, as the data loaders of MMDetection or MMSegmentation give it."""
+    if cfg.get('default_scope') == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmdet.structures import DetDataSample as Sample
+    side = image_side(model)
+    return dict(
+        inputs=[torch.full((3, side, side), 114, dtype=torch.uint8)],
+        data_samples=[Sample(metainfo=metainfo(side))],
+    )
+
+
+def image_side(model: ConfigDict) -> int:
+    """Height and width of an image that is small, but large enough for the model, in pixels.
+
+    Detectors of DINO's family pick hundreds of cells of the pyramid as queries, DDQ 1350.
+    """
+    return 256 if 'num_queries' in model else 128
+
+
+def metainfo(side: int) -> dict:
+    """What models ask of an image of this height and width, pixels."""
+    size = (side, side)
+    return dict(
+        img_id=0,
+        img_path='empty.png',
+        img_shape=size,
+        ori_shape=size,
+        pad_shape=size,
+        batch_input_shape=size,
+        scale_factor=(1.0, 1.0),
+        border=[0, side, 0, side],
+        flip=False,
+        flip_direction=None,
+    )
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; one without words, such as an assertion, by its code."""
+    code = traceback.extract_tb(error.__traceback__)[-1].line if error.__traceback__ else ''
+    return f'{type(error).__name__}: ' + (str(error).strip() or code or '').partition('\n')[0]

@@ -1,0 +1,241 @@
+"""One of the backbones in place of that of any MMDetection or MMSegmentation config."""
+
+import copy
+import logging
+from collections.abc import Iterator
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+from mmengine.registry import MODELS, init_default_scope
+
+from backbones.commands.shipped import config_file
+from backbones.errors import UserError
+from backbones.openmmlab.fit import check_fit, first_line
+from backbones.openmmlab.registries import find_class, import_scope
+from backbones.pyramid import STRIDES, Pyramid
+from backbones.registry import variant
+from backbones.variants import Variant
+
+RECIPES = ('published',)
+# what all five were trained with on ImageNet: RGB, 0 to 255
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+PROBE = 128  # height and width of the image that the old backbone is measured with, pixels
+Level = tuple[int, int]  # channels and stride of a feature map
+
+
+def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Config:
+    """Replace the backbone of a config, and what else of the model depends on it, in a copy.
+
+    The old backbone is built and run on a small image, which tells its channels and strides. Ours
+    emits the levels of these strides, and each `in_channels` that reads an old level gets the
+    channels of the new one. One prediction on a small image then proves that the model fits. Input
+    is normalised as on ImageNet, and the variant's published weights are loaded in training.
+
+    Args:
+        cfg: a config for MMDetection or MMSegmentation, of ours or of anybody.
+        name: one of `list_backbones()`.
+        recipe: 'published' also takes optimizer, decay rules and drop path rate of the variant's
+            own config for Mask R-CNN or UperNet; the schedule stays. None keeps the config's
+            optimizer, and logs it if none of the backbones was ever trained with it.
+
+    Returns:
+        The changed copy.
+
+    Raises:
+        UserError: an unknown name or recipe; a model without one backbone for a feature pyramid; a
+            model that the new one does not fit.
+    """
+    row = variant(name)
+    if recipe is not None and recipe not in RECIPES:
+        raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(RECIPES)}')
+    scope = cfg.get('default_scope')
+    import_scope(scope)
+    init_default_scope(scope)
+    cfg = copy.deepcopy(cfg)
+    model = _model_with_backbone(cfg)
+    old = model.backbone
+    levels = _measure(old, scope)
+    chosen = _choose_levels(levels)
+    settings = row.settings(_method(model) if recipe or 'drop_path_rate' in old else None)
+    if chosen != [0, 1, 2, 3]:
+        settings['out_indices'] = tuple(chosen)
+    model.backbone = ConfigDict(settings)
+    if 'pretrained' in model:  # MMSegmentation's name for the file of its own backbone
+        model.pretrained = None
+    _normalise(cfg.model)
+    _connect(cfg, model, [c for c, _ in levels], [row.channels[i] for i in chosen], name)
+    if recipe:
+        _take_recipe(cfg, row)
+    _note(cfg, row)
+    imports = dict(cfg.get('custom_imports') or dict(imports=[], allow_failed_imports=False))
+    cfg.custom_imports = dict(imports, imports=[*imports['imports'], 'backbones'])
+    return cfg
+
+
+def _model_with_backbone(cfg: Config) -> ConfigDict:
+    """The detector or segmentor, also inside a wrapper such as that of semi-supervised training.
+
+    Raises:
+        UserError: there is none, or it has not one backbone.
+    """
+    model = cfg.get('model')
+    while isinstance(model, ConfigDict) and 'backbone' not in model:
+        model = model.get('detector') or model.get('segmentor')
+    if not isinstance(model, ConfigDict) or not isinstance(model.backbone, dict):
+        raise UserError('--backbone: the config has no model.backbone that could be replaced')
+    return model
+
+
+def _method(model: ConfigDict) -> str:
+    """Whose drop path rate applies. See `Variant.settings`."""
+    if 'decode_head' not in model:
+        return 'detection'
+    heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
+    return 'semantic_fpn' if heads[0]['type'] == 'FPNHead' else 'upernet'
+
+
+def _measure(old: ConfigDict, scope: str | None) -> list[Level]:
+    """Channels and strides that a backbone emits.
+
+    Raises:
+        UserError: it cannot be built or run here, or emits something else than maps.
+    """
+    settings = {k: v for k, v in old.items() if k not in ('init_cfg', 'pretrained')}
+    cls = find_class(old['type'], scope)
+    if isinstance(cls, type) and issubclass(cls, Pyramid):
+        with torch.device('meta'):
+            ours = MODELS.build(settings)
+        return list(zip(ours.channels, ours.strides))
+    try:
+        backbone = MODELS.build(settings)
+        backbone.eval()  # not chained: some return nothing
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
+        return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
+    except Exception as error:  # whatever foreign code raises
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, does not tell its levels on an image of '
+            f'{PROBE}x{PROBE}: {first_line(error)}'
+        ) from error
+
+
+def _choose_levels(levels: list[Level]) -> list[int]:
+    """Which of our levels take the place of the old ones: those of the same strides.
+
+    Four levels that begin at stride 4 are taken one by one, since dilated backbones do not halve
+    their last ones.
+
+    Raises:
+        UserError: there are no such levels.
+    """
+    strides = [stride for _, stride in levels]
+    if len(levels) == 4 and strides[0] == STRIDES[0]:
+        return [0, 1, 2, 3]
+    if strides == sorted(set(strides) & set(STRIDES)):
+        return [STRIDES.index(stride) for stride in strides]
+    raise UserError(
+        f'--backbone: the old backbone emits the strides {strides}; allowed: rising ones out of '
+        f'{list(STRIDES)}, which are those of ours'
+    )
+
+
+def _normalise(model: ConfigDict) -> None:
+    """Set mean, deviation and order of colours; wrappers of models repeat their preprocessor."""
+    for node in list(_nodes(model)):
+        part = node.get('data_preprocessor')
+        if isinstance(part, dict) and 'data_preprocessor' not in part:
+            part.update(mean=MEAN, std=STD, bgr_to_rgb=True)
+            part.pop('rgb_to_bgr', None)
+
+
+def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], name: str) -> None:
+    """Give what reads the backbone the new channels, and prove it.
+
+    With a neck, only that reads the backbone; but some necks hand old levels on, so that the heads
+    are tried if the neck alone does not fit.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    necks = [key for key in ('neck',) if model.get(key)]
+    heads = [key for key in model if key.endswith('head') and model[key]]
+    problem: UserError | None = None
+    before = model.to_dict()
+    for parts in [necks, necks + heads] if necks else [heads]:
+        for key in parts:
+            entries = model[key] if isinstance(model[key], list) else [model[key]]
+            # of several necks the first reads the backbone
+            for entry in entries[:1] if key == 'neck' else entries:
+                for node in _nodes(entry):
+                    _replace(node, old, new, outermost=node is entry)
+        try:
+            return check_fit(cfg, model)
+        except UserError as error:
+            problem = problem or error
+            for key in parts:
+                model[key] = ConfigDict(part=before[key]).part
+    raise UserError(f'--backbone {name} does not fit: {problem}') from problem
+
+
+def _nodes(part: ConfigDict) -> Iterator[ConfigDict]:
+    """The dict and all dicts inside it."""
+    yield part
+    for value in part.values():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(entry, dict):
+                yield from _nodes(entry)
+
+
+def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: bool) -> None:
+    """Replace channels of the old levels in one dict.
+
+    A list has to name the levels that `in_index` picks, in order or reversed. A number belongs to
+    the level `in_index`, by default the last; without `in_index` inside another part, it is a width
+    of that part.
+    """
+    if node.get('c1_in_channels') == old[0]:  # DeepLabV3+'s second input, the first level
+        node.c1_in_channels = new[0]
+    taken, index = node.get('in_channels'), node.get('in_index')
+    if isinstance(taken, list | tuple):
+        picked = range(len(old)) if index is None else index
+        levels = [i % len(old) for i in picked] if isinstance(picked, range | list | tuple) else []
+        for order in (levels, levels[::-1]):
+            if list(taken) == [old[i] for i in order]:
+                node.in_channels = [new[i] for i in order]
+    elif isinstance(taken, int) and (outermost or index is not None):
+        level = -1 if index is None else index
+        if isinstance(level, int) and level < len(old) and taken == old[level]:
+            node.in_channels = new[level]
+
+
+def _take_recipe(cfg: Config, row: Variant) -> None:
+    """Take the optimizer of the variant's own config; gradients stay clipped as in `cfg`."""
+    name = row.name.removesuffix('_384')
+    leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
+    ours = Config.fromfile(config_file(leaf.format(name)))
+    clip = cfg.get('optim_wrapper', {}).get('clip_grad')
+    cfg.optim_wrapper = ours.optim_wrapper
+    if clip:
+        cfg.optim_wrapper.clip_grad = clip
+    # heads that share layers between levels, such as RTMDet's, list their parameters twice
+    cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
+    cfg.auto_scale_lr = ours.auto_scale_lr
+
+
+def _note(cfg: Config, row: Variant) -> None:
+    """Log what a user of this combination should know."""
+    notices = []
+    optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('type')
+    if optimizer not in (None, 'AdamW'):
+        notices.append(
+            f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
+            "--recipe published takes its authors' settings."
+        )
+    if not row.weights:
+        notices.append(
+            f'No ImageNet weights of {row.name} can be fetched ({row.cls.WEIGHTS}): give their '
+            'path with --pretrained, or it starts from scratch.'
+        )
+    for notice in notices:
+        print_log(notice, logger='current', level=logging.WARNING)
