@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', metavar='FOLDER|CONFIG')
     parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of a folder')
@@ -20,7 +20,7 @@ def main() -> None:
     parser.add_argument(
         '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     from backbones.commands import check_data  # imported late: --help must answer at once
     from backbones.data import sheet
     from backbones.errors import plain_errors

@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', metavar='FOLDER', help='dataset; see tools/check_data.py')
     parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument(
         '--allow', nargs='+', default=(), metavar='KIND', help='faults that are meant'
     )
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     if args.out.suffix != '.py':
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
     from backbones.commands import check_data  # imported late: --help must answer at once
