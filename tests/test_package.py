@@ -141,7 +141,7 @@ def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path
     )
     done = outside(site, tmp_path, '-c', code)
     assert 'CSWin tiny 0.3 12\n' in done.stdout, done.stderr
-    assert f"EncoderDecoder {site}/backbones/__init__.py backbones\n" in done.stdout
+    assert f'EncoderDecoder {site}/backbones/__init__.py backbones\n' in done.stdout
 
 
 def test_installed_tools_run_from_anywhere(site: Path, tmp_path: Path) -> None:
