@@ -109,13 +109,16 @@ def test_deformable_convolution_has_exact_gradients(modulated, deformed, device)
         )
 
 
-def test_offsets_of_a_larger_map_are_read_in_the_order_of_memory(deformed):
+def test_offsets_of_a_larger_map_are_read_channel_by_channel(deformed):
     """As DyHead passes them; tests/compiled compares it with mmcv's kernel."""
     x, _, _, weight, bias = deformed.values()
     offset, mask = draw(2, 36, 6, 5), draw(2, 18, 6, 5)
     head = [t.flatten(1)[:, : t.shape[1] * 12].view(2, -1, 3, 4) for t in (offset, mask)]
     expected = modulated_deform_conv2d(x, *head, weight, bias, *GEOMETRY)
-    assert torch.equal(modulated_deform_conv2d(x, offset, mask, weight, bias, *GEOMETRY), expected)
+    for layout in (torch.contiguous_format, torch.channels_last):
+        offset = offset.contiguous(memory_format=layout)
+        y = modulated_deform_conv2d(x, offset, mask, weight, bias, *GEOMETRY)
+        assert torch.equal(y, expected)
     assert torch.autograd.gradcheck(
         lambda *t: modulated_deform_conv2d(x[:1], *t, weight, bias, *GEOMETRY),
         (offset[:1].requires_grad_(), mask[:1].requires_grad_()),

@@ -136,7 +136,7 @@ def modulated_deform_conv_backward(
     tensors = [widen(x) for x in (grad_output, input, weight, offset, mask, bias)]
     found = torchvision()._deform_conv2d_backward(*tensors, *_modulated(**geometry), True)
     for grad, value in zip((grad_input, grad_weight, grad_offset, grad_mask), found):
-        _read_as(grad, value).copy_(value)
+        _write_as_read(grad, value)
     if with_bias:
         grad_bias.copy_(found[4])
 
@@ -209,7 +209,7 @@ def _conv_gradients(
 
 
 def _read_as(x: Tensor, like: Tensor) -> Tensor:
-    """The first values of each image's map, in the order of memory, as a map of the size of `like`.
+    """The first values of each image's map, channel by channel, as a map of the size of `like`.
 
     DyHead gives offsets and masks of one level to the convolution of the next, smaller one. mmcv's
     kernels then read them so, and published weights were trained with it. Equal sizes: `x` itself.
@@ -217,7 +217,14 @@ def _read_as(x: Tensor, like: Tensor) -> Tensor:
     channels, (H, W) = x.shape[1], like.shape[2:]
     if x.shape[2:] == like.shape[2:]:
         return x
-    return x.view(len(x), -1)[:, : channels * H * W].view(len(x), channels, H, W)
+    return x.flatten(1)[:, : channels * H * W].unflatten(1, (channels, H, W))
+
+
+def _write_as_read(grad: Tensor, value: Tensor) -> None:
+    """Copy `value` to the places of `grad` that `_read_as` reads, and zeros elsewhere."""
+    flat = value.new_zeros(len(grad), grad[0].numel())
+    flat[:, : value[0].numel()] = value.flatten(1)
+    grad.copy_(flat.view(grad.shape))
 
 
 def _neutral(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
