@@ -5,12 +5,13 @@ import traceback
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
+from torch import nn
 
 from backbones.errors import UserError
 
 
 def check_fit(cfg: Config, model: ConfigDict) -> None:
-    """Build the model without any weights' file, and let it predict on an empty image.
+    """Build the model without any weights' file, and let all of it run on an empty image.
 
     Raises:
         UserError: it cannot be built or run; in one line.
@@ -21,8 +22,18 @@ def check_fit(cfg: Config, model: ConfigDict) -> None:
         built.eval()  # not chained: some backbones return nothing
         with torch.no_grad():
             built.test_step(empty_batch(cfg, model))
+            _run_auxiliary_heads(built, image_side(model))
     except Exception as error:  # whatever foreign code raises
         raise UserError(first_line(error)) from error
+
+
+def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
+    """Run what MMSegmentation's models have for training only."""
+    heads = getattr(built, 'auxiliary_head', None)
+    if heads is not None:
+        features = built.extract_feat(torch.zeros(1, 3, side, side))
+        for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
+            head(features)
 
 
 def without_files(model: ConfigDict) -> ConfigDict:

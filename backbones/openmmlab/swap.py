@@ -152,8 +152,8 @@ def _normalise(model: ConfigDict) -> None:
 def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], name: str) -> None:
     """Give what reads the backbone the new channels, and prove it.
 
-    With a neck, only that reads the backbone; but some necks hand old levels on, so that the heads
-    are tried if the neck alone does not fit.
+    With a neck, only that reads the backbone; but some necks hand old levels on, so that auxiliary
+    heads, then all heads, are tried if the neck alone does not fit.
 
     Raises:
         UserError: it does not fit.
@@ -161,8 +161,9 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
     necks = [key for key in ('neck',) if model.get(key)]
     heads = [key for key in model if key.endswith('head') and model[key]]
     problem: UserError | None = None
-    before = model.to_dict()
-    for parts in [necks, necks + heads] if necks else [heads]:
+    before = copy.deepcopy(model)
+    auxiliary = [key for key in heads if key.startswith('auxiliary')]
+    for parts in [necks, necks + auxiliary, necks + heads] if necks else [heads]:
         for key in parts:
             entries = model[key] if isinstance(model[key], list) else [model[key]]
             # of several necks the first reads the backbone
@@ -174,7 +175,7 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
         except UserError as error:
             problem = problem or error
             for key in parts:
-                model[key] = ConfigDict(part=before[key]).part
+                model[key] = copy.deepcopy(before[key])
     raise UserError(f'--backbone {name} does not fit: {problem}') from problem
 
 
@@ -190,19 +191,19 @@ def _nodes(part: ConfigDict) -> Iterator[ConfigDict]:
 def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: bool) -> None:
     """Replace channels of the old levels in one dict.
 
-    A list has to name the levels that `in_index` picks, in order or reversed. A number belongs to
-    the level `in_index`, by default the last; without `in_index` inside another part, it is a width
-    of that part.
+    A list has to name the levels that `in_index` picks, by default the last ones, in order or
+    reversed. A number belongs to the level `in_index`, by default the last; without `in_index`
+    inside another part, it is a width of that part.
     """
     if node.get('c1_in_channels') == old[0]:  # DeepLabV3+'s second input, the first level
         node.c1_in_channels = new[0]
     taken, index = node.get('in_channels'), node.get('in_index')
     if isinstance(taken, list | tuple):
-        picked = range(len(old)) if index is None else index
+        picked = range(-len(taken), 0) if index is None else index
         levels = [i % len(old) for i in picked] if isinstance(picked, range | list | tuple) else []
         for order in (levels, levels[::-1]):
             if list(taken) == [old[i] for i in order]:
-                node.in_channels = [new[i] for i in order]
+                node.in_channels = type(taken)(new[i] for i in order)
     elif isinstance(taken, int) and (outermost or index is not None):
         level = -1 if index is None else index
         if isinstance(level, int) and level < len(old) and taken == old[level]:

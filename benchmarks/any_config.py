@@ -1,0 +1,155 @@
+#!/usr/bin/env python
+"""Configs of many families of MMDetection and MMSegmentation with one of our backbones.
+
+Each is swapped, computes losses and gradients on two small images, and predicts on one: on a CPU,
+without weights. Writes docs/any_config.md; arguments are parts of the names of the configs to try
+anew beside those that are new, all by default.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import NamedTuple
+
+import backbones  # before mmdet, whose modules ask for mmcv's operators
+
+# isort: split
+import numpy as np
+import torch
+from mmdet.structures import DetDataSample
+from mmdet.structures.bbox import HorizontalBoxes
+from mmdet.structures.mask import BitmapMasks
+from mmengine.config import Config
+from mmengine.logging import MessageHub, MMLogger
+from mmengine.registry import MODELS
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+
+from backbones.commands.config import read_config
+from backbones.errors import UserError
+from backbones.openmmlab.fit import first_line, image_side, metainfo, without_files
+from backbones.openmmlab.swap import swap_backbone
+
+DOCS = Path(__file__).parent.parent / 'docs'
+PAGE, RESULTS = DOCS / 'any_config.md', DOCS / 'any_config.json'
+BACKBONE = 'cloformer_xxs'
+CONFIGS = Path(__file__).with_suffix('.txt').read_text().split()
+
+
+class Outcome(NamedTuple):
+    """What became of a config; `fits` includes one prediction. An empty text is a success."""
+
+    fits: str
+    trains: str
+
+
+def attempt(config: str) -> Outcome:
+    """Swap the backbone of a config, and train one step without an optimizer."""
+    torch.manual_seed(0)
+    for name, value in dict(epoch=0, iter=0, max_epochs=12).items():  # a Runner would say so
+        MessageHub.get_current_instance().update_info(name, value)
+    try:
+        cfg = swap_backbone(read_config(config), BACKBONE)
+    except UserError as error:
+        return Outcome(str(error), '')
+    model = MODELS.build(without_files(cfg.model))
+    model.init_weights()
+    model.train()
+    try:
+        data = model.data_preprocessor(batch(cfg), True)
+        total, _ = model.parse_losses(model(**data, mode='loss'))
+        total.backward()
+    except Exception as error:  # whatever foreign code raises
+        return Outcome('', first_line(error))
+    grads = [p.grad for p in model.backbone.parameters() if p.grad is not None]
+    if not (total.isfinite() and grads and any(g.abs().sum() > 0 for g in grads)):
+        return Outcome('', f'the loss is {total.item()}, and the backbone has no gradient')
+    return Outcome('', '')
+
+
+def batch(cfg: Config) -> dict:
+    """Two images of noise with two objects each, as the library's data loaders give them."""
+    scope, side = cfg.default_scope, image_side(cfg.model)
+    generator = torch.Generator().manual_seed(0)
+    images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator)
+    sample = segmentation_sample(side) if scope == 'mmseg' else detection_sample(cfg, side)
+    return dict(inputs=list(images), data_samples=[sample, sample.clone()])
+
+
+def detection_sample(cfg: Config, side: int) -> DetDataSample:
+    """Two boxes with label 0, as CrowdDet needs, and masks if the config's pipeline has them."""
+    low, high = side // 4, side // 2
+    mask = np.zeros((2, side, side), np.uint8)
+    mask[0, low:high, low:high] = 1
+    mask[1, high:, low:] = 1
+    sample = DetDataSample(metainfo=metainfo(side))
+    sample.gt_instances = InstanceData(
+        bboxes=HorizontalBoxes(
+            [[low, low, high, high], [low, high, side, side]], dtype=torch.float32
+        ),
+        labels=torch.zeros(2, dtype=torch.long),
+    )
+    if "'with_mask': True" in str(cfg.train_dataloader.to_dict()):
+        sample.gt_instances.masks = BitmapMasks(mask, side, side)
+    sample.ignored_instances = InstanceData(
+        bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
+    )
+    sample.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(mask[:1]).long())
+    return sample
+
+
+def segmentation_sample(side: int) -> SegDataSample:
+    """Labels 0 and 1."""
+    labels = torch.zeros(1, side, side, dtype=torch.long)
+    labels[:, side // 4 : side // 2] = 1
+    sample = SegDataSample(metainfo=metainfo(side))
+    sample.gt_sem_seg = PixelData(data=labels)
+    return sample
+
+
+def page(results: dict[str, Outcome]) -> str:
+    """docs/any_config.md."""
+    fits = sum(not r.fits for r in results.values())
+    trains = sum(not r.fits and not r.trains for r in results.values())
+    families = len({config.split('/')[0] for config in results})
+    lines = [
+        '# Any config, any backbone',
+        '',
+        '`tools/train.py CONFIG --backbone NAME` replaces the backbone of any config that reads a',
+        f'feature pyramid. Here `{BACKBONE}` is put into configs of {families} families of',
+        'MMDetection and MMSegmentation, on a CPU, without compiled mmcv. "Fits" means that it',
+        'predicts, "trains" that its loss on two small images is finite and has a gradient in the',
+        'backbone. No model is trained to an end here.',
+        '',
+        f'{len(results)} configs: {fits} fit, {trains} of them train.',
+        '',
+        'Written by `benchmarks/any_config.py`.',
+        '',
+        '| config | fits | trains |',
+        '| :-- | :-- | :-- |',
+    ]
+    for config, (fits_not, trains_not) in results.items():
+        trained = '' if fits_not else trains_not or 'yes'
+        cells = [f'`{config}`', fits_not or 'yes', trained]
+        lines.append('| ' + ' | '.join(c.replace('|', '\\|') for c in cells) + ' |')
+    return '\n'.join(lines) + '\n'
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    MMLogger.get_instance('any_config', log_level='ERROR')  # else each parameter is a line
+    known = json.loads(RESULTS.read_text()) if RESULTS.exists() and sys.argv[1:] else {}
+    wanted = sys.argv[1:]
+    results = {}
+    for config in CONFIGS:
+        if config not in known or any(part in config for part in wanted):
+            known[config] = attempt(config)
+            print(config, *known[config], flush=True)
+        results[config] = Outcome(*known[config])
+        RESULTS.write_text(json.dumps(results, indent=0) + '\n')  # after each: it takes minutes
+    PAGE.write_text(page(results))
+
+
+if __name__ == '__main__':
+    assert backbones.BACKBONES
+    main()
