@@ -5,13 +5,13 @@ from backbones.distributions import warn_of_doubles
 warn_of_doubles()  # before the imports that a mixture of two versions may break
 
 from backbones.cloformer import CloFormer
-from backbones.commands.shipped import config_file
 from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
 from backbones.moganet import MogaNet
 from backbones.openmmlab import mmcv_ops
 from backbones.openmmlab.registries import find_configs_by_module
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
+from backbones.shipped import config_file
 from backbones.volo import VOLO
 
 mmcv_ops.install()  # before anything imports mmcv.ops

@@ -8,8 +8,8 @@ import runpy
 import sys
 from pathlib import Path
 
-from backbones.commands.shipped import tool_file
 from backbones.errors import plain_errors
+from backbones.shipped import tool_file
 
 
 def main() -> None:

@@ -28,11 +28,11 @@ from own_data import (
 from PIL import Image
 
 from backbones.commands import check_data, config, preflight
-from backbones.commands.shipped import config_file
 from backbones.data import sheet
 from backbones.data.check import Report
 from backbones.data.kinds import KINDS
 from backbones.errors import UserError
+from backbones.shipped import config_file
 
 
 @pytest.fixture

@@ -12,10 +12,10 @@ from mmengine.config import Config
 from backbones import config_file, variant
 from backbones.commands.config import load_config, read_config
 from backbones.commands.preflight import check_model
-from backbones.commands.shipped import find_config
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab import swap
 from backbones.openmmlab.swap import MEAN, STD, swap_backbone
+from backbones.shipped import find_config
 
 
 def load(name: str) -> Config:

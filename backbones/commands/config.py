@@ -7,11 +7,11 @@ from pathlib import Path
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from backbones.commands.shipped import find_config
 from backbones.data.checks import innermost
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab.registries import find_class
 from backbones.openmmlab.swap import swap_backbone
+from backbones.shipped import find_config
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # top-level keys that MMEngine's Runner reads from a config without naming them as arguments

@@ -8,11 +8,11 @@ import supervision as sv
 from mmengine.config import Config
 from yapf.yapflib.yapf_api import FormatCode
 
-from backbones.commands.shipped import config_file
 from backbones.data.checks import innermost, num_classes
 from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.errors import MissingFileError, UserError
+from backbones.shipped import config_file
 
 STYLE = '{based_on_style: pep8, column_limit: 100, dedent_closing_brackets: true}'
 

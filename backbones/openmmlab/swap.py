@@ -9,12 +9,12 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 
-from backbones.commands.shipped import config_file
 from backbones.errors import UserError
 from backbones.openmmlab.fit import check_fit, first_line
 from backbones.openmmlab.registries import find_class, import_scope
 from backbones.pyramid import STRIDES, Pyramid
 from backbones.registry import variant
+from backbones.shipped import config_file
 from backbones.variants import Variant
 
 RECIPES = ('published',)

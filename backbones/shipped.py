@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.errors import MissingFileError, UserError, did_you_mean
 
 LIBRARIES = ('mmdet', 'mmseg')
-PACKAGE = Path(__file__).parent.parent
+PACKAGE = Path(__file__).parent
 # as MMDetection has it; a checkout that was never installed has the folders beside the package
 FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAGE.parent
 
