@@ -43,7 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.hooks import unwrapped
     from backbones.openmmlab.pictures import SavePictures
 
-    with plain_errors():
+    with plain_errors(), devices.closing_processes():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -58,24 +58,24 @@ def main(argv: list[str] | None = None) -> None:
         devices.adapt_to_device(cfg)
         runner = Runner.from_cfg(cfg)
         load_model(unwrapped(runner), args.checkpoint)
-    if args.show_dir:
-        runner.register_hook(SavePictures(args.show_dir))
-    if args.out:
-        runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-    metrics = runner.test()
-    if is_main_process():
-        class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
-        path = Path(cfg.work_dir, 'metrics.json')
-        tables = report.metric_tables(metrics, class_iou)
-        report.save_metrics(
-            path,
-            config=args.config,
-            checkpoint=args.checkpoint,
-            metrics=metrics,
-            class_iou=class_iou,
-            tables=tables,
-        )
-        print(f'\n{tables}\n\nmetrics: {path}')
+        if args.show_dir:
+            runner.register_hook(SavePictures(args.show_dir))
+        if args.out:
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        metrics = runner.test()
+        if is_main_process():
+            class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
+            path = Path(cfg.work_dir, 'metrics.json')
+            tables = report.metric_tables(metrics, class_iou)
+            report.save_metrics(
+                path,
+                config=args.config,
+                checkpoint=args.checkpoint,
+                metrics=metrics,
+                class_iou=class_iou,
+                tables=tables,
+            )
+            print(f'\n{tables}\n\nmetrics: {path}')
 
 
 if __name__ == '__main__':

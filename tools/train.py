@@ -56,7 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.samples import UnreadableError
 
-    with plain_errors():
+    with plain_errors(), devices.closing_processes():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
