@@ -45,6 +45,10 @@ How to read the tables:
 - *Weights*: the authors' file of the whole model, for `tools/test.py CONFIG FILE`. We tested files
   of the same layout, not the files themselves.
 
+Other variants have no config of their own where nobody reports a result. Take that of another one:
+`tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its recipe, and with
+`--recipe published` takes the optimizer of VOLO-D1's config for Mask R-CNN or UperNet.
+
 A batch is the number of images per iteration on 8 GPUs. The comment at the top of a config says
 where its settings come from.
 """

@@ -142,7 +142,7 @@ def test_cityscapes_without_converted_labels_is_an_error(tmp_path: Path) -> None
         for path in (image, labels):
             path.parent.mkdir(parents=True)
             Image.fromarray(np.zeros((40, 80), np.uint8)).save(path)
-    leaf = str(ROOT / 'configs/upernet_dilateformer_b_cityscapes.py')
+    leaf = str(ROOT / 'configs/upernet_volo_d1_cityscapes.py')
     cfg = config.load_config(
         leaf, options={}, work_dir=None, launcher='none', data_root=str(tmp_path)
     )

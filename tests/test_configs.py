@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import FILE_NAMES, SMALLEST, published_shapes, variant_id
+from conftest import FILE_NAMES, SMALLEST, published_shapes
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.optim import build_optim_wrapper
@@ -23,18 +23,9 @@ SMALL_LEAVES = {
     for row in SMALLEST
     for method, data in (('mask_rcnn', 'coco'), ('upernet', 'ade20k'))
 } | {
-    'faster_rcnn_cloformer_xxs_coco',
-    'retinanet_cloformer_xxs_coco',
-    'semantic_fpn_cloformer_xxs_ade20k',
+    'retinanet_moganet_xt_coco',
+    'semantic_fpn_moganet_xt_ade20k',
 }
-# beside the leaves that test_completeness.py asks for
-FURTHER = (
-    ('mask_rcnn', '3x_coco'),
-    ('cascade_mask_rcnn', '3x_coco'),
-    ('retinanet', 'coco'),
-    ('faster_rcnn', 'coco'),
-    ('semantic_fpn', 'ade20k'),
-)
 TITLES = {
     'mask_rcnn': 'Mask R-CNN',
     'cascade_mask_rcnn': 'Cascade Mask R-CNN',
@@ -107,19 +98,6 @@ def _sample(cfg: Config, meta: dict):
         masks=BitmapMasks(mask, height, width),
     )
     return sample
-
-
-@pytest.mark.parametrize('method, data', FURTHER)
-@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_a_backbone_with_further_methods_has_two_variants_of_each(
-    cls: type, method: str, data: str
-) -> None:
-    names = [row.name for row in cls.ARCHS.values()]
-    found = {
-        further: [n for n in names if (CONFIGS / f'{further[0]}_{n}_{further[1]}.py').is_file()]
-        for further in FURTHER
-    }
-    assert not any(found.values()) or len(found[method, data]) >= 2
 
 
 @pytest.mark.parametrize('path', LEAVES, ids=lambda p: p.stem)

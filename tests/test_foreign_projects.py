@@ -31,7 +31,7 @@ def test_a_program_of_another_project_runs_with_this_package_imported_first() ->
 
 @pytest.mark.slow
 def test_mmdetection_evaluates_our_config_with_its_own_tool(trees: Path, tmp_path: Path) -> None:
-    config = ROOT / 'configs/retinanet_cloformer_xxs_coco.py'
+    config = ROOT / 'configs/retinanet_moganet_xt_coco.py'
     cfg = Config.fromfile(config)
     init_default_scope('mmdet')
     checkpoint = tmp_path / 'model.pth'

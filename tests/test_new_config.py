@@ -16,7 +16,7 @@ from backbones.errors import UserError
 DETECTION = (
     'mask_rcnn_cloformer_s_coco',
     'cascade_mask_rcnn_cswin_t_3x_coco',
-    'faster_rcnn_volo_d1_coco',
+    'faster_rcnn_cswin_t_coco',
     'retinanet_moganet_s_coco',
     'mask_rcnn_cloformer_nano_digits',
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',

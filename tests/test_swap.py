@@ -40,8 +40,8 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     'before, after, name',
     (
         ('upernet_dilateformer_b_ade20k', 'upernet_cswin_t_ade20k', 'cswin_t'),
-        ('semantic_fpn_volo_d1_ade20k', 'semantic_fpn_cloformer_s_ade20k', 'cloformer_s'),
-        ('retinanet_cswin_t_coco', 'retinanet_dilateformer_s_coco', 'dilateformer_s'),
+        ('semantic_fpn_cswin_t_ade20k', 'semantic_fpn_dilateformer_s_ade20k', 'dilateformer_s'),
+        ('retinanet_moganet_s_coco', 'retinanet_moganet_xt_coco', 'moganet_xt'),
         ('mask_rcnn_cloformer_s_coco', 'mask_rcnn_volo_d3_coco', 'volo_d3'),
     ),
 )

@@ -1,9 +1,0 @@
-# Cascade Mask R-CNN + CloFormer-S, COCO, 3x: no published result
-# No settings are published: this is Swin's recipe, drop path as on ImageNet.
-_base_ = '_base_/cascade_mask_rcnn_3x_coco.py'
-__variant = __import__('backbones').variant('cloformer_s')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels),
-)

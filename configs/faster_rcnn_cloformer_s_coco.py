@@ -1,9 +1,0 @@
-# Faster R-CNN + CloFormer-S, COCO, 1x: no published result
-# No settings are published: this is Swin's recipe, drop path as on ImageNet.
-_base_ = '_base_/faster_rcnn_1x_coco.py'
-__variant = __import__('backbones').variant('cloformer_s')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels),
-)

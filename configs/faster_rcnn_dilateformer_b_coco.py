@@ -1,9 +1,0 @@
-# Faster R-CNN + DilateFormer-B, COCO, 1x: no published result
-# No settings are published: this is Swin's recipe.
-_base_ = '_base_/faster_rcnn_1x_coco.py'
-__variant = __import__('backbones').variant('dilateformer_b')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels),
-)

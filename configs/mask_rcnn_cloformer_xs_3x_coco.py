@@ -1,9 +1,0 @@
-# Mask R-CNN + CloFormer-XS, COCO, 3x: no published result
-# No settings are published: this is Swin's recipe, drop path as on ImageNet.
-_base_ = '_base_/mask_rcnn_3x_coco.py'
-__variant = __import__('backbones').variant('cloformer_xs')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels),
-)

@@ -1,9 +1,0 @@
-# RetinaNet + CSWin-S, COCO, 1x: no published result
-# Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
-_base_ = '_base_/retinanet_1x_coco.py'
-__variant = __import__('backbones').variant('cswin_s')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels[1:]),
-)

@@ -1,9 +1,0 @@
-# RetinaNet + DilateFormer-S, COCO, 1x: no published result
-# No settings are published: this is Swin's recipe.
-_base_ = '_base_/retinanet_1x_coco.py'
-__variant = __import__('backbones').variant('dilateformer_s')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels[1:]),
-)

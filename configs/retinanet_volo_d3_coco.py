@@ -1,9 +1,0 @@
-# RetinaNet + VOLO-D3, COCO, 1x: no published result
-# No settings are published: this is Swin's recipe, drop path as on ImageNet.
-_base_ = '_base_/retinanet_1x_coco.py'
-__variant = __import__('backbones').variant('volo_d3')
-
-model = dict(
-    backbone=__variant.settings('detection'),
-    neck=dict(in_channels=__variant.channels[1:]),
-)
