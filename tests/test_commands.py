@@ -13,7 +13,6 @@ from PIL import Image
 from backbones import errors
 from backbones.commands import config, devices, preflight, report
 from backbones.data import checks
-from backbones.openmmlab import pictures
 
 ROOT = Path(__file__).parent.parent
 DETECTION = str(ROOT / 'configs/mask_rcnn_dilateformer_t_coco.py')
@@ -222,21 +221,3 @@ def test_tables_of_metrics() -> None:
     assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
     text = report.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
     assert '41.50' in text and 'wall' in text and '70.25' in text
-
-
-def test_small_pictures_are_enlarged_with_their_annotations() -> None:
-    from mmdet.structures import DetDataSample
-    from mmengine.structures import InstanceData, PixelData
-
-    sample = DetDataSample()
-    sample.pred_instances = InstanceData(
-        bboxes=torch.tensor([[1.0, 2, 3, 4]]), masks=torch.eye(4).bool()[None]
-    )
-    sample.pred_sem_seg = PixelData(data=torch.arange(16).view(1, 4, 4))
-    image, larger = pictures.enlarge(np.zeros((4, 4, 3), np.uint8), sample, 3)
-    assert image.shape == (12, 12, 3)
-    assert larger.pred_instances.bboxes.tolist() == [[3, 6, 9, 12]]
-    assert larger.pred_instances.masks.shape == (1, 12, 12)
-    assert larger.pred_instances.masks.sum() == 9 * 4
-    assert larger.pred_sem_seg.data[0, ::3, ::3].equal(sample.pred_sem_seg.data[0])
-    assert sample.pred_instances.bboxes.tolist() == [[1, 2, 3, 4]]

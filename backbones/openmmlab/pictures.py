@@ -1,19 +1,171 @@
-"""Pictures of what a model predicts, beside the truth."""
+"""Pictures of what a model finds, alone or beside the truth."""
 
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import chain
 from pathlib import Path
 
 import cv2
 import mmcv
 import numpy as np
+import supervision as sv
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from mmengine.structures import BaseDataElement, PixelData
+from mmengine.structures import BaseDataElement, InstanceData
 
-READABLE = 384  # pixels; the least long side of a picture
+from backbones.errors import UserError
+from backbones.openmmlab.captions import PAPER, Picture, legend, on_paper, title
+from backbones.openmmlab.paint import Found, amounts_of, paint
+from backbones.openmmlab.palette import Classes
+
+SCORE = 0.3  # of the least certain instance that is drawn
+SMALLEST, LARGEST = 480, 3000  # pixels of a picture's long side
+
+
+def draw(
+    image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
+) -> Picture:
+    """Draw a prediction into its image.
+
+    Args:
+        image: (H, W, 3) RGB, as the boxes, masks and label maps in `sample` see it.
+        sample: MMDetection's DetDataSample or MMSegmentation's SegDataSample.
+        meta: the dataset's metainfo: `classes` and, if it has them, their colours, `palette`.
+        score: instances below it are left out.
+
+    Returns:
+        (h, w, 3) RGB: the image, enlarged to 480 pixels or reduced to 3000 where its long side is
+        shorter or longer, and the legend below it.
+
+    Raises:
+        UserError: the sample predicts neither boxes nor a label map.
+    """
+    return picture(image, [Half('', predicted(sample, score))], meta)
+
+
+def side_by_side(
+    image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
+) -> Picture:
+    """Draw the truth and, beside it or below it if the image is wide, the prediction.
+
+    Args, Returns, Raises: see `draw`. Where the truth was not loaded, the image stands alone.
+    """
+    truth, found = found_in(sample, 'gt'), predicted(sample, score)
+    left = 'ground truth' if truth is not None else 'image (no ground truth)'
+    right = f'prediction, score from {score:g}' if _has_instances(found) else 'prediction'
+    return picture(image, [Half(left, truth), Half(right, found)], meta)
+
+
+@dataclass
+class Half:
+    """One copy of the image.
+
+    Args:
+        title: above it, '' for none.
+        found: what is painted into it.
+    """
+
+    title: str
+    found: Found | None
+
+
+def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
+    """Draw one or two copies of an image. See `draw` and `side_by_side`."""
+    classes = Classes(meta)
+    image, factor = _readable(image)
+    height, width = image.shape[:2]
+    letters = max(13, max(height, width) // 60)
+    amounts = [amounts_of(half.found, classes) for half in halves]
+    order = sorted({*chain(*amounts)}, key=lambda c: -max(a.get(c, 0) for a in amounts))
+    parts = []
+    for half, amount in zip(halves, amounts):
+        painted = paint(image, half.found, factor, classes, letters)
+        text = '{}: {:.0f}' if _has_instances(half.found) else '{}: {:.1%}'
+        entries = [
+            (text.format(classes.name(c), amount.get(c, 0)), classes.colours.by_idx(c))
+            for c in (order if half.found is not None else ())
+        ]
+        heading = [title(half.title, painted.shape[1], letters)] if half.title else []
+        parts.append(np.vstack([*heading, painted, legend(entries, painted.shape[1], letters)]))
+    if len(parts) == 1:
+        return parts[0]
+    if width > 2 * height:
+        return np.vstack(parts)
+    tall = max(map(len, parts))
+    parts = [on_paper(part, part.shape[1], tall) for part in parts]
+    gap = np.full((tall, letters // 2, 3), PAPER, np.uint8)
+    return np.hstack([parts[0], gap, parts[1]])
+
+
+def predicted(sample: BaseDataElement, score: float) -> Found:
+    """The predicted label map, or the instances whose score is not below `score`.
+
+    Raises:
+        UserError: there is neither.
+    """
+    found = found_in(sample, 'pred')
+    if found is None:
+        raise UserError(
+            f'this {type(sample).__name__} has neither pred_instances with boxes nor pred_sem_seg '
+            f'(it has {", ".join(sample.keys()) or "nothing"}): only boxes, masks of instances and '
+            'label maps are drawn'
+        )
+    if isinstance(found, sv.Detections) and found.confidence is not None:
+        return found.select(found.confidence >= score)
+    return found
+
+
+def found_in(sample: BaseDataElement, kind: str) -> Found | None:
+    """The instances or the label map of a sample, on the CPU; None if it has neither.
+
+    Args:
+        kind: 'gt' or 'pred'.
+    """
+    instances = getattr(sample, f'{kind}_instances', None)
+    if instances is not None and 'bboxes' in instances:
+        return _detections(instances)
+    labels = getattr(sample, f'{kind}_sem_seg', None)
+    return None if labels is None else np.asarray(labels.data.cpu())[0]
+
+
+def _detections(instances: InstanceData) -> sv.Detections:
+    boxes = instances.bboxes
+    boxes = np.asarray(getattr(boxes, 'tensor', boxes).cpu(), float).reshape(-1, 4)
+    masks = instances.get('masks')
+    if masks is not None:
+        masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks.cpu().numpy()
+    scores = instances.get('scores')
+    return sv.Detections(
+        xyxy=boxes,
+        class_id=np.asarray(instances.labels.cpu(), int),
+        confidence=None if scores is None else np.asarray(scores.cpu(), float),
+        mask=None if masks is None else masks.astype(bool),
+    )
+
+
+def _has_instances(found: Found | None) -> bool:
+    return isinstance(found, sv.Detections)
+
+
+def _readable(image: Picture) -> tuple[Picture, float]:
+    """Enlarge a thumbnail, reduce a giant; return the factor, too."""
+    longest, factor = max(image.shape[:2]), 1.0
+    if longest < SMALLEST:
+        factor = -(-SMALLEST // longest)
+    elif longest > LARGEST:
+        factor = LARGEST / longest
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8), factor
 
 
 class SavePictures(Hook):
-    """Write a picture of every tested image, ground truth beside prediction, to one folder."""
+    """Write a picture of every tested image, ground truth beside prediction.
+
+    Args:
+        folder: for the pictures; below it they lie as the images do in the dataset's folder.
+    """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
@@ -25,38 +177,12 @@ class SavePictures(Hook):
         data_batch: dict | None = None,
         outputs: list | None = None,
     ) -> None:
+        dataset = runner.test_dataloader.dataset
+        prefixes = getattr(dataset, 'data_prefix', {})
+        images = prefixes.get('img') or prefixes.get('img_path') or ''
         for sample in outputs or ():
-            name = Path(sample.img_path).with_suffix('.png').name
             image = mmcv.imread(sample.img_path, channel_order='rgb')
-            factor = -(-READABLE // max(image.shape[:2]))
-            image, sample = enlarge(image, sample.cpu(), factor)
-            runner.visualizer.add_datasample(
-                name, image, data_sample=sample, show=False, out_file=str(self.folder / name)
-            )
-
-
-def enlarge(image: np.ndarray, sample: BaseDataElement, factor: int) -> tuple:
-    """Scale a tested image with its boxes, masks and label maps by a whole number.
-
-    Labels on pictures of thumbnails could not be read.
-    """
-    if factor == 1:
-        return image, sample
-    image = cv2.resize(image, None, fx=factor, fy=factor, interpolation=cv2.INTER_LINEAR)
-    sample = sample.clone()
-    for field in ('gt_instances', 'pred_instances'):
-        found = getattr(sample, field, None)
-        if found is not None and 'bboxes' in found:
-            found = found.clone()  # the clone of a sample shares its parts
-            found.bboxes = found.bboxes * factor
-            if 'masks' in found:
-                masks = found.masks
-                masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else np.asarray(masks)
-                found.masks = masks.repeat(factor, 1).repeat(factor, 2)
-            setattr(sample, field, found)
-    for field in ('gt_sem_seg', 'pred_sem_seg'):
-        found = getattr(sample, field, None)
-        if found is not None:
-            larger = found.data.repeat_interleave(factor, 1).repeat_interleave(factor, 2)
-            setattr(sample, field, PixelData(data=larger))
-    return image, sample
+            inside = Path(os.path.relpath(sample.img_path, images))
+            name = inside.name if '..' in inside.parts else inside
+            path = (self.folder / name).with_suffix('.png')
+            mmcv.imwrite(side_by_side(image, sample, dataset.metainfo)[..., ::-1], str(path))
