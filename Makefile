@@ -21,10 +21,10 @@ quickstart: $(INSTALLED)
 	$(BIN)/python tools/quickstart.py --backbone $(BACKBONE)
 
 test: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
 
 test-slow: $(INSTALLED)
-	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 -q -m slow
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/performance.py measure $(AGAIN)

@@ -23,12 +23,6 @@ def test_own_configs_inherit_from_mmsegmentation(tmp_path: Path) -> None:
     assert Config.fromfile(path).model.decode_head.type == 'UPerHead'
 
 
-def test_a_program_of_another_project_runs_with_this_package_imported_first() -> None:
-    assert 'MMDet test (and eval) a model' in call(
-        sys.executable, '-m', 'backbones', MMDET_TEST, '--help'
-    )
-
-
 @pytest.mark.slow
 def test_mmdetection_evaluates_our_config_with_its_own_tool(trees: Path, tmp_path: Path) -> None:
     config = ROOT / 'configs/retinanet_moganet_xt_coco.py'

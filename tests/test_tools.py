@@ -123,7 +123,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
              'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
             'mIoU',
         ),
-        (
+        pytest.param(
             'upernet_volo_d1_cityscapes',
             'cityscapes',
             ('train_cfg.max_iters=2', 'train_cfg.val_interval=2', 'model.backbone.init_cfg=None',
@@ -133,6 +133,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
              'model.test_cfg.crop_size=(32,64)', 'model.test_cfg.stride=(22,43)',
              'val_dataloader.dataset.pipeline.1.scale=(128,64)'),
             'mIoU',
+            marks=pytest.mark.slow,
         ),
     ],
 )  # fmt: skip
@@ -196,6 +197,7 @@ def test_scripts_say_how_they_are_used() -> None:
         assert re.search(r'tools/\w+\.sh (PARTITION JOB_NAME )?CONFIG ', out)
 
 
+@pytest.mark.slow
 def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
     """An own MMDetection config outside the repository names a backbone by custom_imports."""
     (tmp_path / 'own.py').write_text(
