@@ -3,6 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
+import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 from torch.utils.checkpoint import checkpoint
@@ -10,6 +11,8 @@ from torch.utils.checkpoint import checkpoint
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """Run a block without storing its activations."""
+    if torch.compiler.is_compiling():  # where a block's second run changes no buffer
+        return checkpoint(block, x, use_reentrant=False)
     contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
 

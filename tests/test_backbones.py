@@ -255,28 +255,6 @@ def test_every_backend_gives_the_same_numbers(cls: type, size: tuple) -> None:
 
 
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_compiles_without_a_graph_break(cls: type) -> None:
-    model = build(cls).eval()
-    x = random_image(1, 3, 64, 96)
-    compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    with torch.no_grad():
-        for a, b in zip(compiled(x), model(x), strict=True):
-            torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_inductor_gives_the_same_numbers(cls: type) -> None:
-    model = build(cls).eval()
-    compiled = torch.compile(model, fullgraph=True)
-    for size in ((64, 96), (96, 64)):
-        x = random_image(1, 3, *size)
-        with torch.no_grad():
-            for a, b in zip(compiled(x), model(x), strict=True):
-                torch.testing.assert_close(a, b, rtol=1e-3, atol=1e-4)
-
-
-@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_norms_after_convolutions_fold_into_them(cls: type) -> None:
     model = build(cls).double().eval()
     for module in model.modules():

@@ -49,6 +49,20 @@ def pick(backend: str, candidates: dict[str, Callable], auto: str) -> Callable:
     return candidates[name]
 
 
+def traced() -> bool:
+    """Tell whether `torch.compile` or an exporter records the operators instead of running them.
+
+    It would freeze loops whose length depends on a map's size; a compiler chooses itself what to
+    keep for the backward pass; and the old ONNX exporter loses what is written to views.
+    """
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def exported() -> bool:
+    """Tell whether an exporter records the operators, for another library to run them."""
+    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+
+
 def to_fast_layout(x: Tensor) -> Tensor:
     """Store a (B, C, H, W) map as convolutional backbones run fastest; its values stay.
 

@@ -5,6 +5,8 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
+from backbones.ops import traced
+
 STRIP = 2**20  # values of the widest map in a strip: with its neighbours about a core's L2 cache
 WHOLE = 2**22  # widest maps up to this many values are not worth cutting
 
@@ -38,5 +40,5 @@ def by_strips(
 
 
 def storing_pays(x: Tensor) -> bool:
-    """Tell whether a chain on `x` should run whole: on GPUs, for gradients, and when compiled."""
-    return x.device.type != 'cpu' or torch.is_grad_enabled() or torch.compiler.is_compiling()
+    """Tell whether a chain on `x` should run whole: on GPUs, for gradients, and if traced."""
+    return x.device.type != 'cpu' or torch.is_grad_enabled() or traced()

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick
+from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import cast_as_autocast, depthwise_gradients
 from backbones.ops._strips import by_strips, storing_pays
 from backbones.ops.depthwise_conv import depthwise_conv
@@ -23,7 +23,8 @@ def conv_mlp(
         stride: of the depthwise convolution, 1 or 2 cells.
         backend: 'reference' keeps three maps of h channels for the backward pass; 'recompute' two,
             and computes gelu again; 'strips' stores a few of their rows at a time, of use without
-            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute'.
+            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute', and
+            'reference' if `traced`.
 
     Returns:
         (B, C', ceil(H / stride), ceil(W / stride)).
@@ -31,11 +32,9 @@ def conv_mlp(
     Raises:
         ValueError: an unknown backend.
     """
-    run = pick(
-        backend,
-        {'reference': _reference, 'recompute': _recompute, 'strips': _strips},
-        'recompute' if storing_pays(x) else 'strips',
-    )
+    auto = 'recompute' if storing_pays(x) else 'strips'
+    auto = 'reference' if traced() else auto
+    run = pick(backend, {'reference': _reference, 'recompute': _recompute, 'strips': _strips}, auto)
     return run(x, fc1, dwconv, fc2, stride)
 
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import exported, pick, traced
 from backbones.ops._autograd import COLUMNS, cast_as_autocast, depthwise_gradients
 
 
@@ -28,8 +28,9 @@ def depthwise_conv(
         backend: 'reference' is the library's convolution. 'split' computes a kernel of dilation 3
             or more as a dense one on each of the dilation^2 interleaved sub-grids of the map, and
             the weights' gradient of wide kernels by groups of 3 columns; best on channels_last
-            maps. 'auto' takes it on CPUs, where a 7x7 kernel of dilation 3 runs 3 to 6 times as
-            fast and the gradients of a 5x5 kernel 2 to 3 times (oneDNN 3.10, AVX-512, float32).
+            maps. 'auto' takes it on CPUs, unless `exported`: a 7x7 kernel of dilation 3 runs 3 to 6
+            times as fast and the gradients of a 5x5 kernel 2 to 3 times (oneDNN 3.10, AVX-512,
+            float32).
 
     Returns:
         (B, C, ceil(H / stride), ceil(W / stride)).
@@ -39,7 +40,7 @@ def depthwise_conv(
     """
     if stride > 1 and dilation > 1:
         raise ValueError(f'stride is {stride} and dilation {dilation}; one of them must be 1')
-    auto = 'split' if x.device.type == 'cpu' else 'reference'
+    auto = 'split' if x.device.type == 'cpu' and not exported() else 'reference'
     convolve = pick(backend, {'reference': _reference, 'split': _split}, auto)
     return convolve(x, weight, bias, stride, dilation)
 
@@ -53,7 +54,7 @@ def _split(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) 
     if dilation > 2:  # at dilation 2 oneDNN is as fast
         return _on_subgrids(x, weight, bias, dilation)
     training = torch.is_grad_enabled() and weight.requires_grad
-    if not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
+    if traced() or not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
         return _reference(x, weight, bias, stride, dilation)
     x, weight, bias = cast_as_autocast(x, weight, bias)
     return _ByColumns.apply(x, weight, bias, stride)

@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from backbones.ops import pick
+from backbones.ops import pick, traced
 
 STRIP = 2**16  # values of a group's queries in a strip: with keys, values, sums a core's L2 cache
 
@@ -36,7 +36,7 @@ def dilated_attention(
         backend: 'reference' unfolds keys and values, kernel_size^2 copies of each. 'shift' reads
             shifted views instead. 'strips' does so with channel planes, a few rows at a time, on
             GPUs all, and keeps only q, k, v and the attention weights for the backward pass.
-            'auto' takes 'strips', and 'shift' under `torch.compile`, which fuses it.
+            'auto' takes 'strips', and 'shift' if `traced`; a compiler fuses it.
 
     Returns:
         (B, H, W, C).
@@ -51,7 +51,7 @@ def dilated_attention(
             f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
             'must be a multiple of the next'
         )
-    auto = 'shift' if torch.compiler.is_compiling() else 'strips'
+    auto = 'shift' if traced() else 'strips'
     attend = pick(
         backend,
         {'reference': _reference, 'shift': _shift, 'strips': _Strips.apply},

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import pick, traced
 
 
 def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tensor:
@@ -13,7 +13,7 @@ def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tens
     Args:
         gate, value: of one shape and type.
         backend: 'reference' keeps both factors for the backward pass beside the arguments,
-            'recompute' (what 'auto' takes) only the arguments.
+            'recompute' only the arguments. 'auto' takes 'recompute', and 'reference' if `traced`.
 
     Returns:
         A tensor of the same shape.
@@ -23,7 +23,8 @@ def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tens
 
     Source: Sec. 4.2; github.com/Westlake-AI/MogaNet.
     """
-    return pick(backend, {'reference': _reference, 'recompute': _Recompute.apply}, 'recompute')(
+    auto = 'reference' if traced() else 'recompute'
+    return pick(backend, {'reference': _reference, 'recompute': _Recompute.apply}, auto)(
         gate, value
     )
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick
+from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import cast_as_autocast
 from backbones.ops._strips import WHOLE, storing_pays
 
@@ -20,7 +20,7 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
         backend: 'reference' keeps two hidden features for the backward pass; 'recompute' one, and
             computes gelu again; 'strips' stores a few positions' at a time, of use without
             gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute', and
-            'reference' under `torch.compile`, which chooses what to keep.
+            'reference' if `traced`.
 
     Returns:
         (..., C').
@@ -29,7 +29,7 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
         ValueError: an unknown backend.
     """
     auto = 'recompute' if storing_pays(x) else 'strips'
-    auto = 'reference' if torch.compiler.is_compiling() else auto
+    auto = 'reference' if traced() else auto
     run = pick(backend, {'reference': _reference, 'recompute': _recompute, 'strips': _strips}, auto)
     return run(x, fc1, fc2)
 

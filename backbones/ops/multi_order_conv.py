@@ -6,7 +6,7 @@ from functools import partial
 import torch
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import exported, pick
 from backbones.ops.depthwise_conv import depthwise_conv
 
 SPLIT = (1, 3, 4)  # eighths of the channels for the three orders
@@ -31,7 +31,7 @@ def multi_order_conv(
         biases: (C), (3C/8), (C/2).
         dilations: of the three convolutions, in cells.
         backend: 'reference' or 'split', of the three convolutions: see `depthwise_conv`. 'auto'
-            takes 'split' on CPUs.
+            takes 'split' on CPUs unless `exported`.
 
     Returns:
         (B, C, H, W).
@@ -43,7 +43,7 @@ def multi_order_conv(
     """
     if x.shape[1] % sum(SPLIT):
         raise ValueError(f'{x.shape[1]} channels; allowed: multiples of {sum(SPLIT)}')
-    auto = 'split' if x.device.type == 'cpu' else 'reference'
+    auto = 'split' if x.device.type == 'cpu' and not exported() else 'reference'
     convolve = pick(backend, {'reference': _reference, 'split': _split}, auto)
     return convolve(x, weights, biases, dilations)
 

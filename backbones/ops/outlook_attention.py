@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
-from backbones.ops import pick
+from backbones.ops import pick, traced
 
 STRIP = 2**19  # values of the windows in a strip: with their products about a core's L2 cache
 CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
@@ -24,9 +24,10 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             division by sqrt(d).
         v: (B, H, W, C); a head owns C / heads consecutive channels.
         heads: number of heads.
-        backend: 'reference' unfolds the values and folds the windows; 'strips' (what 'auto' takes)
-            cuts a few rows of windows at a time, on GPUs all, and stores none of the copies for
-            the backward pass.
+        backend: 'reference' unfolds the values and folds the windows; 'strips' cuts a few rows of
+            windows at a time, on GPUs all, and stores none of the copies for the backward pass;
+            'interleave' adds the windows up by rows and columns of one parity, without a write to a
+            view. 'auto' takes 'strips', and 'interleave' if `traced`.
 
     Returns:
         (B, H, W, C).
@@ -44,9 +45,13 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             f'{C} channels, {heads} heads and logits {tuple(logits.shape)}: channels must be a '
             f'multiple of heads and logits {expected}'
         )
-    return pick(backend, {'reference': _reference, 'strips': _Strips.apply}, 'strips')(
-        logits, v, heads
+    auto = 'interleave' if traced() else 'strips'
+    mix = pick(
+        backend,
+        {'reference': _reference, 'strips': _Strips.apply, 'interleave': _interleave},
+        auto,
     )
+    return mix(logits, v, heads)
 
 
 def _reference(logits: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -60,6 +65,31 @@ def _reference(logits: Tensor, v: Tensor, heads: int) -> Tensor:
     y = (weights @ v).permute(0, 1, 4, 3, 2)  # (B, h, d, 9, n)
     y = F.fold(y.reshape(B, C * CELLS, windows), (H, W), 3, padding=1, stride=2)
     return y.permute(0, 2, 3, 1)
+
+
+def _interleave(logits: Tensor, v: Tensor, heads: int) -> Tensor:
+    _, H, W, C = v.shape
+    h, w = logits.shape[1:3]
+    v = F.pad(v, (0, 0, 1, 1, 1, 1)).unflatten(-1, (heads, -1))
+    cells = [v[:, i : i + H : 2, j : j + W : 2] for i in range(3) for j in range(3)]
+    logits = logits.unflatten(-1, (heads, CELLS, CELLS))
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    weights = torch.softmax(logits.to(wide) * (C // heads) ** -0.5, -1).to(v.dtype)
+    x = (weights @ torch.stack(cells, dim=4)).unflatten(4, (3, 3))  # (B, h, w, heads, 3, 3, d)
+    x = _join(*x.unbind(4), axis=1, size=H)  # (B, H, w, heads, 3, d)
+    return _join(*x.unbind(4), axis=2, size=W).flatten(-2)
+
+
+def _join(before: Tensor, centre: Tensor, after: Tensor, *, axis: int, size: int) -> Tensor:
+    """Add up overlapping windows along `axis`, of which these are the first, second, third cells.
+
+    Position 2a is the centre of window a; 2a + 1 lies after that and before the one of a + 1.
+    """
+    before = before.narrow(axis, 1, before.shape[axis] - 1)
+    padding = [0, 0] * (before.ndim - 1 - axis) + [0, 1]
+    between = after + F.pad(before, padding)
+    pairs = torch.stack([centre, between], dim=axis + 1)
+    return pairs.flatten(axis, axis + 1).narrow(axis, 0, size)
 
 
 class _Strips(torch.autograd.Function):
@@ -107,8 +137,8 @@ def _crop(x: Tensor, size: tuple[int, int, int, int]) -> Tensor:
 def _strips(weights: Tensor, padded: Tensor) -> list[tuple[slice, slice]]:
     """Cut the windows into strips, a slice of rows of windows and one of rows of cells each."""
     B, h, w, heads, _, _ = weights.shape
-    whole = padded.device.type != 'cpu' or torch.compiler.is_compiling()
-    rows = h if whole else max(STRIP // (B * w * heads * CELLS * padded.shape[-1]), 1)
+    on_gpu = padded.device.type != 'cpu'
+    rows = h if on_gpu else max(STRIP // (B * w * heads * CELLS * padded.shape[-1]), 1)
     return [(slice(i, i + rows), slice(2 * i, 2 * min(i + rows, h) + 1)) for i in range(0, h, rows)]
 
 

@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops import exported, pick
 
 
 def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 'auto') -> Tensor:
@@ -14,7 +14,8 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 
         weight: (C', C, 1, 1), as an `nn.Conv2d` stores it.
         bias: (C'), None for zeros.
         backend: 'reference' is a 1x1 convolution; 'linear' a matrix product on a (B, H, W, C)
-            view, without a copy where `x` is channels_last. 'auto' takes 'linear' on CPUs.
+            view, without a copy where `x` is channels_last. 'auto' takes 'linear' on CPUs unless
+            `exported`.
 
     Returns:
         (B, C', H, W).
@@ -22,7 +23,7 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 
     Raises:
         ValueError: an unknown backend.
     """
-    auto = 'linear' if x.device.type == 'cpu' else 'reference'
+    auto = 'linear' if x.device.type == 'cpu' and not exported() else 'reference'
     return pick(backend, {'reference': _reference, 'linear': _linear}, auto)(x, weight, bias)
 
 

@@ -92,13 +92,6 @@ def test_keeps_only_its_inputs_and_the_weights_for_the_backward_pass() -> None:
     assert sum(sizes.values()) < 1.2 * qkv.untyped_storage().nbytes()
 
 
-def test_compiles_without_graph_breaks() -> None:
-    qkv = random_qkv(1, 6, 5, 12)
-    compiled = torch.compile(run, fullgraph=True, backend='aot_eager')
-    with torch.inference_mode():
-        torch.testing.assert_close(compiled(qkv), run(qkv))
-
-
 @pytest.mark.parametrize('heads', [5, 4])
 def test_heads_and_dilations_divide(heads: int) -> None:
     with pytest.raises(ValueError, match='must be a multiple of the next'):
