@@ -54,9 +54,20 @@ def check_classes(cfg: Config, dataset: dict) -> None:
     Raises:
         UserError: they disagree.
     """
+    classes = check_numbers(cfg, dataset)
+    if classes is not None and cfg.default_scope == 'mmdet':
+        _check_categories(dataset, classes)
+
+
+def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
+    """Compare the heads' num_classes with the dataset's class names, which are returned.
+
+    Raises:
+        UserError: they disagree.
+    """
     classes = classes_of(cfg, dataset)
     if classes is None:
-        return
+        return None
     if isinstance(classes, str):
         raise UserError(
             f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
@@ -69,8 +80,7 @@ def check_classes(cfg: Config, dataset: dict) -> None:
                 f'set it to {len(classes)}, or name your classes in the dataset: '
                 'metainfo=dict(classes=(...))'
             )
-    if cfg.default_scope == 'mmdet':
-        _check_categories(dataset, classes)
+    return classes
 
 
 def num_classes(node: object, place: str) -> list[tuple[str, int]]:

@@ -21,6 +21,8 @@ TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
 THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
 PROGRESS = 500  # files from which on a bar is worth it
 TAIL = 4096  # bytes at the end of a file that are looked at
+# what Pillow raises for damaged files; the last two for cut TIFFs
+DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError)
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -75,7 +77,7 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
             if image is None:
                 return found
             _read_header(found, image)
-    except (OSError, SyntaxError, ValueError) as error:  # Pillow's, for damaged headers
+    except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
         return found
     if not cv2.haveImageReader(str(path)):
@@ -100,7 +102,7 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
             found.size = found.stored
             if (decode or not _has_end(path, found.format)) and len(image.getbands()) == 1:
                 found.values = np.unique(np.asarray(image))
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
     return found
 
@@ -118,7 +120,7 @@ def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
     else:
         try:
             image = Image.open(path)
-        except (OSError, SyntaxError, ValueError):
+        except DAMAGED:
             found.fault, found.detail = _what_else(path)
             yield None
             return
@@ -205,7 +207,7 @@ def _decode(found: ImageFacts) -> None:
     try:
         with Image.open(found.path) as image:
             image.load()
-    except (OSError, SyntaxError, ValueError) as error:
+    except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
 
 
@@ -217,7 +219,7 @@ def content_key(path: Path) -> str:
 
 
 @contextmanager
-def _large_images() -> Iterator[None]:
+def large_images() -> Iterator[None]:
     """Let Pillow open images beyond its limit against bombs: aerial photographs are larger."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     with warnings.catch_warnings():
@@ -231,7 +233,7 @@ def _large_images() -> Iterator[None]:
 def in_parallel(work: Callable, items: Iterable, *, title: str, progress: bool) -> list:
     """Apply a function to files in threads; results in order, with a progress bar for people."""
     items = list(items)
-    with _large_images(), ThreadPoolExecutor(THREADS) as pool:
+    with large_images(), ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(work, items)
         if not progress or len(items) < PROGRESS:
             return list(results)

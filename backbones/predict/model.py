@@ -1,0 +1,114 @@
+"""A trained model, the names of its classes, and what prepares an image for it."""
+
+from collections.abc import Mapping
+
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import DATASETS, MODELS, init_default_scope
+from torch import nn
+
+from backbones.checkpoints import load_model, read
+from backbones.commands.devices import replace_sync_bn
+from backbones.data.checks import check_numbers, innermost
+from backbones.errors import UserError
+from backbones.openmmlab.fit import without_files
+
+RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by its name, or the GPU if there is one for 'auto'.
+
+    Raises:
+        UserError: torch does not know it, or it is not there.
+    """
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter without CUDA
+        reason = str(error).partition('\n')[0]
+        raise UserError(f'device {name!r}: {reason}; allowed: auto, cpu, cuda, cuda:1') from error
+    return device
+
+
+def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn.Module, Mapping]:
+    """Build a config's model and load it strictly.
+
+    Returns:
+        The model, ready to predict, and the metainfo of its dataset.
+
+    Raises:
+        UserError: it is neither a detector nor a segmentor; or its classes, the checkpoint's and
+            the dataset's disagree.
+        CheckpointError: see `backbones.checkpoints.load_model`.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in ('mmdet', 'mmseg') or not cfg.get('test_dataloader'):
+        raise UserError(
+            f'{cfg.filename}: predictions need the config of a detector or segmentor with its '
+            'test_dataloader, whose pipeline prepares an image; its default_scope is '
+            f"{scope!r}; allowed: 'mmdet', 'mmseg'"
+        )
+    init_default_scope(scope)
+    dataset = next(innermost(cfg.test_dataloader.dataset))
+    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo
+    meta = _agreed(meta, _classes_in(checkpoint), checkpoint)
+    check_numbers(cfg, dataset)
+    replace_sync_bn(cfg.model)
+    model = MODELS.build(without_files(cfg.model))
+    load_model(model, checkpoint)
+    return model.to(device).eval(), meta
+
+
+def _classes_in(checkpoint: str) -> tuple[str, ...] | None:
+    """The class names in a checkpoint: MMEngine's, or those of MMCV 1."""
+    meta = read(checkpoint).get('meta')
+    meta = meta if isinstance(meta, dict) else {}
+    names = (meta.get('dataset_meta') or meta).get('classes', meta.get('CLASSES'))
+    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
+
+
+def _agreed(meta: Mapping, trained: tuple[str, ...] | None, checkpoint: str) -> Mapping:
+    own = meta.get('classes')
+    if own is None:
+        return {**meta, 'classes': trained}
+    if trained is not None and trained != tuple(own):
+        pairs = enumerate(zip(trained, own))
+        first = next(
+            (f'; number {i} is {a!r} there, {b!r} here' for i, (a, b) in pairs if a != b), ''
+        )
+        raise UserError(
+            f'{checkpoint} was trained on {len(trained)} classes and this config names '
+            f'{len(own)}{first}: use the config that it was trained with'
+        )
+    return meta
+
+
+def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
+    """The config's test pipeline, for a dict with `img`, (H, W, 3) BGR.
+
+    Args:
+        resizing: as the config says; without it, the image keeps its size.
+
+    Raises:
+        UserError: it does not load an image file.
+    """
+    steps = []
+    for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
+        kind = step['type'].rpartition('.')[2]
+        if kind == 'LoadImageFromFile':
+            loaded = f'{cfg.default_scope}.LoadImageFromNDArray'
+            step = dict(type=loaded, to_float32=step.get('to_float32', False))
+        annotations = kind.startswith('Load') and kind.endswith('Annotations')
+        if not annotations and (resizing or kind not in RESIZING):
+            steps.append(step)
+    first = steps[0]['type'] if steps else 'nothing'
+    if not first.endswith('.LoadImageFromNDArray'):
+        raise UserError(
+            f'{cfg.filename}: the test pipeline begins with {first}, and predictions need one that '
+            'begins with LoadImageFromFile'
+        )
+    return Compose(steps)

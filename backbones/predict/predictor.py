@@ -1,0 +1,170 @@
+"""Predict on images: read, run the model whole or tile by tile, keep what is certain enough."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import supervision as sv
+import torch
+from mmengine.config import Config
+
+from backbones.commands.config import read_config
+from backbones.errors import UserError
+from backbones.openmmlab.captions import Picture
+from backbones.openmmlab.paint import Found
+from backbones.openmmlab.pictures import SCORE, Half, picture, predicted
+from backbones.openmmlab.swap import swap_backbone
+from backbones.predict.model import load_trained, make_pipeline, pick_device
+from backbones.predict.reading import read_image
+
+SMALLEST_SIDE = 32  # pixels; what the backbones need
+LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
+SMALLEST_TILE = 64  # pixels
+OVERLAP = 4  # tiles overlap by a fourth
+SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
+
+
+@dataclass
+class Prediction:
+    """What was found in one image.
+
+    Args:
+        path: the file.
+        image: (H, W, 3) RGB; see `read_image`.
+        found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
+            and perhaps `mask`; or an (H, W) label map.
+        meta: `classes`, the names, and perhaps their `palette`.
+        notes: what was done to read the image that might surprise.
+        seconds: that the model took.
+    """
+
+    path: Path
+    image: Picture
+    found: Found
+    meta: Mapping
+    notes: list[str]
+    seconds: float
+
+    def picture(self) -> Picture:
+        """The image with what was found. See `backbones.openmmlab.pictures.draw`."""
+        return picture(self.image, [Half('', self.found)], self.meta)
+
+
+class Predictor:
+    """A trained detector or segmentor.
+
+    Args:
+        config: path or name of a config, or the config.
+        checkpoint: what was trained with it; see `backbones.checkpoints.read`.
+        score: instances below it are left out.
+        tile: side in pixels of the squares that larger images are cut into, each of which the model
+            sees as an image; None shows it every image whole. Tiles overlap by a fourth. Of
+            detections that have more than half of the smaller one in common, the one with the
+            highest score of each class is kept; of label maps the scores are averaged, and the
+            image is not resized as the config would.
+        device: 'auto' is the GPU if there is one.
+        backbone: another than the config's. See `swap_backbone`.
+
+    Raises:
+        UserError: a value is out of range; or see `load_trained` and `make_pipeline`.
+    """
+
+    def __init__(
+        self,
+        config: str | Config,
+        checkpoint: str,
+        *,
+        score: float = SCORE,
+        tile: int | None = None,
+        device: str = 'auto',
+        backbone: str | None = None,
+    ) -> None:
+        faults = []
+        if not 0 <= score <= 1:
+            faults.append(f'score is {score}; allowed: 0 to 1')
+        if tile is not None and tile < SMALLEST_TILE:
+            faults.append(f'tile is {tile}; allowed: from {SMALLEST_TILE} pixels')
+        if faults:
+            raise UserError('; '.join(faults))
+        self.score, self.tile = score, tile
+        cfg = config.copy() if isinstance(config, Config) else read_config(config)
+        cfg = swap_backbone(cfg, backbone) if backbone else cfg
+        self.segments = cfg.get('default_scope') == 'mmseg'
+        if self.segments and tile:
+            slide = dict(mode='slide', crop_size=(tile, tile), stride=(_stride(tile),) * 2)
+            cfg.model.test_cfg = slide
+        self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
+        self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
+
+    def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
+        """Predict on image files, one after the other."""
+        return (self.predict(path) for path in paths)
+
+    def predict(self, path: str | Path) -> Prediction:
+        """Predict on an image file.
+
+        Raises:
+            UnreadableError: see `read_image`.
+        """
+        image, notes = read_image(Path(path))
+        start = time.perf_counter()
+        found = self.find(image)
+        return Prediction(Path(path), image, found, self.meta, notes, time.perf_counter() - start)
+
+    def find(self, image: Picture) -> Found:
+        """Find instances in, or a label map of, an image.
+
+        Args:
+            image: (H, W, 3) RGB, of any size.
+
+        Returns:
+            See `Prediction`.
+        """
+        height, width = image.shape[:2]
+        if self.segments:
+            return np.asarray(self._run(image))[:height, :width]
+        if self.tile is None or max(height, width) <= self.tile:
+            return self._detect(image)
+        slicer = sv.InferenceSlicer(
+            self._detect,
+            slice_wh=self.tile,
+            overlap_wh=self.tile - _stride(self.tile),
+            iou_threshold=SAME,
+            overlap_metric=sv.OverlapMetric.IOS,
+            compact_masks=True,
+        )
+        return slicer(image)
+
+    def _detect(self, image: Picture) -> sv.Detections:
+        """Find instances; they are cut at the borders of the image."""
+        found = self._run(image)
+        assert isinstance(found, sv.Detections)
+        height, width = image.shape[:2]
+        found.xyxy = found.xyxy.clip(0, [width, height, width, height])
+        if isinstance(found.mask, np.ndarray):
+            found.mask = found.mask[:, :height, :width]
+        return found.select(np.all(found.xyxy[:, 2:] > found.xyxy[:, :2], axis=1))
+
+    def _run(self, image: Picture) -> Found:
+        """Run pipeline and model; a label map may be larger than the image."""
+        data = self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
+        batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
+        with torch.no_grad():
+            [sample] = self.model.test_step(batch)
+        return predicted(sample, self.score)
+
+
+def _stride(tile: int) -> int:
+    return tile - tile // OVERLAP
+
+
+def _large_enough(image: Picture) -> Picture:
+    """Repeat the last row and column of an image until the model takes it."""
+    height, width = image.shape[:2]
+    least = max(SMALLEST_SIDE, -(-max(height, width) // LARGEST_RATIO))
+    below, right = max(0, least - height), max(0, least - width)
+    larger = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(larger, np.uint8)

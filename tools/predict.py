@@ -1,0 +1,34 @@
+#!/usr/bin/env python
+"""Predict on your own images: tools/predict.py CONFIG CHECKPOINT IMAGE|FOLDER|GLOB... --out DIR"""
+
+import argparse
+import sys
+
+
+def parse_args(argv: list[str] | None) -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('checkpoint')
+    parser.add_argument(
+        'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"'
+    )
+    parser.add_argument('--out', required=True, metavar='DIR', help='a new folder for the results')
+    parser.add_argument('--score', type=float, default=0.3, help='of the least certain instance')
+    parser.add_argument('--tile', type=int, metavar='N', help='cut larger images, N pixels a side')
+    parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
+    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    return parser.parse_args(argv)
+
+
+def main(argv: list[str] | None = None) -> None:
+    args = parse_args(argv)
+    from backbones.errors import plain_errors
+    from backbones.predict.run import run  # imported late: --help must answer at once
+
+    with plain_errors():
+        if run(**vars(args)):
+            sys.exit(1)
+
+
+if __name__ == '__main__':
+    main()
