@@ -11,6 +11,7 @@ import pytest
 import supervision
 import yaml
 from conftest import tool
+from mmdet.registry import DATASETS
 from mmengine.config import Config
 from own_data import (
     CLASSES,
@@ -29,7 +30,9 @@ from PIL import Image
 
 from backbones.commands import check_data, config, preflight
 from backbones.data import sheet
-from backbones.data.check import Report
+from backbones.data.check import Report, check_dataset
+from backbones.data.configs import images_per_epoch, read_config
+from backbones.data.faults import Faults
 from backbones.data.kinds import KINDS
 from backbones.errors import UserError
 from backbones.shipped import config_file
@@ -523,6 +526,42 @@ def test_a_mistake_in_a_config_is_found(kind: str, text: str, coco: Path, tmp_pa
     assert kind in kinds(report)
 
 
+def test_all_datasets_that_a_config_joins_are_checked(coco: Path, tmp_path: Path) -> None:
+    second = make_coco(tmp_path / 'second')
+    change(second, first('annotations', bbox=[8, 8, 0, 24]))
+    joined = f"""
+__one = dict(type='CocoDataset', pipeline=_base_.train_pipeline, **train_dataloader['dataset'])
+__two = dict(type='RepeatDataset', times=5, dataset=dict(__one, data_root={str(second)!r}))
+train_dataloader = dict(
+    dataset=dict(_delete_=True, type='ConcatDataset', datasets=[__one, __two]))
+"""
+    cfg = loaded(config_of(coco, tmp_path / 'own.py', joined))
+    faults = Faults()
+    dataset = read_config(cfg, faults)
+    report = check_dataset(dataset, faults)
+    (fault,) = report.faults.errors
+    assert fault.kind == 'box-empty' and fault.place == str(json_file(second, 'train'))
+    assert [*report.counts] == ['train', 'train 2', 'val']
+    assert images_per_epoch(cfg, dataset) == 6 + 5 * 6
+    assert all('train 2' in counts for counts in report.classes.values())
+
+
+def test_what_a_dataset_leaves_out_is_counted(coco: Path, tmp_path: Path) -> None:
+    """As MMDetection counts it."""
+    changes = [dict(ignore=1), dict(area=0), dict(bbox=[8, 8, 0.5, 24]), dict(bbox=[70, 8, 9, 9])]
+    change(coco, lambda c: [a.update(f) for a, f in zip(c['annotations'], changes)])
+    rule = "train_dataloader['dataset']['filter_cfg'] = dict(filter_empty_gt=True, min_size=32)"
+    change(coco, lambda c: c['annotations'].pop())
+    cfg = loaded(config_of(coco, tmp_path / 'own.py', rule))
+    split = read_config(cfg, Faults()).splits['train']
+    made = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    kept = sum(len(made.get_data_info(i)['instances']) for i in range(len(made)))
+    assert split.left_out['annotations'] == {
+        'ignore': 1, 'empty box or area': 2, 'outside of the image': 1}  # fmt: skip
+    assert kept == len(split.records['annotations']) - 4 == 1
+    assert len(made) == len(split.paths()) - split.left_out['images'].total() == 5
+
+
 def test_a_mask_detector_needs_masks(coco: Path, tmp_path: Path) -> None:
     change(coco, without('annotations', 'segmentation'))
     text = check_data.text(check_data.check(str(config_of(coco, tmp_path / 'own.py'))))
@@ -537,20 +576,21 @@ def loaded(path: Path) -> Config:
 
 def test_a_training_is_refused_with_all_that_is_wrong(coco: Path, tmp_path: Path) -> None:
     path = config_of(coco, tmp_path / 'own.py')
-    assert preflight.check(loaded(path)) == []
+    assert preflight.check(loaded(path))[1] == []
     change(coco, first('annotations', bbox=[8, 8, 0, 24]))
     (coco / 'val/Bäume 0.png').write_bytes(b'')
     with pytest.raises(UserError, match=r'allow_faults') as caught:
         preflight.check(loaded(path))
     assert '[box-empty]' in str(caught.value) and '[empty-file]' in str(caught.value)
     config_of(coco, path, "allow_faults = ['box-empty', 'empty-file']")
-    assert preflight.check(loaded(path)) == []
+    assert preflight.check(loaded(path))[1] == []
 
 
 def test_a_training_says_what_is_likely_a_mistake(coco: Path, tmp_path: Path) -> None:
     path = config_of(coco, tmp_path / 'own.py', 'train_cfg = dict(max_iters=60)')
-    (line, *_) = preflight.check(loaded(path))
+    _, (line, *_) = preflight.check(loaded(path))
     assert line.startswith('[schedule] param_scheduler.0: ') and '\n' not in line
+    assert line.endswith('e.g. warm-up ends after 50 iterations; the training has 60 iterations')
 
 
 def test_slips_of_a_published_dataset_do_not_stop_a_training(trees: Path) -> None:

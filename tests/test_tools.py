@@ -1,5 +1,6 @@
 """The tools as their users type them, on small embedded data and on fake trees of the datasets."""
 
+import io
 import json
 import os
 import re
@@ -11,6 +12,8 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, ROWS, call, tool
+
+from backbones.openmmlab import console
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
@@ -36,8 +39,16 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     log = tool('train', *common, '--amp', '--cfg-options', *SHORT_RUN)
     assert len(losses(log)) == 4 and np.isfinite(losses(log)).all()
     for fact in ('task ', 'backbone    DilateFormer', 'parameters ', 'from scratch', 'fresh',
-                 '8 to train, 2 to evaluate', 'AdamW, lr', '2 = 1 process', 'eta:'):  # fmt: skip
+                 f'{digits}/images/train: 8 images', f'{digits}/images/val: 2 images',
+                 'AdamW, lr', '2 = 1 process', 'eta:'):  # fmt: skip
         assert fact in log
+    (first, rule, task, classes, *rest) = log.splitlines()  # nothing comes before the block
+    assert set(rule) == {'-'} and task.startswith('task  ') and classes.startswith('classes  ')
+    hidden = ('System environment:', 'Hooks will be executed', 'Config:', 'paramwise_options')
+    (file,) = tmp_path.glob('*/*.log')
+    for text in hidden:
+        assert text not in log and text in file.read_text()
+    assert 'WARNING' not in log and len(log.splitlines()) < 60
     assert log.count('without AMP') == (0 if torch.cuda.is_available() else 1)
 
     longer = ('train_cfg.max_iters=6', *SHORT_RUN[1:])
@@ -54,6 +65,8 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)
     assert predictions.is_file() and len([*pictures.glob('*.png')]) == 2
     result = json.loads((tmp_path / 'metrics.json').read_text())
+    assert set(out.splitlines()[1]) == {'-'} and 'Hooks will be executed' not in out
+    assert f'{digits}/images/val: 2 images' in out
     if config == DETECTION:
         assert {'coco/bbox_mAP', 'coco/segm_mAP_50', 'coco/segm_mAP_s'} <= set(result['metrics'])
         assert re.search(r'\| *mAP \| *AP50 \| *AP75 \| *S \| *M \| *L \|', out)
@@ -66,6 +79,16 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     error = tool('test', f'configs/{other}.py', checkpoint, *common[1:], fails=True)
     assert re.search(r'error: .*iter_6\.pth does not fit this config', error)
     assert 'Traceback' not in error
+
+
+def test_what_says_nothing_to_a_user_is_left_out() -> None:
+    out = io.StringIO()
+    stream = console.WithoutNoise(out)
+    print('Could not import OneDL. Skipping OneDL datasets.', file=stream)
+    print('Done', file=stream)
+    print('\nloading annotations into memory...', file=stream)
+    print(file=stream)
+    assert out.getvalue() == 'Done\n\n'
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')

@@ -35,15 +35,15 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from mmengine.dist import is_main_process  # imported late: --help must answer at once
     from mmengine.evaluator import DumpResults
-    from mmengine.runner import Runner
 
     from backbones.checkpoints import load_model
     from backbones.commands import config, devices, preflight, report
     from backbones.errors import plain_errors
-    from backbones.openmmlab.hooks import unwrapped
+    from backbones.openmmlab import console
+    from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
 
-    with plain_errors(), devices.closing_processes():
+    with plain_errors(), devices.closing_processes(), console.quiet():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -54,10 +54,12 @@ def main(argv: list[str] | None = None) -> None:
             backbone=args.backbone,
         )
         config.set_testing(cfg, tta=args.tta)
-        preflight.check(cfg, loaders=('test_dataloader',))
+        dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
         devices.adapt_to_device(cfg)
-        runner = Runner.from_cfg(cfg)
+        runner = console.QuietRunner.from_cfg(cfg)
         load_model(unwrapped(runner), args.checkpoint)
+        block = report.test_block(cfg, dataset, args.checkpoint)
+        runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:
             runner.register_hook(SavePictures(args.show_dir))
         if args.out:

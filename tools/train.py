@@ -47,16 +47,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from mmengine.runner import Runner  # imported late: --help must answer at once
-
-    from backbones.commands import config, devices, preflight, report, resume
+    from backbones.commands import config, devices, preflight, report, resume  # --help is at once
     from backbones.errors import plain_errors
-    from backbones.openmmlab import signals
+    from backbones.openmmlab import console, signals
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.samples import UnreadableError
 
-    with plain_errors(), devices.closing_processes():
+    with plain_errors(), devices.closing_processes(), console.quiet():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -68,15 +66,15 @@ def main(argv: list[str] | None = None) -> None:
             recipe=args.recipe,
         )
         config.set_training(cfg, pretrained=args.pretrained, auto_scale_lr=args.auto_scale_lr)
-        doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
+        dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
             devices.set_amp(cfg)
         notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
-        runner = Runner.from_cfg(cfg)
+        runner = console.QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)
         runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
         runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
-        runner.register_hook(StartReport(lambda runner: report.start_block(runner, notices)))
+        runner.register_hook(StartReport(lambda r: report.start_block(r, dataset, notices)))
         try:
             runner.train()
         except UnreadableError:

@@ -4,6 +4,7 @@ Whatever does not fit is an error that lists the keys on both sides: a model is 
 random.
 """
 
+import logging
 from dataclasses import dataclass, replace
 
 from mmengine.logging import print_log
@@ -131,7 +132,8 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
     assert {*report.state, *fresh} == set(target)
     model.load_state_dict(report.state, strict=False)
     if fresh:
-        print_log(f'initialised anew for other classes: {", ".join(fresh)}', logger='current')
+        said = f'initialised anew for other classes: {", ".join(fresh)}'
+        print_log(said, logger='current', level=logging.WARNING)
 
 
 def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:

@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.commands import config
 from backbones.commands.tables import table
 from backbones.data.check import Report, check_dataset
-from backbones.data.configs import allowed_faults, read_config
+from backbones.data.configs import allowed_faults, images_per_epoch, read_config
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
 from backbones.data.schedules import check_schedule
@@ -47,8 +47,7 @@ def check(
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_config(cfg, faults)
     report = check_dataset(dataset, faults, decode=decode, progress=progress)
-    if 'train' in dataset.splits:
-        check_schedule(cfg, len(dataset.splits['train'].paths()), faults)
+    check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
     return report
 
 

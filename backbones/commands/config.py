@@ -17,6 +17,7 @@ DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 # top-level keys that MMEngine's Runner reads from a config without naming them as arguments
 RUNNER_KEYS = (
     'activation_checkpointing',
+    'allow_faults',  # of tools/train.py
     'compile',
     'custom_imports',
     'default_scope',

@@ -10,7 +10,8 @@ from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.check import check_dataset
 from backbones.data.checks import check_files, innermost
-from backbones.data.configs import allowed_faults, read_config
+from backbones.data.configs import allowed_faults, images_per_epoch, read_config
+from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
@@ -20,11 +21,11 @@ from backbones.pyramid import Pyramid
 SAMPLE = 200  # files of each split that are looked at before a training
 
 
-def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> list[str]:
+def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Dataset, list[str]]:
     """Check model against data, data against the disk, and the data themselves, the quick part.
 
     Returns:
-        What is likely to be a mistake, one line each.
+        The data as far as they were read, and what is likely to be a mistake, one line each.
 
     Raises:
         MissingFileError: a dataset folder or file is missing.
@@ -38,14 +39,15 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> list[str]:
     splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
     dataset = read_config(cfg, faults, splits=splits, quick=True)
     check_dataset(dataset, faults, sample=SAMPLE)
-    if 'train' in dataset.splits:
-        check_schedule(cfg, len(dataset.splits['train'].paths()), faults)
+    if 'train_dataloader' in loaders:
+        check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
     if faults.errors:
         raise UserError(
             'the data or what the config says of them are not right; allow_faults = [KIND] in the '
             'config is for what is meant\n' + '\n'.join(faults.lines())
         )
-    return [faults.short(fault) for fault in faults.warnings if fault.kind not in faults.allowed]
+    doubts = [fault for fault in faults.warnings if fault.kind not in faults.allowed]
+    return dataset, [faults.notice(fault) for fault in doubts]
 
 
 def check_model(cfg: Config) -> None:

@@ -73,8 +73,7 @@ def check_dataset(
         else:
             check_labels(split, dataset, faults)
     _check_splits(report, complete=sample is None)
-    if sample is None:
-        _check_contents(dataset, faults, progress=progress)
+    _check_contents(dataset, faults, progress=progress)
     return report
 
 
@@ -140,14 +139,16 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         return
     if not dataset.classes:
         faults.add('no-class-names', dataset.root, _values_seen(dataset))
-    if 'train' in dataset.splits and 'val' not in dataset.splits:
+    if dataset.parts('train') and not dataset.parts('val'):
         faults.add('no-validation', dataset.root, f'found {", ".join(dataset.splits)}')
     counts = {name: class_counts(dataset, split) for name, split in dataset.splits.items()}
     for name in dataset.classes:
         report.classes[name] = {split: count[name] for split, count in counts.items()}
     total = len(dataset.classes)
     for part, kind in (('train', 'class-unseen'), ('val', 'class-not-judged')):
-        count = counts.get(part)
+        count: Counter = Counter()
+        for key, split in dataset.splits.items():
+            count.update(counts[key] if split.name == part else {})
         unseen = [name for name in dataset.classes if not count[name]] if count else []
         if part == 'train' and total > 4 and len(unseen) > MOSTLY * total and _is_judged(dataset):
             kind = 'wrong-classes'
@@ -164,7 +165,10 @@ def _check_splits(report: Report, *, complete: bool) -> None:
 
 def _is_judged(dataset: Dataset) -> bool:
     """Whether label maps tell; a detection dataset lists its classes itself."""
-    return not dataset.detection and len(dataset.splits['train'].label_facts) >= JUDGED
+    return (
+        not dataset.detection
+        and sum(len(split.label_facts) for split in dataset.parts('train')) >= JUDGED
+    )
 
 
 def _values_seen(dataset: Dataset) -> str:
@@ -252,10 +256,10 @@ def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
 def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None:
     """Find images that are the same, byte for byte: only files of one size are read."""
     sized: dict[int, list[tuple[str, Path]]] = {}
-    for name, split in dataset.splits.items():
+    for split in dataset.splits.values():
         for path, fact in split.facts.items():
             if fact.fault in ('', 'damaged-image'):
-                sized.setdefault(path.stat().st_size, []).append((name, path))
+                sized.setdefault(path.stat().st_size, []).append((split.name, path))
     doubtful = [entry for entries in sized.values() if len(entries) > 1 for entry in entries]
     keys = in_parallel(
         lambda entry: content_key(entry[1]), doubtful, title='same images', progress=progress

@@ -1,7 +1,6 @@
 """The datasets of a config, in the form that the checks take, and what the config says of them."""
 
 import inspect
-import math
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -19,6 +18,7 @@ from backbones.data.checks import (
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
+from backbones.data.left_out import check_left_out
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
@@ -30,6 +30,7 @@ SLIPS = (
     'box-empty',
     'box-outside',
     'deep-image',
+    'image-in-two-splits',
     'label-size',
     'mask-beyond',
     'mask-broken',
@@ -57,11 +58,10 @@ def read_config(
             continue
         if name == 'test' and 'val' in found and _same(loader, cfg.get('val_dataloader')):
             continue
-        datasets = innermost(loader.dataset)
-        parts = [_split(cfg, name, part, dataset, faults, quick=quick) for part in datasets]
-        known = [part for part in parts if part]
-        if known:
-            found[name] = known[0]  # the rest of a concatenation is checked for files and classes
+        for number, part in enumerate(innermost(loader.dataset), 1):
+            split = _split(cfg, name, part, dataset, faults, quick=quick)
+            if split is not None:
+                found[name if number == 1 else f'{name} {number}'] = split
     if found:
         _check_evaluator(cfg, faults)
         _check_masks(cfg, dataset, faults)
@@ -101,7 +101,7 @@ def _split(
         dataset.layout = 'coco'
         records = read_json(file, faults)
         split = Split(name, file, prefix.get('img', Path(root)), records=records)
-        _check_filter(split, part, dataset.classes, faults)
+        check_left_out(split, part, dataset.classes, faults)
         return split
     if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
         dataset.layout = 'masks'
@@ -145,30 +145,6 @@ def _pairs(
         yield images / (name + image_suffix), labels / (name + label_suffix)
 
 
-def _check_filter(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
-    """Images that the config leaves out."""
-    rule = part.get('filter_cfg') or {}
-    names = {c.get('id'): c.get('name') for c in split.records['categories']}
-    used = {
-        annotation.get('image_id')
-        for annotation in split.records['annotations']
-        if not classes or names.get(annotation.get('category_id')) in classes
-    }
-    if part.get('test_mode'):
-        return
-    total = len(split.records['images'])
-    for image in split.records['images']:
-        if rule.get('filter_empty_gt') and image.get('id') not in used:
-            why = 'no annotation (filter_empty_gt)'
-        elif min(image.get('width', math.inf), image.get('height', math.inf)) < rule.get(
-            'min_size', 0
-        ):
-            why = f'a side below {rule["min_size"]} pixels (min_size)'
-        else:
-            continue
-        faults.add('filtered-image', split.source, f'{image.get("file_name")}: {why}', total=total)
-
-
 def _check_evaluator(cfg: Config, faults: Faults) -> None:
     for name in ('val', 'test'):
         evaluator, loader = cfg.get(f'{name}_evaluator'), cfg.get(LOADERS[name])
@@ -185,8 +161,8 @@ def _check_evaluator(cfg: Config, faults: Faults) -> None:
 
 def _check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     """A model or metric of masks asks for annotations that have masks."""
-    train = dataset.splits.get('train')
-    if train is None or not train.records.get('annotations') or dataset.has_masks():
+    train = dataset.parts('train')
+    if not any(part.records.get('annotations') for part in train) or dataset.has_masks():
         return
     if _loads_masks(cfg.train_dataloader):
         faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
@@ -199,6 +175,21 @@ def _loads_masks(node: object) -> bool:
         here = node.get('type') == 'LoadAnnotations' and node.get('with_mask')
         return bool(here) or any(map(_loads_masks, node.values()))
     return isinstance(node, list | tuple) and any(map(_loads_masks, node))
+
+
+def images_per_epoch(cfg: Config, dataset: Dataset) -> int:
+    """Training images, each as often as RepeatDataset repeats it; 0 if a part could not be read."""
+    parts = iter(['train', *(f'train {i}' for i in range(2, 1000))])
+
+    def count(node: dict) -> int:
+        inner = node.get('dataset', node.get('datasets'))
+        if inner is None:
+            split = dataset.splits.get(next(parts))
+            return len(split.paths()) - split.left_out['images'].total() if split else 0
+        numbers = [count(part) for part in (inner if isinstance(inner, list | tuple) else [inner])]
+        return sum(numbers) * node.get('times', 1) if all(numbers) else 0
+
+    return count(cfg.train_dataloader.dataset) if dataset.parts('train') else 0
 
 
 def allowed_faults(cfg: Config) -> list[str]:

@@ -1,6 +1,7 @@
 """A dataset as it was found: its splits in one form, whatever layout they were written in."""
 
 import re
+from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,6 +26,7 @@ class Split:
             COCO's form, complete as far as the source is.
         pairs: of a segmentation dataset, image and label map; the latter may be missing.
         facts: what was found in the image files so far.
+        left_out: of 'images' and 'annotations', why and how many a config's dataset leaves out.
     """
 
     name: str
@@ -34,6 +36,9 @@ class Split:
     pairs: list[tuple[Path, Path]] = field(default_factory=list)
     facts: dict[Path, ImageFacts] = field(default_factory=dict)
     label_facts: dict[Path, ImageFacts] = field(default_factory=dict)
+    left_out: dict[str, Counter[str]] = field(
+        default_factory=lambda: dict(images=Counter(), annotations=Counter())
+    )
 
     def paths(self) -> list[Path]:
         """The image files that are named, each once."""
@@ -50,7 +55,8 @@ class Dataset:
     Args:
         layout: 'coco', 'yolo', 'voc' or 'masks'.
         root: the folder that was given.
-        splits: by name, the training split first.
+        splits: by name, the training split first; of several datasets that a config joins, the
+            second is 'train 2'.
         classes: names; of a label map, in the order of its values.
         zero_ignored: label 0 means "ignore", and the first class is label 1.
     """
@@ -64,6 +70,10 @@ class Dataset:
     @property
     def detection(self) -> bool:
         return self.layout != 'masks'
+
+    def parts(self, name: str) -> list[Split]:
+        """The split of that name; several, where a config joins datasets; none, if it has none."""
+        return [split for split in self.splits.values() if split.name == name]
 
     def has_masks(self) -> bool:
         """Whether instances have masks."""

@@ -77,6 +77,10 @@ class Faults:
         of = f' of {fault.total}' if fault.total else ''
         return f'[{fault.kind}] {fault.place}: {KINDS[fault.kind].says} ({fault.count}{of})'
 
+    def notice(self, fault: Fault) -> str:
+        """The same with the first example."""
+        return f'{self.short(fault)}, e.g. {fault.examples[0]}'
+
     def _lines(self, fault: Fault) -> list[str]:
         more = ', ...' if fault.count > len(fault.examples) else ''
         allowed = ' (allowed)' if fault.kind in self.allowed else ''

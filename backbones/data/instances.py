@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from typing import TypeGuard
 
 from pycocotools import mask as coco_mask
 
@@ -181,7 +182,7 @@ class InstanceChecks:
             return 'box-outside'
         if min(x, y) < -SLACK or x + w > width + SLACK or y + h > height + SLACK:
             return 'box-beyond'
-        if not _is_number(area) or area <= 0:
+        if not is_number(area) or area <= 0:
             return 'area-empty'
         return 'area-too-large' if area > (w + 1) * (h + 1) * 1.01 else ''
 
@@ -245,22 +246,22 @@ def _is_list(value: object) -> bool:
     return isinstance(value, list)
 
 
-def _is_number(value: object) -> bool:
+def is_number(value: object) -> TypeGuard[float]:
     return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def is_box(box: object) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(map(_is_number, box))
+    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
 
 
 def _is_polygon(polygon: object) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    return all(map(_is_number, polygon))
+    return all(map(is_number, polygon))
 
 
 def _is_size(image: dict) -> bool:
-    return all(_is_number(image.get(side)) and image[side] > 0 for side in ('width', 'height'))
+    return all(is_number(image.get(side)) and image[side] > 0 for side in ('width', 'height'))
 
 
 def _overlap(a: list[float], b: list[float]) -> float:

@@ -16,8 +16,10 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
     """Warn of schedules that do not fit the length of the training.
 
     Args:
-        images: in the training split.
+        images: of an epoch; 0, if that is not known, is checked for nothing.
     """
+    if not images:
+        return
     loop = cfg.get('train_cfg') or {}
     batch = cfg.train_dataloader.get('batch_size', 1)
     per_epoch = max(1, -(-images // batch))

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 from torch import nn
 
 from backbones.checkpoints import load_model
+from backbones.openmmlab import console
 
 
 def unwrapped(runner: Runner) -> nn.Module:
@@ -28,7 +29,7 @@ class LoadFrom(Hook):
 
 
 class StartReport(Hook):
-    """Print, once before the first iteration, what is about to be trained.
+    """Say, once before the first iteration, what is about to be done; the console begins with it.
 
     Args:
         block: makes the text from the runner.
@@ -38,5 +39,8 @@ class StartReport(Hook):
         self.block = block
 
     def before_train(self, runner: Runner) -> None:
+        console.release(runner.logger)
         if is_main_process():
             runner.logger.info('\n' + self.block(runner))
+
+    before_test = before_train

@@ -1,0 +1,69 @@
+"""What MMDetection's datasets leave out of an annotation file without a word, and why."""
+
+import math
+
+from backbones.data.dataset import Split
+from backbones.data.faults import Faults
+from backbones.data.instances import is_box, is_number
+
+
+def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
+    """Count what the dataset of a config will leave out of its file; images are a fault each.
+
+    Args:
+        split: gets its `left_out`.
+        part: the dataset's part of the config.
+        classes: names that the model learns; () takes all.
+    """
+    names = {c.get('id'): c.get('name') for c in split.records['categories']}
+    known = {i for i, name in names.items() if not classes or name in classes}
+    images = {image.get('id'): image for image in split.records['images']}
+    annotations = split.records['annotations']
+    used = {a.get('image_id') for a in annotations if a.get('category_id') in known}
+    testing = bool(part.get('test_mode'))
+    for image in split.records['images']:
+        why = '' if testing else _image_is_left_out(image, part.get('filter_cfg') or {}, used)
+        if why:
+            split.left_out['images'][why] += 1
+            example = f'{image.get("file_name")}: {why}'
+            faults.add('filtered-image', split.source, example, total=len(images))
+    for annotation in annotations:
+        why = _annotation_is_left_out(annotation, images, known, testing=testing)
+        if why:
+            split.left_out['annotations'][why] += 1
+
+
+def _image_is_left_out(image: dict, rule: dict, used: set) -> str:
+    if rule.get('filter_empty_gt') and image.get('id') not in used:
+        return 'no annotation (filter_empty_gt)'
+    if min(_sides(image)) < rule.get('min_size', 0):
+        return f'a side below {rule["min_size"]} pixels (min_size)'
+    return ''
+
+
+def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testing: bool) -> str:
+    """Why; the metric reads the file of a validation split itself, so most rules are not its."""
+    image = images.get(annotation.get('image_id'))
+    if image is None:
+        return 'unknown image'
+    if annotation.get('category_id') not in known:
+        return 'other class'
+    if annotation.get('iscrowd'):
+        return 'iscrowd'
+    if testing or not is_box(annotation.get('bbox')):
+        return ''
+    if annotation.get('ignore'):
+        return 'ignore'
+    x, y, w, h = annotation['bbox']
+    width, height = _sides(image)
+    area = annotation.get('area')
+    if w < 1 or h < 1 or (is_number(area) and area <= 0):
+        return 'empty box or area'
+    if x >= width or y >= height or x + w <= 0 or y + h <= 0:
+        return 'outside of the image'
+    return ''
+
+
+def _sides(image: dict) -> list[float]:
+    sides = [image.get(side) for side in ('width', 'height')]
+    return [side if is_number(side) else math.inf for side in sides]
