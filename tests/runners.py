@@ -87,7 +87,7 @@ def small_runner(
                 dataset=dataset,
                 sampler=dict(type=sampler),
                 batch_size=2,
-                num_workers=0,
+                num_workers=workers,
                 collate_fn=dict(type='default_collate'),
             ),
             train_cfg=dict(by_epoch=False, max_iters=iterations, val_interval=2),

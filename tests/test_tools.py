@@ -40,7 +40,7 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert len(losses(log)) == 4 and np.isfinite(losses(log)).all()
     for fact in ('task ', 'backbone    DilateFormer', 'parameters ', 'from scratch', 'fresh',
                  f'{digits}/images/train: 8 images', f'{digits}/images/val: 2 images',
-                 'AdamW, lr', '2 = 1 process', 'eta:'):  # fmt: skip
+                 'AdamW, lr', '2 = 1 process', 'dry run: train pipeline', 'eta:'):  # fmt: skip
         assert fact in log
     (first, rule, task, classes, *rest) = log.splitlines()  # nothing comes before the block
     assert set(rule) == {'-'} and task.startswith('task  ') and classes.startswith('classes  ')

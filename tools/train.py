@@ -34,6 +34,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
     )
+    parser.add_argument(
+        '--no-dry-run',
+        dest='dry_run',
+        action='store_false',
+        help='start without trying a batch of training, validation and metrics first',
+    )
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
@@ -50,6 +56,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.commands import config, devices, preflight, report, resume  # --help is at once
     from backbones.errors import plain_errors
     from backbones.openmmlab import console, signals
+    from backbones.openmmlab.dry_run import DryRun
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.samples import UnreadableError
@@ -75,6 +82,10 @@ def main(argv: list[str] | None = None) -> None:
         runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
         runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
         runner.register_hook(StartReport(lambda r: report.start_block(r, dataset, notices)))
+        if args.dry_run and cfg.get('dry_run', True):
+            runner.register_hook(DryRun(skip_unreadable=cfg.get('skip_unreadable', False)))
+        else:
+            notices.append('no dry run: what fails only in a validation fails then')
         try:
             runner.train()
         except UnreadableError:

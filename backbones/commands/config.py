@@ -21,6 +21,7 @@ RUNNER_KEYS = (
     'compile',
     'custom_imports',
     'default_scope',
+    'dry_run',  # of tools/train.py
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
