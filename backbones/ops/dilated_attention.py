@@ -8,6 +8,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from backbones.ops import pick, traced
+from backbones.ops._triton import require_triton, takes_triton
 
 STRIP = 2**16  # values of a group's queries in a strip: with keys, values, sums a core's L2 cache
 
@@ -36,13 +37,22 @@ def dilated_attention(
         backend: 'reference' unfolds keys and values, kernel_size^2 copies of each. 'shift' reads
             shifted views instead. 'strips' does so with channel planes, a few rows at a time, on
             GPUs all, and keeps only q, k, v and the attention weights for the backward pass.
-            'auto' takes 'strips', and 'shift' if `traced`; a compiler fuses it.
+            'triton' is a kernel for GPUs that copies nothing and keeps q, k, v and the output.
+            'auto' takes 'strips', and 'shift' if `traced`; a compiler fuses it. On GPUs it takes
+            'reference' for inference, and 'triton' for everything if asked to, see `takes_triton`.
+
+    Memory traffic on a GPU, by count (benchmarks/traffic.py), as nothing was measured on one: 64000
+    positions, 3 heads of 24 channels, bfloat16, forward and backward pass. Each map read and each
+    written once would be 37 and 65 MB. 'triton' 38 and 75, 'reference' 461 and 1002, 'shift' 860
+    and 2354, 'strips' 1638 and 2889. So 'reference' suits inference; in training it keeps 6 times
+    as much as 'strips'.
 
     Returns:
         (B, H, W, C).
 
     Raises:
         ValueError: heads and dilations do not divide, or an unknown backend.
+        UserError: 'triton' where it cannot run.
 
     Source: Eq. 1 to 4; github.com/JIAOJIAYUASD/dilateformer.
     """
@@ -51,11 +61,12 @@ def dilated_attention(
             f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
             'must be a multiple of the next'
         )
-    auto = 'shift' if traced() else 'strips'
+    auto = 'strips' if q.device.type == 'cpu' or torch.is_grad_enabled() else 'reference'
+    auto = 'shift' if traced() else auto
     attend = pick(
         backend,
-        {'reference': _reference, 'shift': _shift, 'strips': _Strips.apply},
-        auto,
+        {'reference': _reference, 'shift': _shift, 'strips': _Strips.apply, 'triton': _triton},
+        'triton' if takes_triton(q) else auto,
     )
     return attend(q, k, v, heads, dilations, kernel_size)
 
@@ -113,6 +124,15 @@ def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_si
         weight.unsqueeze(-1) * value for weight, value in zip(weights.unbind(-1), neighbours(v))
     )
     return out.flatten(-2)
+
+
+def _triton(
+    q: Tensor, k: Tensor, v: Tensor, heads: int, dilations: tuple[int, ...], kernel_size: int
+) -> Tensor:
+    require_triton(q)
+    from backbones.ops._triton_dilated import attend  # only where it is asked for
+
+    return attend(q, k, v, heads, dilations, kernel_size)[0]
 
 
 def _softmax(logits: Tensor) -> Tensor:

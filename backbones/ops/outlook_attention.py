@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from backbones.ops import pick, traced
+from backbones.ops._triton import require_triton, takes_triton
 
 STRIP = 2**19  # values of the windows in a strip: with their products about a core's L2 cache
 CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
@@ -28,12 +29,21 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             windows at a time, on GPUs all, and stores none of the copies for the backward pass;
             'interleave' adds the windows up by rows and columns of one parity, without a write to a
             view. 'auto' takes 'strips', and 'interleave' if `traced`.
+            'triton' is a kernel for GPUs that copies nothing and keeps logits and values; 'auto'
+            takes it there if asked to, see `takes_triton`.
+
+    Memory traffic on a GPU, by count (benchmarks/traffic.py), as nothing was measured on one: a map
+    of 100x160 cells, 6 heads of 32 channels, bfloat16, forward and backward pass. Each tensor read
+    and each written once would be 16 and 26 MB. 'triton' 17 and 28, 'strips' 263 and 418,
+    'reference' 264 and 291. So 'strips' costs no more in inference, and in training it pays a
+    seventh to half as much again for the memory that it saves.
 
     Returns:
         (B, H, W, C).
 
     Raises:
         ValueError: `logits` and `v` do not belong together, or an unknown backend.
+        UserError: 'triton' where it cannot run.
 
     Source: Sec. 3.1; stride, scale and order of the logits are those of github.com/sail-sg/volo,
     models/volo.py.
@@ -48,8 +58,13 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
     auto = 'interleave' if traced() else 'strips'
     mix = pick(
         backend,
-        {'reference': _reference, 'strips': _Strips.apply, 'interleave': _interleave},
-        auto,
+        {
+            'reference': _reference,
+            'strips': _Strips.apply,
+            'interleave': _interleave,
+            'triton': _triton,
+        },
+        'triton' if takes_triton(v) else auto,
     )
     return mix(logits, v, heads)
 
@@ -90,6 +105,13 @@ def _join(before: Tensor, centre: Tensor, after: Tensor, *, axis: int, size: int
     between = after + F.pad(before, padding)
     pairs = torch.stack([centre, between], dim=axis + 1)
     return pairs.flatten(axis, axis + 1).narrow(axis, 0, size)
+
+
+def _triton(logits: Tensor, v: Tensor, heads: int) -> Tensor:
+    require_triton(v)
+    from backbones.ops._triton_outlook import attend  # only where it is asked for
+
+    return attend(logits, v, heads)[0]
 
 
 class _Strips(torch.autograd.Function):

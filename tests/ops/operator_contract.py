@@ -19,6 +19,7 @@ class OperatorContract:
 
     operator: Callable  # wrapped in `staticmethod`
     backends: tuple[str, ...]  # beside 'reference', in the order of the error message
+    on_gpus: tuple[str, ...] = ()  # the rest of that message; see `interpreted.py`
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         """Give the arguments and the options of every kind of call on maps of H x W cells."""
@@ -84,7 +85,7 @@ class OperatorContract:
             assert all(t.isfinite().all() for t in (out, *gradients))
 
     def test_an_unknown_backend_is_refused(self) -> None:
-        allowed = ', '.join(('auto', 'reference', *self.backends))
+        allowed = ', '.join(('auto', 'reference', *self.backends, *self.on_gpus))
         for arguments, options in self.calls(2, 2):
             with pytest.raises(ValueError, match=f"backend is 'quick'; allowed: {allowed}$"):
                 self.operator(*arguments, backend='quick', **options)

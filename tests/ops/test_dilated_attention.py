@@ -20,6 +20,7 @@ CALLS = (  # channels, heads, dilations, kernel_size
 class TestDilatedAttention(OperatorContract):
     operator = staticmethod(dilated_attention)
     backends = ('shift', 'strips')
+    on_gpus = ('triton',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         for C, heads, dilations, kernel_size in CALLS:

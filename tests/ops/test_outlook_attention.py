@@ -18,6 +18,7 @@ HEADS, C = 2, 4
 class TestOutlookAttention(OperatorContract):
     operator = staticmethod(outlook_attention)
     backends = ('strips', 'interleave')
+    on_gpus = ('triton',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         logits = draw(2, (H + 1) // 2, (W + 1) // 2, HEADS * 81)

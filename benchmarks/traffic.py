@@ -1,0 +1,44 @@
+"""Memory traffic: the bytes that operations read and write, counted by the shapes of their tensors.
+
+Nothing is computed, and no cache is modelled: each operation reads its inputs and writes its
+outputs once, as a kernel of its own does on a GPU.
+"""
+
+import torch
+from subjects import tensors_of
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+aten = torch.ops.aten
+ALLOCATE = {aten.empty, aten.new_empty, aten.empty_like, aten.empty_strided, aten.new_empty_strided}
+OVERWRITE = {aten.copy_, aten.zero_, aten.fill_}  # their first argument is not read
+
+
+class Traffic(TorchDispatchMode):
+    """Counts, inside a `with` block, the bytes that operations read and write."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.bytes = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        out = func(*args, **(kwargs or {}))
+        name = func.overloadpacket
+        if name not in ALLOCATE and not func.is_view:
+            given = args[1:] if name in OVERWRITE else args
+            moved = [*tensors_of([*given, *(kwargs or {}).values()]), *tensors_of(out)]
+            self.bytes += sum(map(size, moved))
+        return out
+
+
+def size(x: Tensor) -> int:
+    """Bytes of a tensor's distinct values: a dimension that is expanded holds one."""
+    values = 1
+    for n, stride in zip(x.shape, x.stride()):
+        values *= n if stride else 1
+    return values * x.element_size()
+
+
+def least(*tensors: Tensor) -> int:
+    """Bytes that an operator moves if it reads each input and writes each output once."""
+    return sum(map(size, tensors))
