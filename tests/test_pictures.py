@@ -9,6 +9,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
+from mmseg.datasets import BaseSegDataset
 from mmseg.structures import SegDataSample
 
 from backbones.errors import UserError
@@ -111,9 +112,12 @@ def test_the_truth_may_be_missing_but_not_the_prediction() -> None:
 
 def test_colours_are_the_datasets_or_as_many_as_there_are_classes() -> None:
     assert Classes(META).colours.by_idx(1).as_rgb() == GREEN
-    for palette in (None, 'random', [RED]):
+    dataset = BaseSegDataset(metainfo=dict(classes=[*'abcdefghij']), lazy_init=True, pipeline=[])
+    lots = dataset.metainfo['palette']
+    assert len(lots) == 10
+    for palette in (None, 'random', [RED], [RED] * 80, lots):
         colours = Classes(dict(classes=[*'abcdefghij'], palette=palette)).colours
-        assert len({colours.by_idx(i).as_rgb() for i in range(10)}) == 10
+        assert [colours.by_idx(i) for i in range(10)] == sv.ColorPalette.DEFAULT.colors[:10]
     many = Classes(dict(classes=[str(i) for i in range(150)]))
     assert len({many.colours.by_idx(i).as_rgb() for i in range(150)}) == 150
     assert Classes({}).name(7) == 'class 7'

@@ -16,7 +16,7 @@ NARROWEST = 240  # pixels; a title has to fit
 
 
 def paint(
-    image: Picture, found: Found | None, factor: float, classes: Classes, letters: int
+    image: Picture, found: Found | None, factor: float, classes: Classes, letters: int | None
 ) -> Picture:
     """Paint what was found into a copy of the image.
 
@@ -25,7 +25,7 @@ def paint(
         found: instances in the coordinates of the original image, or a label map of any size.
         factor: what the image is larger than the original.
         classes: their names and colours.
-        letters: height, in pixels.
+        letters: height of the names of instances, in pixels; None leaves them out.
 
     Returns:
         (H, max(W, 240), 3) RGB, on white paper where the image is narrower.
@@ -34,10 +34,18 @@ def paint(
     if isinstance(found, sv.Detections) and len(found):
         found = _scaled(found, factor, image)
         scene = on_paper(_paint_shapes(image, found, classes), width, height)
-        return _paint_names(scene, found, classes, letters)
+        return _paint_names(scene, found, classes, letters) if letters else scene
     if isinstance(found, np.ndarray):
         image = _paint_labels(image, found, classes)
     return on_paper(image, width, height)
+
+
+def are_readable(image: Picture, found: Found | None, classes: Classes, letters: int) -> bool:
+    """Whether the names of instances leave enough of the image to be seen; label maps have none."""
+    if not isinstance(found, sv.Detections):
+        return found is None
+    widths = (font(letters).getlength(name) + letters / 2 for name in _names(found, classes))
+    return sum(widths) * 1.5 * letters < CROWDED * image.shape[0] * image.shape[1]
 
 
 def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
@@ -59,12 +67,6 @@ def _paint_shapes(image: Picture, found: sv.Detections, classes: Classes) -> Pic
 
 
 def _paint_names(image: Picture, found: sv.Detections, classes: Classes, letters: int) -> Picture:
-    names = [classes.name(c) for c in _numbers(found)]
-    if found.confidence is not None:
-        names = [f'{name} {score:.2f}' for name, score in zip(names, found.confidence)]
-    taken = sum(font(letters).getlength(name) + letters / 2 for name in names) * 1.5 * letters
-    if taken > CROWDED * image.shape[0] * image.shape[1]:
-        return image  # the legend has to do
     annotator = sv.RichLabelAnnotator(
         classes.colours,
         text_color=classes.letters,
@@ -73,7 +75,9 @@ def _paint_names(image: Picture, found: sv.Detections, classes: Classes, letters
         text_padding=letters // 4,
         smart_position=True,
     )
-    return annotator.annotate(image[..., ::-1].copy(), found, labels=names)[..., ::-1]
+    return annotator.annotate(image[..., ::-1].copy(), found, labels=_names(found, classes))[
+        ..., ::-1
+    ]
 
 
 def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Picture:
@@ -88,6 +92,13 @@ def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Pictu
     labels = cv2.resize(painted[labels], size, interpolation=cv2.INTER_NEAREST)
     blended = cv2.addWeighted(image, 1 - OPACITY, colours[labels], OPACITY, 0)
     return np.where((labels == hidden)[..., None], image, blended)
+
+
+def _names(found: sv.Detections, classes: Classes) -> list[str]:
+    names = [classes.name(c) for c in _numbers(found)]
+    if found.confidence is None:
+        return names
+    return [f'{name} {score:.2f}' for name, score in zip(names, found.confidence)]
 
 
 def _numbers(found: sv.Detections) -> list[int]:

@@ -15,7 +15,7 @@ class Classes:
 
     Args:
         meta: a dataset's metainfo: `classes`, the names, and perhaps `palette`, RGB from 0 to 255,
-            which is taken if it has a colour for every class; else the colours are fixed ones.
+            which is taken if it is of these classes; else the colours are fixed ones.
     """
 
     def __init__(self, meta: Mapping) -> None:
@@ -41,8 +41,12 @@ class Classes:
 
 
 def _palette(own: object, number: int) -> sv.ColorPalette:
-    if isinstance(own, list | tuple | np.ndarray) and len(own) >= max(1, number):
-        return sv.ColorPalette([sv.Color(*map(int, colour)) for colour in own])
+    colours = np.asarray(own).tolist() if isinstance(own, list | tuple | np.ndarray) else []
+    # 80 of COCO stay with a dataset that names other classes, and MMSegmentation draws lots where
+    # a dataset has none
+    lots = np.random.RandomState(42).randint(0, 255, (number, 3)).tolist()
+    if colours and len(colours) == (number or len(colours)) and colours != lots:
+        return sv.ColorPalette([sv.Color(*map(int, colour)) for colour in colours])
     default = sv.ColorPalette.DEFAULT
     if number <= len(default):
         return default

@@ -16,7 +16,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 
 from backbones.errors import UserError
 from backbones.openmmlab.captions import PAPER, Picture, legend, on_paper, title
-from backbones.openmmlab.paint import Found, amounts_of, paint
+from backbones.openmmlab.paint import Found, amounts_of, are_readable, paint
 from backbones.openmmlab.palette import Classes
 
 SCORE = 0.3  # of the least certain instance that is drawn
@@ -36,7 +36,8 @@ def draw(
 
     Returns:
         (h, w, 3) RGB: the image, enlarged to 480 pixels or reduced to 3000 where its long side is
-        shorter or longer, and the legend below it.
+        shorter or longer. The instances have their names and scores; if there are so many that
+        these would hide the image, or if it is a label map, a legend stands below.
 
     Raises:
         UserError: the sample predicts neither boxes nor a label map.
@@ -76,11 +77,12 @@ def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
     image, factor = _readable(image)
     height, width = image.shape[:2]
     letters = max(13, max(height, width) // 60)
-    amounts = [amounts_of(half.found, classes) for half in halves]
+    named = all(are_readable(image, half.found, classes, letters) for half in halves)
+    amounts = [{} if named else amounts_of(half.found, classes) for half in halves]
     order = sorted({*chain(*amounts)}, key=lambda c: -max(a.get(c, 0) for a in amounts))
     parts = []
     for half, amount in zip(halves, amounts):
-        painted = paint(image, half.found, factor, classes, letters)
+        painted = paint(image, half.found, factor, classes, letters if named else None)
         text = '{}: {:.0f}' if _has_instances(half.found) else '{}: {:.1%}'
         entries = [
             (text.format(classes.name(c), amount.get(c, 0)), classes.colours.by_idx(c))

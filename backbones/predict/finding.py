@@ -80,7 +80,8 @@ def find_images(arguments: Sequence[str]) -> Images:
 
 
 def _files(path: Path) -> Iterable[Path]:
-    return filter(Path.is_file, path.rglob('*') if path.is_dir() else [path])
+    """All but folders: a link that leads nowhere is an image that is missing."""
+    return (p for p in (path.rglob('*') if path.is_dir() else [path]) if not p.is_dir())
 
 
 def _holding(files: Iterable[Path]) -> Path:
