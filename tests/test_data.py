@@ -482,9 +482,9 @@ def test_contact_sheets_show_every_image(coco: Path, masks: Path, tmp_path: Path
         paths = sheet.draw(check_data.check(str(root)), tmp_path / 'pictures')
         assert [path.name for path in paths] == ['train.png', 'val.png']
         tiles = np.asarray(Image.open(paths[0]))
-        assert tiles.shape == (2 * sheet.SIDE, 4 * sheet.SIDE, 3)
+        assert tiles.shape[:2] == (2 * sheet.SIDE + 2 * sheet.LETTERS, 4 * sheet.SIDE), 'a legend'
         assert len(np.unique(tiles[:240, :320].reshape(-1, 3), axis=0)) > 100  # an image
-        assert np.unique(tiles[320:, 640:]).tolist() == [40]  # none: there are six
+        assert np.unique(tiles[320:640, 640:]).tolist() == [40]  # none: there are six
 
 
 def config_of(root: Path, path: Path, text: str = '') -> Path:
