@@ -6,9 +6,10 @@ from torch import Tensor
 
 from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import cast_as_autocast
+from backbones.ops._linear_gelu import linear_gelu
 from backbones.ops._strips import WHOLE, storing_pays
 
-STRIP = 2**18  # values of the hidden features in a strip: before and after GELU, a core's L2 cache
+STRIP = 2**19  # values of the hidden features in a strip: a core's L2 cache
 
 
 def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
@@ -19,8 +20,8 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
         fc1, fc2: linear layers C -> h and h -> C'.
         backend: 'reference' keeps two hidden features for the backward pass; 'recompute' one, and
             computes gelu again; 'strips' stores a few positions' at a time, of use without
-            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute', and
-            'reference' if `traced`.
+            gradients only; see `linear_gelu`. 'auto' takes 'strips' for inference on CPUs, else
+            'recompute', and 'reference' if `traced`.
 
     Returns:
         (..., C').
@@ -45,10 +46,10 @@ def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
 def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
     hidden = fc1[0].shape[0]
     positions = x.reshape(-1, x.shape[-1])
-    if len(positions) * hidden <= WHOLE:
-        return _reference(x, fc1, fc2)
-    strips = positions.split(max(STRIP // hidden, 1))
-    return torch.cat([_reference(s, fc1, fc2) for s in strips]).view(*x.shape[:-1], -1)
+    whole = len(positions) * hidden <= WHOLE
+    strips = [positions] if whole else positions.split(max(STRIP // hidden, 1))
+    out = [F.linear(linear_gelu(s, *fc1), *fc2) for s in strips]
+    return (out[0] if whole else torch.cat(out)).view(*x.shape[:-1], -1)
 
 
 class _GeluLinear(torch.autograd.Function):
