@@ -5,13 +5,15 @@ from pathlib import Path
 
 import pytest
 from conftest import tool
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from own_data import CLASSES, NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo
 
 from backbones.commands import check_data
 from backbones.data.checks import innermost, num_classes, reduces
-from backbones.data.new_config import new_config, weighted
+from backbones.data.new_config import _statement, for_classes, new_config, read_base
+from backbones.data.writing import override
 from backbones.errors import UserError
+from backbones.openmmlab.swap import swap_backbone
 
 DETECTION = (
     'mask_rcnn_cloformer_s_coco',
@@ -46,18 +48,19 @@ def test_all_that_depends_on_the_data_is_set(base: str, tmp_path: Path) -> None:
     root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
     text, cfg = written(root, base, out)
     assert {n for _, n in num_classes(cfg.model, 'model')} == {len(classes)}
-    assert not weighted(cfg.model, 'model')
+    assert 'class_weight=[' not in cfg.pretty_text
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         (part,) = innermost(loader.dataset)
         assert tuple(part.metainfo.classes) == classes
         assert len(part.metainfo.palette) == len(classes)
-        assert part.data_root == str(root)
+        assert part.data_root == f'{root}/'
         assert not reduces(part.pipeline)
     assert not reduces(cfg.get('tta_pipeline', []))
     for evaluator in (cfg.val_evaluator, cfg.test_evaluator) if base in DETECTION else ():
         assert evaluator.ann_file == str(json_file(root, 'val'))
     report = check_data.check(str(out))
-    assert not report.faults.lines() and len(text.splitlines()) < 90
+    assert not report.faults.lines() and len(text.splitlines()) <= 37
+    assert max(map(len, text.splitlines())) <= 100 + len(str(root))
     assert report.counts['train']['images'] == NUMBER['train']
 
 
@@ -78,6 +81,74 @@ def test_the_schedule_fits_the_number_of_images(base: str, tmp_path: Path) -> No
     length = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters / 2
     assert length == 20
     assert cfg.train_cfg.val_interval == (2 if base in DETECTION else 4)
+
+
+BASE = dict(
+    kept=dict(a=1),
+    changed=dict(a=1, b=(1, 2)),
+    other_class=dict(type='A', a=1),
+    fewer=dict(a=1, b=2),
+    same_change=[dict(a=1, inner=dict(b=i, c=2)) for i in range(3)],
+    each_its_own=[dict(a=i) for i in range(3)],
+    numbers=[1, 2],
+)
+NEW = BASE | dict(
+    changed=dict(a=1, b=(3,), c=dict({'x.y': None}, z=[])),
+    other_class=dict(type='B', d=['long' * 9] * 5),
+    fewer=dict(a=1),
+    same_change=[dict(a=1, inner=dict(b=i, c=None), d='ä') for i in range(3)],
+    each_its_own=[dict(a=-i) for i in range(3)],
+    numbers=[3],
+)
+
+
+def test_what_differs_from_a_base_is_written_so_that_mmengine_makes_it(tmp_path: Path) -> None:
+    (tmp_path / 'base.py').write_text(f'model = {BASE!r}')
+    text = _statement('model', override(ConfigDict(BASE), ConfigDict(NEW), '_base_.model'))
+    (tmp_path / 'new.py').write_text(f"_base_ = 'base.py'\n{text}\n")
+    assert Config.fromfile(tmp_path / 'new.py').model == ConfigDict(NEW)
+    assert max(map(len, text.splitlines())) <= 100 and 'kept' not in text
+    assert override(BASE, dict(BASE), '_base_.model') is None
+
+
+@pytest.mark.parametrize(
+    'make, base, recipe',
+    [
+        (make_masks, 'upernet_cswin_nano_digits', None),
+        pytest.param(make_coco, DETECTION[1], None, marks=pytest.mark.slow),
+        pytest.param(make_coco, DETECTION[-1], 'published', marks=pytest.mark.slow),
+        pytest.param(make_masks, SEGMENTATION[3], None, marks=pytest.mark.slow),
+        pytest.param(
+            make_masks,
+            'mmseg::pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py',
+            'published',
+            marks=pytest.mark.slow,
+        ),
+    ],
+)
+def test_any_backbone_in_any_base(make, base: str, recipe: str | None, tmp_path: Path) -> None:
+    root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
+    _, cfg = written(root, base, out, backbone='cloformer_xxs', recipe=recipe, batch=16)
+    classes = 2 if make is make_coco else 3
+    expected = swap_backbone(read_base(base, out)[1], 'cloformer_xxs', recipe=recipe)
+    assert cfg.model == ConfigDict(for_classes(expected.model, classes))
+    assert cfg.model.backbone.type == 'CloFormer'
+    assert 'backbones' in cfg.custom_imports.imports
+    if recipe:
+        assert cfg.optim_wrapper.optimizer == expected.optim_wrapper.optimizer
+        assert cfg.optim_wrapper.paramwise_cfg == expected.optim_wrapper.paramwise_cfg
+
+
+def test_faults_that_are_meant_are_allowed_in_the_config(tmp_path: Path) -> None:
+    root, out = make_coco(tmp_path / 'data'), tmp_path / 'own.py'
+    content = json.loads(json_file(root, 'train').read_text())
+    content['annotations'][0]['bbox'] = [8, 8, 0, 24]
+    json_file(root, 'train').write_text(json.dumps(content))
+    said = tool('new_config', root, '--base', DETECTION[0], '--out', out, fails=True)
+    assert '[box-empty]' in said and not out.exists()
+    tool('new_config', root, '--base', DETECTION[0], '--out', out, '--allow', 'box-empty')
+    assert Config.fromfile(out).allow_faults == ['box-empty']
+    assert not check_data.check(str(out)).faults.errors
 
 
 @pytest.mark.parametrize('make', [make_yolo, make_voc])

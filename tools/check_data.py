@@ -24,8 +24,9 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.commands import check_data  # imported late: --help must answer at once
     from backbones.data import sheet
     from backbones.errors import plain_errors
+    from backbones.openmmlab import console
 
-    with plain_errors():
+    with plain_errors(), console.quiet():
         report = check_data.check(
             args.data,
             layout=args.layout,

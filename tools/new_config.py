@@ -10,6 +10,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', metavar='FOLDER', help='dataset; see tools/check_data.py')
     parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
+    parser.add_argument('--backbone', metavar='NAME', help="instead of the base's, e.g. cswin_t")
+    parser.add_argument(
+        '--recipe',
+        choices=('published',),
+        help="with --backbone: its authors' optimizer and drop path instead of the base's",
+    )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
     parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
@@ -21,11 +27,14 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.out.suffix != '.py':
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
+    if args.recipe and not args.backbone:
+        parser.error('--recipe says how to train with another --backbone; name one')
     from backbones.commands import check_data  # imported late: --help must answer at once
     from backbones.data.new_config import new_config
     from backbones.errors import plain_errors
+    from backbones.openmmlab import console
 
-    with plain_errors():
+    with plain_errors(), console.quiet():
         report = check_data.check(
             args.folder,
             layout=args.layout,
@@ -37,7 +46,14 @@ def main(argv: list[str] | None = None) -> None:
         if report.faults.errors:
             sys.exit('error: no config was written; correct the data first, or use --allow')
         text = new_config(
-            report.dataset, base=args.base, out=args.out, epochs=args.epochs, batch=args.batch
+            report.dataset,
+            base=args.base,
+            out=args.out,
+            epochs=args.epochs,
+            batch=args.batch,
+            backbone=args.backbone,
+            recipe=args.recipe,
+            allowed=args.allow,
         )
         args.out.parent.mkdir(parents=True, exist_ok=True)
         args.out.write_text(text)

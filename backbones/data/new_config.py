@@ -2,19 +2,20 @@
 
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import supervision as sv
 from mmengine.config import Config
-from yapf.yapflib.yapf_api import FormatCode
 
-from backbones.data.checks import innermost, num_classes
+from backbones.data.checks import innermost, num_classes, reduces
 from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
+from backbones.data.writing import Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
+from backbones.openmmlab.swap import swap_backbone
 from backbones.shipped import config_file
-
-STYLE = '{based_on_style: pep8, column_limit: 100, dedent_closing_brackets: true}'
 
 
 def read_base(base: str, out: Path) -> tuple[str, Config]:
@@ -52,6 +53,9 @@ def new_config(
     out: Path,
     epochs: int | None = None,
     batch: int | None = None,
+    backbone: str | None = None,
+    recipe: str | None = None,
+    allowed: Sequence[str] = (),
 ) -> str:
     """Make the text of a config; for YOLO and Pascal VOC, write the annotations as COCO, too.
 
@@ -61,29 +65,30 @@ def new_config(
         out: where the text will be; annotations go to a folder of the same name beside it.
         epochs: passes over the training images; None decides by their number.
         batch: images per iteration of one process; None takes the base's.
+        backbone, recipe: see `backbones.openmmlab.swap.swap_backbone`.
+        allowed: kinds of faults that are meant.
 
     Raises:
-        UserError: the base cannot be used for such data.
+        UserError: the base cannot be used for such data, or the backbone does not fit it.
     """
     expression, cfg = read_base(base, out)
     _check_fit(dataset, cfg, base)
-    train = dataset.splits['train']
-    plan = make_plan(cfg, len(train.paths()), epochs=epochs, batch=batch)
-    if dataset.detection:
-        data = _detection(dataset, cfg, out, plan)
-    else:
-        data = _label_maps(dataset, cfg, plan)
+    new = cfg if backbone is None else swap_backbone(cfg, backbone, recipe=recipe)
+    plan = make_plan(cfg, len(dataset.splits['train'].paths()), epochs=epochs, batch=batch)
     lines = [
         f'# {dataset.root.name}: {plan.images} images to train, '
         f'{len(dataset.splits["val"].paths())} to validate, {len(dataset.classes)} classes',
         f'_base_ = {expression}',
         *_classes(dataset),
-        _model(cfg, len(dataset.classes)),
-        *data,
-        *schedule_lines(cfg, plan),
-    ]
-    text, _ = FormatCode('\n'.join(lines) + '\n', style_config=STYLE)
-    return text
+        *_model(cfg, new, len(dataset.classes), backbone),
+        *(_detection(dataset, cfg, out, plan) if dataset.detection else
+          _label_maps(dataset, cfg, plan)),
+        *schedule_lines(cfg, new, plan),
+    ]  # fmt: skip
+    if allowed:
+        kinds = f'allow_faults = {list(allowed)!r}'
+        lines += ['# what tools/check_data.py finds in the data and what is meant', kinds]
+    return '\n'.join(lines) + '\n'
 
 
 def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
@@ -108,85 +113,103 @@ def has_mask_head(model: dict) -> bool:
     return bool((model.get('roi_head') or {}).get('mask_head') or model.get('mask_head'))
 
 
+def _statement(name: str, value: Call | str) -> str:
+    made = named(name, value, sign=' = ')
+    return made if isinstance(made, str) else made.text()
+
+
 def _classes(dataset: Dataset) -> list[str]:
     colours = sv.ColorPalette.DEFAULT.colors
     palette = [colours[i % len(colours)].as_rgb() for i in range(len(dataset.classes))]
+    metainfo = dict(classes=tuple(dataset.classes), palette=palette)
     return [
-        f'data_root = {str(dataset.root.absolute())!r}',
-        f'metainfo = dict(classes={tuple(dataset.classes)!r}, palette={palette!r})',
+        f'data_root = {str(dataset.root.absolute()) + "/"!r}',
+        _statement('metainfo', literal(metainfo)),
     ]
 
 
-def _model(cfg: Config, number: int) -> str:
-    """All that depends on the number of classes."""
-    settings: dict = {}
-    for place, _ in num_classes(cfg.model, 'model'):
-        _set(settings, cfg, place.split('.')[1:], f'num_classes={number}')
-    for place in weighted(cfg.model, 'model'):  # weights of the base's classes
-        _set(settings, cfg, place.split('.')[1:], 'class_weight=None')
-    return f'model = {_written(settings)}'
+def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[str]:
+    """All that depends on the number of classes and on the backbone."""
+    model = for_classes(new.model, number)
+    change = override(cfg.model, model, '_base_.model')
+    lines = [] if change is None else [_statement('model', change)]
+    if backbone is None:
+        return lines
+    lines.insert(0, f"# {backbone} instead of the base's backbone, and all that reads it")
+    imports = (cfg.get('custom_imports') or {}).get('imports', [])
+    if 'backbones' not in imports:
+        wanted = dict(imports=[*imports, 'backbones'], allow_failed_imports=False)
+        lines.append(_statement('custom_imports', literal(wanted)))
+    return lines
 
 
-def weighted(node: object, place: str) -> list[str]:
-    """Places of losses that have one weight for each class."""
+def for_classes(node: Any, number: int, place: str = 'model') -> Any:
+    """A model config with another number of classes, without weights of the base's classes."""
     if isinstance(node, list | tuple):
-        return [f for i, n in enumerate(node) for f in weighted(n, f'{place}.{i}')]
+        return type(node)(for_classes(n, number, f'{place}.{i}') for i, n in enumerate(node))
     if not isinstance(node, dict):
-        return []
-    here = [place] if isinstance(node.get('class_weight'), list | tuple) else []
-    return here + [f for k, n in node.items() for f in weighted(n, f'{place}.{k}')]
-
-
-def _set(settings: dict, cfg: Config, path: list[str], setting: str) -> None:
-    """Put a setting at its place; lists of heads are rewritten as a whole, from the base's."""
-    for i, part in enumerate(path):
-        if i + 1 < len(path) and path[i + 1].isdigit():
-            heads = '.'.join(['_base_.model', *path[: i + 1]])
-            settings[part] = f'[dict(head, {setting}) for head in {heads}]'
-            return
-        settings = settings.setdefault(part, {})
-    settings[setting] = ''
-
-
-def _written(settings: dict | str) -> str:
-    if isinstance(settings, str):
-        return settings
-    return f'dict({", ".join(f"{k}={_written(v)}" if v else k for k, v in settings.items())})'
+        return node
+    made = {k: for_classes(v, number, f'{place}.{k}') for k, v in node.items()}
+    if 'num_classes' in made and dict(num_classes(node, place)).get(place):
+        made['num_classes'] = number
+    if isinstance(made.get('class_weight'), list | tuple):
+        made['class_weight'] = None
+    return made
 
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
+    # images without objects and small ones are used, too
+    shared = dict(_delete_=True, type='CocoDataset', filter_cfg=dict(filter_empty_gt=False))
     lines = [
-        "# takes the place of the base's datasets",
-        "__data = dict(_delete_=True, type='CocoDataset', data_root=data_root, metainfo=metainfo)",
+        "# instead of the base's datasets; images without objects are used, too",
+        _shared(shared),
     ]
-    metric = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
-    evaluators = ["# areas are the file's: of the masks, where there are some"]
+    evaluators = ['# small, medium, large: by the areas in the file, of masks where there are some']
     for name in _used(dataset):
         split = dataset.splits[name]
         file = _coco_file(split, dataset, out)
         images = os.path.relpath(split.images, dataset.root)
-        prefix = '' if images == '.' else images
-        # images without objects and small ones are used, too
-        rule = 'filter_cfg=dict(filter_empty_gt=False)' if name == 'train' else 'test_mode=True'
-        lines.append(
-            f'{name}_dataloader = dict({_batch(name, plan)}dataset=dict('
-            f'**__data, ann_file={file!r}, data_prefix=dict(img={prefix!r}), {rule}, '
-            f'pipeline={_pipeline(cfg, name)}))'
-        )
+        settings = dict(ann_file=file, data_prefix=dict(img='' if images == '.' else images))
+        lines.append(_loader(cfg, name, plan, settings))
         if name != 'train':
-            path = f'data_root + {"/" + file!r}' if not os.path.isabs(file) else repr(file)
-            evaluators.append(
-                f"{name}_evaluator = dict(_delete_=True, type='FasterCocoMetric', "
-                f'ann_file={path}, metric={metric})'
-            )
+            evaluators.append(_evaluator(cfg, name, file))
     if 'test' not in _used(dataset):
         lines.append('test_dataloader = val_dataloader')
         evaluators.append('test_evaluator = val_evaluator')
     return lines + evaluators
 
 
-def _batch(name: str, plan: Plan) -> str:
-    return f'batch_size={plan.batch}, ' if name == 'train' else ''
+def _shared(settings: dict) -> str:
+    """The variable with what the datasets of all splits share."""
+    made = literal(settings)
+    assert isinstance(made, Call)
+    made.parts[2:2] = ['data_root=data_root', 'metainfo=metainfo']
+    return _statement('__data', made)
+
+
+def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str = '{}') -> str:
+    if name != 'train' and cfg.default_scope == 'mmdet':
+        settings = dict(settings, test_mode=True)
+    parts = literal(settings)
+    assert isinstance(parts, Call)
+    pipeline = f'pipeline={wrap.format(_pipeline(cfg, name))}'
+    dataset = Call('dataset=dict(', ['**__data', *parts.parts, pipeline], '))')
+    batch = f'batch_size={plan.batch}, ' if name == 'train' else ''
+    dataset.head = f'{name}_dataloader = dict({batch}{dataset.head}'
+    return dataset.text()
+
+
+def _evaluator(cfg: Config, name: str, file: str) -> str:
+    """The base's COCO metric for another file; ours, where the base judges otherwise."""
+    path = f'data_root + {file!r}' if not os.path.isabs(file) else repr(file)
+    kinds = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
+    base = cfg.get(f'{name}_evaluator')
+    parts: list[Call | str] = [f'ann_file={path}']
+    if not (isinstance(base, dict) and base.get('type') in ('CocoMetric', 'FasterCocoMetric')):
+        parts = ['_delete_=True', "type='FasterCocoMetric'", *parts, f'metric={kinds}']
+    elif base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
+        parts.append(f'metric={kinds}')
+    return Call(f'{name}_evaluator = dict(', parts).text()
 
 
 def _used(dataset: Dataset) -> list[str]:
@@ -219,29 +242,30 @@ def _pipeline(cfg: Config, split: str) -> str:
 
 def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
     image, label = dataset.splits['train'].pairs[0]
-    lines = [
-        '# labels count from 0; the base may take 0 for "ignore", as ADE20K does',
-        '__own = lambda steps: [dict(step, reduce_zero_label=False) '
-        "if step['type'] == 'LoadAnnotations' else step for step in steps]",
-        "# takes the place of the base's datasets",
-        "__data = dict(_delete_=True, type='BaseSegDataset', data_root=data_root, "
-        f'metainfo=metainfo, img_suffix={image.suffix!r}, seg_map_suffix={label.suffix!r}, '
-        'ignore_index=255)',
-    ]
+    suffixes = dict(img_suffix=image.suffix, seg_map_suffix=label.suffix)
+    lines = ['# instead of the base\'s datasets; 255 is "ignore"']
+    lines.append(_shared(dict(_delete_=True, type='BaseSegDataset', **suffixes, ignore_index=255)))
+    reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in _used(dataset))
+    tta = reduces(cfg.get('tta_pipeline', []))
+    if reduced or tta:
+        lines += [
+            '# labels count from 0; the base takes 0 for "ignore", as ADE20K does',
+            '__own = lambda steps: [',
+            "    dict(x, reduce_zero_label=False) if x['type'] == 'LoadAnnotations' else x",
+            '    for x in steps]',
+        ]
+    wrap = '__own({})' if reduced else '{}'
     for name in _used(dataset):
         split = dataset.splits[name]
         images, labels = (os.path.relpath(p, dataset.root) for p in (split.images, split.source))
-        lines.append(
-            f'{name}_dataloader = dict({_batch(name, plan)}dataset=dict('
-            f'**__data, data_prefix=dict(img_path={images!r}, seg_map_path={labels!r}), '
-            f'pipeline=__own({_pipeline(cfg, name)})))'
-        )
+        prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
+        lines.append(_loader(cfg, name, plan, prefix, wrap))
     if 'test' not in _used(dataset):
         lines.append('test_dataloader = val_dataloader')
-    if 'tta_pipeline' in cfg:
+    if tta:
         lines += [
             '__load, __augment = _base_.tta_pipeline',
-            '__transforms = [__own(steps) for steps in __augment.transforms]',
-            'tta_pipeline = [__load, dict(__augment, transforms=__transforms)]',
+            'tta_pipeline = [',
+            '    __load, dict(__augment, transforms=[__own(x) for x in __augment.transforms])]',
         ]
     return lines

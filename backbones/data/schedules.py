@@ -1,11 +1,13 @@
 """The length of a training and its learning rate: checked in a config, chosen for a new one."""
 
+import copy
 import math
 from dataclasses import dataclass
 
 from mmengine.config import Config
 
 from backbones.data.faults import Faults
+from backbones.data.writing import named, override
 
 LEAST = 1000  # iterations of a training, unless --epochs says otherwise
 EPOCHS = (12, 300)  # at least and at most
@@ -76,33 +78,44 @@ def make_plan(cfg: Config, images: int, *, epochs: int | None, batch: int | None
     return Plan(epochs, batch, images)
 
 
-def schedule_lines(cfg: Config, plan: Plan) -> list[str]:
-    """Lines of a config: length, warm-up, learning rate, how often to validate, save and log."""
+def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
+    """Lines of a config: length, warm-up, learning rate, how often to validate, save and log.
+
+    Args:
+        cfg: the base.
+        new: the same with the optimizer that is to be used.
+    """
     by_epoch = 'max_epochs' in cfg.train_cfg
     every = max(1, plan.epochs // VALIDATIONS) * (1 if by_epoch else plan.per_epoch)
     length = f'max_epochs={plan.epochs}' if by_epoch else f'max_iters={plan.iterations}'
     warm = min(_warm_up(cfg), plan.iterations // 10)
-    lines = [
-        f'# {plan.epochs} epochs of {plan.per_epoch} iterations on one GPU',
+    logged = max(1, min(50, plan.iterations // 20))
+    return [
+        f'# {plan.epochs} epochs of {plan.per_epoch} iterations in one process',
         f'train_cfg = dict({length}, val_interval={every})',
         '# the warm-up is a tenth of the training at most',
-        "param_scheduler = [dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, "
-        f"end={warm}), dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, "
-        f'end={plan.iterations})]',
+        'param_scheduler = [',
+        f"    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end={warm}),",
+        f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
+        *_optimizer_lines(cfg, new, plan),
+        f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))',
     ]
-    usual = (cfg.get('auto_scale_lr') or {}).get('base_batch_size')
-    rate = cfg.optim_wrapper.optimizer.get('lr')
+
+
+def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
+    usual = (new.get('auto_scale_lr') or {}).get('base_batch_size')
+    wrapper = copy.deepcopy(new.optim_wrapper)
+    rate = wrapper.optimizer.get('lr')
+    lines = []
     if usual and rate and usual != plan.batch:
-        own = float(f'{rate * math.sqrt(plan.batch / usual):.2g}')
-        lines += [
-            f"# the base's {rate:g} is for batches of {usual}: times the root of the ratio",
-            f'optim_wrapper = dict(optimizer=dict(lr={own:g}))',
-            f'auto_scale_lr = dict(base_batch_size={plan.batch})',
-        ]
-    logged = max(1, min(50, plan.iterations // 20))
-    lines.append(
-        f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))'
-    )
+        wrapper.optimizer.lr = float(f'{rate * math.sqrt(plan.batch / usual):.2g}')
+        lines.append(f'# lr {rate:g} is for batches of {usual}: times the root of the ratio')
+    change = override(cfg.optim_wrapper, wrapper, '_base_.optim_wrapper')
+    if change is not None:
+        made = named('optim_wrapper', change, sign=' = ')
+        lines.append(made if isinstance(made, str) else made.text())
+    if usual and usual != plan.batch:
+        lines.append(f'auto_scale_lr = dict(base_batch_size={plan.batch})')
     return lines
 
 

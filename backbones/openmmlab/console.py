@@ -35,6 +35,8 @@ NOISE = (
     'Default ``avg_non_ignore`` is False',
     # mmdet and mmseg, of tools/test.py, which draws all images or none
     'The draw is False, it means that the hook for visualization',
+    # mmdet, of its own older name for a number
+    '`num_anchors` is deprecated',
     # mmdet, of an argument that PyTorch wants named one day
     'torch.meshgrid: in an upcoming release',
 )
