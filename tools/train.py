@@ -40,6 +40,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         action='store_false',
         help='start without trying a batch of training, validation and metrics first',
     )
+    parser.add_argument('--ema', action='store_true', help='also average the weights')
+    parser.add_argument(
+        '--early-stopping',
+        type=int,
+        metavar='N',
+        help='stop when N validations in a row have brought nothing better',
+    )
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
@@ -47,6 +54,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
+    if args.early_stopping is not None and args.early_stopping < 1:
+        parser.error(f'--early-stopping is {args.early_stopping}; allowed: at least 1')
     os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
     return args
 
@@ -72,7 +81,13 @@ def main(argv: list[str] | None = None) -> None:
             backbone=args.backbone,
             recipe=args.recipe,
         )
-        config.set_training(cfg, pretrained=args.pretrained, auto_scale_lr=args.auto_scale_lr)
+        config.set_training(
+            cfg,
+            pretrained=args.pretrained,
+            auto_scale_lr=args.auto_scale_lr,
+            ema=args.ema,
+            patience=args.early_stopping,
+        )
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
             devices.set_amp(cfg)

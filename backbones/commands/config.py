@@ -2,6 +2,7 @@
 
 import inspect
 import os
+from importlib.util import find_spec
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,6 +10,7 @@ from mmengine.runner import Runner
 
 from backbones.data.checks import innermost
 from backbones.errors import UserError, did_you_mean
+from backbones.openmmlab import averaging, early_stopping
 from backbones.openmmlab.registries import find_class
 from backbones.openmmlab.swap import swap_backbone
 from backbones.shipped import find_config
@@ -87,11 +89,25 @@ def read_config(path: str) -> Config:
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
 
 
-def set_training(cfg: Config, *, pretrained: str | None, auto_scale_lr: bool) -> None:
+def set_training(
+    cfg: Config,
+    *,
+    pretrained: str | None,
+    auto_scale_lr: bool,
+    ema: bool = False,
+    patience: int | None = None,
+) -> None:
     """Apply the options of tools/train.py.
 
+    Args:
+        pretrained: weights of the backbone, 'none' for none; None leaves the config's.
+        auto_scale_lr: scale the learning rate to the batch size.
+        ema: average the weights.
+        patience: validations without progress after which to stop; None never stops early.
+
     Raises:
-        UserError: the config has no base batch size to scale from.
+        UserError: the config has no base batch size to scale from, averages already, or does not
+            say which metric is to grow.
     """
     if pretrained is not None:
         cfg.model.backbone.init_cfg = (
@@ -103,6 +119,47 @@ def set_training(cfg: Config, *, pretrained: str | None, auto_scale_lr: bool) ->
                 '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from'
             )
         cfg.auto_scale_lr.enable = True
+    if ema:
+        if averages(cfg):
+            raise UserError('--ema: the config averages the weights already; leave the option out')
+        _add_hook(cfg, averaging.__name__, type='FittedEMAHook')
+    if patience is not None:
+        monitor = _monitored(cfg)
+        hook = dict(type='ResumableEarlyStoppingHook', monitor=monitor, patience=patience)
+        _add_hook(cfg, early_stopping.__name__, **hook)
+    if find_spec('tensorboard') and 'visualizer' in cfg:
+        backends = cfg.visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
+        if all(backend.get('type') != 'TensorboardVisBackend' for backend in backends):
+            backends.append(dict(type='TensorboardVisBackend'))
+
+
+def averages(cfg: Config) -> bool:
+    """Whether a config averages the weights of its training (EMA)."""
+    return any('EMAHook' in str(hook.get('type')) for hook in cfg.get('custom_hooks') or ())
+
+
+def _add_hook(cfg: Config, module: str, **hook: object) -> None:
+    """Add a hook, and the module that registers it: the written config shall stand alone."""
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+    imports = cfg.setdefault('custom_imports', dict(imports=[], allow_failed_imports=False))
+    imports['imports'] = [*imports['imports'], module]
+
+
+def _monitored(cfg: Config) -> str:
+    """The metric of the best checkpoint, which early stopping watches, too."""
+    best = (cfg.get('default_hooks') or {}).get('checkpoint', {}).get('save_best')
+    best = best[0] if isinstance(best, list | tuple) and best else best
+    evaluator = cfg.get('val_evaluator') or {}
+    if best == 'auto' and isinstance(evaluator, dict) and 'Coco' in str(evaluator.get('type')):
+        kinds = evaluator.get('metric') or 'bbox'  # MMEngine takes the first metric of the first
+        return f'coco/{kinds if isinstance(kinds, str) else kinds[0]}_mAP'
+    if not isinstance(best, str) or best == 'auto':
+        raise UserError(
+            f'--early-stopping watches the metric of the best checkpoint, and the config has '
+            f'default_hooks.checkpoint.save_best={best!r}: name one with --cfg-options, as in '
+            'default_hooks.checkpoint.save_best=coco/bbox_mAP or =mIoU'
+        )
+    return best
 
 
 def set_testing(cfg: Config, *, tta: bool) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from backbones.checkpoints import read
+from backbones.commands.config import averages
 from backbones.errors import CheckpointError, MissingFileError, UserError, listed
 
 # settings that the weights and the optimiser's state belong to
@@ -64,6 +65,10 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
     before = _settings(str(meta.get('cfg', '')))
     if before:
         notices += _compare(before, _settings(cfg.pretty_text), path)
+    if meta['averaged'] and not averages(cfg):
+        raise UserError(
+            f'{path} is of a training with averaged weights: add --ema, as it was started'
+        )
     cfg.resume, cfg.load_from = True, str(path)
     if meta.get('seed') is not None:
         # before the sampler is built with another
@@ -138,7 +143,7 @@ def _read_meta(path: Path) -> dict:
             f'{path} holds no state of the optimiser to go on with; to start from its weights, '
             f'use --cfg-options load_from={path}'
         )
-    return content['meta']
+    return dict(content['meta'], averaged='ema_state_dict' in content)
 
 
 def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> list[str]:

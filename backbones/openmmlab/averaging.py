@@ -1,0 +1,24 @@
+"""Averaged weights (EMA) whose span fits the length of the training."""
+
+from mmengine.hooks import EMAHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+SPAN = 0.01  # of the training that the average looks back over
+LEAST = 0.0002  # MMEngine's momentum, reached in trainings of 500,000 iterations
+
+
+@HOOKS.register_module()
+class FittedEMAHook(EMAHook):
+    """Average the weights and BatchNorm's statistics; evaluate and save the averages.
+
+    MMEngine's constant momentum looks back over 5000 iterations, and so averages the initial
+    weights into a short training.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(update_buffers=True)
+
+    def before_run(self, runner: Runner) -> None:
+        self.ema_cfg['momentum'] = min(max(LEAST, 1 / (SPAN * runner.max_iters)), 0.5)
+        super().before_run(runner)

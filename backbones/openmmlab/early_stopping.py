@@ -1,0 +1,31 @@
+"""Early stopping that a resumed training goes on with."""
+
+from mmengine.hooks import EarlyStoppingHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+
+STATE = 'early_stopping'
+
+
+@HOOKS.register_module()
+class ResumableEarlyStoppingHook(EarlyStoppingHook):
+    """MMEngine's hook, whose count of validations without progress is saved with the checkpoints.
+
+    Args:
+        monitor: the metric, e.g. 'coco/bbox_mAP'.
+        patience: validations without a better value after which the training ends.
+    """
+
+    priority = 'VERY_LOW'  # knows its count before ExactResumeHook evaluates
+
+    def __init__(self, monitor: str, patience: int) -> None:
+        # any progress counts; an equal value, as on a plateau of COCO's rounded ones, is none
+        super().__init__(monitor=monitor, patience=patience, strict=True, min_delta=1e-6)
+
+    def before_train(self, runner: Runner) -> None:
+        if STATE in runner.message_hub.runtime_info:
+            self.wait_count, self.best_score = runner.message_hub.get_info(STATE)
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float]) -> None:
+        super().after_val_epoch(runner, metrics)
+        runner.message_hub.update_info(STATE, [self.wait_count, float(self.best_score)])
