@@ -113,11 +113,14 @@ def call(*command: object, fails: bool = False, **environment: str) -> str:
     return done.stdout
 
 
-def tool(name: str, *arguments: object, fails: bool = False) -> str:
+def tool(name: str, *arguments: object, fails: bool = False, page: bool = False) -> str:
     """Run a tool in this process as if it were in one of its own; return all that it printed.
 
     A process imports MMDetection and MMSegmentation first, which takes longer than most tools do.
+    A training writes its results page only if `page` asks for it, for time.
     """
+    if name == 'train' and not page:
+        arguments = (*arguments, '--no-results')
     out, failed = io.StringIO(), False
     with as_a_process(), contextlib.redirect_stdout(out), contextlib.redirect_stderr(out):
         try:

@@ -52,8 +52,12 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert log.count('without AMP') == (0 if torch.cuda.is_available() else 1)
 
     longer = ('train_cfg.max_iters=6', *SHORT_RUN[1:])
-    log = tool('train', *common, '--resume', '--cfg-options', *longer)
+    log = tool('train', *common, '--resume', '--cfg-options', *longer, page=True)
     assert 'resumed at' in log and 'iteration 4' in log and len(losses(log)) == 2
+    page = (tmp_path / 'results/index.html').read_text()
+    assert f'results page: {tmp_path}/results/index.html' in log
+    assert 'Validation images with the weights of last.pth' in page  # the config keeps no best
+    assert 'curves.png' in page and 'worst_2.jpg' in page and '>9</td>' in page
 
     tuned = f'load_from={tmp_path / "iter_6.pth"}'
     other_dir = (*common[:3], '--work-dir', tmp_path / 'tuned')
@@ -61,12 +65,17 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert 'fine-tuned from' in log
 
     predictions, pictures = tmp_path / 'predictions.pkl', tmp_path / 'pictures'
-    arguments = ('--out', predictions, '--show-dir', pictures)
+    arguments = ('--out', predictions, '--show-dir', pictures, '--results')
     out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)
     assert predictions.is_file() and len([*pictures.glob('*.png')]) == 2
+    assert (
+        'weights of ' + str(tmp_path / 'iter_6.pth')
+        in (tmp_path / 'results/index.html').read_text()
+    )
     result = json.loads((tmp_path / 'metrics.json').read_text())
     assert set(out.splitlines()[1]) == {'-'} and 'Hooks will be executed' not in out
     assert f'{digits}/images/val: 2 images' in out
+    assert not [name for name in result['metrics'] if name.endswith('_precision')]
     if config == DETECTION:
         assert {'coco/bbox_mAP', 'coco/segm_mAP_50', 'coco/segm_mAP_s'} <= set(result['metrics'])
         assert re.search(r'\| *mAP \| *AP50 \| *AP75 \| *S \| *M \| *L \|', out)
@@ -119,6 +128,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
     ]
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5, msg=key)
+    assert 'over 2 images' in (tmp_path / 'two/results/index.html').read_text()
     scores = [re.search(r'mIoU: ([\d.]+)', log)[1] for log in (one, two)]
     assert float(scores[0]) == pytest.approx(float(scores[1]), abs=0.2)
 

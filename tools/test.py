@@ -16,6 +16,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--work-dir', help='for metrics.json; default work_dirs/<config name>')
     parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
+    parser.add_argument('--results', action='store_true', help='also write the results page')
     parser.add_argument('--tta', action='store_true', help="test at the config's scales and flips")
     parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
@@ -42,6 +43,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab import console
     from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
+    from backbones.results.evaluate import WriteResults
 
     with plain_errors(), devices.closing_processes(), console.quiet():
         devices.require_cuda(args.device)
@@ -62,6 +64,8 @@ def main(argv: list[str] | None = None) -> None:
         runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:
             runner.register_hook(SavePictures(args.show_dir))
+        if args.results:
+            runner.register_hook(WriteResults(args.checkpoint))
         if args.out:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
         metrics = runner.test()

@@ -47,6 +47,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         metavar='N',
         help='stop when N validations in a row have brought nothing better',
     )
+    parser.add_argument(
+        '--no-results', action='store_true', help='do not write the results page at the end'
+    )
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
@@ -69,6 +72,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.samples import UnreadableError
+    from backbones.results import evaluate
 
     with plain_errors(), devices.closing_processes(), console.quiet():
         devices.require_cuda(args.device)
@@ -106,6 +110,8 @@ def main(argv: list[str] | None = None) -> None:
         except UnreadableError:
             signals.save_between_iterations(runner)
             raise
+        if not args.no_results and (page := evaluate.after_training(runner)):
+            runner.logger.info(f'results page: {page}')
 
 
 if __name__ == '__main__':

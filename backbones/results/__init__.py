@@ -1,0 +1,1 @@
+"""The page that sums up a training: curves, classes, confusions, and the best and worst images."""

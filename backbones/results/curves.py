@@ -1,0 +1,97 @@
+"""Curves of a whole training, over all the runs that it took."""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+BESIDE = {
+    'data_time',
+    'time',
+    'step',
+    'iter',
+    'epoch',
+    'memory',
+}  # logged, but neither loss nor metric
+SIZES = ('_s', '_m', '_l')  # COCO's metrics by size would hide the others
+
+Curve = dict[int, float]  # iteration or epoch -> value
+
+
+@dataclass
+class Curves:
+    """What was logged, by name.
+
+    Args:
+        losses: by iteration.
+        rates: the learning rate by iteration; empty or one curve.
+        metrics: by `unit`.
+        unit: 'epoch' or 'iteration'.
+    """
+
+    losses: dict[str, Curve] = field(default_factory=dict)
+    rates: dict[str, Curve] = field(default_factory=dict)
+    metrics: dict[str, Curve] = field(default_factory=dict)
+    unit: str = 'iteration'
+
+
+def read_curves(work_dir: Path) -> Curves:
+    """Join the logs of all runs of a work dir; what a resumed run made again counts.
+
+    Source: `scalars.json` of MMEngine's LocalVisBackend, one for each run.
+    """
+    curves = Curves()
+    last = 0
+    for record in _records(work_dir):
+        if 'iter' in record:
+            last = int(record['iter'])
+            for name, value in record.items():
+                if 'loss' in name:
+                    curves.losses.setdefault(name, {})[last] = value
+            if 'lr' in record:
+                curves.rates.setdefault('lr', {})[last] = record['lr']
+        else:
+            at = int(record['step'])
+            curves.unit = 'epoch' if at < last else 'iteration'
+            for name, value in record.items():
+                if name not in BESIDE:
+                    curves.metrics.setdefault(name, {})[at] = value
+    return curves
+
+
+def _records(work_dir: Path) -> Iterator[dict]:
+    for file in sorted(work_dir.glob('*/vis_data/scalars.json')):  # the folders are named by time
+        lines = file.read_text().split('\n')
+        for line in lines[:-1]:  # a kill may have cut the last, which then has no end
+            yield json.loads(line)
+
+
+def draw_curves(curves: Curves, path: Path) -> None:
+    """Draw losses, metrics and learning rate side by side."""
+    metrics = {
+        name.rpartition('/')[2]: curve
+        for name, curve in curves.metrics.items()
+        if not name.endswith(SIZES) and min(curve.values()) >= 0  # COCO's -1: not measured
+    }
+    figure = Figure(figsize=(14, 4), layout='constrained')
+    left, middle, right = figure.subplots(1, 3)
+    _panel(left, 'training loss', curves.losses, 'iteration')
+    _panel(middle, 'validation', metrics, curves.unit, marker='o')
+    _panel(right, 'learning rate', curves.rates, 'iteration')
+    figure.savefig(path, dpi=80)
+
+
+def _panel(
+    axes: Axes, title: str, curves: dict[str, Curve], unit: str, marker: str | None = None
+) -> None:
+    for name, curve in curves.items():
+        axes.plot(*zip(*sorted(curve.items())), marker=marker, markersize=3, label=name)
+    axes.set(title=title, xlabel=unit)
+    axes.grid(alpha=0.3)
+    if len(curves) > 1:
+        axes.legend(fontsize=8)
+    if not curves:
+        axes.text(0.5, 0.5, 'not logged', ha='center', transform=axes.transAxes)

@@ -1,0 +1,185 @@
+"""The page itself: one HTML file with its pictures beside it, to be read without a network."""
+
+import html
+from collections.abc import Sequence
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from matplotlib.figure import Figure
+
+from backbones.openmmlab import durable
+from backbones.openmmlab.pictures import SCORE, side_by_side
+from backbones.results.curves import draw_curves, read_curves
+from backbones.results.scores import IOU, Example, Scores, f1, iou, mean_iou
+
+NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
+CONFUSIONS = 10  # listed
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
+"""
+
+
+def write_page(
+    work_dir: Path,
+    *,
+    about: str,
+    metrics: dict[str, float],
+    scores: Scores,
+    class_ap: dict[str, float],
+    meta: dict,
+) -> Path:
+    """Write `results/index.html` and its pictures.
+
+    Args:
+        work_dir: of the training, whose logs are there.
+        about: what was evaluated, in a sentence.
+        metrics: what the evaluator returned.
+        scores: of the same images, of all processes.
+        class_ap: average precision by class, 0 to 1; empty for label maps.
+        meta: the dataset's metainfo.
+
+    Returns:
+        The page.
+    """
+    folder = work_dir / 'results'
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob('*.jpg'):
+        old.unlink()
+    title = f'Results: {work_dir.resolve().name}'
+    parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(about)}</p>']
+    parts += ['<h2>Metrics</h2>', _metrics(metrics)]
+    curves = read_curves(work_dir)
+    if curves.losses or curves.metrics:
+        draw_curves(curves, folder / 'curves.png')
+        parts += ['<h2>Training</h2>', _image('curves.png', 'over all runs of this work dir')]
+    if scores.matrix is None:
+        parts.append('<p>No image was evaluated whose truth and prediction are boxes or label '
+                     'maps, so there is nothing to say about classes and images.</p>')  # fmt: skip
+    else:
+        draw_matrix(scores, folder / 'confusion.png')
+        parts += [*_classes(scores, class_ap), *_confusions(scores)]
+        parts += _examples('Worst images', 'worst', scores.worst, folder, scores, meta)
+        parts += _examples('Best images', 'best', scores.best, folder, scores, meta)
+    page = folder / 'index.html'
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    text = '\n'.join(['<!doctype html>', f'<html lang="en"><head>{head}</head><body>', *parts])
+    durable.write(page, f'{text}\n</body></html>\n'.encode())
+    return page
+
+
+def _metrics(metrics: dict[str, float]) -> str:
+    # COCO's -1 says that there was nothing to measure
+    measured = {k: v for k, v in metrics.items() if isinstance(v, int | float) and v >= 0}
+    rows = [[name.rpartition('/')[2], f'{value:.4g}'] for name, value in measured.items()]
+    return _table(['metric', 'value'], rows)
+
+
+def _classes(scores: Scores, class_ap: dict[str, float]) -> list[str]:
+    """What the model makes of each class, the worst first."""
+    matrix, names = scores.matrix, scores.classes
+    assert matrix is not None
+    if not scores.detection:
+        values, title = iou(matrix), ['class', 'IoU', 'recall', 'precision', 'share of pixels']
+        whole = (
+            f'IoU by class over {len(scores.counts)} images; their mean is {mean_iou(matrix):.3f}.'
+        )
+    else:
+        values = np.array([class_ap.get(name, np.nan) for name in names])
+        title = ['class', 'AP', 'recall', 'precision', 'true boxes']
+        whole = (
+            f'{len(scores.counts)} images. AP is the mean over IoU from 0.5 to 0.95. Recall and '
+            f'precision are of boxes with a score from {SCORE:g} that overlap the truth by an IoU '
+            f'above {IOU:g}; F1 over all classes is {f1(matrix):.3f}.'
+        )
+    true, found = matrix.sum(1), matrix.sum(0)
+    rows = []
+    for i in np.argsort(values, kind='stable'):  # NaN last
+        amount = f'{true[i]}' if scores.detection else f'{true[i] / max(1, true.sum()):.1%}'
+        right = matrix[i, i]
+        shares = (_number(right / n if n else np.nan) for n in (true[i], found[i]))
+        rows.append([names[i], _number(values[i]), *shares, amount])
+    return ['<h2>Classes</h2>', f'<p>{whole}</p>', _table(title, rows)]
+
+
+def _number(value: float) -> str:
+    return '-' if np.isnan(value) else f'{value:.3f}'
+
+
+def _labels(scores: Scores) -> tuple[list[str], list[str]]:
+    """Names of the rows, which are true, and of the columns, which are found."""
+    if not scores.detection:
+        return scores.classes, scores.classes
+    return [*scores.classes, '(nothing there)'], [*scores.classes, '(missed)']
+
+
+def _confusions(scores: Scores) -> list[str]:
+    matrix = scores.matrix
+    assert matrix is not None
+    true, found = _labels(scores)
+    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    largest = np.argsort(-wrong, axis=None, kind='stable')[:CONFUSIONS]
+    pairs = [np.unravel_index(i, wrong.shape) for i in largest]
+    rows = [[true[i], found[j], f'{wrong[i, j]}'] for i, j in pairs if wrong[i, j]]
+    unit = 'boxes' if scores.detection else 'pixels'
+    return [
+        '<h2>Confusions</h2>',
+        _image(
+            'confusion.png', f'Each row is a true class: what its {unit} were found as, in shares'
+        ),
+        '<p>The most frequent mistakes:</p>' if rows else '<p>There were no mistakes.</p>',
+        _table(['true class', 'found as', unit], rows) if rows else '',
+    ]
+
+
+def draw_matrix(scores: Scores, path: Path) -> None:
+    """Draw the confusion matrix, each row divided by its sum."""
+    matrix = scores.matrix
+    assert matrix is not None
+    true, found = _labels(scores)
+    sums = matrix.sum(1, keepdims=True)
+    shares = np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
+    side = 4 + 0.45 * min(len(true), 30)
+    figure = Figure(figsize=(side, side), layout='constrained')
+    axes = figure.subplots()
+    axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    small = 9 if len(true) <= 30 else 9 * 30 / len(true)
+    axes.set_xticks(range(len(found)), found, rotation=90, fontsize=small)
+    axes.set_yticks(range(len(true)), true, fontsize=small)
+    axes.set(xlabel='found', ylabel='true')
+    if len(scores.classes) <= NUMBERED:
+        for (i, j), share in np.ndenumerate(shares):
+            if matrix[i, j]:
+                colour = 'white' if share > 0.5 else 'black'
+                axes.text(j, i, f'{share:.2f}', ha='center', va='center', color=colour)
+    figure.savefig(path, dpi=80)
+
+
+def _examples(
+    title: str, name: str, examples: list[Example], folder: Path, scores: Scores, meta: dict
+) -> list[str]:
+    parts = [f'<h2>{title}</h2>'] if examples else []
+    for i, example in enumerate(examples, 1):
+        sample = example.sample
+        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        picture = side_by_side(image, sample, meta)
+        mmcv.imwrite(picture[..., ::-1], str(folder / f'{name}_{i}.jpg'))
+        measure = 'F1' if scores.detection else 'mean IoU'
+        caption = f'{Path(sample.img_path).name}: {measure} {example.score:.3f}'
+        parts.append(_image(f'{name}_{i}.jpg', caption))
+    return parts
+
+
+def _image(file: str, caption: str) -> str:
+    text = html.escape(caption)
+    return f'<figure><img src="{file}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f'<tr>{"".join(f"<th>{html.escape(t)}</th>" for t in titles)}</tr>']
+    lines += [f'<tr>{"".join(f"<td>{html.escape(c)}</td>" for c in row)}</tr>' for row in rows]
+    return '\n'.join(['<table>', *lines, '</table>'])

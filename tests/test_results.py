@@ -1,0 +1,140 @@
+"""The results page: curves over all runs, what is counted, which images are shown."""
+
+import json
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+import torch
+from mmdet.structures import DetDataSample
+from mmengine.structures import InstanceData, PixelData
+from mmseg.structures import SegDataSample
+
+from backbones.results import evaluate, scores
+from backbones.results.curves import read_curves
+from backbones.results.page import write_page
+from backbones.results.scores import Scores, count_pixels, iou
+
+BOX = [10.0, 10, 30, 30]
+FAR = [60.0, 60, 80, 80]
+
+
+def log(work_dir: Path, run: str, *records: dict, torn: str = '') -> None:
+    file = work_dir / run / 'vis_data/scalars.json'
+    file.parent.mkdir(parents=True)
+    file.write_text(''.join(json.dumps(r) + '\n' for r in records) + torn)
+
+
+def test_curves_join_the_runs_and_take_what_a_resumed_run_made_again(tmp_path: Path) -> None:
+    train = [dict(iter=i, step=i, loss=9.0 - i, loss_cls=1.0, lr=0.1) for i in range(1, 6)]
+    log(tmp_path, '20260101_000000', *train, {'coco/bbox_mAP': 0.1, 'step': 1}, torn='{"loss": 3')
+    log(tmp_path, '20260102_000000', dict(iter=4, step=4, loss=0.5), dict(iter=6, step=6, loss=0.4),
+        {'coco/bbox_mAP': 0.2, 'step': 2, 'time': 1.0})  # fmt: skip
+    curves = read_curves(tmp_path)
+    assert curves.losses['loss'] == {1: 8, 2: 7, 3: 6, 4: 0.5, 5: 4, 6: 0.4}
+    assert curves.rates == {'lr': dict.fromkeys(range(1, 6), 0.1)}
+    assert curves.metrics == {'coco/bbox_mAP': {1: 0.1, 2: 0.2}}
+    assert curves.unit == 'epoch'
+
+
+def boxes(path: str, truth: list, found: list, *, crowds: list = ()) -> DetDataSample:
+    """`found` are (box, label, score), `truth` (box, label)."""
+    sample = DetDataSample(metainfo=dict(img_path=path))
+    sample.gt_instances = InstanceData(
+        bboxes=torch.tensor([b for b, _ in truth]).reshape(-1, 4),
+        labels=torch.tensor([n for _, n in truth], dtype=torch.long),
+    )
+    sample.ignored_instances = InstanceData(bboxes=torch.tensor(crowds).reshape(-1, 4))
+    sample.pred_instances = InstanceData(
+        bboxes=torch.tensor([b for b, _, _ in found]).reshape(-1, 4),
+        labels=torch.tensor([n for _, n, _ in found], dtype=torch.long),
+        scores=torch.tensor([s for _, _, s in found]),
+    )
+    return sample
+
+
+@pytest.mark.parametrize(
+    'truth, found, crowds, expected',
+    [
+        ([(BOX, 0)], [(BOX, 0, 0.9)], [], {(0, 0): 1}),
+        ([(BOX, 0)], [(BOX, 1, 0.9)], [], {(0, 1): 1}),
+        ([(BOX, 0)], [(BOX, 0, 0.1)], [], {(0, 2): 1}),
+        ([], [(BOX, 1, 0.9)], [], {(2, 1): 1}),
+        ([(BOX, 1)], [(BOX, 1, 0.9), (FAR, 0, 0.9)], [FAR], {(1, 1): 1}),
+        ([(BOX, 0)], [(BOX, 0, 0.9)], [BOX], {(0, 0): 1}),
+        ([], [], [], {}),
+    ],
+    ids=['right', 'confused', 'unsure', 'false', 'crowd', 'true in a crowd', 'empty'],
+)
+def test_boxes_are_counted_by_their_true_and_their_found_class(
+    truth: list, found: list, crowds: list, expected: dict
+) -> None:
+    counted = Scores(['a', 'b'])
+    counted.add([boxes('1.png', truth, found, crowds=crowds)])
+    counted.gather()
+    assert {
+        tuple(map(int, at)): counted.matrix[tuple(at)] for at in np.argwhere(counted.matrix)
+    } == expected
+
+
+def test_pixels_are_counted_where_the_truth_is_a_class() -> None:
+    matrix = count_pixels(np.array([[0, 0, 1, 255]]), np.array([[0, 1, 1, 1]]), 3)
+    assert matrix.tolist() == [[1, 1, 0], [0, 1, 0], [0, 0, 0]]
+    np.testing.assert_array_equal(iou(matrix), [0.5, 0.5, np.nan])
+
+
+def test_the_worst_and_the_best_are_kept_once_and_an_empty_image_is_neither() -> None:
+    counted = Scores(['a'])
+    counted.add([boxes('empty.png', [], [])])
+    for right in range(6):  # of six boxes
+        places = [[20.0 * i, 0, 20.0 * i + 9, 9] for i in range(6)]
+        found = [(place, 0, 0.9) for place in places[:right]]
+        counted.add([boxes(f'{right}.png', [(place, 0) for place in places], found)])
+    counted.gather()
+    assert [e.sample.img_path for e in counted.worst] == ['0.png', '1.png', '2.png', '3.png']
+    assert [e.sample.img_path for e in counted.best] == ['5.png', '4.png']
+    assert counted.best[0].score == pytest.approx(2 * 5 / 11)
+
+
+def test_an_image_that_two_processes_saw_counts_once(monkeypatch) -> None:
+    first, second = Scores(['a']), Scores(['a'])
+    for part, names in ((first, ('1.png', '2.png')), (second, ('2.png', '3.png'))):
+        part.add([boxes(name, [(BOX, 0)], []) for name in names])
+    monkeypatch.setattr(scores, 'all_gather_object', lambda own: [first, second])
+    first.gather()
+    assert first.matrix.tolist() == [[0, 3], [0, 0]]
+    assert sorted(e.sample.img_path for e in first.worst) == ['1.png', '2.png', '3.png']
+
+
+def label_maps(path: Path, classes: int) -> SegDataSample:
+    cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
+    sample = SegDataSample(metainfo=dict(img_path=str(path)))
+    rows = torch.arange(20)[:, None].expand(20, 30)[None]
+    sample.gt_sem_seg = PixelData(data=rows % classes)
+    sample.pred_sem_seg = PixelData(data=(rows + (rows > 15)) % classes)
+    return sample
+
+
+@pytest.mark.parametrize('classes', [1, 80])
+def test_a_page_stands_alone_and_names_every_class(classes: int, tmp_path: Path) -> None:
+    names = [f'<class {i}>' for i in range(classes)]
+    counted = Scores(names)
+    counted.add([label_maps(tmp_path / 'ä b.png', classes)])
+    counted.gather()
+    page = write_page(tmp_path, about='here', metrics={'mIoU': 5.0, 'x': -1}, scores=counted,
+                      class_ap={}, meta=dict(classes=names))  # fmt: skip
+    text = page.read_text()
+    assert 'http' not in text and '<script' not in text
+    assert all(f'<td>&lt;class {i}&gt;</td>' in text for i in range(classes))
+    assert text.count('<td>-</td>') >= 3 * (classes - 21)  # classes that nowhere occur
+    shown = {line.split('"')[1] for line in text.splitlines() if '<img' in line}
+    assert shown == {'confusion.png', 'worst_1.jpg'}
+    assert all((page.parent / name).is_file() for name in shown)
+
+
+def test_precision_by_class_is_taken_out_of_the_metrics() -> None:
+    metrics = {'coco/bbox_mAP': 0.3, 'coco/a/b_precision': 0.2, 'coco/c_precision': float('nan')}
+    found = evaluate.take_classes(metrics, ['a/b', 'c'])
+    assert found['a/b'] == 0.2 and np.isnan(found['c'])
+    assert metrics == {'coco/bbox_mAP': 0.3}
