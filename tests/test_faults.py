@@ -131,8 +131,7 @@ def check_that_it_goes_on(command: list[str], work_dir: Path, reached: int) -> T
     assert again.start >= reached - INTERVAL
     assert (again.iterations or again.start) == ITERATIONS
     assert not [*work_dir.glob('.*')]
-    names = ['last.pth'] + ['best.pth'] * ('save_best=mIoU' in ' '.join(command))
-    for name in names:
+    for name in ['last.pth'] + ['best.pth'] * ('save_best=mIoU' in ' '.join(command)):
         state = read(str(work_dir / name))
         assert state['meta']['iter'] in (ITERATIONS, EVALUATION)
     return again
