@@ -1,6 +1,7 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 import torch
 from mmengine.model import BaseModule
@@ -13,6 +14,9 @@ from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import to_fast_layout
 from backbones.recompute import recomputed
 from backbones.variants import Variant
+
+if TYPE_CHECKING:
+    from timm.models import FeatureInfo
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
@@ -196,6 +200,17 @@ class Pyramid(BaseModule):
     def forward_level(self, i: int, x: Tensor) -> Tensor:
         """Turn the output of stage i into level i: its output norm."""
         return self.get_submodule(self.NORM_NAMES[i])(x)
+
+    @property
+    def feature_info(self) -> 'FeatureInfo':
+        """Channels and strides as timm's feature extractors tell them."""
+        from timm.models import FeatureInfo  # late: it imports all of timm's models
+
+        info = [
+            dict(num_chs=self.arch['dims'][i], reduction=STRIDES[i], module=f'stages.{i}')
+            for i in range(self.num_stages)
+        ]
+        return FeatureInfo(info, self.out_indices)
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter lies, for learning rates that fall with depth.
