@@ -274,15 +274,20 @@ def training(cfg: object) -> tuple[str, ...]:
     loop, optim, first = cfg.train_cfg, cfg.optim_wrapper, cfg.param_scheduler[0]
     rate = f'learning rate {optim.optimizer.lr:g}'
     decay = optim.get('paramwise_cfg', {}).get('decay_rate')
-    if 'size' in cfg.model.data_preprocessor:
-        size = 'crops of {}x{} pixels'.format(*cfg.model.data_preprocessor['size'])
+    part = optim.get('paramwise_cfg', {}).get('backbone_lr_mult')
+    pipeline = cfg.train_dataloader.dataset.pipeline
+    crops = [step['crop_size'] for step in pipeline if step['type'] == 'RandomCrop']
+    if crops:
+        size = 'crops of {}x{} pixels'.format(*crops[0])
     else:
-        sides = {min(scale) for scale in scales(cfg.train_dataloader.dataset.pipeline)}
+        sides = {min(scale) for scale in scales(pipeline)}
         size = ' to '.join(str(side) for side in sorted({min(sides), max(sides)}))
         size = f'short side {size} pixels'
     return (
         optim.optimizer.type,
-        rate + (f' at the top, times {decay} for each layer below' if decay else ''),
+        rate
+        + (f' at the top, times {decay} for each layer below' if decay else '')
+        + (f', times {part} in the backbone' if part else ''),
         f'weight decay {optim.optimizer.weight_decay:g}',
         f'batch {8 * cfg.train_dataloader.batch_size}',  # GPUs
         f'{loop.max_epochs} epochs' if 'max_epochs' in loop else f'{loop.max_iters} iterations',

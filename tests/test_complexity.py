@@ -4,11 +4,15 @@ import json
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from conftest import ROOT, tool
+from mmdet.structures import DetDataSample
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
-from backbones.openmmlab.complexity import complexity, image_shape
+from backbones.openmmlab.complexity import complexity, count_macs, image_shape
+from backbones.ops import default_backend
 
 COUNTS = json.loads((ROOT / 'docs/model_zoo.json').read_text())
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
@@ -66,6 +70,20 @@ def test_parts_add_up_and_auxiliary_heads_compute_nothing() -> None:
     for key in ('params', 'macs'):
         assert count[key] == sum(part[key] for part in count['parts'].values())
     assert count['parts']['auxiliary_head']['macs'] == 0
+
+
+@pytest.mark.parametrize('method', ['mask2former', 'dino'])
+def test_multiply_adds_of_queries_are_those_of_a_run(method: str) -> None:
+    cfg = Config.fromfile(ROOT / f'configs/{method}_cloformer_nano_digits.py')
+    shape = (192, 448)
+    count = complexity(cfg, shape=shape)
+    model = MODELS.build(cfg.model).eval()
+    sample = DetDataSample(metainfo=dict(batch_input_shape=shape, img_shape=shape))
+    with torch.no_grad(), default_backend('reference'):
+        macs, _ = count_macs(lambda: model(torch.zeros(1, 3, *shape), [sample], mode='tensor'))
+    assert count['macs'] == pytest.approx(macs, rel=1e-6)
+    assert count['params'] == sum(p.numel() for p in model.parameters())
+    assert list(count['parts']) == ['backbone', 'transformer']
 
 
 def test_a_config_of_another_library_is_refused() -> None:

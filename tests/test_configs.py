@@ -33,6 +33,8 @@ TITLES = {
     'faster_rcnn': 'Faster R-CNN',
     'semantic_fpn': 'Semantic FPN',
     'upernet': 'UperNet',
+    'mask2former': 'Mask2Former',
+    'dino': 'DINO',
 }
 DATASETS = {
     'coco': 'COCO',
@@ -117,7 +119,7 @@ def test_leaf_loads_says_what_it_is_and_agrees_with_its_backbone(path: Path) -> 
     dims = list(arch['dims'])
     cfg.model.backbone.arch = {**arch, 'depths': (1, 1, 1, 1)}  # the same channels in less time
     check_model(cfg)
-    part = cfg.model.get('neck') or cfg.model.decode_head
+    part = cfg.model.get('neck') or cfg.model.get('decode_head') or cfg.model.panoptic_head
     assert list(part.in_channels) == [
         dims[i] for i in cfg.model.backbone.get('out_indices', range(4))
     ]
@@ -137,6 +139,9 @@ def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
         stages = cfg.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
+    if 'num_queries' in cfg.model:  # DINO takes them from the cells of the pyramid
+        cfg.model.num_queries = 30
+    cfg.model.data_preprocessor.pop('batch_augments', None)  # to the size of a recipe's crops
     model = build(cfg).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     data = model.data_preprocessor(batch(cfg, 96, 128, 2), training=True)
@@ -151,7 +156,7 @@ def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
         assert sample.pred_sem_seg.data.shape == (1, 160, 160)
     else:
         assert sample.pred_instances.bboxes.isfinite().all()
-        if cfg.model.get('roi_head', {}).get('mask_head'):
+        if cfg.model.get('roi_head', {}).get('mask_head') or cfg.model.get('panoptic_head'):
             assert sample.pred_instances.masks.shape[1:] == (160, 160)
 
 

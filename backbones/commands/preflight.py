@@ -69,7 +69,7 @@ def check_model(cfg: Config) -> None:
     checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
     if checkpoint and not is_remote(checkpoint):
         locate(checkpoint)
-    part = 'neck' if model.get('neck') else 'decode_head'
+    part = next((p for p in ('neck', 'decode_head') if model.get(p)), 'panoptic_head')
     reader = model.get(part)
     taken = reader.get('in_channels') if isinstance(reader, dict) else None
     if not isinstance(taken, list | tuple):

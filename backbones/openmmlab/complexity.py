@@ -1,6 +1,7 @@
 """Parameters and multiply-adds of a whole detector or segmentor, without data and memory."""
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import torch
 from mmengine.config import Config
@@ -21,7 +22,8 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
 
     Products of attention count, as do convolutions and linear layers; norms, activations, RoI
     pooling and resizing do not. Each box head gets 1000 proposals and each mask head 100, as
-    MMDetection 2.x counts; an auxiliary head computes nothing in a test.
+    MMDetection 2.x counts; an auxiliary head computes nothing in a test. What follows the backbone
+    in a detector or segmentor of queries (DINO, Mask2Former) is one part, `transformer`.
 
     Args:
         cfg: a config for MMDetection or MMSegmentation.
@@ -44,13 +46,11 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     # element-wise products, of which some backends make attention, would not be counted
     with torch.device('meta'), torch.no_grad(), default_backend('reference'):
         model = MODELS.build(settings).eval()
-        macs = _macs(model, torch.empty(1, 3, height, width))
-    parts = {
-        name: dict(
-            params=sum(p.numel() for p in model.get_submodule(name).parameters()), macs=count
-        )
-        for name, count in macs.items()
-    }
+        params = {name: _params(part) for name, part in model.named_modules()}
+        count = _query_macs if _has_queries(model) else _macs
+        macs = count(model, torch.empty(1, 3, height, width))
+    params['transformer'] = params[''] - params['backbone']
+    parts = {name: dict(params=params[name], macs=count) for name, count in macs.items()}
     total = {key: sum(part[key] for part in parts.values()) for key in ('params', 'macs')}
     return dict(shape=(height, width), parts=parts, **total)
 
@@ -77,6 +77,59 @@ def count_macs(part: Callable, *inputs: object) -> tuple[int, object]:
     with FlopCounterMode(display=False) as counter:
         output = part(*inputs)
     return counter.get_total_flops() // 2, output
+
+
+def _params(part: nn.Module) -> int:
+    return sum(p.numel() for p in part.parameters())
+
+
+def _query_head(model: nn.Module) -> nn.Module | None:
+    """Mask2Former's head in either library."""
+    return getattr(model, 'panoptic_head', None) or getattr(model, 'decode_head', None)
+
+
+def _has_queries(model: nn.Module) -> bool:
+    return hasattr(model, 'forward_transformer') or hasattr(
+        _query_head(model), 'transformer_decoder'
+    )
+
+
+def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
+    """Multiply-adds of the backbone and of the transformer behind it.
+
+    Deformable attention reads the sizes of its maps from tensors, which are empty on the device
+    'meta'. But the products are in proportion to the pixels, apart from those among the queries:
+    two small images on the CPU tell their number for any image. Consumes the model.
+    """
+    macs, levels = count_macs(model.backbone, images)
+    strides = [images.shape[2] // level.shape[2] for level in levels]
+    del model.backbone
+    model.to_empty(device='cpu')
+    for parameter in model.parameters():
+        parameter.zero_()
+
+    def run(side: int) -> None:
+        maps = [
+            torch.zeros(1, level.shape[1], side // stride, side // stride)
+            for level, stride in zip(levels, strides)
+        ]
+        sizes = dict(batch_input_shape=(side, side), img_shape=(side, side))
+        sample = SimpleNamespace(metainfo=sizes, **sizes)
+        maps = model.neck(maps) if getattr(model, 'neck', None) is not None else maps
+        if hasattr(model, 'forward_transformer'):
+            model.bbox_head(**model.forward_transformer(maps, [sample]))
+        else:
+            _query_head(model)(maps, [sample])
+
+    # DINO takes its 900 queries from as many cells
+    short, long = (256, 320) if hasattr(model, 'forward_transformer') else (64, 128)
+    with torch.device('cpu'):
+        small, large = (count_macs(run, side)[0] for side in (short, long))
+    per_pixel = (large - small) / (long**2 - short**2)
+    rest = small - per_pixel * short**2
+    return dict(
+        backbone=macs, transformer=round(rest + per_pixel * images.shape[2] * images.shape[3])
+    )
 
 
 def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
