@@ -83,9 +83,10 @@ def _params(part: nn.Module) -> int:
     return sum(p.numel() for p in part.parameters())
 
 
-def _query_head(model: nn.Module) -> nn.Module | None:
-    """Mask2Former's head in either library."""
-    return getattr(model, 'panoptic_head', None) or getattr(model, 'decode_head', None)
+def _query_head(model: nn.Module) -> nn.Module:
+    """Where Mask2Former's head is in either library."""
+    heads = (getattr(model, name, None) for name in ('panoptic_head', 'decode_head'))
+    return next((head for head in heads if head is not None), nn.Identity())
 
 
 def _has_queries(model: nn.Module) -> bool:
@@ -101,7 +102,8 @@ def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
     'meta'. But the products are in proportion to the pixels, apart from those among the queries:
     two small images on the CPU tell their number for any image. Consumes the model.
     """
-    macs, levels = count_macs(model.backbone, images)
+    levels: list[Tensor] = []
+    macs, _ = count_macs(lambda: levels.extend(model.backbone(images)))
     strides = [images.shape[2] // level.shape[2] for level in levels]
     del model.backbone
     model.to_empty(device='cpu')
