@@ -65,7 +65,7 @@ def test_truth_stands_beside_prediction_in_the_same_colours() -> None:
 
 def test_instances_below_the_score_are_left_out() -> None:
     boxes = [[10, 10, 200, 200], [300, 300, 500, 450]]
-    sample = DetDataSample(pred_instances=instances(boxes, [1, 2], [0.9, 0.2]))
+    sample = DetDataSample(pred_instances=instances(boxes, [1, 2], [0.9, 0.4]))
     picture = draw(GREY, sample, META)
     assert picture[100, 10].tolist() == [0, 255, 0], 'the line of the box'
     assert picture[400, 300].tolist() == [128, 128, 128]
@@ -89,10 +89,10 @@ def test_thumbnails_are_enlarged_with_boxes_masks_and_label_maps() -> None:
     sample.gt_instances.masks = BitmapMasks(np.eye(4, dtype=np.uint8)[None], 4, 4)
     sample.pred_instances = instances([], [], [])
     picture = side_by_side(np.zeros((4, 4, 3), np.uint8), sample, META)
-    body = picture[26 : 26 + 480, :480]
-    assert np.all(body == np.array([0, 115, 0]), axis=-1)[300:340, 300:340].mean() == 1, 'a mask'
-    assert body[400, 240].tolist() == [0, 255, 0], 'the right side of the box'
-    assert body[400, 300].tolist() == [0, 0, 0]
+    body = picture[26 : 26 + 288, :288]
+    assert np.all(body == np.array([0, 115, 0]), axis=-1)[180:200, 180:200].mean() == 1, 'a mask'
+    assert body[240, 144].tolist() == [0, 255, 0], 'the right side of the box'
+    assert body[240, 180].tolist() == [0, 0, 0]
     small = label_maps([1], [1, 2], 4)
     assert draw(np.zeros((4, 640, 3), np.uint8), small, META).shape[1] == 640
 

