@@ -1,5 +1,6 @@
 # make install      the environment in .venv, about 3 minutes
 # make quickstart   install, make the embedded dataset, train, test, draw
+# make example      install, find trees on aerial photographs: docs/own_data.md, about 10 minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make lint         ruff and mypy
@@ -19,6 +20,15 @@ install: $(INSTALLED)
 
 quickstart: $(INSTALLED)
 	$(BIN)/python tools/quickstart.py --backbone $(BACKBONE)
+
+# --resume goes on with a training that was interrupted, and starts one that was not
+example: $(INSTALLED)
+	$(BIN)/python tools/make_example.py trees
+	$(BIN)/python tools/check_data.py data/trees --pictures work_dirs/trees/labels
+	$(BIN)/python tools/new_config.py data/trees --base retinanet_cloformer_nano_small --epochs 30 --out work_dirs/trees.py
+	$(BIN)/python tools/train.py work_dirs/trees.py --resume
+	rm -rf work_dirs/trees/found
+	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --out work_dirs/trees/found
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
@@ -54,4 +64,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart test test-slow benchmark lint zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow benchmark lint zoo mmcv test-mmcv

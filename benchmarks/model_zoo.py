@@ -60,7 +60,7 @@ class Leaf:
 
     name: str
     title: str
-    cfg: object  # None for the embedded digits
+    cfg: object  # None for the nano architectures, which were measured here
     row: dict
     count: dict
 
@@ -126,7 +126,7 @@ def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
         Leaf(
             name=name,
             title=path.read_text().splitlines()[0].removeprefix('# '),
-            cfg=None if name.endswith('digits') else Config.fromfile(path),
+            cfg=None if '_nano_' in name else Config.fromfile(path),
             row=table['configs'].get(name, {}),
             count=known.get(name, {}),
         )
@@ -196,13 +196,13 @@ def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
         found = table(COLUMNS, [cells(leaf, sources) for leaf in rows], padded=False)
         told = ''.join(f'{line}\n' for leaf in rows for line in notes(leaf))
         text += f'\n## {heading}\n\n{recipe(rows)}\n\n{found}\n' + (told and f'\n{told}')
-    digits = [
-        (link(leaf, leaf.name), leaf.title.split('digits, ')[1].removesuffix(' (measured here)'))
+    nanos = [
+        (link(leaf, leaf.name), leaf.title.split(', ', 1)[1].removesuffix(' (measured here)'))
         for leaf in leaves
         if not leaf.cfg and 'measured here' in leaf.title and 'Not yet' not in leaf.title
     ]
-    text += '\n## Embedded digits, measured here\n\n'
-    return f'{text}{table(("config", "result"), digits, padded=False)}\n'
+    text += '\n## Nano architectures from scratch, measured here\n\n'
+    return f'{text}{table(("config", "result"), nanos, padded=False)}\n'
 
 
 def item(text: str, bullet: str = '-') -> str:

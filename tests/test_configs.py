@@ -41,6 +41,7 @@ DATASETS = {
     'ade20k': 'ADE20K',
     'cityscapes': 'Cityscapes',
     'digits': 'embedded digits',
+    'small': 'small datasets',
 }
 
 

@@ -16,7 +16,7 @@ CONFIGS = ROOT / 'configs'
 TABLE = yaml.safe_load((CONFIGS / 'published.yml').read_text())
 PUBLISHED, SOURCES = TABLE['configs'], TABLE['sources']
 read = cache(Config.fromfile)
-LEAVES = [path for path in sorted(CONFIGS.glob('*.py')) if 'digits' not in path.stem]
+LEAVES = [path for path in sorted(CONFIGS.glob('*.py')) if '_nano_' not in path.stem]
 STATUS = {  # and the word that the first line of a leaf has for it
     'published by the authors': '(published',
     'quoted by third parties': 'quoted',

@@ -1,0 +1,159 @@
+#!/usr/bin/env python
+"""Make the data of docs/own_data.md: trees on aerial photographs, or nuclei under a microscope.
+
+The photographs come in packages of other projects, DeepForest and StarDist. pip downloads a package
+once; it is neither installed nor executed. A second call does nothing.
+"""
+
+import argparse
+import io
+import json
+import shutil
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from defusedxml.ElementTree import fromstring
+from PIL import Image
+
+from backbones.errors import UserError, plain_errors
+
+PACKAGES = {'trees': 'deepforest==2.1.0', 'nuclei': 'stardist==0.9.2'}
+HELD_OUT = '2019_YELL_2_541000_4977000_image_crop'
+TRAINED_ON = ('2019_YELL_2_528000_4978000_image_crop2', 'OSBS_029', 'SOAP_061')
+TREE_SIDE = 320  # of a tile, in pixels, like all lengths here
+VISIBLE = 0.5  # share of a box in a tile below which it is marked as a crowd, which nothing counts
+NUCLEUS_SIDE = 128
+NUCLEI_TRAINED_ON = 384  # columns of the one image; validation has the rest
+
+Box = tuple[int, int, int, int]  # left, top, right, bottom
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('example', choices=tuple(PACKAGES))
+    parser.add_argument('--out', type=Path, metavar='DIR', help='default: data/EXAMPLE')
+    args = parser.parse_args(argv)
+    out = args.out or Path('data', args.example)
+    with plain_errors():
+        if out.is_dir() and any(out.iterdir()):
+            print(f'{out} is there already; remove it to make it anew')
+            return
+        partial = out.with_name(out.name + '.partial')
+        shutil.rmtree(partial, ignore_errors=True)  # what an interrupted call left
+        with zipfile.ZipFile(download(PACKAGES[args.example], out.parent)) as package:
+            made = {'trees': make_trees, 'nuclei': make_nuclei}[args.example](package, partial)
+        shutil.rmtree(out, ignore_errors=True)
+        partial.rename(out)
+    print(f'made {out}: {made}')
+
+
+def download(package: str, folder: Path) -> Path:
+    """Fetch a wheel unless it is there.
+
+    Raises:
+        UserError: pip could not; has its last line.
+    """
+    name = package.replace('==', '-')
+    if not list(folder.glob(f'{name}-*.whl')):
+        print(f'downloading {package} into {folder}', flush=True)
+        command = [sys.executable, '-m', 'pip', 'download', '--no-deps', '--quiet']
+        command += ['--disable-pip-version-check', '--dest', str(folder), package]
+        done = subprocess.run(command, capture_output=True, text=True)
+        if done.returncode:
+            reason = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
+            raise UserError(
+                f'pip could not download {package}: {reason}. Put its wheel into {folder} yourself'
+            )
+    (wheel, *_) = folder.glob(f'{name}-*.whl')
+    return wheel
+
+
+def tiles(width: int, height: int, side: int, *, overlap: bool) -> Iterator[Box]:
+    """Cover an image with windows of at most `side`, side by side or overlapping by half."""
+    if overlap:
+        lefts, tops = ([*range(0, n - side, side // 2), n - side] for n in (width, height))
+        yield from ((x, y, x + side, y + side) for y in tops for x in lefts)
+        return
+    xs, ys = (np.linspace(0, n, -(-n // side) + 1).round().astype(int) for n in (width, height))
+    yield from (tuple(map(int, (x, y, right, bottom)))
+                for y, bottom in pairwise(ys) for x, right in pairwise(xs))  # fmt: skip
+
+
+def make_trees(package: zipfile.ZipFile, out: Path) -> str:
+    """Tiles with the boxes of one class as COCO's JSON; the held-out photograph as a whole, too."""
+    counts = []
+    for split, names in {'train': TRAINED_ON, 'val': (HELD_OUT,)}.items():
+        images: list[dict] = []
+        annotations: list[dict] = []
+        (out / split).mkdir(parents=True)
+        for name in names:
+            photograph = Image.open(io.BytesIO(package.read(f'deepforest/data/{name}.png')))
+            boxes = read_boxes(package.read(f'deepforest/data/{name}.xml'))
+            for tile in tiles(*photograph.size, TREE_SIDE, overlap=split == 'train'):
+                here = [found for box in boxes if (found := cut(box, tile))]
+                image = dict(id=len(images), file_name=f'{name}_{tile[0]}_{tile[1]}.png',
+                             width=tile[2] - tile[0], height=tile[3] - tile[1])  # fmt: skip
+                images.append(image)
+                annotations += [dict(found, image_id=image['id'], id=len(annotations) + i + 1)
+                                for i, found in enumerate(here)]  # fmt: skip
+                photograph.convert('RGB').crop(tile).save(out / split / image['file_name'])
+        if split == 'val':
+            photograph.convert('RGB').save(out / 'held_out.png')
+        file = out / 'annotations' / f'{split}.json'
+        file.parent.mkdir(exist_ok=True)
+        content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='tree')])
+        file.write_text(json.dumps(content))
+        counted = sum(not a['iscrowd'] for a in annotations)
+        counts.append(f'{split} {len(images)} tiles with {counted} boxes')
+    return ', '.join(counts)
+
+
+def read_boxes(xml: bytes) -> np.ndarray:
+    """(boxes, 4) corners in pixels, from 0; dead and living trees alike."""
+    corners = ('xmin', 'ymin', 'xmax', 'ymax')
+    boxes = [[int(b.findtext(c)) for c in corners] for b in fromstring(xml).iter('bndbox')]
+    return np.array(boxes) - (1, 1, 0, 0)  # Pascal VOC counts from 1
+
+
+def cut(box: np.ndarray, tile: Box) -> dict | None:
+    """The part of a box that lies in a tile, as one of COCO's annotations."""
+    left, top = np.maximum(box[:2], tile[:2])
+    right, bottom = np.minimum(box[2:], tile[2:])
+    if left >= right or top >= bottom:
+        return None
+    area = int((right - left) * (bottom - top))
+    shown = area / int(np.prod(box[2:] - box[:2]))
+    corner = [int(left - tile[0]), int(top - tile[1]), int(right - left), int(bottom - top)]
+    return dict(bbox=corner, area=area, category_id=1, iscrowd=int(shown < VISIBLE))
+
+
+def make_nuclei(package: zipfile.ZipFile, out: Path) -> str:
+    """Tiles with label maps: 0 background, 1 nucleus."""
+    parts = (Image.open(io.BytesIO(package.read(f'stardist/data/images/{name}2d.tif')))
+             for name in ('img', 'mask'))  # fmt: skip
+    image, mask = map(np.asarray, parts)
+    labels = (mask > 0).astype(np.uint8)
+    counts = []
+    middle = NUCLEI_TRAINED_ON
+    for split, columns in {'train': slice(0, middle), 'val': slice(middle, None)}.items():
+        pixels, names = image[:, columns].astype(np.uint8), labels[:, columns]  # at most 235 of 255
+        cuts = list(tiles(*pixels.shape[::-1], NUCLEUS_SIDE, overlap=split == 'train'))
+        for kind, values in (('images', pixels), ('masks', names)):
+            (out / kind / split).mkdir(parents=True)
+            for left, top, right, bottom in cuts:
+                tile = Image.fromarray(values[top:bottom, left:right])
+                tile.save(out / kind / split / f'{left}_{top}.png')
+        counts.append(f'{split} {len(cuts)} tiles')
+        if split == 'val':
+            Image.fromarray(pixels).save(out / 'held_out.png')
+    (out / 'classes.txt').write_text('background\nnucleus\n')
+    return ', '.join(counts)
+
+
+if __name__ == '__main__':
+    main()
