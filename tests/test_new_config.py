@@ -1,6 +1,7 @@
 """A config for an own dataset: right for every kind of base, and it trains."""
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,8 @@ DETECTION = (
     'cascade_mask_rcnn_cswin_t_3x_coco',
     'faster_rcnn_cswin_t_coco',
     'retinanet_moganet_s_coco',
+    'dino_moganet_s_coco',
+    'mask2former_cswin_t_coco',
     'mask_rcnn_cloformer_nano_digits',
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
     'mmdet::atss/atss_r50_fpn_1x_coco.py',
@@ -29,6 +32,7 @@ SEGMENTATION = (
     'upernet_volo_d1_cityscapes',
     'upernet_moganet_s_ade20k',
     'semantic_fpn_moganet_s_ade20k',
+    'mask2former_volo_d1_ade20k',
     'upernet_cswin_nano_digits',
 )
 
@@ -48,7 +52,10 @@ def test_all_that_depends_on_the_data_is_set(base: str, tmp_path: Path) -> None:
     root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
     text, cfg = written(root, base, out)
     assert {n for _, n in num_classes(cfg.model, 'model')} == {len(classes)}
-    assert 'class_weight=[' not in cfg.pretty_text
+    weights = re.findall(r'class_weight=\[([^]]*)\]', cfg.pretty_text)
+    # of Mask2Former, "no object" stays
+    weighted = [f'{len(classes) * "1.0, "}0.1'] if base.startswith('mask2former') else []
+    assert [' '.join(found.split()).rstrip(',') for found in weights] == weighted
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
         (part,) = innermost(loader.dataset)
         assert tuple(part.metainfo.classes) == classes

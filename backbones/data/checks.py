@@ -75,7 +75,7 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
     for place, number in num_classes(cfg.model, 'model'):
         if number != len(classes):
             raise UserError(
-                f'{place}.num_classes is {number}, but {dataset["type"]} has {len(classes)} '
+                f'{place} is {number}, but {dataset["type"]} has {len(classes)} '
                 f'classes ({", ".join(classes[:4])}{", ..." if len(classes) > 4 else ""}): '
                 f'set it to {len(classes)}, or name your classes in the dataset: '
                 'metainfo=dict(classes=(...))'
@@ -84,12 +84,15 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
 
 
 def num_classes(node: object, place: str) -> list[tuple[str, int]]:
-    """Every `num_classes` in a model config, with its place; the RPN's is always 1."""
+    """Every number of classes in a model config, with its place; the RPN's is always 1."""
     if isinstance(node, list | tuple):
         return [f for i, n in enumerate(node) for f in num_classes(n, f'{place}.{i}')]
     if not isinstance(node, dict) or place.endswith('rpn_head'):
         return []
-    here = [(place, node['num_classes'])] if 'num_classes' in node else []
+    here = [(f'{place}.num_classes', node['num_classes'])] if 'num_classes' in node else []
+    if 'num_things_classes' in node:  # Mask2Former
+        number = node['num_things_classes'] + node.get('num_stuff_classes', 0)
+        here.append((f'{place}.num_things_classes', number))
     return here + [f for k, n in node.items() for f in num_classes(n, f'{place}.{k}')]
 
 

@@ -110,7 +110,8 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
 
 def has_mask_head(model: dict) -> bool:
     """Whether a detector predicts masks."""
-    return bool((model.get('roi_head') or {}).get('mask_head') or model.get('mask_head'))
+    roi_head = model.get('roi_head') or {}
+    return any((roi_head.get('mask_head'), model.get('mask_head'), model.get('panoptic_head')))
 
 
 def _statement(name: str, value: Call | str) -> str:
@@ -150,10 +151,15 @@ def for_classes(node: Any, number: int, place: str = 'model') -> Any:
     if not isinstance(node, dict):
         return node
     made = {k: for_classes(v, number, f'{place}.{k}') for k, v in node.items()}
-    if 'num_classes' in made and dict(num_classes(node, place)).get(place):
-        made['num_classes'] = number
+    for key in {'num_classes', 'num_things_classes'} & {*made}:
+        if dict(num_classes(node, place)).get(f'{place}.{key}'):
+            made[key] = number
     if isinstance(made.get('class_weight'), list | tuple):
         made['class_weight'] = None
+    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # the last is "no object"
+        weights = node['loss_cls'].get('class_weight')
+        if isinstance(weights, list | tuple):
+            made['loss_cls']['class_weight'] = [1.0] * number + [weights[-1]]
     return made
 
 
