@@ -1,6 +1,7 @@
 """The results page: curves over all runs, what is counted, which images are shown."""
 
 import json
+import re
 from pathlib import Path
 
 import cv2
@@ -10,6 +11,7 @@ import torch
 from mmdet.structures import DetDataSample
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
+from runners import small_runner
 
 from backbones.results import evaluate, scores
 from backbones.results.curves import read_curves
@@ -138,3 +140,28 @@ def test_precision_by_class_is_taken_out_of_the_metrics() -> None:
     found = evaluate.take_classes(metrics, ['a/b', 'c'])
     assert found['a/b'] == 0.2 and np.isnan(found['c'])
     assert metrics == {'coco/bbox_mAP': 0.3}
+
+
+def test_a_training_without_validation_has_a_page_of_curves(tmp_path: Path) -> None:
+    runner = small_runner(tmp_path, iterations=2)
+    runner.train()
+    text = evaluate.after_training(runner).read_text()
+    assert 'has no validation' in text and '<h2>Metrics' not in text
+    assert [line.split('"')[1] for line in text.splitlines() if '<img' in line] == ['curves.png']
+
+
+def test_a_class_without_instances_comes_last_and_has_no_number(tmp_path: Path) -> None:
+    image = tmp_path / '1.png'
+    cv2.imwrite(str(image), np.zeros((90, 90, 3), np.uint8))
+    counted = Scores(['never', 'good', 'bad'])
+    counted.add([boxes(str(image), [(BOX, 1), (FAR, 2)], [(BOX, 1, 0.9)])])
+    counted.gather()
+    ap = {'never': float('nan'), 'good': 1.0, 'bad': 0.0}
+    page = write_page(tmp_path, about='', metrics={}, scores=counted, class_ap=ap,
+                      meta=dict(classes=counted.classes))  # fmt: skip
+    rows = re.findall('<tr><td>(never|good|bad)</td>(.*)</tr>', page.read_text())
+    cells = {name: re.findall('<td>(.*?)</td>', rest) for name, rest in rows[:3]}
+    assert list(cells) == ['bad', 'good', 'never']
+    assert cells['bad'] == ['0.000', '0.000', '-', '1']
+    assert cells['good'] == ['1.000', '1.000', '1.000', '1']
+    assert cells['never'] == ['-', '-', '-', '0']

@@ -20,10 +20,10 @@ def after_training(runner: Runner) -> Path | None:
     All processes have to call it. The weights of the model are replaced by the checkpoint's.
 
     Returns:
-        The page; None on other processes than the first, and without a validation.
+        The page; None on other processes than the first.
     """
     if runner.val_loop is None:
-        return None
+        return _write(runner, None, {}, Scores([]), 'The config has no validation.')
     best = _best(runner)
     if best is not None:
         load_model(unwrapped(runner), str(best))
@@ -99,7 +99,7 @@ def take_classes(metrics: dict[str, float], classes: list[str]) -> dict[str, flo
 
 
 def _write(
-    runner: Runner, loop: BaseLoop, metrics: dict[str, float], scores: Scores, about: str
+    runner: Runner, loop: BaseLoop | None, metrics: dict[str, float], scores: Scores, about: str
 ) -> Path | None:
     scores.gather()
     class_ap = take_classes(metrics, scores.classes)
@@ -111,5 +111,5 @@ def _write(
         metrics=metrics,
         scores=scores,
         class_ap=class_ap,
-        meta=loop.dataloader.dataset.metainfo,
+        meta=loop.dataloader.dataset.metainfo if loop else {},
     )

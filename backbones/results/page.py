@@ -52,7 +52,8 @@ def write_page(
         old.unlink()
     title = f'Results: {work_dir.resolve().name}'
     parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(about)}</p>']
-    parts += ['<h2>Metrics</h2>', _metrics(metrics)]
+    if metrics:
+        parts += ['<h2>Metrics</h2>', _metrics(metrics)]
     curves = read_curves(work_dir)
     if curves.losses or curves.metrics:
         draw_curves(curves, folder / 'curves.png')

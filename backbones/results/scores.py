@@ -56,10 +56,10 @@ class Scores:
         self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # entries of an image's matrix
 
     def add(self, samples: Iterable[BaseDataElement]) -> None:
-        """Compare some images; those without a truth or a prediction of known kind are left out."""
+        """Compare some images; those without a file, a truth or a prediction are left out."""
         for sample in samples:
             truth, found = found_in(sample, 'gt'), found_in(sample, 'pred')
-            if truth is None or found is None:
+            if truth is None or found is None or 'img_path' not in sample:
                 continue
             if isinstance(truth, sv.Detections) and isinstance(found, sv.Detections):
                 self.detection = True
