@@ -173,6 +173,8 @@ JSON_MISTAKES = [
     ('without-objects', lambda content: content['annotations'].pop()),
     ('class-unseen', each('annotations', category_id=3)),
     ('unused-image', lambda content: (content['images'].pop(), content['annotations'].pop())),
+    ('wrong-type', first('images', file_name=5)),
+    ('blank-in-name', each('categories', name=lambda name: f'{name} ')),
     ('absolute-path', first('images', file_name='../train/Bäume 0.png')),
 ]  # fmt: skip
 
@@ -329,6 +331,9 @@ MASK_MISTAKES = [
     ('image-twice', copy_over('images/train/0.jpg', 'images/train/1.jpg')),
     ('no-class-names', lambda root: (root / 'classes.txt').unlink()),
     ('no-validation', lambda root: shutil.rmtree(root / 'images/val')),
+    ('no-training', lambda root: shutil.rmtree(root / 'images/train')),
+    ('broken-file', lambda root: (root / 'classes.txt').write_bytes('ä\nb\nc'.encode('latin-1'))),
+    ('duplicate-class', lambda root: (root / 'classes.txt').write_text('a\nb\nb')),
     ('class-unseen', lambda root: (root / 'classes.txt').write_text('a\nb\nc\nd\n')),
     ('wrong-classes', lambda root: (root / 'classes.txt').write_text(
         '\n'.join(map(str, range(150))))),
@@ -368,6 +373,9 @@ YOLO_MISTAKES = [
     ('label-without-image', lambda root: (root / 'images/train/0.jpg').unlink()),
     ('no-annotations', lambda root: shutil.rmtree(root / 'labels/val')),
     ('class-count', data_yaml(nc=3)),
+    ('class-count', data_yaml(names={0: 'a', 2: 'b'})),
+    ('class-count', data_yaml(names={'a': 0, 'b': 1})),
+    ('unknown-class', line('inf 0.5 0.5 0.2 0.2')),
     ('missing-image', data_yaml(train='images/gone')),
     ('image-in-two-splits', data_yaml(val='images/train')),
 ]
@@ -414,6 +422,33 @@ def test_a_broken_json_names_file_and_place(coco: Path) -> None:
     cut(json_file(coco, 'train'))
     text = check_data.text(check_data.check(str(coco)))
     assert 'error [broken-file]' in text and 'train.json' in text and 'line 1 column' in text
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [
+        (b'\xef\xbb\xbf{"images": [], "annotations": [], "categories": []}', 'save it as UTF-8'),
+        ('{"images": []}'.encode('utf-16'), "can't decode byte"),
+        (b'[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', 'no list'),
+        (b'null', 'no list "images"'),
+    ],
+)
+def test_a_file_of_another_kind_is_not_passed_over(
+    content: bytes, message: str, coco: Path
+) -> None:
+    json_file(coco, 'train').write_bytes(content)
+    text = check_data.text(check_data.check(str(coco)))
+    assert message in text and f'{json_file(coco, "train")}: annotation files' in text
+
+
+@pytest.mark.parametrize(
+    'content, message',
+    [('train:\timages', 'data.yaml cannot be read: '), ('nc: 2', 'has no "names" of classes')],
+)
+def test_a_yaml_that_is_not_yolos_says_why(content: str, message: str, yolo: Path) -> None:
+    (yolo / 'data.yaml').write_text(content)
+    with pytest.raises(UserError, match=message):
+        check_data.check(str(yolo))
 
 
 def test_boxes_agree_with_those_of_supervision(yolo: Path, voc: Path) -> None:
@@ -514,6 +549,7 @@ CONFIG_MISTAKES = [
                             "data_prefix=dict(img='train/'))"),
     ('filtered-image', "train_dataloader['dataset']['filter_cfg'] = dict(min_size=64)"),
     ('schedule', 'train_cfg = dict(max_iters=60)'),
+    ('wrong-config', "train_dataloader['batch_size'] = '2'"),
     ('class-left-out', "train_dataloader['dataset']['metainfo'] = dict(classes=('tree',))"),
 ]  # fmt: skip
 
@@ -560,6 +596,30 @@ def test_what_a_dataset_leaves_out_is_counted(coco: Path, tmp_path: Path) -> Non
         'ignore': 1, 'empty box or area': 2, 'outside of the image': 1}  # fmt: skip
     assert kept == len(split.records['annotations']) - 4 == 1
     assert len(made) == len(split.paths()) - split.left_out['images'].total() == 5
+
+
+def test_images_that_a_config_passes_over_are_found(masks: Path, tmp_path: Path) -> None:
+    text = (
+        "_base_ = __import__('backbones').config_file('upernet_cloformer_nano_digits')\n"
+        "metainfo = dict(classes=('background', 'flower', 'tree'))\n"
+        'model = dict(decode_head=dict(num_classes=3))\n'
+        f'__data = dict(data_root={str(masks)!r}, metainfo=metainfo, img_suffix=SUFFIX)\n'
+        'train_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/train', seg_map_path='masks/train')))\n"
+        'val_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/val', seg_map_path='masks/val')))\n"
+        'test_dataloader = val_dataloader\n'
+    )
+    path = tmp_path / 'own.py'
+    path.write_text(text.replace('SUFFIX', "'.jpg'"))
+    assert not kinds(check_data.check(str(path)))
+    noise(masks / 'images/train/more.png')
+    (masks / 'masks/val/0.png').rename(masks / 'masks/val/0.tif')
+    report = check_data.check(str(path))
+    assert {fault.kind for fault in report.faults.errors} == {'mixed-suffixes', 'missing-label'}
+    assert '0.png (there is 0.tif)' in check_data.text(report)
+    path.write_text(text.replace('SUFFIX', "'.png'"))
+    assert 'where img_suffix is .png' in check_data.text(check_data.check(str(path)))
 
 
 def test_a_mask_detector_needs_masks(coco: Path, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 import torch
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
 from runners import Numbers, small_runner
 from torch import nn
 
 from backbones.errors import UserError
+from backbones.openmmlab import console
 from backbones.openmmlab.dry_run import DryRun
 
 
@@ -136,6 +138,25 @@ def test_a_metric_that_needs_all_images_does_not_stop_a_training(tmp_path: Path,
     assert runner.iter == 4
     out = capsys.readouterr().out
     assert 'dry run: Strict could not be tried' in out and 'no prediction for image 7' in out
+
+
+@pytest.mark.parametrize(
+    'part, settings, message',
+    [
+        ('evaluator', dict(type='CocoMetric', metric='seg'), r"an evaluator .*'bbox', 'segm'"),
+        ('dataloader', dict(dataset=dict(type='CocoData')), r'a dataloader .*KeyError: .*CocoData'),
+        ('optim_wrapper', dict(optimizer=dict(type='SGD', lr='1')), r'optim_wrapper .*TypeError: '),
+        ('model', dict(type='FCOS', backbon=1), r"model .* unexpected keyword argument 'backbon'"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(part, settings, message, tmp_path: Path) -> None:
+    runner = runner_of(tmp_path, log_level='INFO')
+    runner.__class__ = console.QuietRunner
+    init_default_scope('mmdet')
+    with pytest.raises(UserError, match=message) as caught:
+        getattr(runner, f'build_{part}')(settings)
+    assert '\n' not in str(caught.value)
+    assert 'Traceback' in Path(runner.logger.log_file).read_text()
 
 
 class Pictures(Numbers):

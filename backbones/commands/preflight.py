@@ -35,7 +35,7 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
     for loader in loaders:
         for part in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
             check_files(part)
-    faults = Faults(['no-validation', *allowed_faults(cfg)])
+    faults = Faults(['no-training', 'no-validation', *allowed_faults(cfg)])
     splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
     dataset = read_config(cfg, faults, splits=splits, quick=True)
     check_dataset(dataset, faults, sample=SAMPLE)

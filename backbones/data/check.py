@@ -139,6 +139,8 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         return
     if not dataset.classes:
         faults.add('no-class-names', dataset.root, _values_seen(dataset))
+    if not dataset.parts('train'):
+        faults.add('no-training', dataset.root, f'found {", ".join(dataset.splits)}')
     if dataset.parts('train') and not dataset.parts('val'):
         faults.add('no-validation', dataset.root, f'found {", ".join(dataset.splits)}')
     counts = {name: class_counts(dataset, split) for name, split in dataset.splits.items()}
@@ -211,11 +213,14 @@ def split_counts(split: Split) -> dict[str, object]:
 def _check_names(dataset: Dataset, faults: Faults) -> None:
     plain: dict[str, str] = {}
     for name in dataset.classes:
+        if str(name) != str(name).strip():
+            faults.add('blank-in-name', dataset.root, repr(name))
         key = ''.join(str(name).split()).casefold()
         close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
         if key in plain or close:
             other = plain.get(key) or plain[close[0]]
-            faults.add('similar-classes', dataset.root, f'{other!r} and {name!r}')
+            kind = 'duplicate-class' if other == name else 'similar-classes'
+            faults.add(kind, dataset.root, f'{other!r} and {name!r}')
         plain[key] = name
     if dataset.detection:
         _check_categories(dataset, faults)

@@ -100,7 +100,11 @@ def _check_categories(dataset: dict, classes: tuple[str, ...]) -> None:
     file = Path(os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or ''))
     if file.suffix != '.json' or file.stat().st_size > LARGE_JSON:
         return
-    names = [category['name'] for category in json.loads(file.read_text()).get('categories', [])]
+    try:
+        categories = json.loads(file.read_bytes())['categories']
+        names = [category['name'] for category in categories]
+    except (ValueError, KeyError, TypeError):
+        return  # reading the annotations tells what is wrong
     missing = [name for name in classes if name not in names]
     more = ', ...' if len(names) > 10 else ''
     if missing:

@@ -1,5 +1,6 @@
 """Reading COCO JSON: in `annotations`, beside the images of each split, or at the root."""
 
+import codecs
 import json
 import os
 from pathlib import Path
@@ -48,6 +49,8 @@ def _may_be_coco(file: Path) -> bool:
 def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
     """Read the annotation files; what cannot be read is a fault."""
     splits = []
+    for file in _not_taken(root, found):
+        read_json(file, faults)
     for name, file in found.items():
         records = read_json(file, faults)
         folder = image_folder(root, file, records)
@@ -55,13 +58,24 @@ def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
     return splits
 
 
+def _not_taken(root: Path, found: dict[str, Path]) -> list[Path]:
+    """Files whose names say that they are the annotations of a split that has none."""
+    files = [*root.glob('annotations/*.json'), *root.glob('*.json'), *root.glob('*/*.json')]
+    named = {file: split_of(file.stem) or split_of(file.parent.name) for file in files}
+    return sorted(f for f, s in named.items() if s in ('train', 'val') and s not in found)
+
+
 def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
     """The three lists of a COCO file, empty where the file is broken."""
     try:
-        content = json.loads(file.read_text(encoding='utf-8-sig'))
+        raw = file.read_bytes()
+        content = json.loads(raw.decode('utf-8-sig'))
     except (ValueError, OSError) as error:
         faults.add('broken-file', file, error)
         return {part: [] for part in PARTS}
+    if raw.startswith(codecs.BOM_UTF8):
+        faults.add('broken-file', file, 'it begins with a byte order mark, which MMDetection does '
+                   'not read; save it as UTF-8 without BOM')  # fmt: skip
     records: dict[str, list[dict]] = {}
     for part in PARTS:
         entries = content.get(part) if isinstance(content, dict) else None

@@ -18,6 +18,7 @@ from backbones.data.checks import (
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
+from backbones.data.images import list_images
 from backbones.data.left_out import check_left_out
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
@@ -35,6 +36,7 @@ SLIPS = (
     'mask-beyond',
     'mask-broken',
     'mask-missing',
+    'mixed-suffixes',
     'size-differs',
     'size-swapped',
 )
@@ -51,7 +53,10 @@ def read_config(
             split again is left out.
     """
     found: dict[str, Split] = {}
-    dataset = Dataset('config', Path(cfg.get('data_root') or '.'), found)
+    parts = [part for name in splits if cfg.get(LOADERS[name])
+             for part in innermost(cfg[LOADERS[name]].dataset)]  # fmt: skip
+    roots = [part['data_root'] for part in parts if part.get('data_root')]
+    dataset = Dataset('config', Path((roots or ['.'])[0]), found)
     for name in splits:
         loader = cfg.get(LOADERS[name])
         if not loader:
@@ -110,6 +115,8 @@ def _split(
         )
         labels = prefix.get('seg_map_path', prefix['img_path'])
         pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
+        if not part.get('ann_file'):
+            _check_suffix(prefix['img_path'], argument(part, cls, 'img_suffix', '.jpg'), faults)
         return Split(name, labels, prefix['img_path'], pairs=pairs)
     return None
 
@@ -128,6 +135,16 @@ def argument(part: dict, cls: type | None, name: str, default: str) -> str:
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default
     return default
+
+
+def _check_suffix(folder: Path, suffix: str, faults: Faults) -> None:
+    """Images that MMSegmentation passes over."""
+    files = list_images(folder)
+    ending = suffix[suffix.rfind('.') :]
+    for path in files:
+        if not path.name.endswith(ending):
+            example = f'{path.name}, where img_suffix is {suffix}'
+            faults.add('mixed-suffixes', folder, example, total=len(files))
 
 
 def _pairs(

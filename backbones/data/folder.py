@@ -52,7 +52,7 @@ def read_folder(
     found = {name: there for name in tried if (there := LAYOUTS[name](root))}
     if not found:
         raise UserError(
-            f'{root} holds no dataset that can be read.{coco.other_layout(root)} '
+            f'{root} holds no dataset that can be read.{yolo.hint(root)}{coco.other_layout(root)} '
             f'Expected is one of:{EXPECTED}'
         )
     if len(found) > 1:
@@ -71,14 +71,19 @@ def read_folder(
         splits, in_data = voc.read(root, there, faults)
     else:
         splits = masks.read(there, faults)
-    named = tuple(classes) or (() if layout in ('coco', 'yolo') else _named(root)) or in_data
+    listed = () if layout in ('coco', 'yolo') else _named(root, faults)
+    named = tuple(classes) or listed or in_data
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     return Dataset(layout, root, {split.name: split for split in splits}, named)
 
 
-def _named(root: Path) -> tuple[str, ...]:
+def _named(root: Path, faults: Faults) -> tuple[str, ...]:
     file = root / 'classes.txt'
-    lines = file.read_text(encoding='utf-8-sig').splitlines() if file.is_file() else []
+    try:
+        lines = file.read_text(encoding='utf-8-sig').splitlines() if file.is_file() else []
+    except UnicodeDecodeError as error:
+        faults.add('broken-file', file, f'{error}; save it as UTF-8')
+        return ()
     return tuple(line.strip() for line in lines if line.strip())
 
 

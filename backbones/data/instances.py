@@ -67,6 +67,8 @@ class InstanceChecks:
                 if field not in image and (field == 'file_name' or self._needs_size()):
                     self.add('missing-field', f'image {image.get("id")} without {field}')
             name = str(image.get('file_name', ''))
+            if not isinstance(image.get('file_name', ''), str):
+                self.add('wrong-type', f'image {image.get("id")}: file_name {name}')
             if name.startswith('/') or '..' in name.split('/'):
                 self.add('absolute-path', name)
         for name, times in files.items():

@@ -211,8 +211,9 @@ KINDS = {
         'label maps hold nothing but 255, "ignore"', 'remove them with their images'
     ),
     'mixed-suffixes': Kind(
-        'files have another suffix than most of their folder, and are not seen',
-        'rename or convert them so that a folder has one suffix',
+        'files have another suffix than most of their folder, or than the config says, and are not '
+        'seen',
+        'convert them so that a folder has one suffix; in a config, set img_suffix to it',
     ),
     # classes and splits
     'no-class-names': Kind(
@@ -225,6 +226,10 @@ KINDS = {
     'similar-classes': _warning(
         'class names differ in case, blanks or a letter only', 'join them if they are the same'
     ),
+    'blank-in-name': _warning(
+        'class names begin or end with a blank, which is easily missed in a config',
+        'take it away, in all splits',
+    ),
     'class-unseen': _warning(
         'classes have no instance in the training split', 'add some, or leave the class out'
     ),
@@ -236,6 +241,9 @@ KINDS = {
         'splits have no annotation at all', 'annotate them; without, the metric is -1 or NaN'
     ),
     'empty-split': Kind('splits have no image', 'add images'),
+    'no-training': Kind(
+        'datasets have no training split', 'name a folder or annotation file train'
+    ),
     'no-validation': Kind(
         'datasets have no validation split', 'move a part of the images to a split named val'
     ),

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
-from backbones.data.faults import Faults, add_file_fault
-from backbones.data.images import ImageFacts
+from backbones.data.faults import EXAMPLES, Faults, add_file_fault
+from backbones.data.images import ImageFacts, near
 
 IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric
 
@@ -16,6 +16,10 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
     for image, label in split.pairs:
         fact = split.label_facts.get(label)
         if fact is None:
+            continue
+        if fact.fault == 'missing-image':
+            hint = near(label) if faults.count('missing-label') < EXAMPLES else ''
+            faults.add('missing-label', folder, f'{label.name}{hint}', total=total)
             continue
         add_file_fault(fact, folder, total, faults)
         if fact.fault:

@@ -24,6 +24,9 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
         return
     loop = cfg.get('train_cfg') or {}
     batch = cfg.train_dataloader.get('batch_size', 1)
+    if not isinstance(batch, int) or batch < 1:
+        said = f'batch_size is {batch!r}; allowed: a whole number from 1'
+        return faults.add('wrong-config', 'train_dataloader', said)
     per_epoch = max(1, -(-images // batch))
     epochs = loop.get('max_epochs')
     iterations = loop.get('max_iters') or (epochs or 0) * per_epoch

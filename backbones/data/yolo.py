@@ -22,6 +22,18 @@ def find(root: Path) -> Path | None:
     return next((f for f in files if 'names' in (_load(f) or {})), None)
 
 
+def hint(root: Path) -> str:
+    """Why a YAML file at the root is not one of YOLO's; '' if there is none."""
+    for file in sorted(p for p in root.iterdir() if p.suffix in ('.yaml', '.yml')):
+        try:
+            if not isinstance(yaml.safe_load(file.read_text(encoding='utf-8-sig')), dict):
+                return f' {file.name} has no settings.'
+        except (yaml.YAMLError, UnicodeDecodeError) as error:
+            return f' {file.name} cannot be read: {" ".join(str(error).split())}.'
+        return f' {file.name} has no "names" of classes.'
+    return ''
+
+
 def _load(file: Path) -> dict | None:
     try:
         content = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
@@ -39,7 +51,7 @@ def read(
         Splits, and the classes in their order.
     """
     content = _load(file) or {}
-    classes = _names(content['names'])
+    classes = _names(content['names'], file, faults)
     if content.get('nc', len(classes)) != len(classes):
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
     keypoints = math.prod(content['kpt_shape']) if content.get('kpt_shape') else 0
@@ -62,8 +74,13 @@ def read(
     return splits, tuple(classes)
 
 
-def _names(names: object) -> list[str]:
+def _names(names: object, file: Path, faults: Faults) -> list[str]:
     if isinstance(names, dict):
+        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
+            shown = ', '.join(map(str, names))
+            faults.add('class-count', file, f'names has the numbers {shown[:40]}, not 0 to '
+                       f'{len(names) - 1}')  # fmt: skip
+            return []
         names = [names[key] for key in sorted(names, key=int)]
     return [str(name) for name in names] if isinstance(names, list) else []
 
@@ -139,7 +156,7 @@ def _annotation(
     except ValueError:
         faults.add('broken-box', split.source, where)
         return None
-    if label != int(label) or not 0 <= label < classes:
+    if label not in range(classes):
         faults.add('unknown-class', split.source, f'{where}; {classes} classes, from 0')
         return None
     if keypoints and len(values) == 4 + keypoints:

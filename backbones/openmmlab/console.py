@@ -1,13 +1,18 @@
 """What a tool shows: its own lines; what MMEngine adds about the start is in the log file alone."""
 
 import contextlib
+import functools
 import logging
 import sys
-from collections.abc import Iterator
+import traceback
+from collections.abc import Callable, Iterator
 from typing import TextIO
 
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
+
+from backbones.errors import UserError
+from backbones.openmmlab.fit import first_line
 
 NOISE = (
     # mmdet and mmseg look for a service of their maintainers, which nothing here uses
@@ -69,8 +74,40 @@ def quiet() -> Iterator[None]:
         yield
 
 
+def _plainly(part: str, build: Callable) -> Callable:
+    """A method of the Runner that builds; what is wrong with the settings becomes one line."""
+
+    @functools.wraps(build)
+    def built(self: Runner, *args: object, **settings: object) -> object:
+        try:
+            return build(self, *args, **settings)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a class says of its arguments
+            self.logger.info(traceback.format_exc())
+            raise UserError(
+                f'{part} of the config cannot be built: {first_line(error)} (the traceback is in '
+                f'{self.logger.log_file})'
+            ) from error
+
+    return built
+
+
 class QuietRunner(Runner):
-    """MMEngine's Runner; environment, config and hooks go to the log file, not to the console."""
+    """MMEngine's Runner; environment, config and hooks go to the log file, not to the console.
+
+    Raises:
+        UserError: a part of the config that cannot be built.
+    """
+
+    build_model = _plainly('model', Runner.build_model)
+    build_evaluator = _plainly('an evaluator', Runner.build_evaluator)
+    build_optim_wrapper = _plainly('optim_wrapper', Runner.build_optim_wrapper)
+    build_param_scheduler = _plainly('param_scheduler', Runner.build_param_scheduler)
+    register_hooks = _plainly('default_hooks or custom_hooks', Runner.register_hooks)
+    build_dataloader = _plainly(
+        'a dataloader', lambda runner, *args, **settings: Runner.build_dataloader(*args, **settings)
+    )
 
     def build_logger(self, *args: object, **settings: object) -> MMLogger:
         logger = super().build_logger(*args, **settings)
