@@ -24,10 +24,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from backbones.errors import plain_errors
-    from backbones.predict.run import run  # imported late: --help must answer at once
+    from backbones.errors import plain_errors  # imported late: --help must answer at once
+    from backbones.openmmlab import console
+    from backbones.predict.run import run
 
-    with plain_errors():
+    with plain_errors(), console.quiet():
         if run(**vars(args)):
             sys.exit(1)
 

@@ -148,7 +148,7 @@ summary: {folder}/summary.json
 
 What to try next:
   {python} -m backbones quickstart --backbone cswin
-  {python} -m backbones test {configs['detection']} {checkpoint} --out predictions.pkl
+  {python} -m backbones predict {configs['detection']} {checkpoint} {DATA}/images/val --out found
   {python} -m backbones train mask_rcnn_dilateformer_t_coco --data-root DIR_OF_COCO""")
 
 
