@@ -88,6 +88,9 @@ def test_the_schedule_fits_the_number_of_images(base: str, tmp_path: Path) -> No
     length = cfg.train_cfg.get('max_epochs') or cfg.train_cfg.max_iters / 2
     assert length == 20
     assert cfg.train_cfg.val_interval == (2 if base in DETECTION else 4)
+    _, cfg = written(root, base, out, epochs=2, batch=4)
+    (decay,) = cfg.param_scheduler  # a tenth of 4 iterations is no warm-up
+    assert (decay.begin, decay.end) == (0, 4)
 
 
 BASE = dict(

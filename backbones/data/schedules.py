@@ -93,12 +93,13 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     length = f'max_epochs={plan.epochs}' if by_epoch else f'max_iters={plan.iterations}'
     warm = min(_warm_up(cfg), plan.iterations // 10)
     logged = max(1, min(50, plan.iterations // 20))
+    linear = f"    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end={warm}),"
     return [
         f'# {plan.epochs} epochs of {plan.per_epoch} iterations in one process',
         f'train_cfg = dict({length}, val_interval={every})',
         '# the warm-up is a tenth of the training at most',
         'param_scheduler = [',
-        f"    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end={warm}),",
+        *([linear] if warm else []),  # MMEngine takes no rule of no iterations
         f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
         *_optimizer_lines(cfg, new, plan),
         f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))',
