@@ -5,7 +5,8 @@ The candidates of a setting run in turns (A B A B ...) in one process, so that t
 a busy machine. Peak memory is measured in a process of its own for each candidate, above the level
 before the forward pass. A training step is forward and backward, without an optimizer.
 
-Without time: --memory, what autograd keeps of a training step, of every variant by default.
+Without time, of every variant by default: --memory, what autograd keeps of a training step;
+--cards, what a training step of Mask R-CNN needs of a GPU's memory.
 """
 
 import argparse
@@ -45,10 +46,11 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     add('--no-peak', action='store_true', help='do not measure peak memory')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--memory', action='store_true', help='MiB that autograd keeps, and no time')
+    add('--cards', action='store_true', help='MiB of a step of Mask R-CNN, and no time')
     add('--json', type=Path, metavar='FILE', help='also write the results there')
     args = parser.parse_args(words)
-    if not (args.names or args.op or args.memory):
-        parser.error('nothing to measure: give names of backbones, --op or --memory')
+    if not (args.names or args.op or args.memory or args.cards):
+        parser.error('nothing to measure: give names of backbones, --op, --memory or --cards')
     if args.json and not args.json.absolute().parent.is_dir():
         parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
     complete(parser, args)
@@ -78,7 +80,7 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     args.op = list(OPERATORS) if args.op == ['all'] else args.op
     args.size = args.size or [[512, 512]]
     require('operator', args.op, OPERATORS)
-    if not args.memory:
+    if not (args.memory or args.cards):
         named = [name for name in args.names if not name.endswith('.py')]
         return require('backbone', named, [*known, *PEERS])
     require('backbone', args.names, known)
@@ -141,6 +143,17 @@ def shown(results: list[dict]) -> str:
     return table(columns, [[result.get(key) for key in columns] for result in results])
 
 
+def steps(args: argparse.Namespace) -> list[dict]:
+    from cards import step
+
+    return [step(*setting) for setting in product(args.names, args.size, args.batch)]
+
+
+def write(report: dict, file: Path | None) -> None:
+    if file:
+        file.write_text(json.dumps(report, indent=1) + '\n')
+
+
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
     import timing
@@ -151,13 +164,13 @@ def main(words: list[str] | None = None) -> None:
     few, peaks = args.reference_repeats, not args.no_peak
     with plain_errors():
         require_cuda(args.device)
-        report = dict(machine=machine(args.device), results=[])
-        for candidates in settings(args):
+        report = dict(machine=machine(args.device), results=steps(args) if args.cards else [])
+        for candidates in [] if args.cards else settings(args):
             report['results'] += timing.measure(
                 candidates, args.repeats, reference_repeats=few, peaks=peaks
             )
-            if args.json:  # after each setting: a long run that is cut off leaves what it has
-                args.json.write_text(json.dumps(report, indent=1) + '\n')
+            write(report, args.json)  # after each setting: a run cut off leaves what it has
+        write(report, args.json)
         print(shown(report['results']))
 
 

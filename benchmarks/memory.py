@@ -4,8 +4,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
-from contextlib import ExitStack
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from unittest import mock
 from weakref import WeakSet
@@ -66,20 +66,33 @@ def saved_mib(candidate: dict) -> float:
     shapes alone: nothing is computed, nothing allocated.
     """
     candidate = candidate | dict(mode='train', compile=False, device='cpu')
+    with counting():
+        return round(kept_bytes(candidate) / MIB, 1)
+
+
+@contextmanager
+def counting() -> Iterator[None]:
+    """Give tensors shapes and no values."""
     with ExitStack() as stack:
         # operators need cut no strips: these change temporaries only, and cost time
         for name, module in sys.modules.items():
             if name.startswith('backbones.ops.') and hasattr(module, 'STRIP'):
                 stack.enter_context(mock.patch.object(module, 'STRIP', WHOLE))
         stack.enter_context(FakeTensorMode(allow_non_fake_inputs=True))
-        return round(kept_bytes(candidate) / MIB, 1)
+        yield
 
 
 def kept_bytes(candidate: dict) -> int:
     """Run the forward pass; add up the storages that its graph holds in the end."""
     model, inputs = build(candidate), draw_inputs(candidate, candidate['size'])
     given = () if 'op' in candidate else tensors_of(inputs)
-    uncounted = {_storage(x)._cdata for x in (*model.parameters(), *model.buffers(), *given)}
+    with running(candidate):
+        return held_bytes(lambda: model(*inputs), (*model.parameters(), *model.buffers(), *given))
+
+
+def held_bytes(forward: Callable[[], object], uncounted: Iterable[Tensor]) -> int:
+    """Bytes of the distinct storages that the graph of `forward()` holds."""
+    known = {_storage(x)._cdata for x in uncounted}
     kept: WeakSet[Callable[[], Tensor]] = WeakSet()  # loses what the graph lets go
 
     def keep(x: Tensor) -> Callable[[], Tensor]:
@@ -87,11 +100,11 @@ def kept_bytes(candidate: dict) -> int:
         kept.add(give := lambda: x)
         return give
 
-    with running(candidate), torch.autograd.graph.saved_tensors_hooks(keep, lambda give: give()):
-        outputs = model(*inputs)
+    with torch.autograd.graph.saved_tensors_hooks(keep, lambda give: give()):
+        outputs = forward()
     storages = {_storage(give())._cdata: _storage(give()) for give in kept}
     del outputs  # until here it held the graph
-    return sum(storage.nbytes() for key, storage in storages.items() if key not in uncounted)
+    return sum(storage.nbytes() for key, storage in storages.items() if key not in known)
 
 
 def _storage(x: Tensor) -> torch.UntypedStorage:

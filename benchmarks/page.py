@@ -5,6 +5,8 @@ from itertools import groupby
 
 from backbones.commands.tables import table
 
+CARDS = (24, 48, 80)  # GiB
+FILLED = 0.8  # of a card; the rest is for what is not counted
 INTRODUCTION = """# Performance
 
 What the backbones cost in time and memory, beside the formulation that their authors published and
@@ -110,6 +112,21 @@ def memory(results: list[dict]) -> str:
     return table((*head, 'share', 'share, `with_cp`'), rows)
 
 
+def cards(results: list[dict]) -> str:
+    """What a training step needs, and the first way to run it that fits each card."""
+    ways = [key for key in results[0] if key not in ('backbone', 'size', 'batch')]
+
+    def first(result: dict, card: int) -> str:
+        return next((way for way in ways if result[way] <= FILLED * card * 1024), 'too large')
+
+    rows = [
+        [r['backbone'], *(r[way] for way in ways), *(first(r, card) for card in CARDS)]
+        for r in results
+    ]
+    head = ('backbone', *(f'{way}, MiB' for way in ways))
+    return table((*head, *(f'{card} GB' for card in CARDS)), rows)
+
+
 PEERS = """\
 Beside other backbones, in the same run. A multiply-add (MAC) counts as two operations; counted are
 convolutions and matrix products as published, attention included."""
@@ -141,5 +158,20 @@ What autograd keeps from the forward to the backward pass, float32: distinct sto
 parameters and images. It is counted by shapes, so it is the same on every device. `with_cp=True`
 recomputes each block in the backward pass, which then adds what one block keeps.""",
         memory,
+    ),
+    'cards': (
+        'Which variant trains on which card',
+        """\
+Mask R-CNN, two images of 800x1280 pixels on a GPU, as our configs train it: for cards of 24, 48 and
+80 GB the first of four ways that fits. They are *nothing* (float32), `--amp`, `with_cp` (that is,
+`--cfg-options model.backbone.with_cp=True`), and both. Each way costs less memory than the one
+before; `with_cp` costs time.
+
+The memory is counted by shapes, and no GPU has confirmed it: weights, gradients and AdamW's moments
+(16 bytes for a parameter), the images, and what the forward pass keeps of backbone, neck, region
+proposals and heads with 512 proposals an image; with `with_cp` also what the largest block keeps
+while it is computed again. A way fits if that fills 80 % of the card. The rest is for losses,
+temporary results, CUDA and fragmentation.""",
+        cards,
     ),
 }

@@ -26,6 +26,7 @@ SECTIONS = {  # arguments of measure.py
     'compiled': f'{NAMES} --backends auto --runs eager compiled --repeats 7 --no-peak',
     'linear': f'{NAMES} --backends auto --size 512 512 --size 1024 2048 --repeats 3 --no-peak',
     'memory': '--memory --size 800 1280 --batch 2',
+    'cards': '--cards --size 800 1280 --batch 2',
 }
 
 

@@ -1,0 +1,100 @@
+"""Which variants train on which card: the memory of a training step, counted by shapes.
+
+The step is one of Mask R-CNN on a GPU, though none is needed: tensors have no values, and the
+operators take what they take there. Counted are weights, gradients and AdamW's two moments, the
+images, and what the forward pass keeps of backbone, neck and heads; with `with_cp`, also what one
+block keeps while it is computed again. Not counted are the losses, temporary results, what the
+libraries reserve, and what the allocator cannot use.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import torch
+from memory import MIB, counting, held_bytes
+from subjects import read_config, whole_model
+from torch import Tensor, nn
+
+from backbones.openmmlab.registries import import_scope
+from backbones.registry import variant
+from backbones.shipped import config_file
+
+CONFIG = 'mask_rcnn_cswin_t_coco'
+STATE = 16  # bytes for a parameter: itself, its gradient, two moments, all float32
+PROPOSALS, POSITIVE = 512, 128  # of an image: boxes that are classified, and that get a mask
+WAYS = {  # what the reader adds, from the first to try to the last: type of numbers, with_cp
+    'nothing': (torch.float32, False),
+    '`--amp`': (torch.bfloat16, False),
+    '`with_cp`': (torch.float32, True),
+    '`--amp`, `with_cp`': (torch.bfloat16, True),
+}
+
+
+def step(name: str, size: tuple[int, int], batch: int) -> dict:
+    """Count a training step of every way, in MiB.
+
+    Args:
+        name: of a variant.
+        size: of the images, in pixels.
+        batch: images.
+    """
+    with counting(), torch.device('cuda'):
+        model = detector(name)
+        images = torch.empty(batch, 3, *size)
+        found = {way: round(step_bytes(model, images, *how) / MIB) for way, how in WAYS.items()}
+    return dict(backbone=name, size=list(size), batch=batch, **found)
+
+
+def step_bytes(model: nn.Module, images: Tensor, dtype: torch.dtype, with_cp: bool) -> int:
+    boxes = torch.empty(len(images) * PROPOSALS, 256, 7, 7)
+    masks = torch.empty(len(images) * POSITIVE, 256, 14, 14)
+    state = list(model.parameters())
+    given = (*state, *model.buffers(), images)
+    model.backbone.with_cp = with_cp
+    seen: list[tuple[nn.Module, Tensor]] = []
+    hooks = [
+        stage.blocks[0].register_forward_pre_hook(
+            lambda block, inputs: seen.append((block, inputs[0]))
+        )
+        for stage in model.backbone.stages
+    ]
+
+    def forward() -> list:
+        levels = model.extract_feat(images)
+        heads = model.roi_head.bbox_head(boxes), model.roi_head.mask_head(masks)
+        return [model.rpn_head(levels), heads]
+
+    with autocast(dtype):
+        kept = held_bytes(forward, given)
+        for hook in hooks:
+            hook.remove()
+        again = [held_bytes(running(*pair), given) for pair in seen if with_cp]
+    parameters = sum(x.numel() for x in state)
+    return STATE * parameters + images.nbytes + kept + max(again, default=0)
+
+
+def running(block: nn.Module, x: Tensor) -> Callable[[], Tensor]:
+    x = x.detach().requires_grad_()
+    return lambda: block(x)
+
+
+def detector(name: str) -> nn.Module:
+    cfg, row = read_config(config_file(CONFIG)), variant(name)
+    cfg.model.backbone = row.settings('detection')
+    cfg.model.neck.in_channels = list(row.channels)
+    import_scope('mmdet')
+    return whole_model(cfg).train()
+
+
+@contextmanager
+def autocast(dtype: torch.dtype) -> Iterator[None]:
+    """What `torch.autocast('cuda', dtype)` does; it turns itself off where there is no GPU."""
+    before = torch.get_autocast_dtype('cuda')
+    torch.set_autocast_dtype('cuda', dtype)
+    torch.set_autocast_enabled('cuda', dtype != torch.float32)
+    try:
+        yield
+    finally:
+        torch.set_autocast_enabled('cuda', False)
+        torch.set_autocast_dtype('cuda', before)
+        torch.clear_autocast_cache()
