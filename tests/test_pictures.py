@@ -1,16 +1,19 @@
 """Pictures of results: what is painted, in which colours, and what is written on them."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 import pytest
 import supervision as sv
 import torch
+from conftest import load_tool
 from mmdet.structures import DetDataSample
 from mmdet.structures.mask import BitmapMasks
 from mmengine.structures import InstanceData, PixelData
 from mmseg.datasets import BaseSegDataset
 from mmseg.structures import SegDataSample
+from PIL import Image
 
 from backbones.errors import UserError
 from backbones.openmmlab.captions import legend, title
@@ -128,3 +131,14 @@ def test_captions_fit_their_width() -> None:
     assert title('a title that is longer than its strip', 60, 13).shape == (26, 60, 3)
     entries = [(f'class {i}', sv.Color.RED) for i in range(40)]
     assert [legend(entries[:n], 400, 13).shape[0] for n in (0, 1, 40)] == [0, 26, 26 * 7]
+
+
+def test_the_quickstart_puts_both_tasks_into_one_picture(tmp_path: Path) -> None:
+    for task, colour, height in (('detection', RED, 30), ('segmentation', BLUE, 50)):
+        for i in range(4):
+            path = tmp_path / task / f'pictures/{i}.png'
+            path.parent.mkdir(parents=True, exist_ok=True)
+            Image.new('RGB', (100, height + i), colour).save(path)
+    sheet = Image.open(load_tool('quickstart').overview(tmp_path)).convert('RGB')
+    assert sheet.width == 2 * 100 + 24 and sheet.height == 26 + 3 * 12 + 50 + 51 + 52
+    assert [sheet.getpixel((x, 26 + 5)) for x in (50, 174)] == [RED, BLUE]

@@ -226,6 +226,20 @@ def test_classes_in_another_order_are_refused(weights: dict[str, str], tmp_path:
         Predictor(DETECTION, str(tmp_path / 'other.pth'))
 
 
+def test_classes_without_names_in_the_config_are_the_checkpoints(
+    weights: dict[str, str], tmp_path: Path
+) -> None:
+    cfg = Config.fromfile(config_file(SEGMENTATION))
+    for key in ('test_dataloader', 'val_dataloader', 'train_dataloader'):
+        cfg[key].dataset.pop('metainfo')
+    with as_a_process():
+        assert Predictor(cfg, weights[SEGMENTATION]).meta['classes'][1] == '0'
+        nameless = tmp_path / 'nameless.pth'
+        torch.save(dict(state_dict=torch.load(weights[SEGMENTATION])['state_dict']), nameless)
+        with pytest.raises(UserError, match=r'neither the config nor .*nameless\.pth names the'):
+            Predictor(cfg, str(nameless))
+
+
 def test_images_are_found_by_file_folder_and_pattern(album: Path, monkeypatch) -> None:
     monkeypatch.chdir(album)
     inside = find_images(['a']).inside.values()

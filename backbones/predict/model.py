@@ -1,6 +1,6 @@
 """A trained model, the names of its classes, and what prepares an image for it."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import torch
 from mmcv.transforms import Compose
@@ -41,8 +41,8 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
         The model, ready to predict, and the metainfo of its dataset.
 
     Raises:
-        UserError: it is neither a detector nor a segmentor; or its classes, the checkpoint's and
-            the dataset's disagree.
+        UserError: it is neither a detector nor a segmentor; nobody names the classes; or those of
+            model, checkpoint and dataset disagree.
         CheckpointError: see `backbones.checkpoints.load_model`.
     """
     scope = cfg.get('default_scope')
@@ -53,10 +53,10 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
             f"{scope!r}; allowed: 'mmdet', 'mmseg'"
         )
     init_default_scope(scope)
-    dataset = next(innermost(cfg.test_dataloader.dataset))
-    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo
-    meta = _agreed(meta, _classes_in(checkpoint), checkpoint)
-    check_numbers(cfg, dataset)
+    dataset = dict(next(innermost(cfg.test_dataloader.dataset)))
+    if not _named(check_numbers(cfg, dataset), checkpoint):
+        dataset['metainfo'] = dict(classes=_classes_in(checkpoint))
+    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo  # reads no file
     replace_sync_bn(cfg.model)
     model = MODELS.build(without_files(cfg.model))
     load_model(model, checkpoint)
@@ -71,20 +71,24 @@ def _classes_in(checkpoint: str) -> tuple[str, ...] | None:
     return tuple(map(str, names)) if isinstance(names, list | tuple) else None
 
 
-def _agreed(meta: Mapping, trained: tuple[str, ...] | None, checkpoint: str) -> Mapping:
-    own = meta.get('classes')
+def _named(own: Sequence[str] | None, checkpoint: str) -> bool:
+    """Whether the config names the classes, and as the checkpoint does; else the latter has to."""
+    trained = _classes_in(checkpoint)
     if own is None:
-        return {**meta, 'classes': trained}
+        if trained is None:
+            raise UserError(
+                f'neither the config nor {checkpoint} names the classes: name them in the '
+                'test_dataloader, metainfo=dict(classes=(...))'
+            )
+        return False
     if trained is not None and trained != tuple(own):
         pairs = enumerate(zip(trained, own))
-        first = next(
-            (f'; number {i} is {a!r} there, {b!r} here' for i, (a, b) in pairs if a != b), ''
-        )
+        first = [f'; number {i} is {a!r} there, {b!r} here' for i, (a, b) in pairs if a != b]
         raise UserError(
             f'{checkpoint} was trained on {len(trained)} classes and this config names '
-            f'{len(own)}{first}: use the config that it was trained with'
+            f'{len(own)}{"".join(first[:1])}: use the config that it was trained with'
         )
-    return meta
+    return True
 
 
 def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
