@@ -40,6 +40,15 @@ def test_curves_join_the_runs_and_take_what_a_resumed_run_made_again(tmp_path: P
     assert curves.unit == 'epoch'
 
 
+def test_validations_that_no_epoch_counts_stand_at_their_iteration(tmp_path: Path) -> None:
+    first, second = ({'coco/bbox_mAP': value, 'step': 0} for value in (0.1, 0.2))
+    train = [dict(iter=i, step=i, loss=1.0) for i in (1, 2, 3)]
+    log(tmp_path, 'run', train[0], train[1], first, train[2], second)
+    curves = read_curves(tmp_path)
+    assert curves.metrics == {'coco/bbox_mAP': {2: 0.1, 3: 0.2}}
+    assert curves.unit == 'iteration'
+
+
 def boxes(path: str, truth: list, found: list, *, crowds: list = ()) -> DetDataSample:
     """`found` are (box, label, score), `truth` (box, label)."""
     sample = DetDataSample(metainfo=dict(img_path=path))

@@ -54,7 +54,8 @@ def read_curves(work_dir: Path) -> Curves:
             if 'lr' in record:
                 curves.rates.setdefault('lr', {})[last] = record['lr']
         else:
-            at = int(record['step'])
+            # MMEngine counts epochs by default, of which a training by iterations has none
+            at = int(record['step']) or last
             curves.unit = 'epoch' if at < last else 'iteration'
             for name, value in record.items():
                 if name not in BESIDE:
