@@ -27,7 +27,14 @@ from mmseg.structures import SegDataSample
 
 from backbones.commands.config import read_config
 from backbones.errors import UserError
-from backbones.openmmlab.fit import first_line, image_side, metainfo, without_files
+from backbones.openmmlab.fit import (
+    first_line,
+    image_side,
+    metainfo,
+    needs_proposals,
+    whole_image,
+    without_files,
+)
 from backbones.openmmlab.swap import swap_backbone
 
 DOCS = Path(__file__).parent.parent / 'docs'
@@ -94,6 +101,8 @@ def detection_sample(cfg: Config, side: int) -> DetDataSample:
     sample.ignored_instances = InstanceData(
         bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
     )
+    if needs_proposals(cfg.model):
+        sample.proposals = whole_image(side)
     sample.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(mask[:1]).long())
     return sample
 

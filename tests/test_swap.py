@@ -125,6 +125,11 @@ def test_a_swapped_config_survives_its_dump(unproven, tmp_path: Path) -> None:
     assert Config.fromfile(tmp_path / 'own.py').model == cfg.model
 
 
+@pytest.mark.slow
+def test_a_model_that_takes_proposals_is_proven_with_one() -> None:
+    assert any_config.attempt('mmdet::fast_rcnn/fast-rcnn_r50_fpn_1x_coco') == ('', '')
+
+
 def test_a_model_that_fits_trains_and_predicts() -> None:
     assert any_config.attempt('mmdet::rtmdet/rtmdet_s_8xb32-300e_coco') == ('', '')
 
@@ -135,6 +140,8 @@ def test_a_model_that_fits_trains_and_predicts() -> None:
         ('mmdet::rtmdet/rtmdet_s_8xb32-300e_coco', 'cswin_tiny', "did you mean 'cswin_t'"),
         ('mmdet::yolox/yolox_s_8xb8-300e_coco', 'cswin_t ', 'allowed: '),
         ('mmdet::ssd/ssd300_coco', 'cswin_t', 'AssertionError: assert '),
+        ('mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes', 'cswin_t',
+         'PIDNet, emits one map; the backbones emit a tuple'),
         ('mmseg::dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512', 'cswin_t', 'the old backbone'),
         ('mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco', 'cloformer_xxs',
          '^--backbone cloformer_xxs does not fit: RuntimeError: .*channels'),

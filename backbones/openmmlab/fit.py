@@ -5,6 +5,7 @@ import traceback
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
+from mmengine.structures import InstanceData
 from torch import nn
 
 from backbones.errors import UserError
@@ -53,10 +54,23 @@ def empty_batch(cfg: Config, model: ConfigDict) -> dict:
     else:
         from mmdet.structures import DetDataSample as Sample
     side = image_side(model)
+    sample = Sample(metainfo=metainfo(side))
+    if needs_proposals(model):
+        sample.proposals = whole_image(side)
     return dict(
         inputs=[torch.full((3, side, side), 114, dtype=torch.uint8)],
-        data_samples=[Sample(metainfo=metainfo(side))],
+        data_samples=[sample],
     )
+
+
+def needs_proposals(model: ConfigDict) -> bool:
+    """Whether boxes come with the data, as for Fast R-CNN."""
+    return bool(model.get('roi_head')) and not model.get('rpn_head')
+
+
+def whole_image(side: int) -> InstanceData:
+    """One proposal."""
+    return InstanceData(bboxes=torch.tensor([[0.0, 0, side, side]]), scores=torch.ones(1))
 
 
 def image_side(model: ConfigDict) -> int:

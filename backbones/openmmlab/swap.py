@@ -112,12 +112,18 @@ def _measure(old: ConfigDict, scope: str | None) -> list[Level]:
         backbone.eval()  # not chained: some return nothing
         with torch.no_grad():
             maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
-        return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
+        levels = [(m.shape[1], PROBE // m.shape[2]) for m in maps]
     except Exception as error:  # whatever foreign code raises
         raise UserError(
             f'--backbone: the old backbone, {old["type"]}, does not tell its levels on an image of '
             f'{PROBE}x{PROBE}: {first_line(error)}'
         ) from error
+    if isinstance(maps, torch.Tensor):
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, emits one map; the backbones emit a '
+            'tuple of maps, which its head does not read'
+        )
+    return levels
 
 
 def _choose_levels(levels: list[Level]) -> list[int]:
