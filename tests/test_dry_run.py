@@ -126,6 +126,12 @@ def test_a_model_that_cannot_predict_is_found_before_the_first_validation(tmp_pa
     assert "predict: KeyError: 'z'" in refused(runner)
 
 
+def test_images_of_several_sizes_in_a_batch_come_with_the_remedy(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path)
+    runner.model.val_step = lambda batch: torch.stack([torch.zeros(1), torch.zeros(2)])
+    assert 'differ in size: let the pipeline crop or resize them' in refused(runner)
+
+
 def test_a_metric_that_nothing_measures_is_an_error(tmp_path: Path) -> None:
     runner = runner_of(tmp_path, checkpoint=dict(save_best='ac', rule='greater'))
     assert "watches 'ac', but the metrics are acc; did you mean 'acc'?" in refused(runner)

@@ -28,6 +28,15 @@ from backbones.openmmlab.untouched import own_transforms, silent, unchanged, unt
 # metrics that can be computed of any images; of the others, failing on a few means nothing
 OF_ANY_IMAGES = ('CocoMetric', 'FasterCocoMetric', 'IoUMetric', 'ClasswiseIoUMetric')
 
+SIZES = (
+    '; the images of a batch differ in size: let the pipeline crop or resize them (RandomCrop, and '
+    'size in model.data_preprocessor), or set batch_size=1'
+)
+REMEDIES = {  # for what the libraries say
+    'stack expects each tensor to be equal size': SIZES,
+    'The image size in a batch should be the same': SIZES,
+}
+
 
 class DryRun(Hook):
     """Try both pipelines, the loss, prediction and metrics with one batch before a training.
@@ -119,6 +128,7 @@ class Trial:
             yield
         except Exception as error:  # whatever a part raises
             said = str(error) if isinstance(error, UserError) else f'{file}{first_line(error)}'
+            said += next((remedy for words, remedy in REMEDIES.items() if words in said), '')
             self.faults.append(f'{name}: {said}')
             self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
 
