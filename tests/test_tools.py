@@ -36,7 +36,7 @@ def losses(log: str) -> list[float]:
 def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> None:
     leaf = f'configs/{config}.py'
     common = (leaf, '--data-root', digits, '--work-dir', tmp_path)
-    log = tool('train', *common, '--amp', '--cfg-options', *SHORT_RUN)
+    log = tool('train', *common, '--amp', '--ema', '--cfg-options', *SHORT_RUN)
     assert len(losses(log)) == 4 and np.isfinite(losses(log)).all()
     for fact in ('task ', 'backbone    DilateFormer', 'parameters ', 'from scratch', 'fresh',
                  f'{digits}/images/train: 8 images', f'{digits}/images/val: 2 images',
@@ -52,7 +52,7 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert log.count('without AMP') == (0 if torch.cuda.is_available() else 1)
 
     longer = ('train_cfg.max_iters=6', *SHORT_RUN[1:])
-    log = tool('train', *common, '--resume', '--cfg-options', *longer, page=True)
+    log = tool('train', *common, '--resume', '--ema', '--cfg-options', *longer, page=True)
     assert 'resumed at' in log and 'iteration 4' in log and len(losses(log)) == 2
     page = (tmp_path / 'results/index.html').read_text()
     assert f'results page: {tmp_path}/results/index.html' in log
