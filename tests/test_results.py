@@ -133,9 +133,11 @@ def test_a_page_stands_alone_and_names_every_class(classes: int, tmp_path: Path)
     counted = Scores(names)
     counted.add([label_maps(tmp_path / 'ä b.png', classes)])
     counted.gather()
-    page = write_page(tmp_path, about='here', metrics={'mIoU': 5.0, 'x': -1}, scores=counted,
-                      class_ap={}, meta=dict(classes=names))  # fmt: skip
+    metrics = {'mIoU': np.float32(5), 'x': -1}
+    page = write_page(tmp_path, about='here', metrics=metrics, scores=counted, class_ap={},
+                      meta=dict(classes=names))  # fmt: skip
     text = page.read_text()
+    assert '<tr><td>mIoU</td><td>5</td></tr>' in text and '<td>x</td>' not in text
     assert 'http' not in text and '<script' not in text
     assert all(f'<td>&lt;class {i}&gt;</td>' in text for i in range(classes))
     assert text.count('<td>-</td>') >= 3 * (classes - 21)  # classes that nowhere occur

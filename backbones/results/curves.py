@@ -79,7 +79,9 @@ def draw_curves(curves: Curves, path: Path) -> None:
     }
     figure = Figure(figsize=(14, 4), layout='constrained')
     left, middle, right = figure.subplots(1, 3)
-    _panel(left, 'training loss', curves.losses, 'iteration')
+    # the only part of a loss is the loss itself
+    losses = curves.losses if len(curves.losses) != 2 else {'loss': curves.losses['loss']}
+    _panel(left, 'training loss', losses, 'iteration')
     _panel(middle, 'validation', metrics, curves.unit, marker='o')
     _panel(right, 'learning rate', curves.rates, 'iteration')
     figure.savefig(path, dpi=80)

@@ -2,6 +2,7 @@
 
 import html
 from collections.abc import Sequence
+from numbers import Real
 from pathlib import Path
 
 import mmcv
@@ -75,7 +76,7 @@ def write_page(
 
 def _metrics(metrics: dict[str, float]) -> str:
     # COCO's -1 says that there was nothing to measure
-    measured = {k: v for k, v in metrics.items() if isinstance(v, int | float) and v >= 0}
+    measured = {k: v for k, v in metrics.items() if isinstance(v, Real) and v >= 0}
     rows = [[name.rpartition('/')[2], f'{value:.4g}'] for name, value in measured.items()]
     return _table(['metric', 'value'], rows)
 
