@@ -264,8 +264,8 @@ class VOLO(Pyramid):
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         levels = super().forward(x)  # of the image that the stem has padded
         H, W = x.shape[-2:]
-        return tuple(
-            level[..., : -(-H // stride), : -(-W // stride)]
+        return tuple(  # not -(-H // stride): exported, that rounds the other way
+            level[..., : (H + stride - 1) // stride, : (W + stride - 1) // stride]
             for level, stride in zip(levels, self.strides)
         )
 

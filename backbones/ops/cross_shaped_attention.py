@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick
+from backbones.ops import Layer, exported, pick
 
 
 def cross_shaped_attention(
@@ -110,20 +110,23 @@ def _stripes(
     if upright:  # vertical stripes are the horizontal ones of the transposed map
         q, k, v = (x.transpose(1, 2) for x in (q, k, v))
         weight, window = weight.transpose(2, 3), window[::-1]
-    _, H, W, c = q.shape
-    rows = -H % window[0]
+    B, H, W, c = q.shape
+    a = window[0]
+    # not -H % a: an exporter sees only of n * a that stripes divide it
+    n = 1 if a == H else (H + a - 1) // a
+    rows = n * a - H
     top = rows // 2
     padding = 0, 0, 0, 0, top, rows - top
     # the only copy: a stripe becomes a block of memory, and nothing keeps qkv for the gradient
-    q, k, v = (F.pad(x, padding) if rows else x.contiguous() for x in (q, k, v))
-    values = v.reshape(-1, *window, c).permute(0, 3, 1, 2)  # (n, c, a, W)
-    if window[0] == 1:  # the outer rows of the kernel meet padding only
+    q, k, v = (F.pad(x, padding) if exported() or rows else x.contiguous() for x in (q, k, v))
+    values = v.reshape(B * n, a, W, c).permute(0, 3, 1, 2)
+    if a == 1:  # the outer rows of the kernel meet padding only
         weight = weight[:, :, 1:2]
     lepe = F.conv2d(values, weight, bias, padding=(weight.shape[2] // 2, 1), groups=c)
     lepe = lepe.permute(0, 2, 3, 1)
     q, k, v = (
-        x.reshape(-1, window[0] * W, heads, c // heads).transpose(1, 2) for x in (q, k, v)
-    )  # (n, h, aW, d) each
-    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2)
-    x = (lepe + x.reshape(lepe.shape)).reshape(-1, H + rows, W, c)[:, top : top + H]
+        x.reshape(B * n, a * W, heads, c // heads).transpose(1, 2) for x in (q, k, v)
+    )  # (B n, h, aW, d) each
+    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B * n, a, W, c)
+    x = (lepe + x).reshape(B, n * a, W, c)[:, top : top + H]
     return x.transpose(1, 2) if upright else x
