@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Iterable, Iterator, Mapping
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class Predictor:
             raise UserError('; '.join(faults))
         self.score, self.tile = score, tile
         self.surest = 0.0  # highest score so far, also of what was left out
-        cfg = config.copy() if isinstance(config, Config) else read_config(config)
+        cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
         self.segments = cfg.get('default_scope') == 'mmseg'
         if self.segments and tile:
