@@ -550,6 +550,8 @@ CONFIG_MISTAKES = [
     ('filtered-image', "train_dataloader['dataset']['filter_cfg'] = dict(min_size=64)"),
     ('schedule', 'train_cfg = dict(max_iters=60)'),
     ('wrong-config', "train_dataloader['batch_size'] = '2'"),
+    ('wrong-config', "val_dataloader['dataset']['pipeline'] = [*_base_.test_pipeline[:2]]"),
+    ('wrong-config', "train_dataloader['dataset']['pipeline'] = [dict(type='LoadAnnotations')]"),
     ('class-left-out', "train_dataloader['dataset']['metainfo'] = dict(classes=('tree',))"),
 ]  # fmt: skip
 

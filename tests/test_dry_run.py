@@ -104,12 +104,13 @@ def refused(runner: Runner) -> str:
 
 
 def test_all_that_fails_is_said_at_once(tmp_path: Path) -> None:
-    runner = runner_of(tmp_path, log_level='INFO')
+    runner = runner_of(tmp_path, log_level='INFO', checkpoint=dict(save_best='x', rule='less'))
     runner.val_evaluator.metrics.append(IoUMetric())
     runner._train_dataloader['dataset'] = Broken()
     said = refused(runner)
     assert "train pipeline: KeyError: 'gt_masks'" in said
     assert 'evaluator IoUMetric: AssertionError: no prediction for image 7' in said
+    assert 'watches' not in said  # nothing tells all the metrics
     assert f'tracebacks are in {runner.logger.log_file}' in said
     assert "raise KeyError('gt_masks')" in Path(runner.logger.log_file).read_text()
 

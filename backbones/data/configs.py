@@ -20,6 +20,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.images import list_images
 from backbones.data.left_out import check_left_out
+from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
@@ -40,7 +41,6 @@ SLIPS = (
     'size-differs',
     'size-swapped',
 )
-LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
 
 
 def read_config(
@@ -68,8 +68,8 @@ def read_config(
             if split is not None:
                 found[name if number == 1 else f'{name} {number}'] = split
     if found:
-        _check_evaluator(cfg, faults)
-        _check_masks(cfg, dataset, faults)
+        check_evaluators(cfg, splits, faults)
+        check_masks(cfg, dataset, faults)
     return dataset
 
 
@@ -160,38 +160,6 @@ def _pairs(
         names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
     for name in names:
         yield images / (name + image_suffix), labels / (name + label_suffix)
-
-
-def _check_evaluator(cfg: Config, faults: Faults) -> None:
-    for name in ('val', 'test'):
-        evaluator, loader = cfg.get(f'{name}_evaluator'), cfg.get(LOADERS[name])
-        for one in evaluator if isinstance(evaluator, list) else [evaluator]:
-            file = (one or {}).get('ann_file')
-            if not file or not loader:
-                continue
-            (data, *_) = innermost(loader.dataset)
-            used = os.path.join(data.get('data_root') or '', data.get('ann_file') or '')
-            if os.path.realpath(file) != os.path.realpath(used):
-                faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
-                           f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
-
-
-def _check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
-    """A model or metric of masks asks for annotations that have masks."""
-    train = dataset.parts('train')
-    if not any(part.records.get('annotations') for part in train) or dataset.has_masks():
-        return
-    if _loads_masks(cfg.train_dataloader):
-        faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
-                   'annotation has a segmentation: take a config for boxes, such as '
-                   'faster_rcnn_*, or add masks')  # fmt: skip
-
-
-def _loads_masks(node: object) -> bool:
-    if isinstance(node, dict):
-        here = node.get('type') == 'LoadAnnotations' and node.get('with_mask')
-        return bool(here) or any(map(_loads_masks, node.values()))
-    return isinstance(node, list | tuple) and any(map(_loads_masks, node))
 
 
 def images_per_epoch(cfg: Config, dataset: Dataset) -> int:

@@ -38,6 +38,8 @@ NOISE = (
     'No CUDA runtime is found, using CUDA_HOME',
     # mmseg, of its own default, which all published configs have
     'Default ``avg_non_ignore`` is False',
+    # mmseg, of how its own configs for ADE20K say it
+    '`reduce_zero_label` will be deprecated',
     # mmdet and mmseg, of tools/test.py, which draws all images or none
     'The draw is False, it means that the hook for visualization',
     # mmdet, of its own older name for a number

@@ -172,10 +172,11 @@ class Trial:
         keys: list[str] = []
         complete = True
         for metric in loop.evaluator.metrics:
+            found = None
             with self._part(f'evaluator {type(metric).__name__}'), unchanged(metric):
                 found = self._evaluate(metric, outputs, batch)
-                complete = complete and bool(found)
-                keys += found or ()
+            complete = complete and bool(found)
+            keys += found or ()
         if complete:
             self._check_watched(keys)
 

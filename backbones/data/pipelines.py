@@ -1,0 +1,61 @@
+"""What the pipelines, the model and the evaluators of a config need of each other."""
+
+import os
+from collections.abc import Iterator, Sequence
+
+from mmengine.config import Config
+
+from backbones.data.checks import innermost
+from backbones.data.dataset import Dataset
+from backbones.data.faults import Faults
+
+LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
+FROM_DATA = ('CocoMetric', 'FasterCocoMetric')  # without ann_file
+OF_MAPS = ('IoUMetric', 'ClasswiseIoUMetric')
+
+
+def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
+    """An evaluator reads its dataset's annotation file, or gets the annotations by the pipeline."""
+    for name in set(splits) - {'train'}:
+        evaluator, loader = cfg.get(f'{name}_evaluator'), cfg.get(LOADERS[name])
+        for one in evaluator if isinstance(evaluator, list) else [evaluator]:
+            if not one or not loader:
+                continue
+            file, kind = one.get('ann_file'), one.get('type')
+            (data, *_) = innermost(loader.dataset)
+            used = os.path.join(data.get('data_root') or '', data.get('ann_file') or '')
+            if file and os.path.realpath(file) != os.path.realpath(used):
+                faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
+                           f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
+            needs = kind in OF_MAPS or (kind in FROM_DATA and not file)
+            if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
+                faults.add('wrong-config', LOADERS[name], f'{kind} needs annotations, but the '
+                           "pipeline has no dict(type='LoadAnnotations')")  # fmt: skip
+
+
+def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
+    """A model of masks needs a pipeline that loads them, and that needs annotations with masks."""
+    train = dataset.parts('train')
+    loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
+    loads_masks = any(step.get('with_mask') for step in loading)
+    annotated = any(part.records.get('annotations') for part in train)
+    if annotated and loads_masks and not dataset.has_masks():
+        faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
+                   'annotation has a segmentation: take a config for boxes, such as '
+                   'faster_rcnn_*, or add masks')  # fmt: skip
+    roi_head = cfg.model.get('roi_head') or {}  # others learn masks from boxes
+    if train and roi_head.get('mask_head') and loading and not loads_masks:
+        faults.add('wrong-config', 'train_dataloader', 'the model learns masks, but '
+                   'LoadAnnotations in the pipeline has no with_mask=True')  # fmt: skip
+
+
+def steps(node: object, kind: str) -> Iterator[dict]:
+    """The transforms of a type anywhere in a config."""
+    if isinstance(node, dict):
+        if str(node.get('type')).removeprefix('mmdet.').removeprefix('mmseg.') == kind:
+            yield node
+        for child in node.values():
+            yield from steps(child, kind)
+    elif isinstance(node, list | tuple):
+        for child in node:
+            yield from steps(child, kind)
