@@ -64,7 +64,7 @@ def write_page(
                      'maps, so there is nothing to say about classes and images.</p>')  # fmt: skip
     else:
         draw_matrix(scores, folder / 'confusion.png')
-        parts += [*_classes(scores, class_ap), *_confusions(scores)]
+        parts += [*_classes(scores, class_ap, metrics), *_confusions(scores)]
         parts += _examples('Worst images', 'worst', scores.worst, folder, scores, meta)
         parts += _examples('Best images', 'best', scores.best, folder, scores, meta)
     page = folder / 'index.html'
@@ -81,7 +81,7 @@ def _metrics(metrics: dict[str, float]) -> str:
     return _table(['metric', 'value'], rows)
 
 
-def _classes(scores: Scores, class_ap: dict[str, float]) -> list[str]:
+def _classes(scores: Scores, class_ap: dict[str, float], metrics: dict[str, float]) -> list[str]:
     """What the model makes of each class, the worst first."""
     matrix, names = scores.matrix, scores.classes
     assert matrix is not None
@@ -93,10 +93,11 @@ def _classes(scores: Scores, class_ap: dict[str, float]) -> list[str]:
     else:
         values = np.array([class_ap.get(name, np.nan) for name in names])
         title = ['class', 'AP', 'recall', 'precision', 'true boxes']
+        kind = 'masks' if any('segm' in name for name in metrics) else 'boxes'
         whole = (
-            f'{len(scores.counts)} images. AP is the mean over IoU from 0.5 to 0.95. Recall and '
-            f'precision are of boxes with a score from {SCORE:g} that overlap the truth by an IoU '
-            f'above {IOU:g}; F1 over all classes is {f1(matrix):.3f}.'
+            f'{len(scores.counts)} images. AP is of {kind}, the mean over IoU from 0.5 to 0.95. '
+            f'Recall and precision are of boxes with a score from {SCORE:g} that overlap the truth '
+            f'by an IoU above {IOU:g}; F1 over all classes is {f1(matrix):.3f}.'
         )
     true, found = matrix.sum(1), matrix.sum(0)
     rows = []
