@@ -96,7 +96,8 @@ def detection_sample(cfg: Config, side: int) -> DetDataSample:
         ),
         labels=torch.zeros(2, dtype=torch.long),
     )
-    if "'with_mask': True" in str(cfg.train_dataloader.to_dict()):
+    pipeline = str(cfg.train_dataloader.to_dict())
+    if "'with_mask': True" in pipeline or 'LoadPanopticAnnotations' in pipeline:
         sample.gt_instances.masks = BitmapMasks(mask, side, side)
     sample.ignored_instances = InstanceData(
         bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)

@@ -43,6 +43,9 @@ def notices(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         ('semantic_fpn_cswin_t_ade20k', 'semantic_fpn_dilateformer_s_ade20k', 'dilateformer_s'),
         ('retinanet_moganet_s_coco', 'retinanet_moganet_xt_coco', 'moganet_xt'),
         ('mask_rcnn_cloformer_s_coco', 'mask_rcnn_volo_d3_coco', 'volo_d3'),
+        ('mask2former_cswin_t_coco', 'mask2former_volo_d1_coco', 'volo_d1'),
+        ('mask2former_moganet_b_ade20k', 'mask2former_cloformer_s_ade20k', 'cloformer_s'),
+        ('dino_cswin_t_coco', 'dino_dilateformer_s_coco', 'dilateformer_s'),
     ),
 )
 def test_our_leaves_turn_into_one_another(before: str, after: str, name: str, unproven) -> None:
