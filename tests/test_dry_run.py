@@ -33,11 +33,21 @@ class Record(Hook):
         self.seen.append((outputs['loss'].item(), data_batch['y'].sum().item(), *drawn))
 
 
+class Fading(nn.Module):
+    """Counts its calls, as some models do for themselves."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return x / (1 + self.calls)
+
+
 def runner_of(folder: Path, *hooks: Hook, dry: bool = True, **settings) -> Runner:
     """A tiny training with BatchNorm, random data, dropout and an evaluation; not yet started."""
     settings = dict(iterations=4, scores=itertools.repeat(0.5)) | settings
     runner = small_runner(folder, **settings)
-    runner.model.map = nn.Sequential(nn.BatchNorm1d(3), nn.Linear(3, 1))
+    runner.model.map = nn.Sequential(nn.BatchNorm1d(3), Fading(), nn.Linear(3, 1))
     for hook in (*hooks, *([DryRun()] if dry else [])):
         runner.register_hook(hook)
     return runner

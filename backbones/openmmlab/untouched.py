@@ -9,7 +9,10 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
 from mmengine.runner import Runner
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
 
 from backbones.openmmlab.samples import seed_all
 
@@ -29,26 +32,33 @@ def own_transforms(dataset: object) -> object:
 
 @contextlib.contextmanager
 def untouched(runner: Runner) -> Iterator[None]:
-    """Restore random numbers, the model's buffers and mode, and the message hub."""
+    """Restore random numbers, the message hub, and what the model keeps beside its parameters."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     buffers = {name: buffer.clone() for name, buffer in runner.model.named_buffers()}
-    training = runner.model.training
     seed_all(0, 0, 0)  # the same augmentations in all processes
     try:
-        with unchanged(runner.message_hub):
+        with contextlib.ExitStack() as stack:
+            for part in (runner.message_hub, *_modules(runner.model)):
+                stack.enter_context(unchanged(part))
             yield
     finally:
-        runner.model.train(training)
         for name, buffer in runner.model.named_buffers():
-            if name in buffers:
-                buffer.copy_(buffers[name])
+            buffer.copy_(buffers[name])
         random.setstate(states[0])
         np.random.set_state(states[1])
         torch.set_rng_state(states[2])
         if on_gpus:
             torch.cuda.set_rng_state_all(on_gpus)
             torch.cuda.empty_cache()
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """All modules, whose modes, counters and caches can be put back; not those of FSDP."""
+    if any(isinstance(part, FullyShardedDataParallel) for part in model.modules()):
+        return []
+    inner = model.module if is_model_wrapper(model) else model
+    return list(inner.modules())
 
 
 @contextlib.contextmanager
@@ -67,7 +77,7 @@ def unchanged(thing: object) -> Iterator[None]:
                 value.extend(entries[name].values())
             elif isinstance(value, dict):
                 value.update(entries[name])
-            setattr(thing, name, value)
+            vars(thing)[name] = value
 
 
 def _entries(value: object) -> dict:
