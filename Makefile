@@ -3,9 +3,12 @@
 # make example      install, find trees on aerial photographs: docs/own_data.md, about 10 minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
+# make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
+#                   (DEVICE=cpu runs the same tests on small sizes where there is no GPU)
 # make lint         ruff and mypy
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
 #                   (all of it: about half an hour; AGAIN=--again measures everything anew)
+# make benchmark-gpu    time operators and backbones on a GPU: gpu.json, and a table
 # make zoo          bring docs/model_zoo.md and README's variants up to date with configs and rows
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
@@ -14,6 +17,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 BACKBONE ?= dilateformer
+DEVICE ?= cuda
 INSTALLED := $(VENV)/installed
 
 install: $(INSTALLED)
@@ -36,8 +40,14 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
+test-gpu: $(INSTALLED)
+	$(BIN)/python -m pytest -q -m gpu --device $(DEVICE) tests/gpu
+
 benchmark: $(INSTALLED)
 	$(BIN)/python benchmarks/performance.py measure $(AGAIN)
+
+benchmark-gpu: $(INSTALLED)
+	$(BIN)/python benchmarks/gpu.py --device $(DEVICE) --json gpu.json
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -64,4 +74,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow benchmark lint zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv

@@ -3,6 +3,8 @@
 from collections.abc import Callable
 from functools import partial
 
+import torch
+
 from backbones.ops.attention import attention
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.context_gate import context_gate
@@ -56,3 +58,19 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable, Shapes]]:
 
 
 OPERATORS = tuple(examples(1, 1, 1))
+
+
+def backends(name: str) -> list[str]:
+    """All backends of an operator, as it lists them when it refuses one."""
+    f, shapes = examples(1, 2, 2)[name]
+    try:
+        f(*_empty(shapes), backend='?')
+    except ValueError as refusal:
+        return str(refusal).split('allowed: auto, ')[1].split(', ')
+    raise AssertionError(f'{name} takes any backend')
+
+
+def _empty(shapes: tuple[int, ...] | Shapes) -> torch.Tensor | list:
+    if isinstance(shapes, list):
+        return [_empty(part) for part in shapes]
+    return torch.empty(shapes, device='meta')

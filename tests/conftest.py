@@ -25,6 +25,8 @@ from weights import weight
 
 from backbones import BACKBONES, variant
 from backbones.checkpoints.match import _skeleton as skeleton  # noqa: F401, for the tests
+from backbones.commands.devices import require_cuda
+from backbones.errors import UserError
 from backbones.registry import variants
 from backbones.variants import Variant
 
@@ -41,6 +43,11 @@ SMALLEST_FIRST = [
 ]
 
 torch.set_num_threads(1)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    text = 'of the tests marked gpu; on the CPU they use small sizes'
+    parser.addoption('--device', choices=('cuda', 'cpu'), default='cuda', help=text)
 
 
 def variant_id(value: object) -> str | None:
@@ -206,3 +213,16 @@ def trees(tmp_path_factory) -> Path:
 @pytest.fixture
 def seed() -> None:
     torch.manual_seed(0)
+
+
+@pytest.fixture(scope='session')
+def device(request: pytest.FixtureRequest) -> str:
+    """What the tests marked gpu run on; the session ends at once where there is none."""
+    name = request.config.getoption('--device')
+    try:
+        require_cuda(name)
+    except UserError as error:
+        pytest.exit(str(error), returncode=1)
+    # float32 is compared, not TensorFloat-32
+    torch.backends.cudnn.allow_tf32 = torch.backends.cuda.matmul.allow_tf32 = False
+    return name

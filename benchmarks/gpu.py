@@ -1,0 +1,136 @@
+#!/usr/bin/env python
+"""Time operators and backbones on a GPU, in under ten minutes: benchmarks/gpu.py --json gpu.json.
+
+Operators stand beside their memory bound: what they would take if each input were read and each
+output written once, at the rate at which this device copies. Backbones run as by measure.py, ours
+and the published formulation in turns; compiled ones are trained only, as compiling takes longest.
+With `--device cpu` the same code runs on small sizes.
+"""
+
+import argparse
+import json
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+NAMES = 'dilateformer_t volo_d1 cswin_t moganet_t cloformer_xs'
+PEERS = 'timm_swin_t timm_convnext_t'
+TRAIN = '--dtypes bfloat16 --modes train --batch 2 --repeats 5'
+RUNS = {  # arguments of measure.py
+    'cuda': {
+        'inference': f'{NAMES} {PEERS} --dtypes bfloat16 --repeats 10',
+        'train': f'{NAMES} {PEERS} {TRAIN}',
+        'compiled': f'{NAMES} --backends auto --runs eager compiled {TRAIN} --no-peak',
+    },
+    'cpu': {
+        'inference': 'cswin_t --dtypes bfloat16 --repeats 1',
+        'train': 'cloformer_xxs --dtypes bfloat16 --modes train --repeats 1 --no-peak',
+    },
+}
+# of images in pixels, of operators in cells
+SIZES = {'cuda': (['--size', '800', '1280'], (200, 320)), 'cpu': (['--size', '64', '64'], (8, 12))}
+
+
+def rate(device: str) -> float:
+    """Bytes that the device reads and writes in a second when it copies."""
+    import torch
+    from torch.utils.benchmark import Timer
+
+    x = torch.empty(2**28 if device == 'cuda' else 2**22, device=device)
+    copying = Timer('y.copy_(x)', globals=dict(x=x, y=torch.empty_like(x))).blocked_autorange()
+    return 2 * x.nbytes / copying.median
+
+
+def operators(device: str, size: tuple[int, int], bytes_per_s: float) -> Iterator[dict]:
+    """Time each operator by each of its backends, in bfloat16."""
+    from operators import OPERATORS, backends
+
+    for name in OPERATORS:
+        for backend in backends(name):
+            if (backend, device) == ('triton', 'cpu'):
+                continue
+            found = dict(op=name, backend=backend)
+            try:
+                found |= measured(name, backend, device, size, bytes_per_s)
+            except RuntimeError as error:  # such as too little memory; the others are still told
+                found['error'] = str(error).splitlines()[0]
+            yield found
+
+
+def measured(
+    name: str, backend: str, device: str, size: tuple[int, int], bytes_per_s: float
+) -> dict:
+    """Microseconds of inference and of a training step, and the bounds' shares of them."""
+    import torch
+    from operators import examples
+    from subjects import draw, tensors_of
+    from torch.utils.benchmark import Timer
+    from traffic import least
+
+    f, shapes = examples(1, *size)[name]
+    with torch.device(device), torch.no_grad():
+        inputs = to_bfloat16(draw(shapes, grad=False))
+    tensors = tensors_of(inputs)
+    gradient = torch.ones_like(f(*inputs, backend=backend))
+
+    def infer() -> None:
+        with torch.no_grad():
+            f(*inputs, backend=backend)
+
+    def train() -> None:
+        torch.autograd.grad(f(*inputs, backend=backend), tensors, gradient)
+
+    read, written = least(*tensors), least(gradient)
+    moved = dict(inference=read + written, step=3 * read + 2 * written)
+    found = {}
+    for way, run in dict(inference=infer, step=train).items():
+        seconds = Timer('run()', globals=dict(run=run)).blocked_autorange(min_run_time=0.1).median
+        found[f'{way}_us'] = round(seconds * 1e6, 1)
+        found[f'{way}_bound'] = round(moved[way] / bytes_per_s / seconds, 3)
+    return found
+
+
+def to_bfloat16(x: object) -> object:
+    import torch
+
+    if isinstance(x, torch.Tensor):
+        return x.bfloat16().requires_grad_()
+    return [to_bfloat16(part) for part in x]
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
+    parser.add_argument('--json', type=Path, required=True, metavar='FILE', help='the results')
+    args = parser.parse_args(words)
+    if not args.json.absolute().parent.is_dir():
+        parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
+    import measure
+
+    from backbones.commands.devices import require_cuda
+    from backbones.errors import plain_errors
+
+    with plain_errors():
+        require_cuda(args.device)
+    pixels, cells = SIZES[args.device]
+    copying = rate(args.device)
+    report = dict(machine=measure.machine(args.device), copy_gb_per_s=round(copying / 1e9, 1))
+    report['operators'] = list(operators(args.device, cells, copying))
+    print(f'copying: {report["copy_gb_per_s"]} GB/s; *_bound: share of the time that the memory')
+    print(
+        f'traffic alone would take at this rate\n{measure.shown(report["operators"])}', flush=True
+    )
+    args.json.write_text(json.dumps(report, indent=1) + '\n')
+    for section, run in RUNS[args.device].items():
+        with tempfile.TemporaryDirectory() as folder:
+            file = Path(folder, 'results.json')
+            measure.main([*run.split(), *pixels, '--device', args.device, '--json', str(file)])
+            report[section] = json.loads(file.read_text())['results']
+        # after each section: a run that was cut off leaves what it has
+        args.json.write_text(json.dumps(report, indent=1) + '\n')
+
+
+if __name__ == '__main__':
+    main()
