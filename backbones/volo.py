@@ -46,7 +46,8 @@ class Stem(nn.Sequential):
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
-        right, bottom = ((CELL - n % CELL) % CELL for n in (W, H))  # -n % CELL would not compile
+        # not -n % CELL: a compiler sees only of cells * CELL that CELL divides it
+        right, bottom = ((n + CELL - 1) // CELL * CELL - n for n in (W, H))
         x = super().forward(F.pad(x, (0, right, 0, bottom)))
         return x.contiguous(memory_format=torch.channels_last)
 

@@ -109,12 +109,10 @@ def _shift(q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_si
     radius = dilation * (kernel_size // 2)
 
     def neighbours(x: Tensor) -> list[Tensor]:
-        x = F.pad(x, (0, 0, radius, radius, radius, radius))
-        return [
-            x[:, a : a + H, b : b + W].unflatten(-1, (heads, -1))  # (B, H, W, h, d)
-            for a in range(0, 2 * radius + 1, dilation)
-            for b in range(0, 2 * radius + 1, dilation)
-        ]
+        x = F.pad(x, (0, 0, radius, radius, radius, radius)).unflatten(-1, (heads, -1))
+        offsets = range(0, 2 * radius + 1, dilation)
+        rows = [x[:, a : a + H] for a in offsets]
+        return [r[:, :, b : b + W] for r in rows for b in offsets]  # (B, H, W, h, d) each
 
     q = q.unflatten(-1, (heads, -1)) * (C // heads) ** -0.5
     weights = _softmax(

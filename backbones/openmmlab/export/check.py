@@ -8,7 +8,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from backbones.errors import UserError
 from backbones.openmmlab.export.file import Preprocessing, package
+from backbones.openmmlab.fit import first_line
 
 Outputs = dict[str, np.ndarray]
 
@@ -16,7 +18,8 @@ RELATIVE = 1e-4  # of features and logits, by the largest value: float32, added 
 PIXELS = 1e-3  # share of a label map: where two classes are all but equal
 SCORE, BOX = 1e-3, 0.1  # of detections, the latter in pixels
 LOST = 0.01  # share of detections: overlaps and scores that lie on a threshold
-MASK = 0.02  # of a mask, as 1 - IoU
+MASK = 0.02  # of the pixels that two masks have in one or both of them
+FEW = 100  # pixels as which a smaller mask counts: in a box of two, one of them means nothing
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,10 @@ class Difference:
 
 
 def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
-    """Load a file into onnxruntime: a function of an RGB image (H, W, 3) of bytes."""
+    """Load a file into onnxruntime: a function of an RGB image (H, W, 3) of bytes.
+
+    The function raises UserError where onnxruntime cannot run the file.
+    """
     ort = package('onnxruntime')
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
@@ -52,7 +58,14 @@ def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
 
     def run(image: np.ndarray) -> Outputs:
         pixels = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
-        return dict(zip(names, session.run(names, {'image': pixels})))
+        try:
+            return dict(zip(names, session.run(names, {'image': pixels})))
+        except Exception as error:  # of its own kinds
+            size = f'{image.shape[0]} x {image.shape[1]}'
+            reason = first_line(error)
+            raise UserError(
+                f'onnxruntime cannot run the file at {size} pixels; it is not kept: {reason}'
+            ) from error
 
     return run
 
@@ -139,9 +152,9 @@ def _of_detections(
     if 'masks' in ours:
         pasted = paste(ours['masks'][a], ours['boxes'][a], size) >= 0.5
         expected = theirs['masks'][b]
-        both = (pasted & expected).sum((1, 2))
-        either = (pasted | expected).sum((1, 2))
-        yield 'masks, 1 - IoU', (1 - both / np.maximum(either, 1)).max(initial=0), MASK
+        union = (pasted | expected).sum((1, 2))
+        share = (pasted ^ expected).sum((1, 2)) / np.maximum(union, FEW)
+        yield 'masks, share of their union', share.max(initial=0), MASK
 
 
 def _twins(ours: Outputs, theirs: Outputs) -> list[tuple[int, int]]:

@@ -19,7 +19,7 @@ from backbones.errors import MissingOperatorError, UserError
 from backbones.openmmlab.fit import first_line
 
 OPSET = 18
-SAMPLE = (96, 160)  # traced height and width, in pixels, of a file for all sizes
+SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
 STRIDE = 32  # such a file pads to multiples of it
 EXTRA = "pip install 'dense-backbones[export]'"
 
