@@ -10,9 +10,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from backbones.openmmlab import durable
-from backbones.openmmlab.pictures import SCORE, side_by_side
+from backbones.openmmlab.pictures import side_by_side
 from backbones.results.curves import draw_curves, read_curves
-from backbones.results.scores import IOU, Example, Scores, f1, iou, mean_iou
+from backbones.results.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
 NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
 CONFUSIONS = 10  # listed
@@ -169,7 +169,7 @@ def _examples(
     for i, example in enumerate(examples, 1):
         sample = example.sample
         image = mmcv.imread(sample.img_path, channel_order='rgb')
-        picture = side_by_side(image, sample, meta)
+        picture = side_by_side(image, sample, meta, score=SCORE)
         mmcv.imwrite(picture[..., ::-1], str(folder / f'{name}_{i}.jpg'))
         measure = 'F1' if scores.detection else 'mean IoU'
         caption = f'{Path(sample.img_path).name}: {measure} {example.score:.3f}'

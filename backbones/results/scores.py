@@ -9,8 +9,9 @@ import supervision as sv
 from mmengine.dist import all_gather_object
 from mmengine.structures import BaseDataElement
 
-from backbones.openmmlab.pictures import SCORE, found_in
+from backbones.openmmlab.pictures import found_in
 
+SCORE = 0.3  # from which a prediction counts; short trainings are unsure, so lower than in pictures
 IOU = 0.5  # from which a box counts as found
 SHOWN = 4  # best and worst images kept
 
