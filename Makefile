@@ -1,6 +1,6 @@
 # make install      the environment in .venv, about 3 minutes
 # make quickstart   install, make the embedded dataset, train, test, draw
-# make example      install, find trees on aerial photographs: docs/own_data.md, about 10 minutes
+# make example      install, find trees on aerial photographs: docs/own_data.md, about 10 CPU-minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
 # make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
@@ -32,7 +32,7 @@ example: $(INSTALLED)
 	$(BIN)/python tools/new_config.py data/trees --base retinanet_cloformer_nano_small --epochs 20 --out work_dirs/trees.py
 	$(BIN)/python tools/train.py work_dirs/trees.py --resume
 	rm -rf work_dirs/trees/found
-	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --out work_dirs/trees/found
+	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --score 0.4 --out work_dirs/trees/found
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
