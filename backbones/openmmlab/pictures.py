@@ -76,7 +76,7 @@ def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
     classes = Classes(meta)
     image, factor = _readable(image)
     height, width = image.shape[:2]
-    letters = max(13, max(height, width) // 60)
+    letters = max(13, max(height, width) // 80)
     named = all(are_readable(image, half.found, classes, letters) for half in halves)
     amounts = [{} if named else amounts_of(half.found, classes) for half in halves]
     order = sorted({*chain(*amounts)}, key=lambda c: -max(a.get(c, 0) for a in amounts))

@@ -83,7 +83,7 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     lines.append(f'images: {number} of {len(chosen.inside)} in {seconds:.1f} s')
     if number:
         rates = number / seconds, number / results.seconds
-        lines[-1] += ', {:.1f} a second; the model alone {:.1f}'.format(*rates)
+        lines[-1] += ', {:.3g} a second; the model alone {:.3g}'.format(*rates)
     lines += [f'  {count}: {note}' for note, count in results.notes.items()]
     if chosen.others:
         lines.append(f'no images, by their suffixes: {suffixes(chosen.others)}')
