@@ -48,7 +48,8 @@ def test_a_label_map_is_blended_without_background_and_ignore() -> None:
     picture = draw(GREY, label_maps([0], [0, 1, 2, 255]), META)
     background, bear, tree, ignored = (picture[y, 320].tolist() for y in (60, 180, 300, 420))
     assert background == ignored == [128, 128, 128]
-    assert bear == [70, 185, 70] and tree == [70, 70, 185]  # 55 % of the image, 45 % of the colour
+    assert bear == [64, 192, 64] and tree == [64, 64, 192], 'half image, half colour'
+    assert picture[239, 320].tolist() == [0, 255, 0], 'a line around the area'
     assert len(picture) > 480, 'a legend'
 
 
@@ -61,7 +62,7 @@ def test_background_is_known_by_its_name_at_any_number(name: str) -> None:
 def test_truth_stands_beside_prediction_in_the_same_colours() -> None:
     picture = side_by_side(GREY, label_maps([1], [1]), META)
     assert picture.shape[1] > 2 * 640
-    assert picture[200, 320].tolist() == picture[200, -320].tolist() == [70, 185, 70]
+    assert picture[200, 320].tolist() == picture[200, -320].tolist() == [64, 192, 64]
     wide = side_by_side(GREY[:100], label_maps([1], [2], 100), META)
     assert wide.shape[1] == 640, 'one above the other'
 
@@ -93,7 +94,7 @@ def test_thumbnails_are_enlarged_with_boxes_masks_and_label_maps() -> None:
     sample.pred_instances = instances([], [], [])
     picture = side_by_side(np.zeros((4, 4, 3), np.uint8), sample, META)
     body = picture[26 : 26 + 288, :288]
-    assert np.all(body == np.array([0, 115, 0]), axis=-1)[180:200, 180:200].mean() == 1, 'a mask'
+    assert np.all(body == np.array([0, 128, 0]), axis=-1)[180:200, 180:200].mean() == 1, 'a mask'
     assert body[240, 144].tolist() == [0, 255, 0], 'the right side of the box'
     assert body[240, 180].tolist() == [0, 0, 0]
     small = label_maps([1], [1, 2], 4)
@@ -123,6 +124,8 @@ def test_colours_are_the_datasets_or_as_many_as_there_are_classes() -> None:
         assert [colours.by_idx(i) for i in range(10)] == sv.ColorPalette.DEFAULT.colors[:10]
     many = Classes(dict(classes=[str(i) for i in range(150)]))
     assert len({many.colours.by_idx(i).as_rgb() for i in range(150)}) == 150
+    whole = Classes(dict(classes=META['classes']))
+    assert whole.colours.by_idx(1) == sv.ColorPalette.DEFAULT.by_idx(0), 'background takes none'
     assert Classes({}).name(7) == 'class 7'
     assert Classes(META).letters.by_idx(1).as_rgb() == (0, 0, 0), 'black on green'
 

@@ -94,13 +94,13 @@ def run(title: str, command: list, log: Path) -> None:
 
 
 def overview(folder: Path, rows: int = 3) -> Path:
-    """Put the first pictures of both tasks side by side into one, detection on the left."""
+    """Put some pictures of both tasks side by side into one, detection on the left."""
     from PIL import Image, ImageDraw, ImageFont  # there once the packages are installed
 
-    columns = {
-        title: [Image.open(p) for p in sorted((folder / task / 'pictures').glob('*.png'))[:rows]]
-        for task, title in zip(TASKS, ('Mask R-CNN', 'UperNet'))
-    }
+    columns = {}
+    for task, title in zip(TASKS, ('Mask R-CNN', 'UperNet')):
+        paths = sorted((folder / task / 'pictures').glob('*.png'))
+        columns[title] = [Image.open(path) for path in paths[:: len(paths) // rows][:rows]]
     gap, margin, heading = 12, 24, 26
     lines = [max(tile.height for tile in row) + gap for row in zip(*columns.values())]
     widths = [max(tile.width for tile in column) for column in columns.values()]
@@ -116,7 +116,7 @@ def overview(folder: Path, rows: int = 3) -> Path:
             y += height
         x += width + margin
     path = folder / 'overview.png'
-    sheet.quantize(128).save(path, optimize=True)
+    sheet.quantize(256, Image.Quantize.MAXCOVERAGE).save(path, optimize=True)
     return path
 
 

@@ -10,7 +10,7 @@ from backbones.openmmlab.captions import FONT, Picture, font, on_paper
 from backbones.openmmlab.palette import Classes
 
 Found = sv.Detections | np.ndarray  # instances, or an (H, W) label map
-OPACITY = 0.45  # of masks and label maps
+OPACITY = 0.5  # of masks and label maps
 CROWDED = 0.2  # of a picture; names that took more of it would hide what they name
 NARROWEST = 240  # pixels; a title has to fit
 
@@ -81,7 +81,10 @@ def _paint_names(image: Picture, found: sv.Detections, classes: Classes, letters
 
 
 def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Picture:
-    """Blend a label map into its image; background and "ignore" stay as they are."""
+    """Blend a label map into its image, with lines around the areas.
+
+    Background and "ignore" stay as they are.
+    """
     shown = list(amounts_of(labels, classes))
     hidden = max([*shown, 0]) + 1
     colours = np.zeros((hidden + 1, 3), np.uint8)
@@ -91,7 +94,11 @@ def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Pictu
     size = image.shape[1::-1]
     labels = cv2.resize(painted[labels], size, interpolation=cv2.INTER_NEAREST)
     blended = cv2.addWeighted(image, 1 - OPACITY, colours[labels], OPACITY, 0)
-    return np.where((labels == hidden)[..., None], image, blended)
+    scene: Picture = np.where((labels == hidden)[..., None], image, np.asarray(blended, np.uint8))
+    width = 2 * max(1, max(size) // 600) + 1
+    edges = cv2.dilate(labels.astype(np.float32), np.ones((width, width))) != labels
+    scene[edges] = colours[labels[edges]]
+    return scene
 
 
 def _names(found: sv.Detections, classes: Classes) -> list[str]:

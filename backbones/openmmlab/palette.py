@@ -20,7 +20,7 @@ class Classes:
 
     def __init__(self, meta: Mapping) -> None:
         self.names = [str(name) for name in meta.get('classes') or ()]
-        self.colours = _palette(meta.get('palette'), len(self.names))
+        self.colours = _given(meta.get('palette'), len(self.names)) or _fixed(self.names)
         dark = [0.299 * c.r + 0.587 * c.g + 0.114 * c.b < 140 for c in self.colours.colors]
         #: black or white, whichever can be read on each of the colours
         self.letters = sv.ColorPalette([sv.Color.WHITE if d else sv.Color.BLACK for d in dark])
@@ -40,15 +40,25 @@ class Classes:
         return self.name(label).lower() not in BACKGROUND
 
 
-def _palette(own: object, number: int) -> sv.ColorPalette:
-    colours = np.asarray(own).tolist() if isinstance(own, list | tuple | np.ndarray) else []
+def _given(palette: object, number: int) -> sv.ColorPalette | None:
+    """A dataset's own palette; None if it has none."""
+    colours = np.asarray(palette).tolist() if isinstance(palette, list | tuple | np.ndarray) else []
     # 80 of COCO stay with a dataset that names other classes, and MMSegmentation draws lots where
     # a dataset has none
     lots = np.random.RandomState(42).randint(0, 255, (number, 3)).tolist()
-    if colours and len(colours) == (number or len(colours)) and colours != lots:
-        return sv.ColorPalette([sv.Color(*map(int, colour)) for colour in colours])
-    default = sv.ColorPalette.DEFAULT
-    if number <= len(default):
-        return default
-    wheel = (hsv_to_rgb(i / number, 1, 1 - i % 2 / 3) for i in range(number))
-    return sv.ColorPalette([sv.Color(*(round(255 * v) for v in colour)) for colour in wheel])
+    if not colours or len(colours) != (number or len(colours)) or colours == lots:
+        return None
+    return sv.ColorPalette([sv.Color(*map(int, colour)) for colour in colours])
+
+
+def _fixed(names: list[str]) -> sv.ColorPalette:
+    """As many colours as classes; background takes none from the others."""
+    number = sum(name.lower() not in BACKGROUND for name in names)
+    colours = sv.ColorPalette.DEFAULT.colors
+    if number > len(colours):
+        wheel = (hsv_to_rgb(i / number, 1, 1 - i % 2 / 3) for i in range(number))
+        colours = [sv.Color(*(round(255 * v) for v in colour)) for colour in wheel]
+    left = iter(colours)
+    grey = sv.Color.GREY
+    own = [grey if name.lower() in BACKGROUND else next(left) for name in names]
+    return sv.ColorPalette(own or colours)

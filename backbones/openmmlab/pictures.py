@@ -3,7 +3,6 @@
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 import cv2
@@ -20,6 +19,7 @@ from backbones.openmmlab.paint import Found, amounts_of, are_readable, paint
 from backbones.openmmlab.palette import Classes
 
 SCORE = 0.5  # of the least certain instance that is drawn; from 0.3, many things get two names
+LEAST = 0.0005  # share of the pixels that is worth an entry in the legend
 SMALLEST, LARGEST = 288, 3000  # pixels of an image's long side in a picture
 
 
@@ -79,14 +79,14 @@ def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
     letters = max(13, max(height, width) // 80)
     named = all(are_readable(image, half.found, classes, letters) for half in halves)
     amounts = [{} if named else amounts_of(half.found, classes) for half in halves]
-    order = sorted({*chain(*amounts)}, key=lambda c: -max(a.get(c, 0) for a in amounts))
     parts = []
     for half, amount in zip(halves, amounts):
         painted = paint(image, half.found, factor, classes, letters if named else None)
         text = '{}: {:.0f}' if _has_instances(half.found) else '{}: {:.1%}'
         entries = [
-            (text.format(classes.name(c), amount.get(c, 0)), classes.colours.by_idx(c))
-            for c in (order if half.found is not None else ())
+            (text.format(classes.name(c), amount[c]), classes.colours.by_idx(c))
+            for c in sorted(amount, key=lambda c: -amount[c])
+            if amount[c] > LEAST
         ]
         heading = [title(half.title, painted.shape[1], letters)] if half.title else []
         parts.append(np.vstack([*heading, painted, legend(entries, painted.shape[1], letters)]))
