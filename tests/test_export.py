@@ -106,7 +106,8 @@ def test_averaging_matrices_are_adaptive_pooling(size: tuple[int, int], cells: i
 
 def test_pasted_masks_are_those_of_mmdetection() -> None:
     module = import_module('mmdet.models.roi_heads.mask_heads.fcn_mask_head')
-    masks, boxes = draw(2, 28, 28).float(), torch.tensor([[3.2, 4, 20, 30.5], [0, 0, 47, 9.0]])
+    boxes = torch.tensor([[3.2, 4, 20, 30.5], [0, 0, 47, 9], [5, 6, 5, 20]])
+    masks = draw(3, 28, 28).float()
     expected, _ = module._do_paste_mask(masks[:, None], boxes, 32, 48, skip_empty=False)
     found = check.paste(masks.numpy(), boxes.numpy(), (32, 48))
     np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)

@@ -98,6 +98,7 @@ def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.nda
     """
     if hasattr(model, 'decode_head'):
         model.data_preprocessor.test_cfg = dict(size_divisor=divisor)
+        model.test_cfg.mode = 'whole'  # a file has no sliding window
     else:
         model.data_preprocessor.pad_size_divisor = divisor
 
@@ -194,5 +195,9 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
 
 
 def _positions(length: int, start: Tensor, end: Tensor) -> Tensor:
-    """Where the pixels of an axis lie in a box, -1 to 1 within it."""
-    return (torch.arange(length) + 0.5 - start) / (end - start) * 2 - 1
+    """Where the pixels of an axis lie in a box, -1 to 1 within it.
+
+    As in MMDetection, all lie in the centre of a box without extent.
+    """
+    place = (torch.arange(length) + 0.5 - start) / (end - start) * 2 - 1
+    return place.masked_fill(place.isinf(), 0)
