@@ -59,6 +59,7 @@ def attempt(config: str) -> Outcome:
         cfg = swap_backbone(read_config(config), BACKBONE)
     except UserError as error:
         return Outcome(str(error), '')
+    cfg.model.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
     model = MODELS.build(without_files(cfg.model))
     model.init_weights()
     model.train()
