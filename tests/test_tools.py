@@ -137,7 +137,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'config, data, options, metric',
     [
-        (
+        pytest.param(
             'mask_rcnn_dilateformer_t_coco',
             'coco',
             ('train_cfg.max_epochs=1', 'model.test_cfg.rcnn.score_thr=0.001',
@@ -146,6 +146,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
              'train_dataloader.dataset.pipeline.2.scale=(96,72)',
              'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
             'coco/segm_mAP',
+            marks=pytest.mark.slow,
         ),
         (
             'upernet_dilateformer_t_ade20k',

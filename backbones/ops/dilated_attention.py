@@ -44,7 +44,7 @@ def dilated_attention(
     Memory traffic on a GPU, by count (benchmarks/traffic.py), as nothing was measured on one: 64000
     positions, 3 heads of 24 channels, bfloat16, forward and backward pass. Each map read and each
     written once would be 37 and 65 MB. 'triton' 38 and 75, 'reference' 461 and 1002, 'shift' 860
-    and 2354, 'strips' 1638 and 2889. So 'reference' suits inference; in training it keeps 6 times
+    and 2121, 'strips' 1638 and 2889. So 'reference' suits inference; in training it keeps 6 times
     as much as 'strips'.
 
     Returns:
