@@ -1,22 +1,32 @@
 """Every backbone learns, for both tasks, on the embedded digits.
 
 `digits_log.json` holds one run of each leaf on CPU, as `tools/train.py` writes it to
-`vis_data/scalars.json`, evaluated every 80 (detection) and 300 iterations (segmentation): the
-losses, averages of 20 iterations, and the metric. The tests repeat the first iterations of it.
+`vis_data/scalars.json`, evaluated as often as `EVERY` says: the losses, averages of 20 iterations,
+and the metric. The tests repeat the first iterations of it.
 """
 
 import json
+import re
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, tool
 
-from backbones import BACKBONES
-
 LOG = json.loads((Path(__file__).parent / 'digits_log.json').read_text())
-METRICS = {'mask_rcnn': 'coco/segm_mAP_50', 'upernet': 'mIoU'}
-EVERY = {'mask_rcnn': 80, 'upernet': 300}  # iterations
-NAMES = [cls.__name__.lower() for cls in BACKBONES]
+METRICS = {
+    'mask_rcnn': 'coco/segm_mAP_50',
+    'upernet': 'mIoU',
+    'mask2former': 'mIoU',
+    'dino': 'coco/bbox_mAP_50',
+}
+EVERY = {'mask_rcnn': 80, 'upernet': 300, 'mask2former': 300, 'dino': 100}  # iterations
+WORDS = {'coco/segm_mAP_50': 'mask AP50 {:.2f}', 'coco/bbox_mAP_50': 'box AP50 {:.2f}',
+         'mIoU': '{:.1f} mIoU'}  # fmt: skip
+LEAVES = sorted(path.stem for path in (ROOT / 'configs').glob('*_nano_digits.py'))
+
+
+def method(leaf: str) -> str:
+    return leaf.rsplit('_', 3)[0]
 
 
 @pytest.fixture(scope='module')
@@ -33,29 +43,33 @@ def read(work_dir: Path, metric: str) -> tuple[list[float], list[float]]:
     return [x['loss'] for x in lines if 'loss' in x], [x[metric] for x in lines if metric in x]
 
 
-@pytest.mark.parametrize('task', METRICS)
-@pytest.mark.parametrize('backbone', NAMES)
-def test_the_log_shows_losses_that_fall_and_metrics_that_rise(task: str, backbone: str) -> None:
-    run = LOG[f'{task}_{backbone}_nano_digits']
+def test_there_is_a_run_of_every_leaf() -> None:
+    assert [*LOG] == LEAVES
+
+
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_the_log_shows_losses_that_fall_and_metrics_that_rise(leaf: str) -> None:
+    run = LOG[leaf]
+    assert run['every'] == EVERY[method(leaf)]
+    line = (ROOT / f'configs/{leaf}.py').read_text().splitlines()[0]
+    result = WORDS[METRICS[method(leaf)]].format(run['metric'][-1])
+    done = run['every'] * len(run['metric'])
+    told = rf' {done} (of \d+ )?iterations: {re.escape(result)} \(measured here\)$'
+    assert (found := re.search(told, line)), line
     assert sum(run['loss'][-3:]) < 0.6 * sum(run['loss'][:3])
-    assert run['metric'][-1] > 2 * run['metric'][0]
-    assert run['every'] == EVERY[task]
-    line = (ROOT / f'configs/{task}_{backbone}_nano_digits.py').read_text().splitlines()[0]
-    final = run['metric'][-1]
-    result = f'{final:.1f} mIoU' if task == 'upernet' else f'mask AP50 {final:.2f}'
-    assert line.endswith(f'{EVERY[task] * len(run["metric"])} iterations: {result} (measured here)')
+    # half-way, after ten minutes of a CPU, queries have begun to tell classes apart
+    assert run['metric'][-1] > (1.2 if found[1] else 2) * run['metric'][0]
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('task', METRICS)
-@pytest.mark.parametrize('backbone', NAMES)
-def test_training_learns_as_logged(task: str, backbone: str, digits: Path, tmp_path: Path) -> None:
-    leaf, every = f'{task}_{backbone}_nano_digits', EVERY[task]
+@pytest.mark.parametrize('leaf', LEAVES)
+def test_training_learns_as_logged(leaf: str, digits: Path, tmp_path: Path) -> None:
+    every = EVERY[method(leaf)]
     tool(
         *('train', f'configs/{leaf}.py', '--data-root', digits, '--work-dir', tmp_path),
         *('--cfg-options', f'train_cfg.val_interval={every}', f'train_cfg.max_iters={2 * every}'),
     )
-    loss, metric = read(tmp_path, METRICS[task])
+    loss, metric = read(tmp_path, METRICS[method(leaf)])
     assert sum(loss[-3:]) < 0.8 * sum(loss[:3])
     first, second = metric
     assert second > first

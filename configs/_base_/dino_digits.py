@@ -1,4 +1,4 @@
-# Recipe: small DINO, embedded digits, 1200 iterations of 8 scenes, AdamW, from scratch on CPU.
+# Recipe: small DINO, embedded digits, 300 iterations of 8 scenes, AdamW, from scratch on CPU.
 _base_ = [
     'models/dino.py',
     'datasets/digits_instance.py',
@@ -23,18 +23,18 @@ model = dict(
     ),
     positional_encoding=dict(num_feats=32),
     bbox_head=dict(embed_dims=64, num_classes=10),
-    dn_cfg=dict(group_cfg=dict(num_dn_queries=20)),
+    dn_cfg=dict(group_cfg=dict(num_dn_queries=60)),
     test_cfg=dict(max_per_img=20),
 )
 
 val_evaluator = dict(metric='bbox')
 test_evaluator = val_evaluator
-train_cfg = dict(type='IterBasedTrainLoop', max_iters=1200, val_interval=1200)
+train_cfg = dict(type='IterBasedTrainLoop', max_iters=300, val_interval=300)
 val_cfg = dict(type='ValLoop')
 test_cfg = dict(type='TestLoop')
 param_scheduler = [
     dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=50),
-    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=1200),
+    dict(type='CosineAnnealingLR', by_epoch=False, begin=50, end=300),
 ]
 default_hooks = dict(
     logger=dict(interval=20, log_metric_by_epoch=False),
