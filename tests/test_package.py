@@ -123,7 +123,7 @@ def test_links_and_pictures_of_the_index_page_are_absolute(metadata: Message) ->
             assert there == here
         else:
             assert (ROOT / here.split('#')[0]).exists(), here
-            assert there == main.format('raw' if here.endswith('.png') else 'blob', here)
+            assert there == main.format('raw' if here.endswith(('.jpg', '.png')) else 'blob', here)
 
 
 def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path) -> None:
