@@ -57,7 +57,7 @@ def test_the_log_shows_losses_that_fall_and_metrics_that_rise(leaf: str) -> None
     told = rf' {done} (of \d+ )?iterations: {re.escape(result)} \(measured here\)$'
     assert (found := re.search(told, line)), line
     assert sum(run['loss'][-3:]) < 0.6 * sum(run['loss'][:3])
-    # half-way, after ten minutes of a CPU, queries have begun to tell classes apart
+    # half-way, queries have only begun to tell classes apart
     assert run['metric'][-1] > (1.2 if found[1] else 2) * run['metric'][0]
 
 
