@@ -25,6 +25,7 @@ SMALLEST_SIDE = 32  # pixels; what the backbones need
 LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
 SMALLEST_TILE = 64  # pixels
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
+TOUCHES = 2  # pixels; a box that ends so near to the edge of a tile may go on behind it
 SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
 
 
@@ -62,10 +63,11 @@ class Predictor:
         checkpoint: what was trained with it; see `backbones.checkpoints.read`.
         score: instances below it are left out.
         tile: side in pixels of the squares that larger images are cut into, each of which the model
-            sees as an image; None shows it every image whole. Tiles overlap by a third. Of
-            detections that have more than half of the smaller one in common, the one with the
-            highest score of each class is kept; of label maps the scores are averaged, and the
-            image is not resized as the config would.
+            sees as an image; None shows it every image whole. Tiles overlap by a third. Detections
+            that an edge cuts off are left to the neighbour, which shows them whole if they are
+            narrower than the overlap. Of detections that have more than half of the smaller one in
+            common, the one with the highest score of each class is kept; of label maps the scores
+            are averaged, and the image is not resized as the config would.
         device: 'auto' is the GPU if there is one.
         backbone: another than the config's. See `swap_backbone`.
 
@@ -130,15 +132,25 @@ class Predictor:
             return np.asarray(self._run(image))[:height, :width]
         if self.tile is None or max(height, width) <= self.tile:
             return self._detect(image)
+        overlap = self.tile - _stride(self.tile)
+
+        def detect(numbers: np.ndarray) -> sv.Detections:
+            top, left = divmod(int(numbers[0, 0]), width)
+            right, bottom = left + numbers.shape[1], top + numbers.shape[0]
+            found = self._detect(image[top:bottom, left:right])
+            inner = [left > 0, top > 0, right < width, bottom < height]
+            return found.select(~_cut(found.xyxy, numbers.shape, inner, overlap))
+
         slicer = sv.InferenceSlicer(
-            self._detect,
+            detect,
             slice_wh=self.tile,
-            overlap_wh=self.tile - _stride(self.tile),
+            overlap_wh=overlap,
             iou_threshold=SAME,
             overlap_metric=sv.OverlapMetric.IOS,
             compact_masks=True,
         )
-        return slicer(image)
+        # the slicer does not say where a tile lies, but the numbers of its pixels do
+        return slicer(np.arange(height * width).reshape(height, width))
 
     def _detect(self, image: Picture) -> sv.Detections:
         """Find instances; they are cut at the borders of the image."""
@@ -160,6 +172,24 @@ class Predictor:
         if isinstance(found, sv.Detections):
             self.surest = max([self.surest, *sample.pred_instances.scores.tolist()])
         return found
+
+
+def _cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
+    """Tell which boxes are parts of instances that another tile shows whole.
+
+    Args:
+        boxes: (N, 4), left, top, right, bottom in pixels of the tile.
+        shape: height and width of the tile.
+        inner: whether the tile's left, top, right and bottom edge lies in the image.
+        overlap: of neighbouring tiles, in pixels; narrower instances are whole in one of them.
+
+    Returns:
+        (N,) booleans.
+    """
+    edges = np.array([0, 0, shape[1], shape[0]])
+    touches = (np.abs(boxes - edges) <= TOUCHES) & inner
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.any(touches & (np.tile(sides, 2) < overlap - TOUCHES), axis=1)
 
 
 def _stride(tile: int) -> int:
