@@ -13,7 +13,7 @@ from backbones.layers import (
     PointwiseConv2d,
     parameters,
 )
-from backbones.ops import to_fast_layout
+from backbones.ops import exported, to_fast_layout, traced
 from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.global_attention import global_attention
@@ -74,11 +74,18 @@ class Attention(nn.Module):
         q, k, v = self.local_conv(self.local_qkv(x)).chunk(3, dim=1)
         gates = parameters(self.gate1), parameters(self.gate2)
         high = context_gate(q, k, v, *gates, scale=self.head_dim**-0.5)
-        # rounds down: the rows and columns that fill no window enter no key
-        pooled = F.avg_pool2d(x, self.pool) if self.pool > 1 else x
-        k, v = self.global_kv(pooled).chunk(2, dim=1)
+        k, v = self.global_kv(self.average(x)).chunk(2, dim=1)
         low = global_attention(self.global_q(x), k, v, heads=self.global_heads)
         return self.proj(torch.cat([high, low], dim=1))
+
+    def average(self, x: Tensor) -> Tensor:
+        """Means of windows; the last rows and columns that fill none enter no key."""
+        if self.pool == 1:
+            return x
+        if traced() and not exported():  # else each other remainder would be compiled anew
+            height, width = (side // self.pool * self.pool for side in x.shape[-2:])
+            x = x[..., :height, :width]
+        return F.avg_pool2d(x, self.pool)
 
 
 class ConvMlp(nn.Module):

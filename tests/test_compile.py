@@ -46,7 +46,8 @@ def assert_same_step(
     are measured by the largest of all gradients.
     """
     (values, gradients), (expected, exact) = step(compiled, model, x), step(twin, twin, x)
-    floor = 1e-4 * max(g.abs().max().item() for g in exact)
+    rounding = 1e-4 if x.dtype is torch.float64 else 1e-2
+    floor = rounding * max(g.abs().max().item() for g in exact)
     for found, wanted, least in ((values, expected, 0.0), (gradients, exact, floor)):
         for a, b in zip(found, wanted, strict=True):
             largest = max(b.abs().max().item(), least)
@@ -68,21 +69,21 @@ def test_the_first_stages_train_compiled_without_a_graph_break(cls: type) -> Non
 def test_a_compiled_training_step_is_the_same(cls: type, dtype: torch.dtype, with_cp: bool) -> None:
     model, twin = (build(cls, with_cp=with_cp).to(dtype) for _ in range(2))
     compiled = torch.compile(model, fullgraph=True, backend='aot_eager')
-    tolerance = 1e-5 if dtype is torch.float32 else 1e-10
+    tolerance = 1e-3 if dtype is torch.float32 else 1e-10
     for size in ((64, 96), (67, 103)):
         assert_same_step(compiled, model, twin, image(*size).to(dtype), tolerance)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_changing_sizes_compile_twice(cls: type) -> None:
+def test_changing_sizes_compile_few_times(cls: type) -> None:
     model, twin = (build(cls, out_indices=(0, 1)).double() for _ in range(2))
     counter = CompileCounterWithBackend('eager')
     compiled = torch.compile(model, fullgraph=True, backend=counter)
     for size in SIZES:
         assert_same_step(compiled, model, twin, image(*size).double(), 1e-10)
-    # CloFormer's pooling is compiled anew for sizes that leave other remainders of its windows
-    assert counter.frame_count <= (len(SIZES) if cls is CloFormer else 2)
+    # CloFormer's pooling is compiled once more, for sizes that leave no remainder
+    assert counter.frame_count <= (3 if cls is CloFormer else 2)
 
 
 @pytest.mark.slow

@@ -60,7 +60,9 @@ def traced() -> bool:
 
 def exported() -> bool:
     """Tell whether an exporter records the operators, for another library to run them."""
-    return torch.compiler.is_exporting() or torch.jit.is_tracing()
+    # for what `torch.compile` records, PyTorch 2.11 says that it is exporting, too
+    exporting = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+    return exporting or torch.jit.is_tracing()
 
 
 def to_fast_layout(x: Tensor) -> Tensor:

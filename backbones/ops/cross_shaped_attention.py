@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, exported, pick
+from backbones.ops import Layer, pick, traced
 
 
 def cross_shaped_attention(
@@ -118,7 +118,7 @@ def _stripes(
     top = rows // 2
     padding = 0, 0, 0, 0, top, rows - top
     # the only copy: a stripe becomes a block of memory, and nothing keeps qkv for the gradient
-    q, k, v = (F.pad(x, padding) if exported() or rows else x.contiguous() for x in (q, k, v))
+    q, k, v = (F.pad(x, padding) if traced() or rows else x.contiguous() for x in (q, k, v))
     values = v.reshape(B * n, a, W, c).permute(0, 3, 1, 2)
     if a == 1:  # the outer rows of the kernel meet padding only
         weight = weight[:, :, 1:2]

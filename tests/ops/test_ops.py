@@ -10,7 +10,7 @@ from conftest import draw
 from operator_contract import OperatorContract
 
 from backbones import ops
-from backbones.ops import default_backend, to_fast_layout
+from backbones.ops import default_backend, exported, to_fast_layout, traced
 
 OPERATORS = [m.name for m in pkgutil.iter_modules(ops.__path__) if not m.name.startswith('_')]
 
@@ -50,3 +50,16 @@ def test_the_default_backend_ends_with_its_block() -> None:
     with pytest.raises(RuntimeError), default_backend('reference'):
         raise RuntimeError
     assert to_fast_layout(draw(1, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
+
+
+def test_what_a_compiler_records_is_traced_but_not_exported() -> None:
+    def told(x: torch.Tensor) -> torch.Tensor:
+        return x + 1 * traced() + 10 * exported()
+
+    class Told(torch.nn.Module):
+        forward = staticmethod(told)
+
+    x = torch.zeros(1)
+    assert told(x) == 0
+    assert torch.compile(told, backend='eager')(x) == 1
+    assert torch.export.export(Told(), (x,)).module()(x) == 11
