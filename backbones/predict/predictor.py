@@ -25,7 +25,7 @@ SMALLEST_SIDE = 32  # pixels; what the backbones need
 LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
 SMALLEST_TILE = 64  # pixels
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
-TOUCHES = 2  # pixels; a box that ends so near to the edge of a tile may go on behind it
+TOUCHES = 4  # pixels; a box that ends so near to the edge of a tile may go on behind it
 SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
 
 
