@@ -56,7 +56,9 @@ def text(report: Report) -> str:
     dataset, faults = report.dataset, report.faults
     instances = 'boxes and masks' if dataset.has_masks() else 'boxes'
     task = instances if dataset.detection else 'label maps'
-    blocks = [f'{dataset.root} ({dataset.layout}): {task} of {len(dataset.classes)} classes: '
+    number = len(dataset.classes)
+    counted = f'{number} {"class" if number == 1 else "classes"}'
+    blocks = [f'{dataset.root} ({dataset.layout}): {task} of {counted}: '
               f'{listed(dataset.classes)}']  # fmt: skip
     for split, counts in report.counts.items():
         blocks.append('\n'.join([split, *(f'  {k}: {v}' for k, v in counts.items())]))
