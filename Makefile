@@ -32,7 +32,7 @@ example: $(INSTALLED)
 	$(BIN)/python tools/new_config.py data/trees --base retinanet_cloformer_nano_small --epochs 20 --out work_dirs/trees.py
 	$(BIN)/python tools/train.py work_dirs/trees.py --resume
 	rm -rf work_dirs/trees/found
-	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --score 0.4 --out work_dirs/trees/found
+	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --score 0.3 --out work_dirs/trees/found
 
 test: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q
