@@ -140,7 +140,7 @@ def test_every_parameter_gets_a_gradient(cls: type, out_indices: tuple) -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
-@pytest.mark.parametrize('out_indices', SUBSETS, ids=str)
+@pytest.mark.parametrize('out_indices', [(0,), (1,), (2,), (3,), (0, 2), (1, 2, 3)], ids=str)
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_out_indices_select_levels(cls: type, out_indices: tuple) -> None:
     full = build(cls).eval()

@@ -138,9 +138,13 @@ def test_whole_models_run_on_random_images(config, mode):
     assert result['median_ms'] > 0 and result['gmacs'] > 0
 
 
+REST = (('reference', False), ('auto', True))
+
+
 @pytest.mark.parametrize('name', [cls.__name__.lower() for cls in NANO])
 @pytest.mark.parametrize(
-    'backend, with_cp', [('reference', False), ('auto', False), ('auto', True)]
+    'backend, with_cp',
+    [('auto', False), *(pytest.param(*x, marks=pytest.mark.slow) for x in REST)],
 )
 def test_counting_without_computing_finds_what_a_real_step_keeps(nano, name, backend, with_cp):
     candidate = {**PLAIN, 'backbone': name, 'backend': backend, 'with_cp': with_cp}

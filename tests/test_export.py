@@ -39,6 +39,7 @@ def small(tmp_path_factory) -> Path:
     return out
 
 
+@pytest.mark.slow
 def test_the_file_says_what_it_takes_and_gives(small: Path) -> None:
     session = onnxruntime.InferenceSession(small)
     (image,), (level,) = session.get_inputs(), session.get_outputs()
@@ -49,6 +50,7 @@ def test_the_file_says_what_it_takes_and_gives(small: Path) -> None:
     assert json.loads(about['strides']) == [4]
 
 
+@pytest.mark.slow
 def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch, small: Path) -> None:
     source = nano(CloFormer, dynamic=False, out_indices=(0,))
     wrong = {'level0': np.zeros((1, 32, 10, 13), np.float32)}
