@@ -21,6 +21,7 @@ import pytest
 import torch
 from mmengine.utils import ManagerMixin
 from PIL import Image
+from torch.utils.data import _utils as loaders
 from weights import weight
 
 from backbones import BACKBONES, variant
@@ -43,6 +44,9 @@ SMALLEST_FIRST = [
 ]
 
 torch.set_num_threads(1)
+# seconds that a loader which is collected in a cycle waits for each of its workers; 5 by default
+for module in (loaders, loaders.worker):
+    module.MP_STATUS_CHECK_INTERVAL = 0.1
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:

@@ -100,9 +100,3 @@ def small_runner(
         | settings
     )
     return Runner(Line(), str(work_dir), **evaluation, **settings)
-
-
-def end_workers(runner: Runner) -> None:
-    """End them now: a loader that is collected with its runner waits 5 s for each of them."""
-    if hasattr(runner.train_loop, 'dataloader_iterator'):
-        runner.train_loop.dataloader_iterator._iterator = None

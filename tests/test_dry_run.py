@@ -12,7 +12,7 @@ from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
-from runners import Numbers, end_workers, small_runner
+from runners import Numbers, small_runner
 from torch import nn
 
 from backbones.errors import UserError
@@ -64,7 +64,6 @@ def test_nothing_of_it_remains(workers: int, tmp_path: Path) -> None:
         np.random.seed(0)
         torch.manual_seed(0)
         runner.train()
-        end_workers(runner)
         hub = runner.message_hub
         scalars = {k: v.data for k, v in hub.log_scalars.items() if 'time' not in k}
         ends.append((record.seen, runner.model.state_dict(), scalars, {*hub.runtime_info}))

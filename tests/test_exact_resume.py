@@ -6,7 +6,7 @@ import pytest
 import torch
 from mmengine.hooks import Hook
 from mmengine.runner import Runner
-from runners import SAMPLES, end_workers, small_runner
+from runners import SAMPLES, small_runner
 
 LOOPS = {  # eight samples in batches of two: two epochs of four iterations
     'iterations': dict(train_cfg=dict(by_epoch=False, max_iters=8)),
@@ -48,7 +48,6 @@ def train(work_dir: Path, loop: str, workers: int, **settings) -> tuple[Runner, 
     else:
         with pytest.raises(KeyboardInterrupt):
             runner.train()
-    end_workers(runner)
     return runner, record
 
 
