@@ -72,6 +72,7 @@ def test_parts_add_up_and_auxiliary_heads_compute_nothing() -> None:
     assert count['parts']['auxiliary_head']['macs'] == 0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize('method', ['mask2former', 'dino'])
 def test_multiply_adds_of_queries_are_those_of_a_run(method: str) -> None:
     cfg = Config.fromfile(ROOT / f'configs/{method}_cloformer_nano_digits.py')
