@@ -5,6 +5,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -150,7 +151,8 @@ class Predictor:
             compact_masks=True,
         )
         # the slicer does not say where a tile lies, but the numbers of its pixels do
-        return slicer(np.arange(height * width).reshape(height, width))
+        numbers: Any = np.arange(height * width).reshape(height, width)  # for an image's uint8
+        return slicer(numbers)
 
     def _detect(self, image: Picture) -> sv.Detections:
         """Find instances; they are cut at the borders of the image."""
