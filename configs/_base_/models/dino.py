@@ -1,18 +1,14 @@
 # DINO with four levels (arXiv:2203.03605), settings of MMDetection's R-50 model
 # (dino-4scale_r50_8xb2-12e_coco.py).
 # A leaf sets model.backbone and model.neck.in_channels, which are the upper three.
+_base_ = ['detector.py']
+
 model = dict(
     type='DINO',
     num_queries=900,
     with_box_refine=True,
     as_two_stage=True,
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=1,
-    ),
+    data_preprocessor=dict(pad_size_divisor=1),
     backbone=dict(out_indices=(1, 2, 3)),
     neck=dict(
         type='ChannelMapper',

@@ -1,21 +1,14 @@
 # Mask2Former for semantic segmentation (arXiv:2112.01527), settings of MMSegmentation's Swin models
 # (mask2former_swin-t_8xb2-160k_ade20k-512x512.py). The head is MMDetection's.
 # A leaf sets model.backbone and model.decode_head.in_channels.
+_base_ = ['segmentor.py']
+
 __attention = dict(embed_dims=256, num_heads=8, dropout=0.0, batch_first=True)
 __positions = dict(num_feats=128, normalize=True)
 
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-        test_cfg=dict(size_divisor=32),
-    ),
+    data_preprocessor=dict(test_cfg=dict(size_divisor=32)),
     decode_head=dict(
         type='Mask2FormerHead',
         strides=[4, 8, 16, 32],

@@ -1,15 +1,10 @@
 # Mask R-CNN with FPN (arXiv:1703.06870, 1612.03144), settings of MMDetection's R-50 model.
 # A leaf sets model.backbone and model.neck.in_channels.
+_base_ = ['detector.py']
+
 model = dict(
     type='MaskRCNN',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_mask=True,
-        pad_size_divisor=32,
-    ),
+    data_preprocessor=dict(pad_mask=True),
     neck=dict(type='FPN', out_channels=256, num_outs=5),
     rpn_head=dict(
         type='RPNHead',

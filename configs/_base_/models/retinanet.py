@@ -1,15 +1,10 @@
 # RetinaNet with FPN (arXiv:1708.02002), settings of MMDetection's R-50 model.
 # The backbone emits the three levels that are read, so that none of its parameters is unused.
 # A leaf sets model.backbone and model.neck.in_channels, which are the upper three.
+_base_ = ['detector.py']
+
 model = dict(
     type='RetinaNet',
-    data_preprocessor=dict(
-        type='DetDataPreprocessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_size_divisor=32,
-    ),
     backbone=dict(out_indices=(1, 2, 3)),
     neck=dict(type='FPN', out_channels=256, add_extra_convs='on_input', num_outs=5),
     bbox_head=dict(

@@ -1,16 +1,9 @@
 # UperNet (arXiv:1807.10221) with an FCN auxiliary head on level 2, as in the Swin and CSWin papers.
 # A leaf sets model.backbone, decode_head.in_channels and auxiliary_head.in_channels.
+_base_ = ['segmentor.py']
+
 model = dict(
     type='EncoderDecoder',
-    data_preprocessor=dict(
-        type='SegDataPreProcessor',
-        mean=[123.675, 116.28, 103.53],
-        std=[58.395, 57.12, 57.375],
-        bgr_to_rgb=True,
-        pad_val=0,
-        seg_pad_val=255,
-        size=(512, 512),
-    ),
     decode_head=dict(
         type='UPerHead',
         in_index=[0, 1, 2, 3],
