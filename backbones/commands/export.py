@@ -28,10 +28,10 @@ from backbones.openmmlab.export.check import (
 from backbones.openmmlab.export.file import STRIDE, Preprocessing, package, to_onnx
 from backbones.openmmlab.export.models import exportable
 from backbones.openmmlab.registries import find_class, import_scope
+from backbones.openmmlab.swap import MEAN, STD
 from backbones.predict.reading import read_image
 from backbones.registry import create
 
-MEAN, STD = (123.675, 116.28, 103.53), (58.395, 57.12, 57.375)  # of ImageNet, RGB
 SMALLEST = 32  # height and width, in pixels
 SIZES = ((427, 640), (240, 333))  # at which a file for all sizes is tried, height and width
 

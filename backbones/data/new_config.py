@@ -14,6 +14,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.data.writing import Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
+from backbones.openmmlab.registries import COCO_METRICS
 from backbones.openmmlab.swap import swap_backbone
 from backbones.shipped import config_file
 
@@ -211,7 +212,7 @@ def _evaluator(cfg: Config, name: str, file: str) -> str:
     kinds = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
     base = cfg.get(f'{name}_evaluator')
     parts: list[Call | str] = [f'ann_file={path}']
-    if not (isinstance(base, dict) and base.get('type') in ('CocoMetric', 'FasterCocoMetric')):
+    if not (isinstance(base, dict) and base.get('type') in COCO_METRICS):
         parts = ['_delete_=True', "type='FasterCocoMetric'", *parts, f'metric={kinds}']
     elif base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
         parts.append(f'metric={kinds}')

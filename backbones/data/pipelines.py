@@ -8,10 +8,9 @@ from mmengine.config import Config
 from backbones.data.checks import innermost
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
+from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
-FROM_DATA = ('CocoMetric', 'FasterCocoMetric')  # without ann_file
-OF_MAPS = ('IoUMetric', 'ClasswiseIoUMetric')
 
 
 def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
@@ -27,7 +26,8 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if file and os.path.realpath(file) != os.path.realpath(used):
                 faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
                            f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
-            needs = kind in OF_MAPS or (kind in FROM_DATA and not file)
+            # without a file, COCO's take the annotations from the data
+            needs = kind in IOU_METRICS or (kind in COCO_METRICS and not file)
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
                 faults.add('wrong-config', LOADERS[name], f'{kind} needs annotations, but the '
                            "pipeline has no dict(type='LoadAnnotations')")  # fmt: skip

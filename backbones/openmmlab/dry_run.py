@@ -22,11 +22,12 @@ from torch.utils.data import DataLoader
 from backbones.errors import UserError, did_you_mean, listed
 from backbones.openmmlab import console
 from backbones.openmmlab.fit import first_line
+from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.samples import Samples
 from backbones.openmmlab.untouched import own_transforms, silent, unchanged, untouched
 
 # metrics that can be computed of any images; of the others, failing on a few means nothing
-OF_ANY_IMAGES = ('CocoMetric', 'FasterCocoMetric', 'IoUMetric', 'ClasswiseIoUMetric')
+OF_ANY_IMAGES = COCO_METRICS + IOU_METRICS
 
 SIZES = (
     '; the images of a batch differ in size: let the pipeline crop or resize them (RandomCrop, and '

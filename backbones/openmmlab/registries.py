@@ -3,6 +3,9 @@
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry, root
 
+COCO_METRICS = ('CocoMetric', 'FasterCocoMetric')  # of boxes and instances
+IOU_METRICS = ('IoUMetric', 'ClasswiseIoUMetric')  # of label maps
+
 
 def find_configs_by_module() -> None:
     """Make `mmseg::...` work in configs, whichever distribution MMSegmentation comes from.

@@ -10,9 +10,8 @@ from backbones.errors import MissingOperatorError, UserError
 from backbones.ops import exported
 
 INSTALLED = importlib.util.find_spec('triton') is not None
-INTERPRETED = (
-    os.environ.get('TRITON_INTERPRET') == '1'
-)  # on the CPU, step by step, by Triton itself
+# on the CPU, step by step, by Triton itself
+INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 # the kernels were never timed on a GPU, so they are taken where somebody asks for them only
 WANTED = os.environ.get('DENSE_BACKBONES_TRITON', '0')
 if WANTED not in ('0', '1'):
