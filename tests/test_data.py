@@ -320,9 +320,6 @@ MASK_MISTAKES = [
     ('label-without-image', lambda root: (root / 'images/train/0.jpg').unlink()),
     ('missing-label', lambda root: (root / 'masks/train/0.png').rename(
         root / 'masks/train/0_mask.png')),
-    ('mixed-suffixes', lambda root: (root / 'images/train/0.jpg').rename(
-        root / 'images/train/0.JPG')),
-    ('mixed-suffixes', lambda root: noise(root / 'images/train/9.png')),
     ('ambiguous-name', lambda root: noise(root / 'images/train/0.png')),
     ('damaged-image', lambda root: cut(root / 'masks/train/0.png')),
     ('empty-file', lambda root: (root / 'masks/train/0.png').write_bytes(b'')),
@@ -679,5 +676,5 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    of_configs = {'filtered-image', 'class-left-out', 'wrong-config', 'schedule'}
+    of_configs = {'filtered-image', 'class-left-out', 'mixed-suffixes', 'wrong-config', 'schedule'}
     assert KINDS.keys() - tried == of_configs

@@ -2,11 +2,13 @@
 
 import json
 import re
+import shutil
 from pathlib import Path
 
 import pytest
 from conftest import tool
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import DATASETS, init_default_scope
 from own_data import CLASSES, NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo
 
 from backbones.commands import check_data
@@ -154,6 +156,30 @@ def test_any_backbone_in_any_base(make, base: str, recipe: str | None, tmp_path:
     if recipe:
         assert cfg.optim_wrapper.optimizer == expected.optim_wrapper.optimizer
         assert cfg.optim_wrapper.paramwise_cfg == expected.optim_wrapper.paramwise_cfg
+
+
+def test_images_and_label_maps_are_paired_whatever_their_suffixes(tmp_path: Path) -> None:
+    root, out = make_masks(tmp_path / 'data'), tmp_path / 'own.py'
+    text, _ = written(root, SEGMENTATION[-1], out)
+    assert "type='BaseSegDataset'" in text and 'custom_imports' not in text
+    for old, new in (('images/train/0.jpg', '0.JPG'), ('images/train/1.jpg', '1.x.jpeg'),
+                     ('masks/train/1.png', '1.x.PNG'), ('masks/val/0.png', '0.tif')):  # fmt: skip
+        (root / old).rename((root / old).with_name(new))
+    _, cfg = written(root, SEGMENTATION[-1], out)
+    init_default_scope('mmseg')
+    for split, loader in (('train', cfg.train_dataloader), ('val', cfg.val_dataloader)):
+        made = DATASETS.build(loader.dataset)
+        infos = [made.get_data_info(i) for i in range(len(made))]
+        pairs = [(Path(info['img_path']), Path(info['seg_map_path'])) for info in infos]
+        assert len({image.stem for image, _ in pairs}) == len(pairs) == NUMBER[split]
+        assert all(image.stem == label.stem for image, label in pairs)
+    assert not check_data.check(str(out)).faults.lines()
+    (root / 'images/train/0.JPG').rename(root / 'images/train/0.webp')
+    said = check_data.text(check_data.check(str(out)))
+    assert '0.webp, where img_suffix is .JPG or .jpeg or .jpg' in said
+    shutil.copy(root / 'images/train/2.jpg', root / 'images/train/2.JPG')
+    with pytest.raises(UserError, match='differ in their suffix only: rename one of them'):
+        DATASETS.build(cfg.train_dataloader.dataset)
 
 
 def test_faults_that_are_meant_are_allowed_in_the_config(tmp_path: Path) -> None:

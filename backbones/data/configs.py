@@ -4,6 +4,7 @@ import inspect
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -20,6 +21,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.images import list_images
 from backbones.data.left_out import check_left_out
+from backbones.data.masks import pair_by_name
 from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
@@ -114,9 +116,13 @@ def _split(
             part.get('reduce_zero_label')
         )
         labels = prefix.get('seg_map_path', prefix['img_path'])
-        pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
+        if 'MixedSuffixDataset' in bases:
+            pairs = pair_by_name(prefix['img_path'], labels, faults)
+            _check_suffix(labels, 'seg_map_suffix', part, cls, faults)
+        else:
+            pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
         if not part.get('ann_file'):
-            _check_suffix(prefix['img_path'], argument(part, cls, 'img_suffix', '.jpg'), faults)
+            _check_suffix(prefix['img_path'], 'img_suffix', part, cls, faults)
         return Split(name, labels, prefix['img_path'], pairs=pairs)
     return None
 
@@ -126,7 +132,7 @@ def _few(names: object) -> str:
     return f'{", ".join(map(str, shown[:3]))}{", ..." if len(shown) > 3 else ""} ({len(shown)})'
 
 
-def argument(part: dict, cls: type | None, name: str, default: str) -> str:
+def argument(part: dict, cls: type | None, name: str) -> Any:
     """An argument of a dataset: the config's, else the default of the class."""
     if name in part:
         return part[name]
@@ -134,16 +140,17 @@ def argument(part: dict, cls: type | None, name: str, default: str) -> str:
         parameter = inspect.signature(base).parameters.get(name)
         if parameter is not None and parameter.default is not parameter.empty:
             return parameter.default
-    return default
+    raise KeyError(name)
 
 
-def _check_suffix(folder: Path, suffix: str, faults: Faults) -> None:
-    """Images that MMSegmentation passes over."""
-    files = list_images(folder)
-    ending = suffix[suffix.rfind('.') :]
+def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults: Faults) -> None:
+    """Files that the dataset passes over."""
+    files, suffix = list_images(folder), argument(part, cls, name)
+    suffixes = [suffix] if isinstance(suffix, str) else suffix
+    endings = tuple(s[s.rfind('.') :] for s in suffixes)
     for path in files:
-        if not path.name.endswith(ending):
-            example = f'{path.name}, where img_suffix is {suffix}'
+        if not path.name.endswith(endings):
+            example = f'{path.name}, where {name} is {" or ".join(suffixes)}'
             faults.add('mixed-suffixes', folder, example, total=len(files))
 
 
@@ -151,8 +158,8 @@ def _pairs(
     part: dict, cls: type | None, file: Path, images: Path, labels: Path
 ) -> Iterator[tuple[Path, Path]]:
     """Image and label map as MMSegmentation's dataset forms them: other suffixes are not seen."""
-    image_suffix = argument(part, cls, 'img_suffix', '.jpg')
-    label_suffix = argument(part, cls, 'seg_map_suffix', '.png')
+    image_suffix = argument(part, cls, 'img_suffix')
+    label_suffix = argument(part, cls, 'seg_map_suffix')
     if part.get('ann_file') and file.is_file():
         names = list(filter(None, map(str.strip, file.read_text().splitlines())))
     else:

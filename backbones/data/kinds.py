@@ -211,9 +211,8 @@ KINDS = {
         'label maps hold nothing but 255, "ignore"', 'remove them with their images'
     ),
     'mixed-suffixes': Kind(
-        'files have another suffix than most of their folder, or than the config says, and are not '
-        'seen',
-        'convert them so that a folder has one suffix; in a config, set img_suffix to it',
+        'files have another suffix than the config says, and are not seen',
+        'write the config anew with tools/new_config.py, or name their suffix in it',
     ),
     # classes and splits
     'no-class-names': Kind(

@@ -1,6 +1,5 @@
 """Reading folders of images and label maps, matched by their names without the suffix."""
 
-from collections import Counter
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split
@@ -36,14 +35,15 @@ def _has_image(folder: Path) -> bool:
 
 
 def read(found: dict[str, tuple[Path, Path]], faults: Faults) -> list[Split]:
-    """Pair images with label maps; what has no partner is a fault."""
+    """The splits of the folders that `find` found."""
     return [
-        Split(name, labels, images, pairs=_pairs(images, labels, faults))
+        Split(name, labels, images, pairs=pair_by_name(images, labels, faults))
         for name, (images, labels) in found.items()
     ]
 
 
-def _pairs(images: Path, labels: Path, faults: Faults) -> list[tuple[Path, Path]]:
+def pair_by_name(images: Path, labels: Path, faults: Faults) -> list[tuple[Path, Path]]:
+    """Pair the files of two folders, whatever their suffixes; what has no partner is a fault."""
     by_name, label_of = (_by_name(folder, faults) for folder in (images, labels))
     for key in sorted(by_name.keys() - label_of.keys()):
         name = by_name[key].name
@@ -54,13 +54,9 @@ def _pairs(images: Path, labels: Path, faults: Faults) -> list[tuple[Path, Path]
 
 
 def _by_name(folder: Path, faults: Faults) -> dict[str, Path]:
-    """The files of a folder by their name without the suffix; one suffix is all that is seen."""
-    files = list_images(folder)
+    """The files of a folder by their name without the suffix."""
     found: dict[str, Path] = {}
-    (usual, _), *_ = Counter(path.suffix for path in files).most_common(1) or [('', 0)]
-    for path in files:
-        if path.suffix != usual:
-            faults.add('mixed-suffixes', folder, path.name, total=len(files))
+    for path in list_images(folder):
         other = found.setdefault(_key(path, folder), path)
         if other != path:
             faults.add('ambiguous-name', folder, f'{other.name} and {path.name}')

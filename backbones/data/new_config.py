@@ -82,6 +82,7 @@ def new_config(
         f'_base_ = {expression}',
         *_classes(dataset),
         *_model(cfg, new, len(dataset.classes), backbone),
+        *_imports(cfg, dataset, backbone),
         *(_detection(dataset, cfg, out, plan) if dataset.detection else
           _label_maps(dataset, cfg, plan)),
         *schedule_lines(cfg, new, plan),
@@ -138,11 +139,18 @@ def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[
     if backbone is None:
         return lines
     lines.insert(0, f"# {backbone} instead of the base's backbone, and all that reads it")
-    imports = (cfg.get('custom_imports') or {}).get('imports', [])
-    if 'backbones' not in imports:
-        wanted = dict(imports=[*imports, 'backbones'], allow_failed_imports=False)
-        lines.append(_statement('custom_imports', literal(wanted)))
     return lines
+
+
+def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
+    """The line that imports what registers backbone and dataset, unless the base does."""
+    there = (cfg.get('custom_imports') or {}).get('imports', [])
+    needed = ['backbones'] if backbone else []
+    if not dataset.detection and _pairing(dataset)['type'] == 'MixedSuffixDataset':
+        needed.append('backbones.openmmlab.mixed_suffixes')
+    needed = [module for module in needed if module not in there]
+    wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
+    return [_statement('custom_imports', literal(wanted))] if needed else []
 
 
 def for_classes(node: Any, number: int, place: str = 'model') -> Any:
@@ -248,10 +256,8 @@ def _pipeline(cfg: Config, split: str) -> str:
 
 
 def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
-    image, label = dataset.splits['train'].pairs[0]
-    suffixes = dict(img_suffix=image.suffix, seg_map_suffix=label.suffix)
     lines = ['# instead of the base\'s datasets; 255 is "ignore"']
-    lines.append(_shared(dict(_delete_=True, type='BaseSegDataset', **suffixes, ignore_index=255)))
+    lines.append(_shared(dict(_delete_=True, **_pairing(dataset), ignore_index=255)))
     reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in _used(dataset))
     tta = reduces(cfg.get('tta_pipeline', []))
     if reduced or tta:
@@ -276,3 +282,12 @@ def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
             '    __load, dict(__augment, transforms=[__own(x) for x in __augment.transforms])]',
         ]
     return lines
+
+
+def _pairing(dataset: Dataset) -> dict:
+    """The class of dataset that pairs images and label maps, and the suffixes that occur."""
+    pairs = [pair for name in _used(dataset) for pair in dataset.splits[name].pairs]
+    images, labels = (tuple(sorted({path.suffix for path in side})) for side in zip(*pairs))
+    if len(images) == len(labels) == 1:
+        return dict(type='BaseSegDataset', img_suffix=images[0], seg_map_suffix=labels[0])
+    return dict(type='MixedSuffixDataset', img_suffix=images, seg_map_suffix=labels)

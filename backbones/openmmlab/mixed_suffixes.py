@@ -1,0 +1,50 @@
+"""Images and label maps in folders that hold files of several suffixes."""
+
+import os
+
+from mmengine.fileio import list_dir_or_file
+from mmengine.registry import DATASETS
+from mmseg.datasets import BaseSegDataset
+
+from backbones.errors import UserError, listed
+
+
+@DATASETS.register_module()
+class MixedSuffixDataset(BaseSegDataset):
+    """Images and label maps of the same names, whatever the suffix of each.
+
+    MMSegmentation's BaseSegDataset takes one suffix of each and passes over the others.
+
+    Args:
+        img_suffix, seg_map_suffix: tuples of those that occur, e.g. ('.JPG', '.png').
+
+    Raises:
+        UserError: an image without a label map, two files of the same name, or an `ann_file`.
+    """
+
+    def load_data_list(self) -> list[dict]:
+        if self.ann_file:
+            raise UserError(f'MixedSuffixDataset takes whole folders; ann_file is {self.ann_file}')
+        images = _by_name(self.data_prefix['img_path'], self.img_suffix)
+        labels = _by_name(self.data_prefix['seg_map_path'], self.seg_map_suffix)
+        if missing := sorted(images.keys() - labels.keys()):
+            raise UserError(
+                f'{self.data_prefix["seg_map_path"]} has no label map for {listed(missing)}; '
+                f'looked for {" and ".join(self.seg_map_suffix)}'
+            )
+        shared = dict(label_map=self.label_map, reduce_zero_label=self.reduce_zero_label)
+        return [
+            dict(shared, img_path=images[name], seg_map_path=labels[name], seg_fields=[])
+            for name in sorted(images)
+        ]
+
+
+def _by_name(folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
+    """Paths by their names in the folder, without the suffix."""
+    found: dict[str, str] = {}
+    for file in list_dir_or_file(folder, list_dir=False, suffix=tuple(suffixes), recursive=True):
+        path = os.path.join(folder, file)
+        other = found.setdefault(os.path.splitext(file)[0], path)
+        if other != path:
+            raise UserError(f'{other} and {path} differ in their suffix only: rename one of them')
+    return found
