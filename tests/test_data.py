@@ -332,6 +332,7 @@ MASK_MISTAKES = [
     ('broken-file', lambda root: (root / 'classes.txt').write_bytes('ä\nb\nc'.encode('latin-1'))),
     ('duplicate-class', lambda root: (root / 'classes.txt').write_text('a\nb\nb')),
     ('class-unseen', lambda root: (root / 'classes.txt').write_text('a\nb\nc\nd\n')),
+    ('unnamed-class', lambda root: (root / 'classes.txt').write_text('a\n\nb\nc\n\n')),
     ('wrong-classes', lambda root: (root / 'classes.txt').write_text(
         '\n'.join(map(str, range(150))))),
 ]  # fmt: skip

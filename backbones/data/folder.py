@@ -84,7 +84,13 @@ def _named(root: Path, faults: Faults) -> tuple[str, ...]:
     except UnicodeDecodeError as error:
         faults.add('broken-file', file, f'{error}; save it as UTF-8')
         return ()
-    return tuple(line.strip() for line in lines if line.strip())
+    names = [line.strip() for line in lines]
+    while names and not names[-1]:
+        names.pop()
+    for number, name in enumerate(names, 1):
+        if not name:
+            faults.add('unnamed-class', file, f'line {number} is blank')
+    return tuple(filter(None, names))
 
 
 def _categories(splits: list[Split]) -> tuple[str, ...]:

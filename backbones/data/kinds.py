@@ -100,7 +100,9 @@ KINDS = {
         'image files are listed more than once', 'join the entries of the same file'
     ),
     'duplicate-class': Kind('class names are used twice', 'give each class a name of its own'),
-    'unnamed-class': Kind('classes have no name', 'name them'),
+    'unnamed-class': Kind(
+        'classes have no name', 'name them; from classes.txt, take blank lines out'
+    ),
     'unknown-image': Kind(
         'annotations belong to an image id that is not listed', 'list the image, or remove them'
     ),
