@@ -67,7 +67,7 @@ def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     from backbones.commands import config, devices, preflight, report, resume  # --help is at once
     from backbones.errors import plain_errors
-    from backbones.openmmlab import console, signals
+    from backbones.openmmlab import console, signals, swap
     from backbones.openmmlab.dry_run import DryRun
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
@@ -95,6 +95,8 @@ def main(argv: list[str] | None = None) -> None:
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:
             devices.set_amp(cfg)
+        if args.backbone:
+            doubts = swap.doubts(cfg, args.backbone) + doubts
         notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
         runner = console.QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)

@@ -2,6 +2,7 @@
 
 import json
 import os
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,10 @@ from mmengine.config import Config
 from backbones.data.checks import innermost, num_classes, reduces
 from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
-from backbones.data.writing import Call, literal, named, override
+from backbones.data.writing import WIDTH, Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab.registries import COCO_METRICS
-from backbones.openmmlab.swap import swap_backbone
+from backbones.openmmlab.swap import doubts, swap_backbone
 from backbones.shipped import config_file
 
 
@@ -138,8 +139,9 @@ def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[
     lines = [] if change is None else [_statement('model', change)]
     if backbone is None:
         return lines
-    lines.insert(0, f"# {backbone} instead of the base's backbone, and all that reads it")
-    return lines
+    what = f"{backbone} instead of the base's backbone, and all that reads it"
+    said = [what, *doubts(new, backbone)]
+    return [f'# {line}' for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:

@@ -1,12 +1,10 @@
 """One of the backbones in place of that of any MMDetection or MMSegmentation config."""
 
 import copy
-import logging
 from collections.abc import Iterator
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 
 from backbones.errors import UserError
@@ -37,7 +35,7 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
         name: one of `list_backbones()`.
         recipe: 'published' also takes optimizer, decay rules and drop path rate of the variant's
             own config for Mask R-CNN or UperNet; the schedule stays. None keeps the config's
-            optimizer, and logs it if none of the backbones was ever trained with it.
+            optimizer; see `doubts`.
 
     Returns:
         The changed copy.
@@ -67,7 +65,6 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
     _connect(cfg, model, [c for c, _ in levels], [row.channels[i] for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row)
-    _note(cfg, row)
     imports = dict(cfg.get('custom_imports') or dict(imports=[], allow_failed_imports=False))
     cfg.custom_imports = dict(imports, imports=[*imports['imports'], 'backbones'])
     return cfg
@@ -230,19 +227,18 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
     cfg.auto_scale_lr = ours.auto_scale_lr
 
 
-def _note(cfg: Config, row: Variant) -> None:
-    """Log what a user of this combination should know."""
-    notices = []
+def doubts(cfg: Config, name: str) -> list[str]:
+    """What may spoil a training of a config that `swap_backbone` has made, a sentence each."""
+    row, found = variant(name), []
     optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('type')
     if optimizer not in (None, 'AdamW'):
-        notices.append(
+        found.append(
             f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
             "--recipe published takes its authors' settings."
         )
     if not row.weights:
-        notices.append(
+        found.append(
             f'No ImageNet weights of {row.name} can be fetched ({row.cls.WEIGHTS}): give their '
             'path with --pretrained, or it starts from scratch.'
         )
-    for notice in notices:
-        print_log(notice, logger='current', level=logging.WARNING)
+    return found
