@@ -170,6 +170,8 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
     """
     if cfg.model.backbone.get('init_cfg'):
         cfg.model.backbone.init_cfg = None
+    # MMEngine would load it over the weights to be tested
+    cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
     if tta:
