@@ -1,5 +1,6 @@
 """A model is proven to fit together by one prediction."""
 
+import logging
 import traceback
 
 import torch
@@ -9,23 +10,41 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from backbones.errors import UserError
+from backbones.openmmlab.wrappers import nodes
 
 
 def check_fit(cfg: Config, model: ConfigDict) -> None:
     """Build the model without any weights' file, and let all of it run on an empty image.
 
+    Its weights are initialised, always the same, so that the answer is, too.
+
     Raises:
         UserError: it cannot be built or run; in one line.
     """
     settings = without_files(model)
+    for node in nodes(settings):
+        if 'clip_border' in node:  # MMDetection paints no mask of a box outside, on a CPU
+            node.clip_border = True
     try:
-        built = MODELS.build(settings)
-        built.eval()  # not chained: some backbones return nothing
-        with torch.no_grad():
+        with torch.random.fork_rng(devices=[]), torch.no_grad():
+            torch.manual_seed(0)
+            built = MODELS.build(settings)
+            initialise(built)
+            built.eval()  # not chained: some backbones return nothing
             built.test_step(empty_batch(cfg, model))
             _run_auxiliary_heads(built, image_side(model))
     except Exception as error:  # whatever foreign code raises
         raise UserError(first_line(error)) from error
+
+
+def initialise(built: nn.Module) -> None:
+    """Initialise the weights without MMEngine's line for each parameter."""
+    level = logging.root.manager.disable
+    logging.disable(logging.INFO)
+    try:
+        built.init_weights()
+    finally:
+        logging.disable(level)
 
 
 def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
@@ -39,12 +58,20 @@ def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
 
 def without_files(model: ConfigDict) -> ConfigDict:
     """A copy of a model's config in which no part fetches weights."""
-    parts: dict = {}
-    for key, value in model.items():
-        file = key == 'init_cfg' and isinstance(value, dict) and value.get('type') == 'Pretrained'
-        if not file and key != 'pretrained':
-            parts[key] = without_files(value) if isinstance(value, dict) else value
-    return ConfigDict(parts)
+    return ConfigDict(
+        {
+            key: _without_files(value)
+            for key, value in model.items()
+            if key not in ('pretrained', 'teacher_ckpt')
+            and not (key == 'init_cfg' and 'Pretrained' in str(value))
+        }
+    )
+
+
+def _without_files(value: object) -> object:
+    if isinstance(value, list | tuple):
+        return type(value)(map(_without_files, value))
+    return without_files(value) if isinstance(value, dict) else value
 
 
 def empty_batch(cfg: Config, model: ConfigDict) -> dict:

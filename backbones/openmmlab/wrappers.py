@@ -1,0 +1,36 @@
+"""Parts of a model's config; models inside others."""
+
+from collections.abc import Iterator
+
+from mmengine.config import ConfigDict
+
+from backbones.errors import UserError
+
+# keys that lead to a model inside another: test-time augmentation, semi-supervised, tracking
+WRAPPED = ('module', 'detector', 'segmentor')
+
+
+def with_backbone(model: ConfigDict | None) -> ConfigDict:
+    """The detector or segmentor in a model's config: itself, or what it wraps.
+
+    Raises:
+        UserError: there is none that has one backbone.
+    """
+    part = model
+    while isinstance(part, dict) and 'backbone' not in part:
+        part = next((part[key] for key in WRAPPED if part.get(key)), None)
+    if not isinstance(part, dict) or not isinstance(part['backbone'], dict):
+        raise UserError(
+            'the config has no model.backbone of its own, nor has '
+            + ' or '.join(f'model.{key}' for key in WRAPPED)
+        )
+    return part
+
+
+def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
+    """The dict and all dicts inside it."""
+    yield part
+    for value in part.values():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(entry, dict):
+                yield from nodes(entry)
