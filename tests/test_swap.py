@@ -63,6 +63,34 @@ def test_the_published_recipe_is_that_of_the_variants_own_config(unproven) -> No
     assert not doubts(cfg, 'moganet_t')
 
 
+def test_the_recipe_keeps_how_the_config_makes_its_steps(unproven) -> None:
+    cfg = load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco')
+    cfg.optim_wrapper.update(type='AmpOptimWrapper', accumulative_counts=4, constructor='Other')
+    wrapper = swap_backbone(cfg, 'cswin_t', recipe='published').optim_wrapper
+    assert (wrapper.type, wrapper.accumulative_counts) == ('AmpOptimWrapper', 4)
+    assert wrapper.optimizer.type == 'AdamW' and 'constructor' not in wrapper
+    cfg.pop('optim_wrapper')
+    assert swap_backbone(cfg, 'cswin_t', recipe='published').optim_wrapper.type == 'OptimWrapper'
+
+
+def test_weights_of_a_model_with_the_old_backbone_are_left_out(unproven, monkeypatch) -> None:
+    said: list[str] = []
+    monkeypatch.setattr(swap, 'print_log', lambda text, **_: said.append(text))
+    cfg = load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco')
+    cfg.load_from = 'fcos.pth'
+    assert swap_backbone(cfg, 'cswin_t').load_from is None
+    assert said == ['load_from=fcos.pth is left out: it is a model with the old backbone']
+
+
+def test_a_preprocessor_and_imports_in_other_places_are_found(unproven) -> None:
+    cfg = load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco')
+    cfg.data_preprocessor = cfg.model.pop('data_preprocessor')  # as MMEngine's Runner takes it
+    cfg.custom_imports = dict(imports='mmdet.models', allow_failed_imports=False)
+    cfg = swap_backbone(cfg, 'cswin_t')
+    assert cfg.model.data_preprocessor.mean == MEAN
+    assert cfg.custom_imports.imports == ['mmdet.models', 'backbones']
+
+
 def test_an_optimizer_that_no_backbone_was_trained_with_is_named(unproven) -> None:
     cfg = swap_backbone(load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco'), 'dilateformer_s')
     assert cfg.optim_wrapper.optimizer.type == 'SGD'
@@ -105,6 +133,7 @@ def test_a_wrapped_detector_is_swapped_with_all_its_preprocessors(unproven) -> N
          dict(decode_head=[64, 128, 256], auxiliary_head=128)),
         ('mmseg::fastfcn/fastfcn_r50-d32_jpu_psp_4xb4-160k_ade20k-512x512',
          dict(neck=(64, 128, 256), decode_head=2048)),  # the neck's width, in its own dict
+        ('mmdet::faster_rcnn/faster-rcnn_r50-caffe-dc5_1x_coco', dict(rpn_head=128)),
     ),
 )  # fmt: skip
 def test_each_part_reads_its_levels(config: str, reads: dict, unproven) -> None:
@@ -157,6 +186,8 @@ def test_a_refused_swap_leaves_the_config_as_it_was() -> None:
 
 
 def test_configs_without_a_backbone_and_unknown_recipes_are_refused() -> None:
+    with pytest.raises(UserError, match="default_scope is None; allowed: 'mmdet', 'mmseg'"):
+        swap_backbone(Config(dict(model=dict(backbone=dict(type='ResNet')))), 'cswin_t')
     with pytest.raises(UserError, match=r'no model\.backbone'):
         swap_backbone(Config(dict(model=dict(type='X'), default_scope='mmdet')), 'cswin_t')
     with pytest.raises(UserError, match="recipe is 'ours'; allowed: published"):

@@ -11,8 +11,9 @@ from mmengine.runner import Runner
 from backbones.data.checks import innermost
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab import averaging, early_stopping
-from backbones.openmmlab.registries import find_class
+from backbones.openmmlab.registries import add_import, find_class
 from backbones.openmmlab.swap import swap_backbone
+from backbones.openmmlab.wrappers import with_backbone
 from backbones.shipped import find_config
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -110,7 +111,7 @@ def set_training(
             say which metric is to grow.
     """
     if pretrained is not None:
-        cfg.model.backbone.init_cfg = (
+        with_backbone(cfg.model).backbone.init_cfg = (
             None if pretrained == 'none' else dict(type='Pretrained', checkpoint=pretrained)
         )
     if auto_scale_lr:
@@ -139,10 +140,9 @@ def averages(cfg: Config) -> bool:
 
 
 def _add_hook(cfg: Config, module: str, **hook: object) -> None:
-    """Add a hook, and the module that registers it: the written config shall stand alone."""
+    """Add a hook, and the module that registers it."""
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
-    imports = cfg.setdefault('custom_imports', dict(imports=[], allow_failed_imports=False))
-    imports['imports'] = [*imports['imports'], module]
+    add_import(cfg, module)
 
 
 def _monitored(cfg: Config) -> str:
@@ -168,8 +168,9 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
     Raises:
         UserError: `tta` for a config without it.
     """
-    if cfg.model.backbone.get('init_cfg'):
-        cfg.model.backbone.init_cfg = None
+    backbone = with_backbone(cfg.model).backbone
+    if backbone.get('init_cfg'):
+        backbone.init_cfg = None
     # MMEngine would load it over the weights to be tested
     cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):

@@ -16,6 +16,7 @@ from backbones.data.faults import Faults
 from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
 from backbones.openmmlab.hooks import LoadFrom, unwrapped
+from backbones.openmmlab.wrappers import with_backbone
 from backbones.pyramid import Pyramid
 
 SAMPLE = 200  # files of each split that are looked at before a training
@@ -56,7 +57,7 @@ def check_model(cfg: Config) -> None:
     Raises:
         UserError: an argument that the backbone refuses, or channels that disagree.
     """
-    model = cfg.model.get('module', cfg.model)  # inside that of test-time augmentation
+    model = with_backbone(cfg.model)
     settings = dict(model.backbone)
     cls = MODELS.get(settings.pop('type'))
     if not (isinstance(cls, type) and issubclass(cls, Pyramid)):

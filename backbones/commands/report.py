@@ -16,6 +16,7 @@ from backbones.data.checks import innermost
 from backbones.data.dataset import Dataset, Split
 from backbones.openmmlab import durable
 from backbones.openmmlab.hooks import unwrapped
+from backbones.openmmlab.wrappers import with_backbone
 
 CLASSES = 10  # names that the block shows
 COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
@@ -31,7 +32,8 @@ def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
 def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[str, list[str]]:
     """Task, data, model, weights, state and optimiser of a runner about to train, as text."""
     model = unwrapped(runner)
-    backbone = model.backbone
+    parts = model.named_modules()  # a wrapper's detector has it, the student before the teacher
+    backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
     params = sum(p.numel() for p in model.parameters())
     share = sum(p.numel() for p in backbone.parameters())
     loop = runner.train_loop
@@ -104,7 +106,7 @@ def _left_out(reasons: Counter) -> str:
 
 
 def _backbone(cfg: Config) -> str:
-    settings = cfg.model.get('module', cfg.model).backbone
+    settings = with_backbone(cfg.model).backbone
     arch = settings.get('arch', '')
     return f'{settings.type} {arch if isinstance(arch, str) else "own arch"}'
 

@@ -15,7 +15,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.data.writing import WIDTH, Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab.registries import COCO_METRICS
+from backbones.openmmlab.registries import COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
 from backbones.shipped import config_file
 
@@ -141,12 +141,14 @@ def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[
         return lines
     what = f"{backbone} instead of the base's backbone, and all that reads it"
     said = [what, *doubts(new, backbone)]
+    if cfg.get('load_from'):
+        lines.append('load_from = None  # a model with the old backbone')
     return [f'# {line}' for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     """The line that imports what registers backbone and dataset, unless the base does."""
-    there = (cfg.get('custom_imports') or {}).get('imports', [])
+    there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if not dataset.detection and _pairing(dataset)['type'] == 'MixedSuffixDataset':
         needed.append('backbones.openmmlab.mixed_suffixes')

@@ -1,5 +1,6 @@
 """What MMEngine knows of the libraries: their registries, and where their configs are."""
 
+from mmengine.config import Config
 from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry, root
 
@@ -37,3 +38,16 @@ def import_scope(scope: str | None) -> None:
         import mmseg.utils
 
         mmseg.utils.register_all_modules(init_default_scope=False)
+
+
+def imports_of(cfg: Config) -> list[str]:
+    """The modules that a config imports when it is read; MMEngine takes one name as well."""
+    names = (cfg.get('custom_imports') or {}).get('imports') or []
+    return [names] if isinstance(names, str) else list(names)
+
+
+def add_import(cfg: Config, module: str) -> None:
+    """Let a config import a module, too: a written config shall stand alone."""
+    if module not in imports_of(cfg):
+        others = cfg.get('custom_imports') or dict(allow_failed_imports=False)
+        cfg.custom_imports = dict(others, imports=[*imports_of(cfg), module])

@@ -1,18 +1,20 @@
 """One of the backbones in place of that of any MMDetection or MMSegmentation config."""
 
 import copy
-from collections.abc import Iterator
+import logging
 
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
 from mmengine.registry import MODELS, init_default_scope
 
 from backbones.errors import UserError
 from backbones.openmmlab.fit import check_fit, first_line
-from backbones.openmmlab.registries import find_class, import_scope
+from backbones.openmmlab.registries import add_import, find_class, import_scope
+from backbones.openmmlab.wrappers import nodes, with_backbone
 from backbones.pyramid import STRIDES, Pyramid
 from backbones.registry import variant
-from backbones.shipped import config_file
+from backbones.shipped import LIBRARIES, config_file
 from backbones.variants import Variant
 
 RECIPES = ('published',)
@@ -28,30 +30,38 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
     The old backbone is built and run on a small image, which tells its channels and strides. Ours
     emits the levels of these strides, and each `in_channels` that reads an old level gets the
     channels of the new one. One prediction on a small image then proves that the model fits. Input
-    is normalised as on ImageNet, and the variant's published weights are loaded in training.
+    is normalised as on ImageNet, and the variant's published weights are loaded in training. All
+    settings of the old backbone go with it, frozen stages and weights too, and so does `load_from`.
 
     Args:
         cfg: a config for MMDetection or MMSegmentation, of ours or of anybody.
         name: one of `list_backbones()`.
-        recipe: 'published' also takes optimizer, decay rules and drop path rate of the variant's
-            own config for Mask R-CNN or UperNet; the schedule stays. None keeps the config's
-            optimizer; see `doubts`.
+        recipe: 'published' also takes from the variant's own config for Mask R-CNN or UperNet the
+            optimizer with its learning rate, all rules for single parameters (the config's go, such
+            as DINO's lower rate for the backbone), and the drop path rate. Schedule, batch size,
+            gradient clipping and mixed precision stay. The learning rate is for the batch size that
+            `auto_scale_lr` then names. None keeps the config's optimizer; see `doubts`.
 
     Returns:
         The changed copy.
 
     Raises:
-        UserError: an unknown name or recipe; a model without one backbone for a feature pyramid; a
-            model that the new one does not fit.
+        UserError: an unknown name or recipe; a config of neither library; a model without one
+            backbone for a feature pyramid; a model that the new one does not fit.
     """
     row = variant(name)
     if recipe is not None and recipe not in RECIPES:
         raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(RECIPES)}')
     scope = cfg.get('default_scope')
+    if scope not in LIBRARIES:
+        raise UserError(
+            f"--backbone: default_scope is {scope!r}; allowed: 'mmdet', 'mmseg'. Set it in the "
+            'config to the library of its model'
+        )
     import_scope(scope)
     init_default_scope(scope)
     cfg = copy.deepcopy(cfg)
-    model = _model_with_backbone(cfg)
+    model = with_backbone(cfg.get('model'))
     old = model.backbone
     levels = _measure(old, scope)
     chosen = _choose_levels(levels)
@@ -61,27 +71,16 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
     model.backbone = ConfigDict(settings)
     if 'pretrained' in model:  # MMSegmentation's name for the file of its own backbone
         model.pretrained = None
-    _normalise(cfg.model)
+    _normalise(cfg)
     _connect(cfg, model, [c for c, _ in levels], [row.channels[i] for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row)
-    imports = dict(cfg.get('custom_imports') or dict(imports=[], allow_failed_imports=False))
-    cfg.custom_imports = dict(imports, imports=[*imports['imports'], 'backbones'])
+    if cfg.get('load_from'):
+        notice = f'load_from={cfg.load_from} is left out: it is a model with the old backbone'
+        print_log(notice, logger='current', level=logging.WARNING)
+        cfg.load_from = None
+    add_import(cfg, 'backbones')
     return cfg
-
-
-def _model_with_backbone(cfg: Config) -> ConfigDict:
-    """The detector or segmentor, also inside a wrapper such as that of semi-supervised training.
-
-    Raises:
-        UserError: there is none, or it has not one backbone.
-    """
-    model = cfg.get('model')
-    while isinstance(model, ConfigDict) and 'backbone' not in model:
-        model = model.get('detector') or model.get('segmentor')
-    if not isinstance(model, ConfigDict) or not isinstance(model.backbone, dict):
-        raise UserError('--backbone: the config has no model.backbone that could be replaced')
-    return model
 
 
 def _method(model: ConfigDict) -> str:
@@ -143,9 +142,11 @@ def _choose_levels(levels: list[Level]) -> list[int]:
     )
 
 
-def _normalise(model: ConfigDict) -> None:
+def _normalise(cfg: Config) -> None:
     """Set mean, deviation and order of colours; wrappers of models repeat their preprocessor."""
-    for node in list(_nodes(model)):
+    if cfg.get('data_preprocessor'):  # MMEngine's Runner hands it to a model that has none
+        cfg.model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    for node in list(nodes(cfg.model)):
         part = node.get('data_preprocessor')
         if isinstance(part, dict) and 'data_preprocessor' not in part:
             part.update(mean=MEAN, std=STD, bgr_to_rgb=True)
@@ -171,8 +172,9 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
             entries = model[key] if isinstance(model[key], list) else [model[key]]
             # of several necks the first reads the backbone
             for entry in entries[:1] if key == 'neck' else entries:
-                for node in _nodes(entry):
-                    _replace(node, old, new, outermost=node is entry)
+                readers = _readers(entry)
+                for node in nodes(entry):
+                    _replace(node, old, new, outermost=any(node is part for part in readers))
         try:
             return check_fit(cfg, model)
         except UserError as error:
@@ -182,13 +184,11 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
     raise UserError(f'--backbone {name} does not fit: {problem}') from problem
 
 
-def _nodes(part: ConfigDict) -> Iterator[ConfigDict]:
-    """The dict and all dicts inside it."""
-    yield part
-    for value in part.values():
-        for entry in value if isinstance(value, list | tuple) else [value]:
-            if isinstance(entry, dict):
-                yield from _nodes(entry)
+def _readers(part: ConfigDict) -> list[ConfigDict]:
+    """What reads the part's input: itself, and the heads of RoIs, unless layers precede them."""
+    heads = [part.get(key) for key in ('bbox_head', 'mask_head') if 'shared_head' not in part]
+    entries = [e for head in heads for e in (head if isinstance(head, list) else [head])]
+    return [part, *(entry for entry in entries if entry)]
 
 
 def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: bool) -> None:
@@ -200,6 +200,8 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
     """
     if node.get('c1_in_channels') == old[0]:  # DeepLabV3+'s second input, the first level
         node.c1_in_channels = new[0]
+    if 'featmap_strides' in node and node.get('out_channels') == old[-1]:  # RoIs of one level
+        node.out_channels = new[-1]
     taken, index = node.get('in_channels'), node.get('in_index')
     if isinstance(taken, list | tuple):
         picked = range(-len(taken), 0) if index is None else index
@@ -214,14 +216,13 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
 
 
 def _take_recipe(cfg: Config, row: Variant) -> None:
-    """Take the optimizer of the variant's own config; gradients stay clipped as in `cfg`."""
+    """Take optimizer and rules for parameters of the variant's own config. See `swap_backbone`."""
     name = row.name.removesuffix('_384')
     leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
     ours = Config.fromfile(config_file(leaf.format(name)))
-    clip = cfg.get('optim_wrapper', {}).get('clip_grad')
-    cfg.optim_wrapper = ours.optim_wrapper
-    if clip:
-        cfg.optim_wrapper.clip_grad = clip
+    taken = ('optimizer', 'paramwise_cfg', 'constructor')
+    kept = {k: v for k, v in cfg.get('optim_wrapper', {}).items() if k not in taken and v}
+    cfg.optim_wrapper = {**ours.optim_wrapper, **kept}
     # heads that share layers between levels, such as RTMDet's, list their parameters twice
     cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
     cfg.auto_scale_lr = ours.auto_scale_lr
@@ -230,11 +231,18 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
 def doubts(cfg: Config, name: str) -> list[str]:
     """What may spoil a training of a config that `swap_backbone` has made, a sentence each."""
     row, found = variant(name), []
-    optimizer = cfg.get('optim_wrapper', {}).get('optimizer', {}).get('type')
+    wrapper = cfg.get('optim_wrapper', {})
+    optimizer = wrapper.get('optimizer', {}).get('type')
+    optimizer = getattr(optimizer, '__name__', optimizer)  # new configs hold the class
     if optimizer not in (None, 'AdamW'):
         found.append(
             f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
             "--recipe published takes its authors' settings."
+        )
+    if 'DecayOptimizerConstructor' in str(wrapper.get('constructor')):  # both libraries have one
+        found.append(
+            f'The config builds its optimizer with {wrapper.constructor}, which knows the layers '
+            'of other backbones: --recipe published does without.'
         )
     if not row.weights:
         found.append(
