@@ -36,6 +36,7 @@ from backbones.openmmlab.fit import (
     without_files,
 )
 from backbones.openmmlab.swap import swap_backbone
+from backbones.openmmlab.wrappers import with_backbone
 
 DOCS = Path(__file__).parent.parent / 'docs'
 PAGE, RESULTS = DOCS / 'any_config.md', DOCS / 'any_config.json'
@@ -59,8 +60,9 @@ def attempt(config: str) -> Outcome:
         cfg = swap_backbone(read_config(config), BACKBONE)
     except UserError as error:
         return Outcome(str(error), '')
-    cfg.model.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
-    model = MODELS.build(without_files(cfg.model))
+    inner = with_backbone(cfg.model)  # of a semi-supervised training the detector
+    inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
+    model = MODELS.build(without_files(inner))
     model.init_weights()
     model.train()
     try:
@@ -77,7 +79,7 @@ def attempt(config: str) -> Outcome:
 
 def batch(cfg: Config) -> dict:
     """Two images of noise with two objects each, as the library's data loaders give them."""
-    scope, side = cfg.default_scope, image_side(cfg.model)
+    scope, side = cfg.default_scope, image_side(with_backbone(cfg.model))
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator)
     sample = segmentation_sample(side) if scope == 'mmseg' else detection_sample(cfg, side)
@@ -103,7 +105,7 @@ def detection_sample(cfg: Config, side: int) -> DetDataSample:
     sample.ignored_instances = InstanceData(
         bboxes=HorizontalBoxes(torch.zeros(0, 4)), labels=torch.zeros(0, dtype=torch.long)
     )
-    if needs_proposals(cfg.model):
+    if needs_proposals(with_backbone(cfg.model)):
         sample.proposals = whole_image(side)
     sample.gt_sem_seg = PixelData(sem_seg=torch.from_numpy(mask[:1]).long())
     return sample

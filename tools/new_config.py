@@ -14,7 +14,8 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: its authors' optimizer and drop path instead of the base's",
+        help="with --backbone: its authors' optimizer, rules for parameters and drop path; a lower "
+        'rate of the backbone goes; schedule, clipping and mixed precision stay',
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')

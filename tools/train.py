@@ -14,7 +14,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: its authors' optimizer and drop path instead of the config's",
+        help="with --backbone: its authors' optimizer, rules for parameters and drop path; a lower "
+        'rate of the backbone goes; schedule, clipping and mixed precision stay',
     )
     parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
     parser.add_argument(

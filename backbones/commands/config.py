@@ -86,7 +86,7 @@ def read_config(path: str) -> Config:
     try:
         return Config.fromfile(find_config(path))
     except ImportError as error:
-        reason = str(error).partition(', the current sys.path')[0]  # MMEngine lists all of that
+        reason = str(error.__cause__ or error)  # MMEngine itself lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
 
 
