@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
+    DenseConv2d,
     DepthwiseConv2d,
     DropPath,
     PointwiseConv2d,
@@ -45,7 +46,7 @@ class Stem(nn.Sequential):
     def __init__(self, dim: int) -> None:
         layers, before = [], 3
         for after, stride in ((dim // 2, 2), (dim, 2), (dim, 1), (dim, 1)):
-            conv = nn.Conv2d(before, after, 3, stride, 1)
+            conv = DenseConv2d(before, after, 3, stride, 1)
             layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             before = after
         super().__init__(*layers, PointwiseConv2d(dim, dim), GroupNorm(dim))
@@ -118,7 +119,7 @@ class Downsample(nn.Module):
         self.mlp = ConvMlp(dim, out, ratio, stride=2)
         self.shortcut = nn.Sequential(
             OrderedDict(
-                conv=nn.Conv2d(dim, dim, 5, 2, 2),
+                conv=DenseConv2d(dim, dim, 5, 2, 2),
                 norm=nn.BatchNorm2d(dim),
                 proj=PointwiseConv2d(dim, out),
             )

@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DropPath, LayerNorm2d, Mlp, init_linears
+from backbones.layers import DenseConv2d, DropPath, LayerNorm2d, Mlp, init_linears
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
@@ -18,7 +18,7 @@ class Stem(nn.Sequential):
     """Convolutional token embedding, image -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec. 3.1."""
 
     def __init__(self, dim: int) -> None:
-        super().__init__(nn.Conv2d(3, dim, 7, 4, 2), LayerNorm2d(dim, eps=EPS))
+        super().__init__(DenseConv2d(3, dim, 7, 4, 2), LayerNorm2d(dim, eps=EPS))
 
 
 class Downsample(nn.Module):
@@ -26,7 +26,7 @@ class Downsample(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.conv = nn.Conv2d(before, after, 3, 2, 1)
+        self.conv = DenseConv2d(before, after, 3, 2, 1)
         self.norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules go by this name
 
     def forward(self, x: Tensor) -> Tensor:

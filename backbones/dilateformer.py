@@ -6,6 +6,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
+    DenseConv2d,
     DropPath,
     LayerNorm2d,
     Mlp,
@@ -31,7 +32,7 @@ class Stem(nn.Sequential):
         layers, dims = [], (3, *STEM_DIMS, dim)
         for i, (before, after) in enumerate(itertools.pairwise(dims)):
             layers += [
-                nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False),
+                DenseConv2d(before, after, 3, 1 + i % 2, 1, bias=False),
                 nn.BatchNorm2d(after),
                 nn.GELU(),
             ]
@@ -42,7 +43,7 @@ class Downsample(nn.Sequential):
     """Overlapping downsampler: a strided 3x3 convolution and a BatchNorm, Sec. 3.3."""
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__(nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after))
+        super().__init__(DenseConv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after))
 
 
 class DilatedAttention(nn.Module):

@@ -7,11 +7,13 @@ from torch import Tensor, nn
 
 from backbones.errors import UserError
 from backbones.ops.attention import attention
+from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
 __all__ = [
+    'DenseConv2d',
     'DepthwiseConv2d',
     'DropPath',
     'LayerNorm2d',
@@ -45,6 +47,26 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return nchw(super().forward(nhwc(x)))
+
+
+class DenseConv2d(nn.Conv2d):
+    """Zero-padded convolution of all channels. See `dense_conv`."""
+
+    def __init__(
+        self,
+        dim: int,
+        out: int,
+        kernel_size: int,
+        stride: int = 1,
+        padding: int = 0,
+        *,
+        bias: bool = True,
+    ) -> None:
+        super().__init__(dim, out, kernel_size, stride, padding, bias=bias)
+
+    def forward(self, x: Tensor) -> Tensor:
+        stride, padding = self.stride[0], self.padding[0]
+        return dense_conv(x, self.weight, self.bias, stride=stride, padding=padding)
 
 
 class PointwiseConv2d(nn.Conv2d):

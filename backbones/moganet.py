@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
+    DenseConv2d,
     DepthwiseConv2d,
     DropPath,
     PointwiseConv2d,
@@ -30,10 +31,10 @@ class Stem(nn.Sequential):
 
     def __init__(self, dim: int) -> None:
         super().__init__(
-            nn.Conv2d(3, dim // 2, 3, 2, 1),
+            DenseConv2d(3, dim // 2, 3, 2, 1),
             nn.BatchNorm2d(dim // 2),
             nn.GELU(),
-            nn.Conv2d(dim // 2, dim, 3, 2, 1),
+            DenseConv2d(dim // 2, dim, 3, 2, 1),
             nn.BatchNorm2d(dim),
         )
 
@@ -42,7 +43,7 @@ class Downsample(nn.Sequential):
     """A strided 3x3 convolution and a BatchNorm, Sec. 4.4."""
 
     def __init__(self, before: int, after: int) -> None:
-        conv, norm = nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after)
+        conv, norm = DenseConv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after)
         super().__init__(OrderedDict(conv=conv, norm=norm))
 
 

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 from backbones.checkpoints import PublishedKeys, fit
 from backbones.errors import UserError
 from backbones.layers import (
+    DenseConv2d,
     DropPath,
     LayerNorm2d,
     Mlp,
@@ -17,6 +18,7 @@ from backbones.layers import (
     nchw,
     nhwc,
 )
+from backbones.ops.dense_conv import dense_conv
 from backbones.ops.outlook_attention import CELLS, outlook_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
@@ -38,11 +40,11 @@ class Stem(nn.Sequential):
         layers = []
         for before, kernel_size, stride in ((3, 7, 2), (stem_dim, 3, 1), (stem_dim, 3, 1)):
             layers += [
-                nn.Conv2d(before, stem_dim, kernel_size, stride, kernel_size // 2, bias=False),
+                DenseConv2d(before, stem_dim, kernel_size, stride, kernel_size // 2, bias=False),
                 nn.BatchNorm2d(stem_dim),
                 nn.ReLU(inplace=True),
             ]
-        super().__init__(*layers, nn.Conv2d(stem_dim, dim, 4, 4))
+        super().__init__(*layers, DenseConv2d(stem_dim, dim, 4, 4))
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
@@ -58,7 +60,7 @@ class Downsample(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.proj = nn.Conv2d(before, after, 2, 2)
+        self.proj = DenseConv2d(before, after, 2, 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, TABLE, TABLE, after))
 
     def resize_table(self, side: int) -> None:
@@ -115,6 +117,9 @@ class Upsample(nn.ConvTranspose2d):
         with torch.no_grad():
             self.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(self.weight))
             self.bias.zero_()
+
+    def forward(self, x: Tensor) -> Tensor:
+        return dense_conv(x, self.weight, self.bias, stride=2, transposed=True)
 
 
 def _resize(level: int, dim: int) -> nn.Module:

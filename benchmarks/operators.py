@@ -11,6 +11,7 @@ from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.ops.decompose_context import decompose_context
+from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.gated_product import gated_product
@@ -46,6 +47,7 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable, Shapes]]:
         conv_mlp=(conv_mlp, [maps(48), *conv]),
         cross_shaped_attention=(cross, [(B, H, W, 192), lepe]),
         decompose_context=(decompose_context, [maps(32), layer(32, 32, 1, 1), (1, 32, 1, 1)]),
+        dense_conv=(partial(dense_conv, padding=1), [maps(64), *layer(64, 64, 3, 3)]),
         depthwise_conv=(partial(depthwise_conv, dilation=3), [maps(32), *layer(32, 1, 7, 7)]),
         dilated_attention=(partial(dilated_attention, heads=3), [(B, H, W, 72)] * 3),
         gated_product=(gated_product, [maps(32)] * 2),
