@@ -4,6 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.ops import _strips
+
 COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
 
@@ -20,7 +22,7 @@ def depthwise_gradients(
 ) -> tuple[Tensor | None, Tensor, Tensor]:
     """Compute the gradients of a dense depthwise convolution's input, weight and bias.
 
-    On CPUs the weights' gradient is computed `COLUMNS` kernel columns at a time.
+    On CPUs the weights' gradient of a wide kernel is computed in parts, see `_by_columns`.
 
     Args:
         grad: (B, C, ceil(H / stride), ceil(W / stride)), the gradient of the output.
@@ -38,22 +40,38 @@ def depthwise_gradients(
     grad, dx = _channels_last(grad), None
     if wanted:
         dx = _backward(grad, x, weight, stride, k // 2, [True, False, False])[0]
-    x = F.pad(x, (k // 2, k // 2))
-    span = stride * (grad.shape[-1] - 1)  # columns between a tap's first and last position
-    dw = []
-    for c, part in zip(range(0, k, COLUMNS), weight.split(COLUMNS, dim=-1)):
-        columns = _channels_last(x[..., c : c + span + part.shape[-1]])
-        dw.append(_backward(grad, columns, part, stride, 0, [False, True, False])[1])
-    return dx, torch.cat(dw, dim=-1), grad.sum((0, 2, 3))
+    return dx, _by_columns(grad, x, weight, stride), grad.sum((0, 2, 3))
+
+
+def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
+    """The weights' gradient, `COLUMNS` columns of the kernel and a strip of rows at a time."""
+    (B, C, H, W), k, (h, w) = x.shape, weight.shape[-1], grad.shape[-2:]
+    x = x.permute(0, 2, 3, 1)
+    span = stride * (w - 1)  # columns between a tap's first and last position
+    rows = max(_strips.STRIP // (B * C * W), k)
+    dw = torch.zeros_like(weight)
+    for start in range(0, h, rows):
+        part = grad[:, :, start : start + rows]
+        first = stride * start - k // 2  # row of x that the strip's first tap reads
+        end = first + stride * (part.shape[2] - 1) + k
+        beyond = max(-first, 0), max(end - H, 0)
+        strip = F.pad(x[:, max(first, 0) : end], (0, 0, k // 2, k // 2, *beyond))
+        for c in range(0, k, COLUMNS):
+            kernel = weight[..., c : c + COLUMNS]
+            cells = strip[:, :, c : c + span + kernel.shape[-1]].contiguous().permute(0, 3, 1, 2)
+            dw[..., c : c + COLUMNS] += _backward(
+                part, cells, kernel, stride, 0, [False, True, False]
+            )[1]
+    return dw
 
 
 def _backward(
-    grad: Tensor, x: Tensor, weight: Tensor, stride: int, columns: int, wanted: list[bool]
+    grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: list[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The library's gradients, the map padded by k // 2 rows and `columns` columns."""
-    C, _, k, _ = weight.shape
+    """The library's gradients."""
+    C = len(weight)
     return torch.ops.aten.convolution_backward(
-        grad, x, weight, [C], [stride] * 2, [k // 2, columns], [1, 1], False, [0, 0], C, wanted
+        grad, x, weight, [C], [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], C, wanted
     )
 
 
