@@ -65,10 +65,12 @@ def _folded(
     x: Tensor, fc1: Layer, dwconv: Layer, decompose: Layer, sigma: Tensor, fc2: Layer
 ) -> Tensor:
     x = F.gelu(depthwise_conv(pointwise(x, *fc1), *dwconv))
-    context = F.gelu(pointwise(x, *decompose))  # (B, 1, H, W)
     weight, bias = fc2
     share = (weight * sigma).sum(1).view(1, -1, 1, 1)
-    return torch.addcmul(pointwise(x, weight * (1 + sigma), bias), context, share, value=-1)
+    # one product for both: its gradient is one, too, and the map of h channels is read once
+    weight = torch.cat([weight * (1 + sigma), decompose[0]])
+    x, context = pointwise(x, weight, torch.cat([bias, decompose[1]])).split([len(bias), 1], dim=1)
+    return torch.addcmul(x, F.gelu(context), share, value=-1)
 
 
 def _strips(x: Tensor, fc1: Layer, dwconv: Layer, *rest: Layer | Tensor) -> Tensor:
