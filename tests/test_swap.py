@@ -10,7 +10,7 @@ from conftest import tool
 from mmengine.config import Config
 
 from backbones import config_file, variant
-from backbones.commands.config import load_config, read_config
+from backbones.commands.config import load_config, read_config, set_testing, set_training
 from backbones.commands.preflight import check_model
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab import swap
@@ -114,10 +114,16 @@ def test_levels_input_and_imports_are_ours(unproven) -> None:
 
 def test_a_wrapped_detector_is_swapped_with_all_its_preprocessors(unproven) -> None:
     name = 'mmdet::soft_teacher/soft-teacher_faster-rcnn_r50-caffe_fpn_180k_semi-0.1-coco'
-    model = swap_backbone(load(name), 'cswin_t').model
+    cfg = swap_backbone(load(name), 'cswin_t')
+    model = cfg.model
     assert model.detector.backbone.type == 'CSWin'
     parts = (model.detector.data_preprocessor, model.data_preprocessor.data_preprocessor)
     assert [(part.mean, part.bgr_to_rgb) for part in parts] == [(MEAN, True)] * 2
+    check_model(cfg)
+    set_training(cfg, pretrained='x.pth', auto_scale_lr=False)
+    assert model.detector.backbone.init_cfg.checkpoint == 'x.pth'
+    set_testing(cfg, tta=False)
+    assert model.detector.backbone.init_cfg is None
 
 
 @pytest.mark.parametrize(
@@ -166,7 +172,8 @@ def test_a_model_that_fits_trains_and_predicts() -> None:
         ('mmdet::ssd/ssd300_coco', 'cswin_t', 'AssertionError: assert '),
         ('mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes', 'cswin_t',
          'PIDNet, emits one map; the backbones emit a tuple'),
-        ('mmseg::dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512', 'cswin_t', 'the old backbone'),
+        ('mmseg::dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512', 'cswin_t',
+         'VisionTransformer, emits more than feature maps'),
         ('mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco', 'cloformer_xxs',
          '^--backbone cloformer_xxs does not fit: RuntimeError: .*channels'),
     ),

@@ -108,7 +108,6 @@ def _measure(old: ConfigDict, scope: str | None) -> list[Level]:
         backbone.eval()  # not chained: some return nothing
         with torch.no_grad():
             maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
-        levels = [(m.shape[1], PROBE // m.shape[2]) for m in maps]
     except Exception as error:  # whatever foreign code raises
         raise UserError(
             f'--backbone: the old backbone, {old["type"]}, does not tell its levels on an image of '
@@ -119,7 +118,12 @@ def _measure(old: ConfigDict, scope: str | None) -> list[Level]:
             f'--backbone: the old backbone, {old["type"]}, emits one map; the backbones emit a '
             'tuple of maps, which its head does not read'
         )
-    return levels
+    if not all(isinstance(m, torch.Tensor) and m.ndim == 4 for m in maps):
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, emits more than feature maps, which the '
+            'backbones do not have'
+        )
+    return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
 
 
 def _choose_levels(levels: list[Level]) -> list[int]:
