@@ -6,7 +6,6 @@ and the metric. The tests repeat the first iterations of it.
 """
 
 import json
-import re
 from pathlib import Path
 
 import pytest
@@ -54,11 +53,9 @@ def test_the_log_shows_losses_that_fall_and_metrics_that_rise(leaf: str) -> None
     line = (ROOT / f'configs/{leaf}.py').read_text().splitlines()[0]
     result = WORDS[METRICS[method(leaf)]].format(run['metric'][-1])
     done = run['every'] * len(run['metric'])
-    told = rf' {done} (of \d+ )?iterations: {re.escape(result)} \(measured here\)$'
-    assert (found := re.search(told, line)), line
+    assert line.endswith(f' {done} iterations: {result} (measured here)')
     assert sum(run['loss'][-3:]) < 0.6 * sum(run['loss'][:3])
-    # half-way, queries have only begun to tell classes apart
-    assert run['metric'][-1] > (1.2 if found[1] else 2) * run['metric'][0]
+    assert run['metric'][-1] > 2 * run['metric'][0]
 
 
 @pytest.mark.slow
