@@ -6,7 +6,8 @@ a busy machine. Peak memory is measured in a process of its own for each candida
 before the forward pass. A training step is forward and backward, without an optimizer.
 
 Without time, of every variant by default: --memory, what autograd keeps of a training step;
---cards, what a training step of Mask R-CNN needs of a GPU's memory.
+--cards, what a training step of Mask R-CNN needs of a GPU's memory. With --iteration, the parts of
+a training iteration of whole models: data, backbone, neck and heads, optimizer.
 """
 
 import argparse
@@ -14,7 +15,7 @@ import json
 import os
 import platform
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from itertools import product
 from pathlib import Path
 
@@ -47,13 +48,18 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--memory', action='store_true', help='MiB that autograd keeps, and no time')
     add('--cards', action='store_true', help='MiB of a step of Mask R-CNN, and no time')
+    parts = 'time the parts of a training iteration of configs, with their batch for one GPU'
+    add('--iteration', action='store_true', help=parts)
     add('--json', type=Path, metavar='FILE', help='also write the results there')
     args = parser.parse_args(words)
     if not (args.names or args.op or args.memory or args.cards):
         parser.error('nothing to measure: give names of backbones, --op, --memory or --cards')
     if args.json and not args.json.absolute().parent.is_dir():
         parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
-    complete(parser, args)
+    if args.iteration and (args.op or not all(name.endswith('.py') for name in args.names)):
+        parser.error('--iteration takes configs: files that end in .py')
+    if not args.iteration:
+        complete(parser, args)
     return args
 
 
@@ -143,10 +149,26 @@ def shown(results: list[dict]) -> str:
     return table(columns, [[result.get(key) for key in columns] for result in results])
 
 
-def steps(args: argparse.Namespace) -> list[dict]:
+def counted(args: argparse.Namespace) -> Iterator[dict]:
     from cards import step
 
-    return [step(*setting) for setting in product(args.names, args.size, args.batch)]
+    for setting in product(args.names, args.size, args.batch):
+        yield step(*setting)
+
+
+def iterations(args: argparse.Namespace) -> Iterator[dict]:
+    from iteration import iteration
+
+    for setting in product(args.names, args.size or [None], args.threads):
+        yield iteration(*setting, args.repeats)
+
+
+def compared(args: argparse.Namespace) -> Iterator[dict]:
+    import timing
+
+    few, peaks = args.reference_repeats, not args.no_peak
+    for candidates in settings(args):
+        yield from timing.measure(candidates, args.repeats, reference_repeats=few, peaks=peaks)
 
 
 def write(report: dict, file: Path | None) -> None:
@@ -156,21 +178,16 @@ def write(report: dict, file: Path | None) -> None:
 
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
-    import timing
-
     from backbones.commands.devices import require_cuda
     from backbones.errors import plain_errors
 
-    few, peaks = args.reference_repeats, not args.no_peak
+    measure = counted if args.cards else iterations if args.iteration else compared
     with plain_errors():
         require_cuda(args.device)
-        report = dict(machine=machine(args.device), results=steps(args) if args.cards else [])
-        for candidates in [] if args.cards else settings(args):
-            report['results'] += timing.measure(
-                candidates, args.repeats, reference_repeats=few, peaks=peaks
-            )
-            write(report, args.json)  # after each setting: a run cut off leaves what it has
-        write(report, args.json)
+        report = dict(machine=machine(args.device), results=[])
+        for result in measure(args):
+            report['results'].append(result)
+            write(report, args.json)  # after each result: a run cut off leaves what it has
         print(shown(report['results']))
 
 

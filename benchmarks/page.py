@@ -83,6 +83,17 @@ def inference(results: list[dict]) -> str:
     return f'{costs(results)}\n\n{PEERS}\n\n{table(head, rows)}'
 
 
+def iteration(results: list[dict]) -> str:
+    parts = ('data', 'backbone', 'heads', 'optimizer')
+    rows = []
+    for r in results:
+        data, *computed = (r[f'{part}_ms'] / 1e3 for part in parts)
+        shares = f'{computed[0] / sum(computed):.2f}'
+        rows.append([r['config'], *(f'{s:.2f}' for s in (data, *computed)), shares])
+    head = ('config', 'data, s', 'backbone, s', 'neck, heads, losses, s', 'optimizer, s')
+    return table((*head, "backbone's share"), rows)
+
+
 def compiled(results: list[dict]) -> str:
     rows = [
         [name, *cells(found, 'median_ms', 0), f'{1 / found[1]["compile_ratio"]:.2f}']
@@ -136,6 +147,14 @@ PARTS = {
         'Training step, one image of 512x512 pixels',
         'Forward and backward pass, without an optimizer.',
         costs,
+    ),
+    'iteration': (
+        'Whole training iteration, two images',
+        """\
+Mask R-CNN on images of 800x1280 pixels, UperNet on 512x512, two threads, with random weights, so
+that each image has all 512 proposals. The backbone's share is of the time without data: workers
+load the next batch beside the training, each in the time of the column *data*.""",
+        iteration,
     ),
     'compiled': (
         '`torch.compile`, one image of 512x512 pixels',

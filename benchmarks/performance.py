@@ -19,10 +19,16 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs'
 NAMES = 'dilateformer_t volo_d1 cswin_t moganet_t cloformer_xs'
 PEERS = 'timm_swin_t timm_convnext_t mmdet_resnet50 mmdet_swin_t'
+CONFIGS = ' '.join(
+    f'configs/{method}_{name}_{data}.py'
+    for method, data in (('mask_rcnn', 'coco'), ('upernet', 'ade20k'))
+    for name in NAMES.split()
+)
 TURNS = '--threads 1 2 --repeats 4 --reference-repeats 2'
 SECTIONS = {  # arguments of measure.py
     'inference': f'{NAMES} {PEERS} --size 800 1280 {TURNS}',
     'train': f'{NAMES} --size 512 512 --modes train {TURNS}',
+    'iteration': f'--iteration {CONFIGS} --threads 2 --repeats 2',
     'compiled': f'{NAMES} --backends auto --runs eager compiled --repeats 7 --no-peak',
     'linear': f'{NAMES} --backends auto --size 512 512 --size 1024 2048 --repeats 3 --no-peak',
     'memory': '--memory --size 800 1280 --batch 2',

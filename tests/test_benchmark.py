@@ -6,6 +6,7 @@ import itertools
 import json
 import pkgutil
 
+import iteration
 import measure
 import memory
 import page
@@ -241,6 +242,38 @@ def test_page_shows_compiled_linear_and_memory():
     assert '| volo_d5 | 9 | 6 | 3 | 0.67 | 0.33 |' in rows(page.memory(kept))
 
 
+def test_page_shows_the_parts_of_an_iteration():
+    result = dict(
+        config='a', data_ms=100.0, backbone_ms=1000.0, heads_ms=2900.0, optimizer_ms=100.0
+    )
+    assert '| a | 0.10 | 1.00 | 2.90 | 0.10 | 0.25 |' in rows(page.iteration([result]))
+
+
+@pytest.mark.parametrize('method', ['mask_rcnn', 'upernet'])
+def test_the_parts_of_an_iteration_are_timed(method):
+    config = str(ROOT / f'configs/{method}_cloformer_nano_digits.py')
+    found = iteration.iteration(config, (64, 96), threads=1, repeats=1)
+    assert (found['size'], found['repeats']) == ([64, 96], 1)
+    assert found['batch'] == subjects.read_config(config).train_dataloader.batch_size
+    assert all(found[f'{part}_ms'] > 0 for part in ('data', 'backbone', 'heads', 'optimizer'))
+
+
+def test_the_heads_of_an_iteration_are_timed_without_the_backbone(nano):
+    config = subjects.read_config(str(ROOT / 'configs/upernet_cloformer_nano_digits.py'))
+    model = subjects.whole_model(config).train()
+    steps = iteration.computing(config, model, (64, 64), batch=2)
+
+    def trained() -> set[str]:
+        found = {n.split('.')[0] for n, p in model.named_parameters() if p.grad is not None}
+        model.zero_grad()
+        return found
+
+    steps['heads']()
+    assert trained() == {'decode_head'}
+    steps['backbone']()
+    assert trained() == {'backbone'}
+
+
 def test_goals_that_are_missed_are_listed_with_what_was_measured():
     goals = dict(
         inference=dict(time_ratio=dict(cswin_t=0.2, volo_d1=0.19), peak_ratio=dict(cswin_t=0.1)),
@@ -281,7 +314,8 @@ def test_measuring_keeps_what_is_there(monkeypatch, tmp_path):
 
 @pytest.mark.parametrize('section', performance.SECTIONS)
 def test_every_section_has_arguments_that_the_benchmark_takes(section):
-    assert measure.settings(measure.parse_args(performance.SECTIONS[section].split()))
+    args = measure.parse_args(performance.SECTIONS[section].split())
+    assert args.iteration or measure.settings(args)
 
 
 @pytest.mark.parametrize(
@@ -290,6 +324,7 @@ def test_every_section_has_arguments_that_the_benchmark_takes(section):
         (['dilateformer_tt'], "did you mean 'dilateformer_t'"),
         (['--op', 'dilated_attentoin'], "did you mean 'dilated_attention'"),
         ([], 'nothing to measure'),
+        (['volo_d1', '--iteration'], '--iteration takes configs'),
         (['volo_d1', '--repeats', '0'], '0 given; allowed: 1 and more'),
         (['volo_d1', '--json', 'no/such/folder/x.json'], 'there is no folder'),
     ],
