@@ -108,11 +108,14 @@ def test_averaging_matrices_are_adaptive_pooling(size: tuple[int, int], cells: i
 
 def test_pasted_masks_are_those_of_mmdetection() -> None:
     module = import_module('mmdet.models.roi_heads.mask_heads.fcn_mask_head')
-    boxes = torch.tensor([[3.2, 4, 20, 30.5], [0, 0, 47, 9], [5, 6, 5, 20]])
-    masks = draw(3, 28, 28).float()
-    expected, _ = module._do_paste_mask(masks[:, None], boxes, 32, 48, skip_empty=False)
+    boxes = torch.tensor([[3.2, 4, 20, 30.5], [0, 0, 47, 9], [5, 6, 5, 20], [20, 32, 48, 32]])
+    masks = draw(4, 28, 28).float()
     found = check.paste(masks.numpy(), boxes.numpy(), (32, 48))
-    np.testing.assert_allclose(found, expected.numpy(), atol=1e-5)
+    for whole, mask, box in zip(found, masks, boxes):
+        expected = np.zeros((32, 48))
+        part, place = module._do_paste_mask(mask[None, None], box[None], 32, 48, skip_empty=True)
+        expected[place] = part[0]
+        np.testing.assert_allclose(whole, expected, atol=1e-5)
 
 
 def test_detections_are_compared_whatever_their_order() -> None:

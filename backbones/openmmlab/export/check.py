@@ -187,17 +187,18 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
     """
     whole = np.zeros((len(masks), *size), np.float32)
     for i, (mask, box) in enumerate(zip(*map(torch.from_numpy, (masks, boxes)))):
-        y, x = (_positions(n, *box[axis::2]) for n, axis in zip(size, (1, 0)))
-        grid = torch.stack([x.expand(*size), y[:, None].expand(*size)], dim=-1)
+        (rows, y), (columns, x) = (_near(n, *box[axis::2]) for n, axis in zip(size, (1, 0)))
+        grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
         pasted = nn.functional.grid_sample(mask[None, None], grid[None], align_corners=False)
-        whole[i] = pasted[0, 0].numpy()
+        whole[i, rows, columns] = pasted[0, 0].numpy()
     return whole
 
 
-def _positions(length: int, start: Tensor, end: Tensor) -> Tensor:
-    """Where the pixels of an axis lie in a box, -1 to 1 within it.
+def _near(length: int, start: Tensor, end: Tensor) -> tuple[slice, Tensor]:
+    """The pixels of an axis that are in a box or next to it, and where they lie, -1 to 1 within.
 
     As in MMDetection, all lie in the centre of a box without extent.
     """
-    place = (torch.arange(length) + 0.5 - start) / (end - start) * 2 - 1
-    return place.masked_fill(place.isinf(), 0)
+    near = slice(max(int(start.floor()) - 1, 0), min(int(end.ceil()) + 1, length))
+    place = (torch.arange(length)[near] + 0.5 - start) / (end - start) * 2 - 1
+    return near, place.masked_fill(place.isinf(), 0)
