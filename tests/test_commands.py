@@ -84,11 +84,19 @@ def test_options_and_data_root_reach_the_config(tmp_path: Path) -> None:
     assert cfg.val_evaluator.ann_file == f'{tmp_path}/annotations/instances_val2017.json'
 
 
-def test_a_missing_dataset_names_path_and_remedy(tmp_path: Path, monkeypatch) -> None:
+def test_a_missing_dataset_is_said_with_all_else_that_is_wrong(tmp_path: Path, monkeypatch) -> None:
     monkeypatch.chdir(tmp_path)
     expected = tmp_path / 'data/ade/ADEChallengeData2016/images/training'
-    with pytest.raises(FileNotFoundError, match=f'{expected} does not exist.*README.*--data-root'):
-        preflight.check(load())
+    cfg = load()
+    cfg.model.decode_head.num_classes = 19
+    cfg.model.decode_head.in_channels = [1, 2, 3, 4]
+    with pytest.raises(errors.UserError, match=f'(?s)missing-data.*{expected}') as caught:
+        preflight.check(cfg)
+    said = str(caught.value)
+    assert said.count('error [') == 1 + 2 * 3  # model; files and classes of each dataloader
+    for part in ('images/validation', 'README.md, section "Datasets"', '--data-root DIR',
+                 'num_classes is 19', 'in_channels is [1, 2, 3, 4]'):  # fmt: skip
+        assert part in said
 
 
 @pytest.mark.parametrize(
@@ -159,10 +167,10 @@ def test_categories_that_are_not_in_the_json_are_an_error(tmp_path: Path) -> Non
     )
     cfg = Config(dict(default_scope='mmdet', model=dict(head=dict(num_classes=1))))
     with pytest.raises(ValueError, match=r"no category 'cat'; its 1 categories are Cat.*spelling"):
-        checks.check_classes(cfg, dataset)
+        checks.check_categories(cfg, dataset)
     dataset.metainfo.classes = 'Cat'
     with pytest.raises(ValueError, match='is the string'):
-        checks.check_classes(cfg, dataset)
+        checks.check_numbers(cfg, dataset)
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='tells what happens without a GPU')

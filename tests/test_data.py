@@ -542,7 +542,7 @@ CONFIG_MISTAKES = [
     ('wrong-config', 'model = dict(roi_head=dict(bbox_head=dict(num_classes=3)))'),
     ('wrong-config', "val_evaluator = dict(ann_file='data/coco/annotations/val.json')"),
     ('wrong-config', "val_dataloader['dataset']['metainfo'] = dict(classes=('tree', 'x'))"),
-    ('wrong-config', "train_dataloader['dataset']['ann_file'] = 'annotations/gone.json'"),
+    ('missing-data', "train_dataloader['dataset']['ann_file'] = 'annotations/gone.json'"),
     ('image-in-two-splits', "val_dataloader['dataset'].update(ann_file='annotations/train.json', "
                             "data_prefix=dict(img='train/'))"),
     ('filtered-image', "train_dataloader['dataset']['filter_cfg'] = dict(min_size=64)"),
@@ -677,5 +677,6 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    of_configs = {'filtered-image', 'class-left-out', 'mixed-suffixes', 'wrong-config', 'schedule'}
+    of_configs = {'filtered-image', 'class-left-out', 'missing-data', 'mixed-suffixes', 'schedule',
+                  'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs

@@ -9,7 +9,6 @@ from backbones.checkpoints import load_model
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.check import check_dataset
-from backbones.data.checks import check_files, innermost
 from backbones.data.configs import allowed_faults, images_per_epoch, read_config
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
@@ -29,14 +28,13 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
         The data as far as they were read, and what is likely to be a mistake, one line each.
 
     Raises:
-        MissingFileError: a dataset folder or file is missing.
-        UserError: backbone and heads disagree, or says all that is wrong with the data.
+        UserError: says all that is wrong with the model and the data.
     """
-    check_model(cfg)
-    for loader in loaders:
-        for part in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
-            check_files(part)
     faults = Faults(['no-training', 'no-validation', *allowed_faults(cfg)])
+    try:
+        check_model(cfg)
+    except UserError as error:
+        faults.add('wrong-config', 'model', error)
     splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
     dataset = read_config(cfg, faults, splits=splits, quick=True)
     check_dataset(dataset, faults, sample=SAMPLE)
@@ -44,8 +42,8 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
         check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
     if faults.errors:
         raise UserError(
-            'the data or what the config says of them are not right; allow_faults = [KIND] in the '
-            'config is for what is meant\n' + '\n'.join(faults.lines())
+            'config or data are not right; allow_faults = [KIND] in the config is for what is '
+            'meant\n' + '\n'.join(faults.lines())
         )
     doubts = [fault for fault in faults.warnings if fault.kind not in faults.allowed]
     return dataset, [faults.notice(fault) for fault in doubts]

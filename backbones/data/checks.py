@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.errors import MissingFileError, UserError
+from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
 LARGE_JSON = 100 << 20  # bytes; COCO's training file takes 15 s to read, its validation file 1 s
@@ -30,33 +30,12 @@ def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
     return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
 
 
-def check_files(dataset: dict) -> None:
-    """Check that a dataset's folders and annotation file exist.
-
-    Raises:
-        MissingFileError: names the missing path and where the layout is described.
-    """
+def missing_paths(dataset: dict) -> list[Path]:
+    """The folders and the annotation file of a dataset that are not there."""
     root = dataset.get('data_root') or ''
     parts = [dataset.get('ann_file') or '', *(dataset.get('data_prefix') or {}).values()]
-    for part in filter(None, parts):
-        path = Path(os.path.join(root, part))
-        if not path.exists():
-            raise MissingFileError(
-                f'{dataset["type"]} is not where the config expects it: {path.absolute()} does not '
-                'exist. The folder layout is in README.md, section "Datasets"; --data-root DIR '
-                'points elsewhere'
-            )
-
-
-def check_classes(cfg: Config, dataset: dict) -> None:
-    """Compare the heads' num_classes and the categories with the dataset's class names.
-
-    Raises:
-        UserError: they disagree.
-    """
-    classes = check_numbers(cfg, dataset)
-    if classes is not None and cfg.default_scope == 'mmdet':
-        _check_categories(dataset, classes)
+    paths = [Path(os.path.abspath(os.path.join(root, part))) for part in filter(None, parts)]
+    return [path for path in paths if not path.exists()]
 
 
 def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
@@ -72,14 +51,15 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
         raise UserError(
             f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
         )
-    for place, number in num_classes(cfg.model, 'model'):
-        if number != len(classes):
-            raise UserError(
-                f'{place} is {number}, but {dataset["type"]} has {len(classes)} '
-                f'classes ({", ".join(classes[:4])}{", ..." if len(classes) > 4 else ""}): '
-                f'set it to {len(classes)}, or name your classes in the dataset: '
-                'metainfo=dict(classes=(...))'
-            )
+    numbers = num_classes(cfg.model, 'model')
+    wrong = [f'{place} is {number}' for place, number in numbers if number != len(classes)]
+    if wrong:
+        raise UserError(
+            f'{" and ".join(wrong)}, but {dataset["type"]} has {len(classes)} '
+            f'classes ({", ".join(classes[:4])}{", ..." if len(classes) > 4 else ""}): '
+            f'set that to {len(classes)}, or name your classes in the dataset: '
+            'metainfo=dict(classes=(...))'
+        )
     return classes
 
 
@@ -96,9 +76,16 @@ def num_classes(node: object, place: str) -> list[tuple[str, int]]:
     return here + [f for k, n in node.items() for f in num_classes(n, f'{place}.{k}')]
 
 
-def _check_categories(dataset: dict, classes: tuple[str, ...]) -> None:
+def check_categories(cfg: Config, dataset: dict) -> None:
+    """Compare the categories of an annotation file, if there is one, with the dataset's classes.
+
+    Raises:
+        UserError: a class is not among them.
+    """
+    classes = classes_of(cfg, dataset) or ()
     file = Path(os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or ''))
-    if file.suffix != '.json' or file.stat().st_size > LARGE_JSON:
+    readable = file.suffix == '.json' and file.is_file() and file.stat().st_size <= LARGE_JSON
+    if not readable or isinstance(classes, str) or cfg.default_scope != 'mmdet':
         return
     try:
         categories = json.loads(file.read_bytes())['categories']

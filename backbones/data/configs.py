@@ -10,10 +10,11 @@ from mmengine.config import Config
 
 from backbones.data.checks import (
     LARGE_JSON,
-    check_classes,
-    check_files,
+    check_categories,
+    check_numbers,
     classes_of,
     innermost,
+    missing_paths,
     reduces,
 )
 from backbones.data.coco import read_json
@@ -69,7 +70,7 @@ def read_config(
             split = _split(cfg, name, part, dataset, faults, quick=quick)
             if split is not None:
                 found[name if number == 1 else f'{name} {number}'] = split
-    if found:
+    if found or faults.count('missing-data'):  # else they are of a kind that is not known here
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
     return dataset
@@ -85,11 +86,13 @@ def _split(
 ) -> Split | None:
     """A dataset of the config; None, and faults noted, if it cannot be read any further."""
     place = LOADERS[name]
-    try:
-        check_files(part)
-        check_classes(cfg, part)
-    except UserError as error:
-        faults.add('wrong-config', place, error)
+    for path in missing_paths(part):
+        faults.add('missing-data', place, path)
+    for check in (check_numbers, check_categories):
+        try:
+            check(cfg, part)
+        except UserError as error:
+            faults.add('wrong-config', place, error)
     classes = classes_of(cfg, part)
     if isinstance(classes, str):
         return None

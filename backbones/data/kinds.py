@@ -253,6 +253,11 @@ KINDS = {
         'check that nothing is to be found on them',
     ),
     # config
+    'missing-data': Kind(
+        'folders or files that the config names are not there',
+        'correct data_root and paths; --data-root DIR points elsewhere. The folder layouts are in '
+        'README.md, section "Datasets"',
+    ),
     'filtered-image': _warning(
         "images are left out by the config's filter_cfg",
         'set filter_cfg=dict(filter_empty_gt=False, min_size=0) to train on them',
@@ -273,5 +278,7 @@ KINDS = {
         'images differ in their suffix only, so that a label file belongs to several',
         'rename one of each pair',
     ),
-    'wrong-config': Kind('settings disagree with the data', 'change them as said'),
+    'wrong-config': Kind(
+        'settings disagree with each other or with the data', 'change them as said'
+    ),
 }
