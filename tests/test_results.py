@@ -13,7 +13,7 @@ from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from runners import small_runner
 
-from backbones.results import evaluate, scores
+from backbones.results import evaluate, page, scores
 from backbones.results.curves import read_curves
 from backbones.results.page import write_page
 from backbones.results.scores import Scores, count_pixels, iou
@@ -118,6 +118,18 @@ def test_an_image_that_two_processes_saw_counts_once(monkeypatch) -> None:
     assert sorted(e.sample.img_path for e in first.worst) == ['1.png', '2.png', '3.png']
 
 
+def test_false_finds_do_not_hide_what_is_taken_for_another_class() -> None:
+    counted = Scores(['a', 'b'])
+    false = [([100 + 20.0 * i, 0, 109 + 20.0 * i, 9], 0, 0.9) for i in range(3)]
+    counted.add([boxes('1.png', [(BOX, 0)], [(BOX, 1, 0.9), *false])])
+    counted.gather()
+    text = ''.join(page._confusions(counted)).replace('</td><td>', ' ')
+    first, second = re.findall(r'<p>(.*?):</p>', text)
+    assert first.startswith('Most often taken for another')
+    assert second.startswith('Most often missed')
+    assert re.findall(r'<td>(.*?)</td>', text) == ['a b 1', '(nothing there) a 3']
+
+
 def label_maps(path: Path, classes: int) -> SegDataSample:
     cv2.imwrite(str(path), np.zeros((20, 30, 3), np.uint8))
     sample = SegDataSample(metainfo=dict(img_path=str(path)))
@@ -134,16 +146,16 @@ def test_a_page_stands_alone_and_names_every_class(classes: int, tmp_path: Path)
     counted.add([label_maps(tmp_path / 'ä b.png', classes)])
     counted.gather()
     metrics = {'mIoU': np.float32(5), 'x': -1}
-    page = write_page(tmp_path, about='here', metrics=metrics, scores=counted, class_ap={},
+    file = write_page(tmp_path, about='here', metrics=metrics, scores=counted, class_ap={},
                       meta=dict(classes=names))  # fmt: skip
-    text = page.read_text()
+    text = file.read_text()
     assert '<tr><td>mIoU</td><td>5</td></tr>' in text and '<td>x</td>' not in text
     assert 'http' not in text and '<script' not in text
     assert all(f'<td>&lt;class {i}&gt;</td>' in text for i in range(classes))
     assert text.count('<td>-</td>') >= 3 * (classes - 21)  # classes that nowhere occur
     shown = {line.split('"')[1] for line in text.splitlines() if '<img' in line}
     assert shown == {'confusion.png', 'worst_1.jpg'}
-    assert all((page.parent / name).is_file() for name in shown)
+    assert all((file.parent / name).is_file() for name in shown)
 
 
 def test_precision_by_class_is_taken_out_of_the_metrics() -> None:

@@ -15,6 +15,7 @@ from backbones.results.curves import draw_curves, read_curves
 from backbones.results.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
 NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
+NAMED = 150  # classes up to which the names beside it can be read
 CONFUSIONS = 10  # listed
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
@@ -123,20 +124,28 @@ def _labels(scores: Scores) -> tuple[list[str], list[str]]:
 def _confusions(scores: Scores) -> list[str]:
     matrix = scores.matrix
     assert matrix is not None
-    true, found = _labels(scores)
-    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
-    largest = np.argsort(-wrong, axis=None, kind='stable')[:CONFUSIONS]
-    pairs = [np.unravel_index(i, wrong.shape) for i in largest]
-    rows = [[true[i], found[j], f'{wrong[i, j]}'] for i, j in pairs if wrong[i, j]]
     unit = 'boxes' if scores.detection else 'pixels'
-    return [
-        '<h2>Confusions</h2>',
-        _image(
-            'confusion.png', f'Each row is a true class: what its {unit} were found as, in shares'
-        ),
-        '<p>The most frequent mistakes:</p>' if rows else '<p>There were no mistakes.</p>',
-        _table(['true class', 'found as', unit], rows) if rows else '',
-    ]
+    caption = f'Each row is a true class: what its {unit} were found as, in shares'
+    picture = _image('confusion.png', caption)
+    parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # at its full size
+    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    between = wrong.copy()
+    if scores.detection:  # misses and false finds are many more, and would hide these
+        between[-1] = between[:, -1] = 0
+    for what, mistakes in (
+        ('Most often taken for another class', between),
+        ('Most often missed, or found where nothing is', wrong - between),
+    ):
+        rows = _largest(mistakes, *_labels(scores))
+        parts += [f'<p>{what}:</p>', _table(['true class', 'found as', unit], rows)] if rows else []
+    return parts if wrong.any() else [*parts, '<p>There were no mistakes.</p>']
+
+
+def _largest(mistakes: np.ndarray, true: list[str], found: list[str]) -> list[list[str]]:
+    """Rows of a table: the most frequent mistakes."""
+    order = np.argsort(-mistakes, axis=None, kind='stable')[:CONFUSIONS]
+    pairs = [np.unravel_index(i, mistakes.shape) for i in order]
+    return [[true[i], found[j], f'{mistakes[i, j]}'] for i, j in pairs if mistakes[i, j]]
 
 
 def draw_matrix(scores: Scores, path: Path) -> None:
@@ -146,11 +155,12 @@ def draw_matrix(scores: Scores, path: Path) -> None:
     true, found = _labels(scores)
     sums = matrix.sum(1, keepdims=True)
     shares = np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
-    side = 4 + 0.45 * min(len(true), 30)
+    number = len(true)
+    side = 4 + max(0.45 * min(number, 30), 0.2 * min(number, NAMED))  # inches
     figure = Figure(figsize=(side, side), layout='constrained')
     axes = figure.subplots()
     axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
-    small = 9 if len(true) <= 30 else 9 * 30 / len(true)
+    small = 9 * min(1, NAMED / number)
     axes.set_xticks(range(len(found)), found, rotation=90, fontsize=small)
     axes.set_yticks(range(len(true)), true, fontsize=small)
     axes.set(xlabel='found', ylabel='true')
