@@ -17,7 +17,7 @@ from pycocotools.coco import COCO
 
 from backbones import config_file
 from backbones.errors import MissingFileError, UserError
-from backbones.predict import Predictor, UnreadableError, read_image
+from backbones.predict import Predictor, UnreadableError, memory, read_image
 from backbones.predict.finding import find_images
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
@@ -198,6 +198,17 @@ def test_images_of_any_size_are_taken(size: tuple[int, int], predictor: Predicto
     found = predictor.find(np.zeros((*size, 3), np.uint8))
     assert found.mask.shape[1:] == size
     assert np.all(found.xyxy >= 0) and np.all(found.xyxy <= [*size[::-1], *size[::-1]])
+
+
+def test_an_image_whose_masks_do_not_fit_into_memory_is_refused(
+    predictor: Predictor, monkeypatch
+) -> None:
+    monkeypatch.setattr(memory, 'available', lambda: 10**6)
+    said = r'1 megapixels need 0\.02 GiB .* 0\.00 GiB are free; cut it with --tile N'
+    with pytest.raises(memory.TooLargeError, match=said):
+        predictor.find(np.zeros((1000, 1000, 3), np.uint8))
+    cfg = Config.fromfile(config_file(SEGMENTATION))
+    assert predictor.bytes_per_pixel == 20 and memory.bytes_per_pixel(cfg, 11) == 44
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from backbones.openmmlab.captions import Picture
 from backbones.openmmlab.paint import Found
 from backbones.openmmlab.pictures import SCORE, Half, picture, predicted
 from backbones.openmmlab.swap import swap_backbone
+from backbones.predict.memory import bytes_per_pixel, check_memory
 from backbones.predict.model import load_trained, make_pipeline, pick_device
 from backbones.predict.reading import read_image
 
@@ -103,6 +104,7 @@ class Predictor:
             cfg.model.test_cfg = slide
         self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
+        self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
 
     def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
         """Predict on image files, one after the other."""
@@ -127,11 +129,16 @@ class Predictor:
 
         Returns:
             See `Prediction`.
+
+        Raises:
+            TooLargeError: see `check_memory`.
         """
         height, width = image.shape[:2]
         if self.segments:
+            self._check_memory(image, 'make it smaller')
             return np.asarray(self._run(image))[:height, :width]
         if self.tile is None or max(height, width) <= self.tile:
+            self._check_memory(image, 'cut it with --tile N')
             return self._detect(image)
         overlap = self.tile - _stride(self.tile)
 
@@ -153,6 +160,11 @@ class Predictor:
         # the slicer does not say where a tile lies, but the numbers of its pixels do
         numbers: Any = np.arange(height * width).reshape(height, width)  # for an image's uint8
         return slicer(numbers)
+
+    def _check_memory(self, image: Picture, remedy: str) -> None:
+        if next(self.model.parameters()).is_cpu:  # a GPU says itself that its memory is too small
+            pixels = image.shape[0] * image.shape[1]
+            check_memory(pixels, self.bytes_per_pixel, remedy=remedy)
 
     def _detect(self, image: Picture) -> sv.Detections:
         """Find instances; they are cut at the borders of the image."""

@@ -11,6 +11,7 @@ from rich.progress import track
 from backbones.errors import UserError
 from backbones.openmmlab.palette import Classes
 from backbones.predict.finding import Images, find_images, suffixes
+from backbones.predict.memory import TooLargeError
 from backbones.predict.predictor import Predictor
 from backbones.predict.reading import UnreadableError
 from backbones.predict.results import Results, new_folder
@@ -68,6 +69,8 @@ def _predict(chosen: Images, predictor: Predictor, results: Results) -> list[str
                 prediction = predictor.predict(path)
             except UnreadableError as error:
                 failed.append(str(error))
+            except TooLargeError as error:
+                failed.append(f'{path}: {error}')
             except torch.OutOfMemoryError:
                 failed.append(f'{path}: the memory of the GPU is too small for it; try --tile N')
             else:
