@@ -163,6 +163,8 @@ JSON_MISTAKES = [
     ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts=[5, 5]))),
     ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts=[48 * 64]))),
     ('mask-broken', first('annotations', segmentation='polygon')),
+    ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts=['1', '2']))),
+    ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts='ääää'))),
     ('mask-size', first('annotations', segmentation=dict(size=[64, 48], counts=[10, 3062]))),
     ('mask-beyond', first('annotations', segmentation=[[8, 8, 90, 8, 90, 32, 8, 32]])),
     ('mostly-crowd', each('annotations', iscrowd=1)),
@@ -174,6 +176,10 @@ JSON_MISTAKES = [
     ('class-unseen', each('annotations', category_id=3)),
     ('unused-image', lambda content: (content['images'].pop(), content['annotations'].pop())),
     ('wrong-type', first('images', file_name=5)),
+    ('wrong-type', each('images', width='64')),
+    ('wrong-type', first('annotations', iscrowd='0')),
+    ('missing-field', first('images', width=None)),
+    ('missing-field', first('images', file_name='')),
     ('blank-in-name', each('categories', name=lambda name: f'{name} ')),
     ('absolute-path', first('images', file_name='../train/Bäume 0.png')),
 ]  # fmt: skip
@@ -206,9 +212,9 @@ def cut(path: Path) -> None:
     path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
 
 
-def turned(path: Path) -> None:
+def turned(path: Path, orientation: int = 6) -> None:
     exif = Image.Exif()
-    exif[0x0112] = 6
+    exif[0x0112] = orientation
     Image.open(path).save(path, exif=exif)
 
 
@@ -257,6 +263,7 @@ def test_a_bad_image_file_is_found(kind: str, mistake: Callable, coco: Path) -> 
 @pytest.mark.parametrize('mode', ['L', 'P', '1'])
 def test_grey_and_palette_images_are_no_fault(mode: str, coco: Path) -> None:
     noise(coco / 'train/Bäume 1.png', mode=mode)
+    (coco / 'train/._Bäume 1.png').write_bytes(b'of macOS')
     assert not kinds(check_data.check(str(coco)))
 
 
@@ -308,6 +315,9 @@ MASK_MISTAKES = [
     ('label-0-255', all_255),
     ('label-values', labels('masks/train/0.png', 3)),
     ('label-values', labels('masks/train/0.png', np.full(SIZE[::-1], 700, np.uint16))),
+    ('label-values', lambda root: Image.fromarray(np.full(SIZE[::-1], 0.7, np.float32)).save(
+        root / 'masks/train/0.png', format='TIFF')),
+    ('turned-image', lambda root: turned(root / 'images/train/0.jpg', 3)),
     ('label-ignored', labels('masks/train/0.png', 255)),
     ('label-size', labels('masks/train/0.png', np.zeros((40, 64), np.uint8))),
     ('label-size', labels('masks/val/0.png', np.zeros((64, 48), np.uint8))),
@@ -374,6 +384,9 @@ YOLO_MISTAKES = [
     ('class-count', data_yaml(names={0: 'a', 2: 'b'})),
     ('class-count', data_yaml(names={'a': 0, 'b': 1})),
     ('unknown-class', line('inf 0.5 0.5 0.2 0.2')),
+    ('unnamed-class', data_yaml(names=[False, True])),
+    ('unnamed-class', data_yaml(names=['a', None])),
+    ('ambiguous-name', lambda root: noise(root / 'images/train/0.png')),
     ('missing-image', data_yaml(train='images/gone')),
     ('image-in-two-splits', data_yaml(val='images/train')),
 ]

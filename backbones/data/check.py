@@ -15,7 +15,7 @@ from backbones.data.images import (
     label_facts,
     list_images,
 )
-from backbones.data.instances import InstanceChecks
+from backbones.data.instances import InstanceChecks, is_number
 from backbones.data.labels import check_labels
 
 SMALL = 32  # pixels; the least side that the backbones take
@@ -124,7 +124,7 @@ def _check_sizes(split: Split, faults: Faults) -> None:
         if None in said:
             if split.source.suffix != '.json':  # VOC may leave the size out
                 entry['width'], entry['height'] = fact.size
-        elif said != fact.size:
+        elif all(map(is_number, said)) and said != fact.size:
             kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'
             turned = ', turned by EXIF' if fact.turned else ''
             example = f'{entry["file_name"]}: {said[0]}x{said[1]}, the image is ' \

@@ -74,7 +74,8 @@ class Faults:
 
     def short(self, fault: Fault) -> str:
         """What and where, in one line."""
-        of = f' of {fault.total}' if fault.total else ''
+        # where several splits share a folder, the total is that of one of them
+        of = f' of {fault.total}' if fault.total >= fault.count else ''
         return f'[{fault.kind}] {fault.place}: {KINDS[fault.kind].says} ({fault.count}{of})'
 
     def notice(self, fault: Fault) -> str:

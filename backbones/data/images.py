@@ -17,7 +17,8 @@ from rich.console import Console
 from rich.progress import track
 
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
-TURNED = (5, 6, 7, 8)  # EXIF orientations that exchange width and height
+TURNED = range(2, 9)  # EXIF orientations of an image that loading turns or mirrors
+SWAPPED = (5, 6, 7, 8)  # those that exchange width and height
 THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
 PROGRESS = 500  # files from which on a bar is worth it
 TAIL = 4096  # bytes at the end of a file that are looked at
@@ -35,7 +36,7 @@ class ImageFacts:
         fault: a kind of fault that makes the file useless, and what was found; '' if none.
         size: width and height in pixels as the loaders of MMDetection and MMSegmentation deliver
             them, that is with the EXIF orientation applied.
-        stored: width and height in the file.
+        turned: whether the EXIF orientation changes the image when it is loaded.
         mode: Pillow's name of the kind of pixels, e.g. 'RGB', 'L', 'P'.
         format: Pillow's name of the format, e.g. 'JPEG'.
         bits: per channel.
@@ -47,7 +48,7 @@ class ImageFacts:
     fault: str = ''
     detail: str = ''
     size: tuple[int, int] = (0, 0)
-    stored: tuple[int, int] = (0, 0)
+    turned: bool = False
     mode: str = ''
     format: str = ''
     bits: int = 8
@@ -55,14 +56,17 @@ class ImageFacts:
     lossy: bool = False
     values: np.ndarray | None = None
 
-    @property
-    def turned(self) -> bool:
-        return self.size != self.stored
-
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files in a folder and below, sorted, whatever the case of their suffix."""
-    return sorted(p for p in folder.rglob('*') if p.suffix.lower() in SUFFIXES and p.is_file())
+    """Image files in a folder and below, sorted, whatever the case of their suffix.
+
+    Hidden ones are none: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see them.
+    """
+    return sorted(
+        p
+        for p in folder.rglob('*')
+        if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith('.')
+    )
 
 
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:
@@ -99,9 +103,10 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
             if image is None:
                 return found
             _read_header(found, image)
-            found.size = found.stored
+            found.size, found.turned = image.size, False
             if (decode or not _has_end(path, found.format)) and len(image.getbands()) == 1:
-                found.values = np.unique(np.asarray(image))
+                values = np.unique(np.asarray(image))
+                found.values = np.nan_to_num(values, nan=-1)  # which no class has
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
     return found
@@ -129,7 +134,7 @@ def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
 
 
 def _read_header(found: ImageFacts, image: Image.Image) -> None:
-    found.stored = found.size = image.size
+    found.size = image.size
     found.mode, found.format = image.mode, image.format or ''
     found.frames = getattr(image, 'n_frames', 1) if found.format != 'MPO' else 1
     found.lossy = found.format in ('JPEG', 'MPO') or (
@@ -137,7 +142,9 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
     )
     if 'transparency' in image.info and found.mode != 'RGBA':
         found.mode += ' with transparency'
-    if image.getexif().get(ExifTags.Base.Orientation) in TURNED:
+    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    found.turned = orientation in TURNED
+    if orientation in SWAPPED:
         found.size = image.size[::-1]
     if found.format == 'PNG':  # Pillow calls 16-bit colours RGB
         with open(found.path, 'rb') as file:

@@ -64,8 +64,11 @@ class InstanceChecks:
         files = Counter(str(image.get('file_name')) for image in self.images)
         for image in self.images:
             for field in ('file_name', 'width', 'height'):
-                if field not in image and (field == 'file_name' or self._needs_size()):
-                    self.add('missing-field', f'image {image.get("id")} without {field}')
+                value, where = image.get(field), f'image {image.get("id")}'
+                if value in (None, '') and (field == 'file_name' or self._needs_size()):
+                    self.add('missing-field', f'{where} without {field}')
+                elif field != 'file_name' and value is not None and not is_number(value):
+                    self.add('wrong-type', f'{where}: {field} {value!r}')
             name = str(image.get('file_name', ''))
             if not isinstance(image.get('file_name', ''), str):
                 self.add('wrong-type', f'image {image.get("id")}: file_name {name}')
@@ -93,6 +96,8 @@ class InstanceChecks:
             where = self._where(annotation)
             if annotation.get('id') == 0 and self.split.name != 'train':
                 self.add('annotation-id-zero', where)
+            if annotation.get('iscrowd') not in (0, 1, None):
+                self.add('wrong-type', f'{where}: iscrowd {annotation["iscrowd"]!r}')
             if annotation.get('iscrowd'):
                 self.add('mostly-crowd' if crowds > MOSTLY * total else 'crowd', where, total)
             if annotation.get('ignore'):
@@ -207,6 +212,8 @@ class InstanceChecks:
             self.add('mask-broken', where)
         elif size != [height, width]:
             self.add('mask-size', f'{where}: size {size}, should be [{height}, {width}]')
+        elif isinstance(counts, list) and not all(map(is_number, counts)):
+            self.add('mask-broken', f'{where}: counts {str(counts)[:40]}')
         elif isinstance(counts, list) and sum(counts) != width * height:
             self.add('mask-broken', f'{where}: counts add up to {sum(counts)}')
         else:
@@ -218,6 +225,9 @@ class InstanceChecks:
                 return None
             if not bounds[2] * bounds[3]:
                 self.add('mask-broken', f'{where}: empty')
+                return None
+            if bounds[0] + bounds[2] > width or bounds[1] + bounds[3] > height:
+                self.add('mask-broken', f'{where}: the code does not fill its size')
                 return None
             return bounds
         return None

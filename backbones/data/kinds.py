@@ -86,8 +86,8 @@ KINDS = {
     ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'wrong-type': Kind(
-        'ids are not whole numbers, or names are no text',
-        'number images, annotations and categories from 1',
+        'ids or iscrowd are not whole numbers, sizes are no numbers, or names are no text',
+        'number images, annotations and categories from 1; iscrowd is 0 or 1',
     ),
     'duplicate-id': Kind(
         'ids are used more than once, so that one entry replaces another', 'number them from 1'
@@ -101,7 +101,9 @@ KINDS = {
     ),
     'duplicate-class': Kind('class names are used twice', 'give each class a name of its own'),
     'unnamed-class': Kind(
-        'classes have no name', 'name them; from classes.txt, take blank lines out'
+        'classes have no name, or one that is no text',
+        'name them, in quotes if YAML takes the name for something else; from classes.txt, take '
+        'blank lines out',
     ),
     'unknown-image': Kind(
         'annotations belong to an image id that is not listed', 'list the image, or remove them'
@@ -202,7 +204,7 @@ KINDS = {
         'save them as PNG, from the source',
     ),
     'label-values': Kind(
-        'label maps have values beyond the classes',
+        'label maps have values beyond the classes, or fractions',
         'number the classes from 0 without gaps, 255 for "ignore"; or name all the classes',
     ),
     'label-0-255': Kind(

@@ -43,6 +43,10 @@ def _check_values(
     fact: ImageFacts, dataset: Dataset, folder: Path, total: int, faults: Faults
 ) -> set[int]:
     assert fact.values is not None
+    broken = [float(v) for v in fact.values if v != v // 1]
+    if broken:
+        example = f'{fact.path.name} has {broken[0]:g}, no whole number'
+        faults.add('label-values', folder, example, total=total)
     values = {int(value) for value in fact.values}
     last = len(dataset.classes) - 1 + dataset.zero_ignored
     beyond = sorted(value for value in values if value != IGNORED and not 0 <= value <= last)

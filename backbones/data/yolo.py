@@ -82,6 +82,9 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
                        f'{len(names) - 1}')  # fmt: skip
             return []
         names = [names[key] for key in sorted(names, key=int)]
+    for name in names if isinstance(names, list) else ():
+        if name is None or isinstance(name, bool):  # YAML reads no, yes, on and off so
+            faults.add('unnamed-class', file, f'names has {name!r}; write it in quotes')
     return [str(name) for name in names] if isinstance(names, list) else []
 
 
@@ -124,6 +127,8 @@ def _records(
         name = path.relative_to(split.images) if path.is_relative_to(split.images) else path
         images.append(dict(id=number, file_name=str(name), width=width, height=height))
         file = _label_file(path)
+        if file in expected:
+            faults.add('ambiguous-name', split.source, f'{name} and another have {file.name}')
         expected.add(file)
         if not file.is_file() or fact.fault:
             continue
