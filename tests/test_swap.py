@@ -78,8 +78,11 @@ def test_weights_of_a_model_with_the_old_backbone_are_left_out(unproven, monkeyp
     monkeypatch.setattr(swap, 'print_log', lambda text, **_: said.append(text))
     cfg = load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco')
     cfg.load_from = 'fcos.pth'
-    assert swap_backbone(cfg, 'cswin_t').load_from is None
-    assert said == ['load_from=fcos.pth is left out: it is a model with the old backbone']
+    cfg.model.init_cfg = dict(type='Pretrained', checkpoint='x.pth')
+    cfg = swap_backbone(cfg, 'cswin_t')
+    assert (cfg.load_from, cfg.model.init_cfg) == (None, None)
+    assert len(said) == 2
+    assert said[0] == 'load_from=fcos.pth is left out: it is a model with the old backbone'
 
 
 def test_a_preprocessor_and_imports_in_other_places_are_found(unproven) -> None:

@@ -128,4 +128,5 @@ def metainfo(side: int) -> dict:
 def first_line(error: BaseException) -> str:
     """What an error says, in one line; one without words, such as an assertion, by its code."""
     code = traceback.extract_tb(error.__traceback__)[-1].line if error.__traceback__ else ''
-    return f'{type(error).__name__}: ' + (str(error).strip() or code or '').partition('\n')[0]
+    line = (str(error).strip() or code or '').partition('\n')[0]
+    return f'{type(error).__name__}: {" ".join(line.split())}'

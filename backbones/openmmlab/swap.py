@@ -69,18 +69,24 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
     if chosen != [0, 1, 2, 3]:
         settings['out_indices'] = tuple(chosen)
     model.backbone = ConfigDict(settings)
-    if 'pretrained' in model:  # MMSegmentation's name for the file of its own backbone
-        model.pretrained = None
     _normalise(cfg)
     _connect(cfg, model, [c for c, _ in levels], [row.channels[i] for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row)
-    if cfg.get('load_from'):
-        notice = f'load_from={cfg.load_from} is left out: it is a model with the old backbone'
-        print_log(notice, logger='current', level=logging.WARNING)
-        cfg.load_from = None
+    _leave_out_weights(cfg, model)
     add_import(cfg, 'backbones')
     return cfg
+
+
+def _leave_out_weights(cfg: Config, model: ConfigDict) -> None:
+    """Load no file with the old backbone: of that alone, without a word, or of a whole model."""
+    if 'pretrained' in model:  # MMSegmentation's name for its backbone's own
+        model.pretrained = None
+    for part, key in ((cfg, 'load_from'), (cfg.model, 'init_cfg'), (model, 'init_cfg')):
+        if part.get(key) and (key == 'load_from' or 'Pretrained' in str(part[key])):
+            notice = f'{key}={part[key]} is left out: it is a model with the old backbone'
+            print_log(notice, logger='current', level=logging.WARNING)
+            part[key] = None
 
 
 def _method(model: ConfigDict) -> str:
