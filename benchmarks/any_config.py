@@ -21,19 +21,18 @@ from mmdet.structures.bbox import HorizontalBoxes
 from mmdet.structures.mask import BitmapMasks
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
-from mmengine.registry import MODELS
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
 from backbones.commands.config import read_config
 from backbones.errors import UserError
 from backbones.openmmlab.fit import (
+    build,
     first_line,
     image_side,
     metainfo,
     needs_proposals,
     whole_image,
-    without_files,
 )
 from backbones.openmmlab.swap import swap_backbone
 from backbones.openmmlab.wrappers import with_backbone
@@ -62,8 +61,7 @@ def attempt(config: str) -> Outcome:
         return Outcome(str(error), '')
     inner = with_backbone(cfg.model)  # of a semi-supervised training the detector
     inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
-    model = MODELS.build(without_files(inner))
-    model.init_weights()
+    model = build(cfg, inner)
     model.train()
     try:
         data = model.data_preprocessor(batch(cfg), True)

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import any_config
 import pytest
+import torch
 from conftest import tool
 from mmengine.config import Config
 
@@ -14,6 +15,7 @@ from backbones.commands.config import load_config, read_config, set_testing, set
 from backbones.commands.preflight import check_model
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab import swap
+from backbones.openmmlab.fit import check_fit
 from backbones.openmmlab.swap import MEAN, STD, doubts, swap_backbone
 from backbones.shipped import find_config
 
@@ -156,6 +158,17 @@ def test_a_swapped_config_survives_its_dump(unproven, tmp_path: Path) -> None:
     cfg = swap_backbone(load('mmdet::fcos/fcos_r50-caffe_fpn_gn-head_1x_coco'), 'cloformer_xxs')
     cfg.dump(tmp_path / 'own.py')
     assert Config.fromfile(tmp_path / 'own.py').model == cfg.model
+
+
+def test_the_proof_takes_one_process_and_no_random_numbers() -> None:
+    cfg = load('mmdet::retinanet/retinanet_r18_fpn_1x_coco')
+    swap.import_scope('mmdet')
+    swap.init_default_scope('mmdet')
+    cfg.model.neck.norm_cfg = dict(type='MMSyncBN')  # mmcv's asks for a process group
+    before = torch.get_rng_state()
+    check_fit(cfg, cfg.model)
+    assert torch.equal(torch.get_rng_state(), before)
+    assert cfg.model.neck.norm_cfg.type == 'MMSyncBN'
 
 
 @pytest.mark.slow

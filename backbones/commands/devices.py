@@ -11,6 +11,7 @@ import torch.distributed
 from mmengine.config import Config
 
 from backbones.errors import UserError
+from backbones.openmmlab.wrappers import replace_sync_bn
 
 
 def require_cuda(device: str) -> None:
@@ -86,15 +87,3 @@ def adapt_to_device(cfg: Config) -> list[str]:
         )
         notices.append(f'no GPU: {torch.distributed.get_world_size()} processes on CPU, over gloo')
     return notices
-
-
-def replace_sync_bn(node: object) -> bool:
-    """Turn SyncBN into BN wherever a model config names it; tell whether there was any."""
-    if isinstance(node, dict):
-        found = node.get('type') == 'SyncBN'
-        if found:
-            node['type'] = 'BN'
-        return any([found, *map(replace_sync_bn, node.values())])
-    if isinstance(node, list | tuple):
-        return any([replace_sync_bn(child) for child in node])  # noqa: C419, visit every child
-    return False

@@ -10,7 +10,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from backbones.errors import UserError
-from backbones.openmmlab.wrappers import nodes
+from backbones.openmmlab.wrappers import nodes, replace_sync_bn
 
 
 def check_fit(cfg: Config, model: ConfigDict) -> None:
@@ -21,15 +21,12 @@ def check_fit(cfg: Config, model: ConfigDict) -> None:
     Raises:
         UserError: it cannot be built or run; in one line.
     """
-    settings = without_files(model)
-    for node in nodes(settings):
-        if 'clip_border' in node:  # MMDetection paints no mask of a box outside, on a CPU
-            node.clip_border = True
+    if 'TrackDataPreprocessor' in str(model.get('data_preprocessor')):
+        raise UserError('it takes clips of videos, and only models of single images are tried')
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
-            built = MODELS.build(settings)
-            initialise(built)
+            built = build(cfg, model)
             built.eval()  # not chained: some backbones return nothing
             built.test_step(empty_batch(cfg, model))
             _run_auxiliary_heads(built, image_side(model))
@@ -37,14 +34,23 @@ def check_fit(cfg: Config, model: ConfigDict) -> None:
         raise UserError(first_line(error)) from error
 
 
-def initialise(built: nn.Module) -> None:
-    """Initialise the weights without MMEngine's line for each parameter."""
-    level = logging.root.manager.disable
+def build(cfg: Config, model: ConfigDict) -> nn.Module:
+    """The model with initialised weights, as it can be tried: in one process, without any file."""
+    settings = without_files(model)
+    replace_sync_bn(settings)
+    for node in nodes(settings):
+        if 'clip_border' in node:  # MMDetection paints no mask of a box outside, on a CPU
+            node.clip_border = True
+    if cfg.default_scope == 'mmdet':  # inside another model it has none of its own
+        settings.setdefault('data_preprocessor', dict(type='DetDataPreprocessor'))
+    built = MODELS.build(settings)
+    level = logging.root.manager.disable  # else MMEngine logs a line for each parameter
     logging.disable(logging.INFO)
     try:
         built.init_weights()
     finally:
         logging.disable(level)
+    return built
 
 
 def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
@@ -129,4 +135,4 @@ def first_line(error: BaseException) -> str:
     """What an error says, in one line; one without words, such as an assertion, by its code."""
     code = traceback.extract_tb(error.__traceback__)[-1].line if error.__traceback__ else ''
     line = (str(error).strip() or code or '').partition('\n')[0]
-    return f'{type(error).__name__}: {" ".join(line.split())}'
+    return f'{type(error).__name__}: {" ".join(line.split()).rstrip(".")}'

@@ -70,7 +70,7 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
         settings['out_indices'] = tuple(chosen)
     model.backbone = ConfigDict(settings)
     _normalise(cfg)
-    _connect(cfg, model, [c for c, _ in levels], [row.channels[i] for i in chosen], name)
+    _connect(cfg, model, levels, [(row.channels[i], STRIDES[i]) for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row)
     _leave_out_weights(cfg, model)
@@ -163,7 +163,9 @@ def _normalise(cfg: Config) -> None:
             part.pop('rgb_to_bgr', None)
 
 
-def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], name: str) -> None:
+def _connect(
+    cfg: Config, model: ConfigDict, before: list[Level], after: list[Level], name: str
+) -> None:
     """Give what reads the backbone the new channels, and prove it.
 
     With a neck, only that reads the backbone; but some necks hand old levels on, so that auxiliary
@@ -175,7 +177,8 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
     necks = [key for key in ('neck',) if model.get(key)]
     heads = [key for key in model if key.endswith('head') and model[key]]
     problem: UserError | None = None
-    before = copy.deepcopy(model)
+    untouched = copy.deepcopy(model)
+    old, new = [channels for channels, _ in before], [channels for channels, _ in after]
     auxiliary = [key for key in heads if key.startswith('auxiliary')]
     for parts in [necks, necks + auxiliary, necks + heads] if necks else [heads]:
         for key in parts:
@@ -190,8 +193,10 @@ def _connect(cfg: Config, model: ConfigDict, old: list[int], new: list[int], nam
         except UserError as error:
             problem = problem or error
             for key in parts:
-                model[key] = copy.deepcopy(before[key])
-    raise UserError(f'--backbone {name} does not fit: {problem}') from problem
+                model[key] = copy.deepcopy(untouched[key])
+    was, now = [stride for _, stride in before], [stride for _, stride in after]
+    hint = '' if was == now else f'; the old levels have the strides {was}, the new ones {now}'
+    raise UserError(f'--backbone {name} does not fit: {problem}{hint}') from problem
 
 
 def _readers(part: ConfigDict) -> list[ConfigDict]:

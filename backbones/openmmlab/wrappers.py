@@ -34,3 +34,11 @@ def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
         for entry in value if isinstance(value, list | tuple) else [value]:
             if isinstance(entry, dict):
                 yield from nodes(entry)
+
+
+def replace_sync_bn(model: ConfigDict) -> bool:
+    """Turn SyncBN, of PyTorch or mmcv, into BN in a model's config; tell whether there was any."""
+    found = [node for node in nodes(model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
+    for node in found:
+        node['type'] = 'BN'
+    return bool(found)

@@ -9,10 +9,10 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
 from backbones.checkpoints import load_model, read
-from backbones.commands.devices import replace_sync_bn
 from backbones.data.checks import check_numbers, innermost
 from backbones.errors import UserError
 from backbones.openmmlab.fit import without_files
+from backbones.openmmlab.wrappers import replace_sync_bn
 
 RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 
