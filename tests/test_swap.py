@@ -254,9 +254,11 @@ def test_the_page_is_made_from_its_results() -> None:
     assert any_config.page(outcomes) == any_config.PAGE.read_text()
     families = {config.split('/')[0] for config in known}
     assert len(families) >= 45
-    # others have no backbone that emits a pyramid like ours
-    pyramids = [o for o in outcomes.values() if 'the old backbone' not in o.fits]
-    assert sum(not o.fits and not o.trains for o in pyramids) >= 0.9 * len(pyramids) > 60
+    # others have no backbone that emits a pyramid like ours, or need a package
+    pyramids = [
+        o for o in outcomes.values() if not re.search('the old backbone|not installed', o.fits)
+    ]
+    assert sum(not o.fits and not o.trains for o in pyramids) >= 0.9 * len(pyramids) > 100
 
 
 @pytest.mark.slow

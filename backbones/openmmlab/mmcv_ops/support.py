@@ -14,8 +14,8 @@ from torch import Tensor
 from backbones.errors import MissingOperatorError
 
 STANDING_IN = (
-    'This mmcv has no compiled operators: torchvision and PyTorch stand in for those that '
-    'MMDetection and MMSegmentation use.'
+    'This mmcv has no compiled operators: torchvision and PyTorch stand in for nearly '
+    'all that MMDetection and MMSegmentation use.'
 )
 COMPILING = 'README.md, section "mmcv without a compiler", has the command'
 TORCHVISION_OPERATORS = (
