@@ -59,11 +59,42 @@ def environment(site: Path) -> dict[str, str]:
     return {**os.environ, 'PYTHONPATH': str(site), 'OMP_NUM_THREADS': '1'}
 
 
-def outside(site: Path, folder: Path, *arguments: object) -> subprocess.CompletedProcess:
-    """Run Python outside the repository, with the installed package."""
+PROGRAM = """
+import contextlib, runpy, sys
+import backbones, backbones.layers
+from mmengine.config import Config
+
+own = Config.fromfile('own.py')
+backbone = own.model.backbone
+print(backbone.type, backbone.arch, backbone.drop_path_rate, own.train_cfg.max_epochs)
+shipped = Config.fromfile(backbones.config_file('upernet_cswin_t_ade20k.py'))
+print(shipped.model.type, backbones.__file__, own.custom_imports.imports[0])
+
+def backbones_tool(*arguments):
+    sys.argv = ['backbones', *arguments]
+    runpy.run_module('backbones', run_name='__main__')  # as python -m backbones does
+
+with contextlib.suppress(SystemExit):
+    backbones_tool('test', '--help')
+backbones_tool('trian', 'x.py')
+"""
+
+
+@pytest.fixture(scope='session')
+def outside(site: Path, tmp_path_factory) -> subprocess.CompletedProcess:
+    """`PROGRAM`, run outside the repository with the installed package and a doubled mmdet.
+
+    One program for several tests, as it takes seconds to import the libraries.
+    """
+    folder = tmp_path_factory.mktemp('outside')
+    pretend_installed(folder, 'mmdet')
+    (folder / 'own.py').write_text(
+        "_base_ = __import__('backbones').config_file('mask_rcnn_cswin_t_coco')\n"
+        'model = dict(backbone=dict(drop_path_rate=0.3))\n'
+    )
     return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=folder,
+        [sys.executable, '-c', PROGRAM],
+        cwd=folder,  # which Python looks for packages in
         env=environment(site),
         text=True,
         capture_output=True,
@@ -126,29 +157,19 @@ def test_links_and_pictures_of_the_index_page_are_absolute(metadata: Message) ->
             assert there == main.format('raw' if here.endswith(('.jpg', '.png')) else 'blob', here)
 
 
-def test_an_own_config_inherits_from_an_installed_one(site: Path, tmp_path: Path) -> None:
-    (tmp_path / 'own.py').write_text(
-        "_base_ = __import__('backbones').config_file('mask_rcnn_cswin_t_coco')\n"
-        'model = dict(backbone=dict(drop_path_rate=0.3))\n'
-    )
-    code = (
-        'import backbones; from mmengine.config import Config\n'
-        "own = Config.fromfile('own.py')\n"
-        'backbone = own.model.backbone\n'
-        'print(backbone.type, backbone.arch, backbone.drop_path_rate, own.train_cfg.max_epochs)\n'
-        "shipped = Config.fromfile(backbones.config_file('upernet_cswin_t_ade20k.py'))\n"
-        'print(shipped.model.type, backbones.__file__, own.custom_imports.imports[0])\n'
-    )
-    done = outside(site, tmp_path, '-c', code)
-    assert 'CSWin tiny 0.3 12\n' in done.stdout, done.stderr
-    assert f'EncoderDecoder {site}/backbones/__init__.py backbones\n' in done.stdout
+def test_an_own_config_inherits_from_an_installed_one(outside, site: Path) -> None:
+    assert 'CSWin tiny 0.3 12\n' in outside.stdout, outside.stderr
+    assert f'EncoderDecoder {site}/backbones/__init__.py backbones\n' in outside.stdout
 
 
-def test_installed_tools_run_from_anywhere(site: Path, tmp_path: Path) -> None:
-    help_text = outside(site, tmp_path, '-m', 'backbones', 'test', '--help').stdout
-    assert 'usage: ' in help_text and '--tta' in help_text
-    done = outside(site, tmp_path, '-m', 'backbones', 'trian', 'x.py')
-    assert re.search(r"error: no tool 'trian' in .*/\.mim/tools; did you mean 'train'", done.stderr)
+def test_installed_tools_run_from_anywhere(outside) -> None:
+    assert 'usage: ' in outside.stdout and '--tta' in outside.stdout
+    missing = r"error: no tool 'trian' in .*/\.mim/tools; did you mean 'train'"
+    assert outside.returncode == 1 and re.search(missing, outside.stderr)
+
+
+def test_importing_the_package_warns_once_of_doubles(outside) -> None:
+    assert outside.stderr.count('installed twice') == 1, outside.stderr
 
 
 @pytest.mark.slow
@@ -196,14 +217,6 @@ def test_distributions_of_the_same_files_are_warned_of(tmp_path: Path, monkeypat
     assert message.endswith(
         '`pip install --force-reinstall --no-deps onedl-mmengine onedl-mmcv onedl-mmdetection`'
     )
-
-
-def test_importing_the_package_warns_once_of_doubles(site: Path, tmp_path: Path) -> None:
-    pretend_installed(tmp_path, 'mmdet')
-    code = f'import sys; sys.path.append({str(tmp_path)!r})\nimport backbones, backbones.layers'
-    done = outside(site, tmp_path, '-c', code)
-    assert done.returncode == 0
-    assert done.stderr.count('installed twice') == 1, done.stderr
 
 
 def test_the_look_at_distributions_is_cheap_and_silent() -> None:
