@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import torch
 from conftest import ROOT, ROWS, call, tool
+from mmengine.config import Config
 
 from backbones.openmmlab import console
 
@@ -100,6 +101,20 @@ def test_what_says_nothing_to_a_user_is_left_out() -> None:
     print('\nloading annotations into memory...', file=stream)
     print(file=stream)
     assert out.getvalue() == 'Done\n\n'
+
+
+def test_a_config_is_formatted_once_and_again_when_it_changed(monkeypatch) -> None:
+    seen = []
+    monkeypatch.setattr(
+        'yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (seen.append(text) or text, True)
+    )
+    cfg = Config(dict(model=dict(type='A')))
+    with console.quiet():
+        first, second = cfg.pretty_text, cfg.pretty_text
+        cfg.model.type = 'B'
+        assert "type='B'" in cfg.pretty_text
+    assert first == second and "type='A'" in first and len(seen) == 2
+    assert cfg.pretty_text and len(seen) == 3  # as it was, afterwards
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')
