@@ -2,7 +2,6 @@
 
 import math
 import re
-import subprocess
 import sys
 import types
 
@@ -320,20 +319,3 @@ def test_the_first_call_logs_once_which_implementation_is_in_use(monkeypatch):
     for _ in range(2):
         operator(torch.zeros(1, 4), torch.zeros(1), iou_threshold=0.5, offset=0)
     assert lines == [(support.STANDING_IN, 'current')]
-
-
-IMPORTS = """
-import importlib.util, sys
-import backbones
-names = ('timm', 'torchvision', 'mmcv.ops', 'mmdet', 'mmseg')
-heavy = [name for name in names if name in sys.modules]
-assert not heavy, heavy
-assert importlib.util.find_spec('mmcv._ext').origin == backbones.openmmlab.mmcv_ops.__file__
-import mmcv.ops, mmdet.models, mmseg.models
-from mmcv.utils import collect_env
-assert collect_env()['MMCV Compiler'] == 'n/a'
-"""
-
-
-def test_one_import_makes_openmmlab_importable():
-    subprocess.run([sys.executable, '-c', IMPORTS], check=True, timeout=300)
