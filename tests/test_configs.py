@@ -132,7 +132,7 @@ def test_leaf_loads_says_what_it_is_and_agrees_with_its_backbone(path: Path) -> 
 def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
     cfg = Config.fromfile(path)
     if 'size' in cfg.model.data_preprocessor:
-        cfg.model.data_preprocessor.size = (96, 128)
+        cfg.model.data_preprocessor.size = (64, 96)
     if cfg.model.get('test_cfg', {}).get('mode') == 'slide':
         cfg.model.test_cfg.update(crop_size=(96, 96), stride=(64, 64))
     if cfg.model.get('roi_head'):  # fewer boxes, for time
@@ -145,20 +145,20 @@ def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
     cfg.model.data_preprocessor.pop('batch_augments', None)  # to the size of a recipe's crops
     model = build(cfg).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
-    data = model.data_preprocessor(batch(cfg, 96, 128, 2), training=True)
+    data = model.data_preprocessor(batch(cfg, 64, 96, 2), training=True)
     loss, parts = model.parse_losses(model(**data, mode='loss'))
     loss.backward()
     optimizer.step()
     assert all(torch.as_tensor(v).isfinite().all() for v in parts.values()), parts
     assert [n for n, p in model.named_parameters() if p.grad is None] == []
     with torch.inference_mode():
-        (sample,) = model.eval().test_step(batch(cfg, 160, 160, 1))
+        (sample,) = model.eval().test_step(batch(cfg, 128, 128, 1))
     if cfg.default_scope == 'mmseg':
-        assert sample.pred_sem_seg.data.shape == (1, 160, 160)
+        assert sample.pred_sem_seg.data.shape == (1, 128, 128)
     else:
         assert sample.pred_instances.bboxes.isfinite().all()
         if cfg.model.get('roi_head', {}).get('mask_head') or cfg.model.get('panoptic_head'):
-            assert sample.pred_instances.masks.shape[1:] == (160, 160)
+            assert sample.pred_instances.masks.shape[1:] == (128, 128)
 
 
 def decay(name: str) -> tuple[torch.nn.Module, dict[str, float]]:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from conftest import ROOT, ROWS, call, tool
+from conftest import ROOT, call, tool
 from mmengine.config import Config
 
 from backbones.openmmlab import console
@@ -171,6 +171,7 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
              'train_dataloader.dataset.pipeline.2.scale=(96,72)',
              'train_dataloader.dataset.pipeline.3.crop_size=(64,64)',
              'model.data_preprocessor.size=(64,64)',
+             'model.decode_head.channels=32', 'model.auxiliary_head.channels=32',
              'val_dataloader.dataset.pipeline.1.scale=(96,72)'),
             'mIoU',
         ),
@@ -227,21 +228,6 @@ def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
     assert 'gone.pth does not exist' in out
 
 
-def test_help_answers_without_the_libraries() -> None:
-    tools = sorted(path.stem for path in (ROOT / 'tools').glob('*.py'))
-    code = f"""
-import runpy, sys
-for name in {tools}:
-    sys.argv = [name, '--help']
-    try:
-        runpy.run_path(f'tools/{{name}}.py', run_name='__main__')
-    except SystemExit as end:
-        assert not end.code
-    assert not {{"mmdet", "mmseg"}} & {{*sys.modules}}, name
-"""
-    assert call(sys.executable, '-c', code).count('usage: ') == len(tools)
-
-
 def test_scripts_say_how_they_are_used() -> None:
     for script in ('dist_train', 'dist_test', 'slurm_train', 'slurm_test'):
         out = call('bash', f'tools/{script}.sh', 'configs/x.py', fails=True)
@@ -267,20 +253,6 @@ def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
     out = subprocess.run([sys.executable, '-c', code], cwd=tmp_path, env=env, text=True,
                          capture_output=True)  # fmt: skip
     assert "<class 'backbones.cswin.CSWin'>" in out.stdout, out.stderr[-2000:]
-
-
-def test_import_needs_neither_mmdet_nor_mmseg() -> None:
-    code = (
-        'import sys\n'
-        "for name in ('mmdet', 'mmseg', 'mmcv.ops'): sys.modules[name] = None\n"
-        'import torch, backbones\n'
-        "backbone = backbones.create('cloformer_xxs').eval()\n"
-        'print([tuple(x.shape) for x in backbone(torch.zeros(1, 3, 64, 64))])\n'
-        'print(backbones.list_backbones())'
-    )
-    out = call(sys.executable, '-c', code)
-    assert '[(1, 32, 16, 16), (1, 64, 8, 8), (1, 128, 4, 4), (1, 256, 2, 2)]' in out
-    assert str([row.name for row in ROWS]) in out
 
 
 def test_create_names_the_allowed_backbones() -> None:
