@@ -2,6 +2,7 @@
 
 import itertools
 import re
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -140,15 +141,21 @@ def test_every_parameter_gets_a_gradient(cls: type, out_indices: tuple) -> None:
     assert [n for n, p in model.named_parameters() if p.grad is None or not p.grad.any()] == []
 
 
+@cache
+def full_pyramid(cls: type) -> tuple[nn.Module, torch.Tensor, list[torch.Tensor]]:
+    """A model that emits all levels, an image and what it makes of that."""
+    model, x = build(cls).eval(), random_image(1, 3, 64, 96)
+    with torch.inference_mode():
+        return model, x, model(x)
+
+
 @pytest.mark.parametrize('out_indices', [(0,), (1,), (2,), (3,), (0, 2), (1, 2, 3)], ids=str)
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_out_indices_select_levels(cls: type, out_indices: tuple) -> None:
-    full = build(cls).eval()
+    full, x, levels = full_pyramid(cls)
     part = cls(NANO[cls], out_indices=out_indices).eval()
     part.load_state_dict({k: v for k, v in full.state_dict().items() if k in part.state_dict()})
-    x = random_image(1, 3, 64, 96)
     with torch.inference_mode():
-        levels = full(x)
         for i, level in zip(out_indices, part(x), strict=True):
             assert torch.equal(level, levels[i])
     assert part.channels == tuple(full.channels[i] for i in out_indices)
