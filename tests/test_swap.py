@@ -75,6 +75,19 @@ def test_the_recipe_keeps_how_the_config_makes_its_steps(unproven) -> None:
     assert swap_backbone(cfg, 'cswin_t', recipe='published').optim_wrapper.type == 'OptimWrapper'
 
 
+@pytest.mark.parametrize(
+    'config, ratio',
+    (
+        ('mmseg::fcn/fcn_r50-d8_4xb4-160k_ade20k-512x512', 0.01),
+        ('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco', 0.05),
+    ),
+)
+def test_a_lowest_learning_rate_stays_below_that_of_the_recipe(config, ratio, unproven) -> None:
+    cfg = swap_backbone(load(config), 'cswin_t', recipe='published')
+    lowest = cfg.param_scheduler[-1].eta_min
+    assert lowest == pytest.approx(ratio * cfg.optim_wrapper.optimizer.lr)
+
+
 def test_weights_of_a_model_with_the_old_backbone_are_left_out(unproven, monkeypatch) -> None:
     said: list[str] = []
     monkeypatch.setattr(swap, 'print_log', lambda text, **_: said.append(text))

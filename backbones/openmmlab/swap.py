@@ -39,7 +39,8 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
         recipe: 'published' also takes from the variant's own config for Mask R-CNN or UperNet the
             optimizer with its learning rate, all rules for single parameters (the config's go, such
             as DINO's lower rate for the backbone), and the drop path rate. Schedule, batch size,
-            gradient clipping and mixed precision stay. The learning rate is for the batch size that
+            gradient clipping and mixed precision stay; where the schedule names a learning rate,
+            that keeps its ratio to the optimizer's. The learning rate is for the batch size that
             `auto_scale_lr` then names. None keeps the config's optimizer; see `doubts`.
 
     Returns:
@@ -236,11 +237,19 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
     leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
     ours = Config.fromfile(config_file(leaf.format(name)))
     taken = ('optimizer', 'paramwise_cfg', 'constructor')
-    kept = {k: v for k, v in cfg.get('optim_wrapper', {}).items() if k not in taken and v}
-    cfg.optim_wrapper = {**ours.optim_wrapper, **kept}
+    old = cfg.get('optim_wrapper', {})
+    cfg.optim_wrapper = {
+        **ours.optim_wrapper,
+        **{key: value for key, value in old.items() if key not in taken and value},
+    }
+    rate = old.get('optimizer', {}).get('lr')
+    for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
+        for key in {'eta_min', 'eta_max'} & {*rule}:  # not a factor: else the rate could rise to it
+            rule[key] *= cfg.optim_wrapper.optimizer.lr / rate
     # heads that share layers between levels, such as RTMDet's, list their parameters twice
     cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
-    cfg.auto_scale_lr = ours.auto_scale_lr
+    enable = cfg.get('auto_scale_lr', {}).get('enable', False)
+    cfg.auto_scale_lr = dict(ours.auto_scale_lr, enable=enable)
 
 
 def doubts(cfg: Config, name: str) -> list[str]:
