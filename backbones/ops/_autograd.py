@@ -17,6 +17,23 @@ def cast_as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
     return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
 
 
+class GeluLinear(torch.autograd.Function):
+    """A linear layer of gelu(x) that stores x only."""
+
+    @staticmethod
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, weight)
+        return F.linear(F.gelu(x), weight, bias)
+
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
+        x, weight = ctx.saved_tensors
+        rows = grad.reshape(-1, grad.shape[-1])
+        dw = rows.t() @ F.gelu(x).reshape(-1, x.shape[-1])
+        return torch.ops.aten.gelu_backward(grad @ weight, x), dw, rows.sum(0)
+
+
 def depthwise_gradients(
     grad: Tensor, x: Tensor, weight: Tensor, *, stride: int = 1, wanted: bool = True
 ) -> tuple[Tensor | None, Tensor, Tensor]:

@@ -1,10 +1,13 @@
 """Channel aggregation (MogaNet, arXiv:2211.03295, Sec. 4.3)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick
+from backbones.ops import Layer, pick, traced
+from backbones.ops._autograd import GeluLinear, cast_as_autocast
 from backbones.ops._strips import by_strips, storing_pays
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
@@ -32,8 +35,9 @@ def channel_aggregation(
         sigma: (1, h, 1, 1).
         backend: 'reference' as the formula says. 'folded' moves sigma into the weights of fc2,
             out = W (1 + sigma) t - (W sigma) d + b, which saves three passes over h channels and
-            their storage for the backward pass. 'strips' does the same a few rows at a time.
-            'auto' takes 'strips' for inference on CPUs, else 'folded'.
+            their storage for the backward pass. 'recompute' also leaves gelu's result out of what
+            is stored, and computes it again. 'strips' does as 'folded' a few rows at a time. 'auto'
+            takes 'strips' for inference on CPUs, else 'recompute', and 'folded' if `traced`.
 
     Returns:
         (B, C, H, W).
@@ -43,12 +47,10 @@ def channel_aggregation(
 
     Source: Sec. 4.3, in the form of github.com/Westlake-AI/MogaNet.
     """
-    run = pick(
-        backend,
-        {'reference': _reference, 'folded': _folded, 'strips': _strips},
-        'folded' if storing_pays(x) else 'strips',
-    )
-    return run(x, fc1, dwconv, decompose, sigma, fc2)
+    auto = 'recompute' if storing_pays(x) else 'strips'
+    auto = 'folded' if traced() else auto
+    backends = dict(reference=_reference, folded=_folded, recompute=_recompute, strips=_strips)
+    return pick(backend, backends, auto)(x, fc1, dwconv, decompose, sigma, fc2)
 
 
 def _reference(
@@ -62,15 +64,31 @@ def _reference(
 
 
 def _folded(
-    x: Tensor, fc1: Layer, dwconv: Layer, decompose: Layer, sigma: Tensor, fc2: Layer
+    x: Tensor,
+    fc1: Layer,
+    dwconv: Layer,
+    decompose: Layer,
+    sigma: Tensor,
+    fc2: Layer,
+    gelu_pointwise: Callable[..., Tensor] = lambda x, *layer: pointwise(F.gelu(x), *layer),
 ) -> Tensor:
-    x = F.gelu(depthwise_conv(pointwise(x, *fc1), *dwconv))
+    x = depthwise_conv(pointwise(x, *fc1), *dwconv)
     weight, bias = fc2
     share = (weight * sigma).sum(1).view(1, -1, 1, 1)
     # one product for both: its gradient is one, too, and the map of h channels is read once
     weight = torch.cat([weight * (1 + sigma), decompose[0]])
-    x, context = pointwise(x, weight, torch.cat([bias, decompose[1]])).split([len(bias), 1], dim=1)
+    x = gelu_pointwise(x, weight, torch.cat([bias, decompose[1]]))
+    x, context = x.split([len(bias), 1], dim=1)
     return torch.addcmul(x, F.gelu(context), share, value=-1)
+
+
+def _recompute(x: Tensor, *layers: Layer | Tensor) -> Tensor:
+    return _folded(x, *layers, gelu_pointwise=_gelu_pointwise)
+
+
+def _gelu_pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+    x, weight, bias = cast_as_autocast(x, weight.flatten(1), bias)
+    return GeluLinear.apply(x.permute(0, 2, 3, 1), weight, bias).permute(0, 3, 1, 2)
 
 
 def _strips(x: Tensor, fc1: Layer, dwconv: Layer, *rest: Layer | Tensor) -> Tensor:

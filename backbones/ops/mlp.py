@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import Layer, pick, traced
-from backbones.ops._autograd import cast_as_autocast
+from backbones.ops._autograd import GeluLinear, cast_as_autocast
 from backbones.ops._linear_gelu import linear_gelu
 from backbones.ops._strips import WHOLE, storing_pays
 
@@ -40,7 +40,7 @@ def _reference(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
 
 
 def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
-    return _GeluLinear.apply(*cast_as_autocast(F.linear(x, *fc1), *fc2))
+    return GeluLinear.apply(*cast_as_autocast(F.linear(x, *fc1), *fc2))
 
 
 def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
@@ -50,20 +50,3 @@ def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
     strips = [positions] if whole else positions.split(max(STRIP // hidden, 1))
     out = [F.linear(linear_gelu(s, *fc1), *fc2) for s in strips]
     return (out[0] if whole else torch.cat(out)).view(*x.shape[:-1], -1)
-
-
-class _GeluLinear(torch.autograd.Function):
-    """A linear layer of gelu(x) that stores x only."""
-
-    @staticmethod
-    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return F.linear(F.gelu(x), weight, bias)
-
-    @staticmethod
-    @torch.autograd.function.once_differentiable
-    def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
-        x, weight = ctx.saved_tensors
-        rows = grad.reshape(-1, grad.shape[-1])
-        dw = rows.t() @ F.gelu(x).reshape(-1, x.shape[-1])
-        return torch.ops.aten.gelu_backward(grad @ weight, x), dw, rows.sum(0)

@@ -10,7 +10,7 @@ C, HIDDEN = 8, 12
 
 class TestChannelAggregation(OperatorContract):
     operator = staticmethod(channel_aggregation)
-    backends = ('folded', 'strips')
+    backends = ('folded', 'recompute', 'strips')
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         fc1, dwconv, decompose = layer(HIDDEN, C), layer(HIDDEN, 1, 3), layer(1, HIDDEN)
