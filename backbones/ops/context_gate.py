@@ -3,8 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from torch.utils.checkpoint import checkpoint
 
-from backbones.ops import Layer, pick
+from backbones.ops import Layer, pick, traced
 from backbones.ops.pointwise import pointwise
 
 
@@ -26,8 +27,10 @@ def context_gate(
         q, k, v: (B, C, H, W).
         first, second: (W1, b1) and (W2, b2), the weights (C, C, 1, 1).
         scale: applied after the second convolution, before tanh.
-        backend: 'reference' as the formula says; 'folded' (what 'auto' takes) moves the scale into
-            W2 and b2, which saves a pass over the map.
+        backend: 'reference' as the formula says; 'folded' moves the scale into W2 and b2, which
+            saves a pass over the map; 'recompute' does, too, and keeps only q, k and v for the
+            backward pass instead of four maps more. 'auto' takes it in training, else 'folded',
+            also if `traced`.
 
     Returns:
         (B, C, H, W).
@@ -37,9 +40,9 @@ def context_gate(
 
     Source: AttnConv; github.com/qhfan/CloFormer.
     """
-    return pick(backend, {'reference': _reference, 'folded': _folded}, 'folded')(
-        q, k, v, first, second, scale
-    )
+    auto = 'recompute' if torch.is_grad_enabled() and not traced() else 'folded'
+    run = pick(backend, dict(reference=_reference, folded=_folded, recompute=_recompute), auto)
+    return run(q, k, v, first, second, scale)
 
 
 def _reference(
@@ -52,3 +55,7 @@ def _reference(
 def _folded(q: Tensor, k: Tensor, v: Tensor, first: Layer, second: Layer, scale: float) -> Tensor:
     x = F.silu(pointwise(q * k, *first))
     return torch.tanh(pointwise(x, second[0] * scale, second[1] * scale)) * v
+
+
+def _recompute(q: Tensor, k: Tensor, v: Tensor, *rest: Layer | float) -> Tensor:
+    return checkpoint(_folded, q, k, v, *rest, use_reentrant=False, preserve_rng_state=False)

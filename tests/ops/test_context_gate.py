@@ -9,7 +9,7 @@ C = 8
 
 class TestContextGate(OperatorContract):
     operator = staticmethod(context_gate)
-    backends = ('folded',)
+    backends = ('folded', 'recompute')
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         yield [*maps(3, 2, C, H, W), layer(C, C), layer(C, C)], dict(scale=0.3)
