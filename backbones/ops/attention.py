@@ -28,7 +28,9 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.device.type == 'cpu':
-        q, k, v = q.contiguous(), k.contiguous(), v.contiguous()
+        # the output gets the layout of q: heads side by side, as the next layer reads and keeps it
+        q = q.transpose(1, 2).contiguous().transpose(1, 2)
+        k, v = k.contiguous(), v.contiguous()
     return F.scaled_dot_product_attention(q, k, v)
 
 
