@@ -32,9 +32,9 @@ class Stem(nn.Sequential):
         layers, dims = [], (3, *STEM_DIMS, dim)
         for i, (before, after) in enumerate(itertools.pairwise(dims)):
             layers += [
-                DenseConv2d(before, after, 3, 1 + i % 2, 1, bias=False),
+                DenseConv2d(before, after, 3, 1 + i % 2, 1, bias=False, gelu=i > 0),
                 nn.BatchNorm2d(after),
-                nn.GELU(),
+                nn.Identity(),  # as published numbers count: GELU, here of the next convolution
             ]
         super().__init__(*layers[:-2])  # nothing follows the last convolution
 

@@ -50,7 +50,7 @@ class LayerNorm2d(nn.LayerNorm):
 
 
 class DenseConv2d(nn.Conv2d):
-    """Zero-padded convolution of all channels. See `dense_conv`."""
+    """Zero-padded convolution of all channels, of gelu(x) if `gelu`. See `dense_conv`."""
 
     def __init__(
         self,
@@ -61,12 +61,14 @@ class DenseConv2d(nn.Conv2d):
         padding: int = 0,
         *,
         bias: bool = True,
+        gelu: bool = False,
     ) -> None:
         super().__init__(dim, out, kernel_size, stride, padding, bias=bias)
+        self.gelu = gelu
 
     def forward(self, x: Tensor) -> Tensor:
-        stride, padding = self.stride[0], self.padding[0]
-        return dense_conv(x, self.weight, self.bias, stride=stride, padding=padding)
+        options = dict(stride=self.stride[0], padding=self.padding[0], gelu=self.gelu)
+        return dense_conv(x, self.weight, self.bias, **options)
 
 
 class PointwiseConv2d(nn.Conv2d):

@@ -33,8 +33,8 @@ class Stem(nn.Sequential):
         super().__init__(
             DenseConv2d(3, dim // 2, 3, 2, 1),
             nn.BatchNorm2d(dim // 2),
-            nn.GELU(),
-            DenseConv2d(dim // 2, dim, 3, 2, 1),
+            nn.Identity(),  # as published numbers count: GELU, here of the next convolution
+            DenseConv2d(dim // 2, dim, 3, 2, 1, gelu=True),
             nn.BatchNorm2d(dim),
         )
 

@@ -19,6 +19,7 @@ def dense_conv(
     stride: int = 1,
     padding: int = 0,
     transposed: bool = False,
+    gelu: bool = False,
     backend: str = 'auto',
 ) -> Tensor:
     """Convolve a map, every channel of the output from all of the input.
@@ -29,11 +30,13 @@ def dense_conv(
         bias: (C'), None for zeros.
         stride, padding: in cells.
         transposed: the convolution that enlarges the map `stride` times.
+        gelu: convolve gelu(x) instead of x.
         backend: 'reference' is the library's convolution. 'products' differs in training: the
-            gradient of the weights is a sum of k^2 matrix products of shifted maps; best on
-            channels_last maps. 'auto' takes it on CPUs for `CHANNELS` channels or more, unless
-            `traced`. There the gradient takes 0.2 to 0.9 of the library's time (oneDNN 3.10, AVX2,
-            float32, channels_last, 16 to 384 channels, kernels of 2 to 5 cells).
+            gradient of the weights is a sum of k^2 matrix products of shifted maps, best on
+            channels_last maps, and gelu(x) is not stored but computed again. 'auto' takes it on
+            CPUs for `CHANNELS` channels or more, unless `traced`. There the gradient takes 0.2 to
+            0.9 of the library's time (oneDNN 3.10, AVX2, float32, channels_last, 16 to 384
+            channels, kernels of 2 to 5 cells).
 
     Returns:
         (B, C', floor((H + 2 padding - k) / stride) + 1, likewise W), or if `transposed`
@@ -46,22 +49,26 @@ def dense_conv(
     training = torch.is_grad_enabled() and weight.requires_grad
     auto = 'products' if on_cpu and training and x.shape[1] >= CHANNELS else 'reference'
     convolve = pick(backend, {'reference': _reference, 'products': _products}, auto)
-    return convolve(x, weight, bias, stride, padding, transposed)
+    return convolve(x, weight, bias, stride, padding, transposed, gelu)
 
 
 def _reference(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, transposed: bool
+    x: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    stride: int,
+    padding: int,
+    transposed: bool,
+    gelu: bool,
 ) -> Tensor:
     convolve = F.conv_transpose2d if transposed else F.conv2d
-    return convolve(x, weight, bias, stride, padding)
+    return convolve(F.gelu(x) if gelu else x, weight, bias, stride, padding)
 
 
-def _products(
-    x: Tensor, weight: Tensor, bias: Tensor | None, stride: int, padding: int, transposed: bool
-) -> Tensor:
+def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: int | bool) -> Tensor:
     x, weight = cast_as_autocast(x, weight)
     bias = bias if bias is None else bias.to(weight.dtype)
-    return _Products.apply(x, weight, bias, stride, padding, transposed)
+    return _Products.apply(x, weight, bias, *options)
 
 
 class _Products(torch.autograd.Function):
@@ -76,10 +83,11 @@ class _Products(torch.autograd.Function):
         stride: int,
         padding: int,
         transposed: bool,
+        gelu: bool,
     ) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding, ctx.transposed = stride, padding, transposed
-        return _reference(x, weight, bias, stride, padding, transposed)
+        ctx.stride, ctx.padding, ctx.transposed, ctx.gelu = stride, padding, transposed, gelu
+        return _reference(x, weight, bias, stride, padding, transposed, gelu)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -88,17 +96,19 @@ class _Products(torch.autograd.Function):
             ctx.saved_tensors,
             ctx.needs_input_grad,
         )
+        values = F.gelu(x) if ctx.gelu else x
         sizes = [ctx.stride] * 2, [ctx.padding] * 2, [1, 1], ctx.transposed, [0, 0], 1
         dx = dw = None
         if wants_x:
             wanted = [True, False, False]
-            dx = torch.ops.aten.convolution_backward(grad, x, weight, None, *sizes, wanted)[0]
+            dx = torch.ops.aten.convolution_backward(grad, values, weight, None, *sizes, wanted)[0]
+            dx = torch.ops.aten.gelu_backward(dx, x) if ctx.gelu else dx
         if wants_weight:
             # a transposed convolution is the other one's gradient: maps change their places
-            small, large = (x, grad) if ctx.transposed else (grad, x)
+            small, large = (values, grad) if ctx.transposed else (grad, values)
             dw = _weight_gradient(small, large, weight, ctx.stride, ctx.padding)
         db = grad.sum((0, 2, 3)) if wants_bias else None
-        return dx, dw, db, None, None, None
+        return dx, dw, db, None, None, None, None
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:

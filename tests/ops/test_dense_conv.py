@@ -25,6 +25,7 @@ class TestDenseConv(OperatorContract):
         for kernel_size, stride, padding in ((3, 1, 1), (3, 2, 1), (5, 2, 2), (4, 4, 2)):
             options = dict(stride=stride, padding=padding)
             yield [draw(2, C, H, W), *layer(3, C, kernel_size)], options
+        yield [draw(2, C, H, W), *layer(3, C, 3)], dict(stride=2, padding=1, gelu=True)
         weight, _ = layer(C, 3, 2)
         yield [draw(2, C, H, W), weight, draw(3)], dict(stride=2, transposed=True)
 
