@@ -138,7 +138,9 @@ def test_the_wrapper_entry_can_be_named(tmp_path: Path) -> None:
         load(tmp_path / 'empty.pth')
 
 
-@pytest.mark.parametrize('name', ['cswin_tiny_dense', 'moganet_xtiny_dense'])
+@pytest.mark.parametrize(
+    'name', ['cswin_tiny_dense', pytest.param('moganet_xtiny_dense', marks=pytest.mark.slow)]
+)
 def test_published_whole_models_load_under_our_names(name: str, tmp_path: Path) -> None:
     row = FILE_NAMES[name.removesuffix('_dense')]
     cls, arch = row.cls, row.arch

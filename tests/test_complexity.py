@@ -19,7 +19,6 @@ PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['config
 QUICK = (
     'mask_rcnn_moganet_xt_coco',
     'retinanet_moganet_xt_coco',
-    'upernet_cswin_t_ade20k',
     'upernet_cloformer_xxs_ade20k',
     'semantic_fpn_moganet_xt_ade20k',
     'faster_rcnn_cswin_t_coco',
