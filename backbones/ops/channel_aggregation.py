@@ -1,6 +1,6 @@
 """Channel aggregation (MogaNet, arXiv:2211.03295, Sec. 4.3)."""
 
-from collections.abc import Callable
+from functools import partial
 
 import torch
 import torch.nn.functional as F
@@ -49,8 +49,17 @@ def channel_aggregation(
     """
     auto = 'recompute' if storing_pays(x) else 'strips'
     auto = 'folded' if traced() else auto
-    backends = dict(reference=_reference, folded=_folded, recompute=_recompute, strips=_strips)
-    return pick(backend, backends, auto)(x, fc1, dwconv, decompose, sigma, fc2)
+    run = pick(
+        backend,
+        {
+            'reference': _reference,
+            'folded': _folded,
+            'recompute': _recompute,
+            'strips': _strips,
+        },
+        auto,
+    )
+    return run(x, fc1, dwconv, decompose, sigma, fc2)
 
 
 def _reference(
@@ -70,20 +79,21 @@ def _folded(
     decompose: Layer,
     sigma: Tensor,
     fc2: Layer,
-    gelu_pointwise: Callable[..., Tensor] = lambda x, *layer: pointwise(F.gelu(x), *layer),
+    *,
+    recompute: bool = False,
 ) -> Tensor:
     x = depthwise_conv(pointwise(x, *fc1), *dwconv)
     weight, bias = fc2
     share = (weight * sigma).sum(1).view(1, -1, 1, 1)
     # one product for both: its gradient is one, too, and the map of h channels is read once
     weight = torch.cat([weight * (1 + sigma), decompose[0]])
-    x = gelu_pointwise(x, weight, torch.cat([bias, decompose[1]]))
+    both = weight, torch.cat([bias, decompose[1]])
+    x = _gelu_pointwise(x, *both) if recompute else pointwise(F.gelu(x), *both)
     x, context = x.split([len(bias), 1], dim=1)
     return torch.addcmul(x, F.gelu(context), share, value=-1)
 
 
-def _recompute(x: Tensor, *layers: Layer | Tensor) -> Tensor:
-    return _folded(x, *layers, gelu_pointwise=_gelu_pointwise)
+_recompute = partial(_folded, recompute=True)
 
 
 def _gelu_pointwise(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
