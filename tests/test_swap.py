@@ -282,7 +282,7 @@ def test_a_config_of_mmdetection_trains_and_evaluates(trees: Path, tmp_path: Pat
         *('--backbone', 'cloformer_xxs', '--data-root', f'{trees}/coco/', '--work-dir', tmp_path),
         *('--cfg-options', 'train_dataloader.num_workers=0', 'val_dataloader.num_workers=0'),
         *('train_dataloader.persistent_workers=False', 'val_dataloader.persistent_workers=False'),
-        *('train_cfg.max_epochs=1', 'train_dataloader.batch_size=2'),
+        *('train_cfg.max_epochs=1', 'train_dataloader.batch_size=2', 'val_dataloader.batch_size=1'),
     )
     log = tool('train', config, '--recipe', 'published', *options)
     assert (tmp_path / 'epoch_1.pth').is_file()
