@@ -260,8 +260,11 @@ def _pipeline(cfg: Config, split: str) -> str:
 
 
 def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
-    lines = ['# instead of the base\'s datasets; 255 is "ignore"']
-    lines.append(_shared(dict(_delete_=True, **_pairing(dataset), ignore_index=255)))
+    pairing = _pairing(dataset)
+    several = pairing['type'] == 'MixedSuffixDataset'
+    how = '; files of several suffixes are paired by the rest of their names' if several else ''
+    lines = [f'# instead of the base\'s datasets; 255 is "ignore"{how}']
+    lines.append(_shared(dict(_delete_=True, **pairing, ignore_index=255)))
     reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in _used(dataset))
     tta = reduces(cfg.get('tta_pipeline', []))
     if reduced or tta:
