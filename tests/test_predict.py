@@ -253,6 +253,7 @@ def test_classes_without_names_in_the_config_are_the_checkpoints(
 
 def test_images_are_found_by_file_folder_and_pattern(album: Path, monkeypatch) -> None:
     monkeypatch.chdir(album)
+    (album / 'a/._1.png').write_bytes(b'of macOS')
     inside = find_images(['a']).inside.values()
     assert {'1.png', 'turned.jpg'} < {path.name for path in inside} == set(map(str, inside))
     assert find_images(['.']).others == {'.txt': 1}

@@ -58,15 +58,14 @@ class ImageFacts:
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files in a folder and below, sorted, whatever the case of their suffix.
+    """Image files in a folder and below, sorted, whatever the case of their suffix."""
+    return sorted(p for p in visible(folder.rglob('*'))
+                  if p.suffix.lower() in SUFFIXES and p.is_file())  # fmt: skip
 
-    Hidden ones are none: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see them.
-    """
-    return sorted(
-        p
-        for p in folder.rglob('*')
-        if p.suffix.lower() in SUFFIXES and p.is_file() and not p.name.startswith('.')
-    )
+
+def visible(paths: Iterable[Path]) -> Iterator[Path]:
+    """All but hidden files: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see such."""
+    return (path for path in paths if not path.name.startswith('.'))
 
 
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:

@@ -10,7 +10,7 @@ from defusedxml.ElementTree import parse
 
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
-from backbones.data.images import list_images
+from backbones.data.images import list_images, visible
 from backbones.data.yolo import outline
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
@@ -29,7 +29,7 @@ def find(root: Path) -> dict[str, list[Path]]:
             if file.is_file() and (lines := file.read_text().splitlines())
         }
     found: dict[str, list[Path]] = {}
-    for file in sorted(root.rglob('*.xml')):
+    for file in sorted(visible(root.rglob('*.xml'))):
         parts = file.relative_to(root).parent.parts
         split = next(filter(None, map(split_of, parts)), 'train')
         found.setdefault(split, []).append(file)

@@ -11,7 +11,7 @@ import yaml
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.images import ImageFacts, image_facts, in_parallel, list_images
+from backbones.data.images import ImageFacts, image_facts, in_parallel, list_images, visible
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 
@@ -139,7 +139,7 @@ def _records(
             if found:
                 annotations.append(dict(found, id=len(annotations) + 1, image_id=number))
     for folder in sorted({file.parent for file in expected}):
-        for file in sorted(set(folder.glob('*.txt')) - expected):
+        for file in sorted(set(visible(folder.glob('*.txt'))) - expected):
             if file.name != 'classes.txt':
                 faults.add('label-without-image', folder, file.name)
     categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
