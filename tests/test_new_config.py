@@ -27,7 +27,7 @@ DETECTION = (
     'mask2former_cswin_t_coco',
     'mask_rcnn_cloformer_nano_digits',
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
-    'mmdet::atss/atss_r50_fpn_1x_coco.py',
+    'mmdet::atss/atss_r50_fpn_1x_coco',
 )
 SEGMENTATION = (
     'upernet_dilateformer_b_ade20k',
@@ -227,7 +227,7 @@ def test_a_selection_of_the_classes(tmp_path: Path) -> None:
         ),
         (make_yolo, DETECTION[0], r'learns masks, but the annotations have boxes only'),
         (make_coco, 'mask_rcnn_cswin_tiny_coco', r"did you mean 'mask_rcnn_cswin_"),
-        (make_coco, 'mmdet::faster_rcnn/none.py', r'--base mmdet::faster_rcnn/none.py: '),
+        (make_coco, 'mmdet::faster_rcnn/none', r'config mmdet::faster_rcnn/none does not exist'),
     ],
 )
 def test_a_base_that_does_not_fit_is_an_error(make, base, message, tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ from backbones.data.writing import WIDTH, Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab.registries import COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
-from backbones.shipped import config_file
+from backbones.shipped import config_file, find_config
 
 
 def read_base(base: str, out: Path) -> tuple[str, Config]:
     """Find the config to inherit from.
 
     Args:
-        base: a file, the name of one of this project's configs, or MMEngine's `package::config`.
+        base: a file, the name of one of this project's configs, or `mmdet::...` or `mmseg::...`.
         out: the file to be written.
 
     Returns:
@@ -34,7 +34,8 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
         MissingFileError: no such config; names close matches.
     """
     if '::' in base:
-        expression = absolute = repr(base)
+        find_config(base)
+        expression = absolute = repr(f'{base.removesuffix(".py")}.py')
     elif Path(base).is_file():
         expression = repr(os.path.relpath(base, out.parent))
         absolute = repr(os.path.abspath(base))

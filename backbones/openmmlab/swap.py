@@ -236,7 +236,7 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
     name = row.name.removesuffix('_384')
     leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
     ours = Config.fromfile(config_file(leaf.format(name)))
-    taken = ('optimizer', 'paramwise_cfg', 'constructor')
+    taken = ('optimizer', 'paramwise_cfg', 'constructor', '_scope_')
     old = cfg.get('optim_wrapper', {})
     cfg.optim_wrapper = {
         **ours.optim_wrapper,
