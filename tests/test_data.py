@@ -356,6 +356,12 @@ def test_a_mistake_in_label_maps_is_found(kind: str, mistake: Callable, masks: P
     assert kind in kinds(check_data.check(str(masks)))
 
 
+def test_names_that_are_given_take_the_place_of_a_bad_file(masks: Path) -> None:
+    (masks / 'classes.txt').write_text('a\n\nb\n')
+    report = check_data.check(str(masks), classes=['a', 'b', 'c'])
+    assert not report.faults.lines() and report.dataset.classes == ('a', 'b', 'c')
+
+
 def line(text: str) -> Callable[[Path], object]:
     return lambda root: (root / 'labels/train/0.txt').write_text(text + '\n')
 

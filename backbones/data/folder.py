@@ -71,7 +71,7 @@ def read_folder(
         splits, in_data = voc.read(root, there, faults)
     else:
         splits = masks.read(there, faults)
-    listed = () if layout in ('coco', 'yolo') else _named(root, faults)
+    listed = () if classes or layout in ('coco', 'yolo') else _named(root, faults)
     named = tuple(classes) or listed or in_data
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     return Dataset(layout, root, {split.name: split for split in splits}, named)
