@@ -154,7 +154,8 @@ def full_pyramid(cls: type) -> tuple[nn.Module, torch.Tensor, list[torch.Tensor]
 def test_out_indices_select_levels(cls: type, out_indices: tuple) -> None:
     full, x, levels = full_pyramid(cls)
     part = cls(NANO[cls], out_indices=out_indices).eval()
-    part.load_state_dict({k: v for k, v in full.state_dict().items() if k in part.state_dict()})
+    weights = full.state_dict()
+    part.load_state_dict({k: weights[k] for k in part.state_dict()})
     with torch.inference_mode():
         for i, level in zip(out_indices, part(x), strict=True):
             assert torch.equal(level, levels[i])

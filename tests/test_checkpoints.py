@@ -150,9 +150,9 @@ def test_published_whole_models_load_under_our_names(name: str, tmp_path: Path) 
     state |= {f'decode_head.{k}': v + 1 for k, v in head.state_dict().items()}
     torch.save({'meta': {'epoch': 12}, 'state_dict': state}, tmp_path / 'whole.pth')
     load_model(model, str(tmp_path / 'whole.pth'))
-    alone = load(tmp_path / 'whole.pth', cls, arch)
+    alone = load(tmp_path / 'whole.pth', cls, arch).state_dict()
     for key, value in model['backbone'].state_dict().items():
-        assert torch.equal(value, alone.state_dict()[key])
+        assert torch.equal(value, alone[key])
     assert torch.equal(model['decode_head'].weight, state['decode_head.weight'])
     del state['backbone.norm2.weight']
     torch.save({'state_dict': state}, tmp_path / 'part.pth')

@@ -65,8 +65,9 @@ def test_losses_after_a_resume_are_the_uninterrupted_ones(
     again, after = train(tmp_path / 'again', loop, 2 - workers, **resumed)
     assert min(after.losses) == stop
     assert before.losses | after.losses == all_losses.losses
+    state = again.model.state_dict()
     for key, value in whole.model.state_dict().items():
-        assert torch.equal(again.model.state_dict()[key], value)
+        assert torch.equal(state[key], value)
 
 
 def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
