@@ -1,5 +1,6 @@
 """Whether the masks or scores of an image fit into memory, before the system ends the process."""
 
+import sys
 from pathlib import Path
 
 from mmengine.config import Config
@@ -9,6 +10,7 @@ from backbones.errors import UserError
 
 SCORE = 4  # bytes of a score of a class at a pixel; a mask's pixel takes one
 GIB = 1 << 30
+INFO = Path('/proc/meminfo')
 
 
 class TooLargeError(UserError):
@@ -52,7 +54,12 @@ def check_memory(pixels: int, each: int, *, remedy: str) -> None:
 
 
 def available() -> int:
-    """Bytes of memory that can be used without swapping, as Linux estimates it."""
-    lines = Path('/proc/meminfo').read_text().splitlines()
+    """Bytes of memory that can be used without swapping, as Linux estimates it.
+
+    Other systems do not tell; there nothing is refused.
+    """
+    if not INFO.is_file():
+        return sys.maxsize
+    lines = INFO.read_text().splitlines()
     (kib,) = (line.split()[1] for line in lines if line.startswith('MemAvailable:'))
     return int(kib) << 10
