@@ -15,7 +15,8 @@ beside other backbones. `make benchmark` writes this page from `performance.json
 - *Published* is the same model with every operator computed as its paper writes it
   (`backend='reference'`). A share of 0.25 means a quarter of the published time or memory.
 - Shares compare models that ran in turns in one process, so they hold on other machines better than
-  the times do. Times are medians in float32, one image at a time, on one thread unless it says two.
+  the times do; in brackets, between the quartiles of both. Times are medians in float32, one image
+  at a time, on one thread unless it says two.
 - Memory beside a time is the peak of a process of its own, above its level before the step.
 
 To repeat it: the command under each table measures that table and prints the numbers.
@@ -66,11 +67,16 @@ def costs(results: list[dict]) -> str:
     for name, found in by_name([r for r in results if r['backend'] != 'peer']):
         published, ours, _, with_two = found
         seconds = cells((ours, published), 'median_ms', unit=1e3)
-        shares = cells((ours, with_two), 'time_ratio')
+        shares = [share(r) for r in (ours, with_two)]
         mib = cells((ours, published), 'peak_mib', 0)
         rows.append([name, *seconds, *shares, *mib, *cells([ours], 'peak_ratio')])
     head = ('backbone', 'time, s', 'published, s', 'share', 'share, 2 threads')
     return table((*head, 'memory, MiB', 'published, MiB', 'share of memory'), rows)
+
+
+def share(result: dict) -> str:
+    low, high = result['time_ratio_range']
+    return f'{result["time_ratio"]:.2f} ({low:.2f} to {high:.2f})'
 
 
 def inference(results: list[dict]) -> str:

@@ -3,6 +3,7 @@
 import sys
 import timeit
 
+import numpy as np
 import torch
 from memory import peak_mib, saved_mib
 from subjects import build, count_macs, kind_of, prepare
@@ -71,6 +72,8 @@ def numbers(candidate: dict, times: benchmark.Measurement) -> dict:
     kind, per_image = kind_of(candidate), times.median / candidate['batch']
     macs = count_macs(kind, candidate[kind], tuple(candidate['size']))
     found = dict(median_ms=times.median * 1e3, iqr_ms=times.iqr * 1e3)
+    low, high = np.quantile(times.times, (0.25, 0.75)) * 1e3
+    found |= dict(low_ms=low, high_ms=high)
     found |= dict(images_per_s=1 / per_image, gmacs=macs / 1e9)
     if candidate['mode'] == 'inference' and macs:
         found |= dict(ns_per_mac=per_image * 1e9 / macs, gflops=2 * macs / per_image / 1e9)
@@ -79,7 +82,10 @@ def numbers(candidate: dict, times: benchmark.Measurement) -> dict:
 
 
 def add_ratios(results: list[dict]) -> None:
-    """Add each result's share of its reference's time and memory, and of its eager time."""
+    """Add each result's share of its reference's time and memory, and of its eager time.
+
+    The range of a share of time is that of the quartiles, from low by high to high by low.
+    """
 
     def key(result: dict, **changes: object) -> tuple:
         result = result | changes
@@ -92,6 +98,9 @@ def add_ratios(results: list[dict]) -> None:
             if number in result:
                 known = base.get(number) and result[number] is not None
                 result[ratio] = round(result[number] / base[number], 3) if known else None
+        if 'low_ms' in result and 'low_ms' in base:
+            ends = result['low_ms'] / base['high_ms'], result['high_ms'] / base['low_ms']
+            result['time_ratio_range'] = [round(end, 3) for end in ends]
         eager = of.get(key(result, compile=False))
         if eager and result['compile']:
             result['compile_ratio'] = round(result['median_ms'] / eager['median_ms'], 3)

@@ -73,6 +73,7 @@ def test_median_and_spread_are_those_of_the_timed_runs(monkeypatch):
     candidate = {**PLAIN, 'op': 'mlp', 'size': [4, 4], 'batch': 2, 'backend': 'auto'}
     (result,) = timing.measure([candidate], 3, peaks=False)
     assert (result['median_ms'], result['iqr_ms'], result['images_per_s']) == (20, 15, 100)
+    assert (result['low_ms'], result['high_ms']) == (15, 30)
 
 
 def test_peak_is_what_a_step_needs_in_a_process_of_its_own():
@@ -205,7 +206,9 @@ def measured(**changes: object) -> dict:
     for threads, name in itertools.product((1, 2), [*five, 'timm_swin_t', 'timm_convnext_t']):
         for backend in ('reference', 'auto') if name in five else ('peer',):
             ms = 1000.0 if backend == 'reference' else 200.0
-            numbers = dict(median_ms=ms, peak_mib=ms, gmacs=1.0, gflops=2e3 / ms)
+            numbers = dict(
+                median_ms=ms, low_ms=ms, high_ms=1.1 * ms, peak_mib=ms, gmacs=1.0, gflops=2e3 / ms
+            )
             candidate = {**PLAIN, 'backbone': name, 'backend': backend, 'threads': threads}
             results.append(candidate | numbers | changes)
     for threads in (1, 2):
@@ -230,14 +233,19 @@ def test_page_is_made_from_what_was_measured(monkeypatch, tmp_path):
 def test_page_sets_costs_beside_the_published_ones_and_peers():
     commands = dict.fromkeys(page.PARTS, 'benchmarks/measure.py ...')
     made = page.page(dict(inference=measured(), train=measured()), commands)
-    cost = '| cswin_t | 0.20 | 1.00 | 0.20 | 0.20 | 200 | 1000 | 0.20 |'
+    cost = (
+        '| cswin_t | 0.20 | 1.00 | 0.20 (0.18 to 0.22) | 0.20 (0.18 to 0.22) | 200 | 1000 | 0.20 |'
+    )
     assert rows(made).count(cost) == 2
     assert '| timm_swin_t | 1.0 | 0.20 | 0.20 | 10 | 10 |' in rows(made)
     assert made.count('| inference, train |') == 1  # of one machine
     assert 'Not measured yet: `benchmarks/performance.py measure compiled`' in made
     assert made.count('benchmarks/measure.py ...') == len(performance.SECTIONS)
     without_peak = page.costs(measured(peak_mib=None)['results'])
-    assert '| cswin_t | 0.20 | 1.00 | 0.20 | 0.20 | - | - | - |' in rows(without_peak)
+    assert (
+        '| cswin_t | 0.20 | 1.00 | 0.20 (0.18 to 0.22) | 0.20 (0.18 to 0.22) | - | - | - |'
+        in rows(without_peak)
+    )
 
 
 def test_page_shows_compiled_linear_and_memory():
