@@ -4,17 +4,14 @@ import io
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, call, tool
-from killable import Training
 from mmengine.config import Config
 
 from backbones.openmmlab import console
@@ -120,27 +117,6 @@ def test_a_config_is_formatted_once_and_again_when_it_changed(monkeypatch) -> No
     assert cfg.pretty_text and len(seen) == 3  # as it was, afterwards
 
 
-def test_the_script_starts_processes_that_know_each_other(tmp_path: Path) -> None:
-    """With a program that takes no time in the place of train.py."""
-    for name in ('dist_train', 'launch'):
-        shutil.copy(ROOT / f'tools/{name}.sh', tmp_path)
-    (tmp_path / 'train.py').write_text(
-        'import os, sys\n'
-        "names = ('RANK', 'LOCAL_RANK', 'WORLD_SIZE', 'LOCAL_WORLD_SIZE', 'MASTER_PORT')\n"
-        'print(*(os.environ[name] for name in names), *sys.argv[1:], flush=True)\n'
-    )
-    out = call('bash', tmp_path / 'dist_train.sh', 'a.py', 2, '--amp', PORT='29612')
-    rest = '2 2 29612 a.py --amp --launcher pytorch'
-    assert sorted(re.findall(r'\d \d 2 2 .*', out)) == [f'0 0 {rest}', f'1 1 {rest}']
-
-
-def as_rank(rank: int) -> Callable[[], None]:
-    """Set what tools/dist_train.sh sets for one of two processes."""
-    facts = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, LOCAL_WORLD_SIZE=2, MASTER_PORT=29611)
-    facts = {name: str(value) for name, value in facts.items()} | dict(MASTER_ADDR='127.0.0.1')
-    return lambda: os.environ.update(facts)
-
-
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')
 def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
     """Same scenes per iteration, so gradients, weights and the final evaluation agree."""
@@ -159,13 +135,8 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
     common = ('--data-root', digits, '--cfg-options', *options)
     batch = 'train_dataloader.batch_size={}'.format
     one = tool('train', config, '--work-dir', tmp_path / 'one', *common, batch(4))
-    arguments = (config, '--work-dir', tmp_path / 'two', *common, batch(2), '--launcher', 'pytorch')
-    processes = [
-        Training(tmp_path / f'{rank}.log', [str(a) for a in arguments], as_rank(rank))
-        for rank in (0, 1)
-    ]
-    assert [process.wait() for process in processes] == [0, 0], processes[0].output
-    two = processes[0].output
+    script = ('bash', 'tools/dist_train.sh', config, 2, '--work-dir', tmp_path / 'two')
+    two = call(*script, *common, batch(2), PORT='29611')
     assert '2 processes on CPU, over gloo' in two
     assert '4 = 2 process(es) x 2' in two and '4 = 1 process(es) x 4' in one
     weights = [
