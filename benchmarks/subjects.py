@@ -17,9 +17,9 @@ from torch import Tensor, nn
 
 from backbones import create
 from backbones.commands.config import load_config
-from backbones.commands.devices import replace_sync_bn
 from backbones.openmmlab import complexity
 from backbones.openmmlab.registries import import_scope
+from backbones.openmmlab.wrappers import replace_sync_bn
 from backbones.ops import default_backend
 
 # of four levels, without stochastic depth: arguments for timm, or a config of MMDetection

@@ -17,6 +17,7 @@ from backbones.data.writing import WIDTH, Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab.registries import COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
+from backbones.openmmlab.wrappers import has_mask_head
 from backbones.shipped import config_file, find_config
 
 
@@ -110,12 +111,6 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
     for split in ('train', 'val'):
         if split not in dataset.splits:
             raise UserError(f'{dataset.root} has no split {split}; it has {[*dataset.splits]}')
-
-
-def has_mask_head(model: dict) -> bool:
-    """Whether a detector predicts masks."""
-    roi_head = model.get('roi_head') or {}
-    return any((roi_head.get('mask_head'), model.get('mask_head'), model.get('panoptic_head')))
 
 
 def _statement(name: str, value: Call | str) -> str:

@@ -36,6 +36,12 @@ def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
                 yield from nodes(entry)
 
 
+def has_mask_head(model: dict) -> bool:
+    """Whether a detector predicts masks."""
+    roi_head = model.get('roi_head') or {}
+    return any((roi_head.get('mask_head'), model.get('mask_head'), model.get('panoptic_head')))
+
+
 def replace_sync_bn(model: ConfigDict) -> bool:
     """Turn SyncBN, of PyTorch or mmcv, into BN in a model's config; tell whether there was any."""
     found = [node for node in nodes(model) if node.get('type') in ('SyncBN', 'MMSyncBN')]

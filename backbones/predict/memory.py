@@ -5,8 +5,8 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.data.new_config import has_mask_head
 from backbones.errors import UserError
+from backbones.openmmlab.wrappers import has_mask_head
 
 SCORE = 4  # bytes of a score of a class at a pixel; a mask's pixel takes one
 GIB = 1 << 30
