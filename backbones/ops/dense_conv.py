@@ -1,5 +1,7 @@
 """Convolution of all channels, with what oneDNN is slow at in training on CPUs."""
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -65,7 +67,7 @@ def _reference(
     return convolve(F.gelu(x) if gelu else x, weight, bias, stride, padding)
 
 
-def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: int | bool) -> Tensor:
+def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
     x, weight = cast_as_autocast(x, weight)
     bias = bias if bias is None else bias.to(weight.dtype)
     return _Products.apply(x, weight, bias, *options)
@@ -75,40 +77,30 @@ class _Products(torch.autograd.Function):
     """`_reference` with the gradient of `_weight_gradient`."""
 
     @staticmethod
-    def forward(
-        ctx,
-        x: Tensor,
-        weight: Tensor,
-        bias: Tensor | None,
-        stride: int,
-        padding: int,
-        transposed: bool,
-        gelu: bool,
-    ) -> Tensor:
+    def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.stride, ctx.padding, ctx.transposed, ctx.gelu = stride, padding, transposed, gelu
-        return _reference(x, weight, bias, stride, padding, transposed, gelu)
+        ctx.options = options  # as `_reference` takes them
+        return _reference(x, weight, bias, *options)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
-        (x, weight), (wants_x, wants_weight, wants_bias, *_) = (
-            ctx.saved_tensors,
-            ctx.needs_input_grad,
-        )
-        values = F.gelu(x) if ctx.gelu else x
-        sizes = [ctx.stride] * 2, [ctx.padding] * 2, [1, 1], ctx.transposed, [0, 0], 1
+        x, weight = ctx.saved_tensors
+        wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
+        stride, padding, transposed, gelu = ctx.options
+        values = F.gelu(x) if gelu else x
+        sizes = [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1
         dx = dw = None
         if wants_x:
             wanted = [True, False, False]
             dx = torch.ops.aten.convolution_backward(grad, values, weight, None, *sizes, wanted)[0]
-            dx = torch.ops.aten.gelu_backward(dx, x) if ctx.gelu else dx
+            dx = torch.ops.aten.gelu_backward(dx, x) if gelu else dx
         if wants_weight:
             # a transposed convolution is the other one's gradient: maps change their places
-            small, large = (values, grad) if ctx.transposed else (grad, values)
-            dw = _weight_gradient(small, large, weight, ctx.stride, ctx.padding)
+            small, large = (values, grad) if transposed else (grad, values)
+            dw = _weight_gradient(small, large, weight, stride, padding)
         db = grad.sum((0, 2, 3)) if wants_bias else None
-        return dx, dw, db, None, None, None, None
+        return dx, dw, db, *[None] * len(ctx.options)
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
