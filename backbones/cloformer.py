@@ -72,9 +72,8 @@ class Attention(nn.Module):
         self.proj = PointwiseConv2d(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.local_conv(self.local_qkv(x)).chunk(3, dim=1)
-        gates = parameters(self.gate1), parameters(self.gate2)
-        high = context_gate(q, k, v, *gates, scale=self.head_dim**-0.5)
+        layers = map(parameters, (self.local_conv, self.gate1, self.gate2))
+        high = context_gate(self.local_qkv(x), *layers, scale=self.head_dim**-0.5)
         k, v = self.global_kv(self.average(x)).chunk(2, dim=1)
         low = global_attention(self.global_q(x), k, v, heads=self.global_heads)
         return self.proj(torch.cat([high, low], dim=1))

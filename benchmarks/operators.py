@@ -43,7 +43,7 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable, Shapes]]:
     return dict(
         attention=(attention, [(B, 12, H * W, 24)] * 3),
         channel_aggregation=(channel_aggregation, [maps(32), *aggregation, layer(32, 256, 1, 1)]),
-        context_gate=(gate, [maps(32)] * 3 + both),
+        context_gate=(gate, [maps(96), layer(96, 1, 3, 3), *both]),
         conv_mlp=(conv_mlp, [maps(48), *conv]),
         cross_shaped_attention=(cross, [(B, H, W, 192), lepe]),
         decompose_context=(decompose_context, [maps(32), layer(32, 32, 1, 1), (1, 32, 1, 1)]),

@@ -6,13 +6,13 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from backbones.ops import Layer, pick, traced
+from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
 
 
 def context_gate(
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
+    x: Tensor,
+    conv: Layer,
     first: Layer,
     second: Layer,
     *,
@@ -21,16 +21,18 @@ def context_gate(
 ) -> Tensor:
     """Weight local features by context: tanh(scale * (W2 swish(W1 (q o k) + b1) + b2)) o v.
 
-    o is the element-wise product.
+    q, k, v = chunk(dwconv(x)) are gathered from each position's surroundings; o is the
+    element-wise product.
 
     Args:
-        q, k, v: (B, C, H, W).
+        x: (B, 3C, H, W).
+        conv: depthwise k x k convolution of 3C channels.
         first, second: (W1, b1) and (W2, b2), the weights (C, C, 1, 1).
         scale: applied after the second convolution, before tanh.
         backend: 'reference' as the formula says; 'folded' moves the scale into W2 and b2, which
-            saves a pass over the map; 'recompute' does, too, and keeps only q, k and v for the
-            backward pass instead of four maps more. 'auto' takes it in training, else 'folded',
-            also if `traced`.
+            saves a pass over the map; 'recompute' does, too, and keeps x for the backward pass,
+            without seven more maps of C channels. 'auto' takes it in training, else 'folded', also
+            if `traced`.
 
     Returns:
         (B, C, H, W).
@@ -42,20 +44,22 @@ def context_gate(
     """
     auto = 'recompute' if torch.is_grad_enabled() and not traced() else 'folded'
     run = pick(backend, dict(reference=_reference, folded=_folded, recompute=_recompute), auto)
-    return run(q, k, v, first, second, scale)
+    return run(x, conv, first, second, scale)
 
 
-def _reference(
-    q: Tensor, k: Tensor, v: Tensor, first: Layer, second: Layer, scale: float
-) -> Tensor:
+def _reference(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:
+    channels, _, kernel_size, _ = conv[0].shape
+    x = F.conv2d(x, *conv, padding=kernel_size // 2, groups=channels)
+    q, k, v = x.chunk(3, dim=1)
     x = F.silu(F.conv2d(q * k, *first))
     return torch.tanh(F.conv2d(x, *second) * scale) * v
 
 
-def _folded(q: Tensor, k: Tensor, v: Tensor, first: Layer, second: Layer, scale: float) -> Tensor:
+def _folded(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:
+    q, k, v = depthwise_conv(x, *conv).chunk(3, dim=1)
     x = F.silu(pointwise(q * k, *first))
     return torch.tanh(pointwise(x, second[0] * scale, second[1] * scale)) * v
 
 
-def _recompute(q: Tensor, k: Tensor, v: Tensor, *rest: Layer | float) -> Tensor:
-    return checkpoint(_folded, q, k, v, *rest, use_reentrant=False, preserve_rng_state=False)
+def _recompute(x: Tensor, *rest: Layer | float) -> Tensor:
+    return checkpoint(_folded, x, *rest, use_reentrant=False, preserve_rng_state=False)

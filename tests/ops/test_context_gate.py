@@ -1,6 +1,7 @@
 from collections.abc import Iterator
 
-from operator_contract import Arguments, OperatorContract, layer, maps
+from conftest import draw
+from operator_contract import Arguments, OperatorContract, layer
 
 from backbones.ops.context_gate import context_gate
 
@@ -12,4 +13,6 @@ class TestContextGate(OperatorContract):
     backends = ('folded', 'recompute')
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
-        yield [*maps(3, 2, C, H, W), layer(C, C), layer(C, C)], dict(scale=0.3)
+        for kernel_size in (3, 5):
+            layers = layer(3 * C, 1, kernel_size), layer(C, C), layer(C, C)
+            yield [draw(2, 3 * C, H, W), *layers], dict(scale=0.3)
