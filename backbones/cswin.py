@@ -5,7 +5,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DenseConv2d, DropPath, LayerNorm2d, Mlp, init_linears
+from backbones.layers import DenseConv2d, DropPath, LayerNorm2d, Linear, Mlp, init_linears
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
@@ -42,11 +42,11 @@ class CrossShapedAttention(nn.Module):
     def __init__(self, dim: int, heads: int, stripe: int | None) -> None:
         super().__init__()
         self.heads, self.stripe = heads, stripe
-        self.qkv = nn.Linear(dim, 3 * dim)
+        self.qkv = Linear(dim, 3 * dim)
         branches = 1 if stripe is None else 2
         c = dim // branches
         self.lepe = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1, groups=c) for _ in range(branches))
-        self.proj = nn.Linear(dim, dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         lepe = [(conv.weight, conv.bias) for conv in self.lepe]

@@ -9,6 +9,7 @@ from backbones.layers import (
     DenseConv2d,
     DropPath,
     LayerNorm2d,
+    Linear,
     Mlp,
     SelfAttention,
     init_linears,
@@ -52,8 +53,8 @@ class DilatedAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         q, k, v = self.qkv(x).chunk(3, dim=-1)  # (B, H, W, dim) each

@@ -9,6 +9,7 @@ from backbones.errors import UserError
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
@@ -17,6 +18,7 @@ __all__ = [
     'DepthwiseConv2d',
     'DropPath',
     'LayerNorm2d',
+    'Linear',
     'Mlp',
     'PointwiseConv2d',
     'SelfAttention',
@@ -47,6 +49,13 @@ class LayerNorm2d(nn.LayerNorm):
 
     def forward(self, x: Tensor) -> Tensor:
         return nchw(super().forward(nhwc(x)))
+
+
+class Linear(nn.Linear):
+    """Linear layer on (..., in_features). See `linear`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        return linear(x, self.weight, self.bias)
 
 
 class DenseConv2d(nn.Conv2d):
@@ -104,8 +113,8 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
-        self.fc1 = nn.Linear(dim, int(dim * ratio))
-        self.fc2 = nn.Linear(int(dim * ratio), dim)
+        self.fc1 = Linear(dim, int(dim * ratio))
+        self.fc2 = Linear(int(dim * ratio), dim)
 
     def forward(self, x: Tensor) -> Tensor:
         return mlp(x, parameters(self.fc1), parameters(self.fc2))
@@ -121,8 +130,8 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int, *, qkv_bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = nn.Linear(dim, dim)
+        self.qkv = Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         B, H, W, C = x.shape

@@ -12,6 +12,7 @@ from backbones.layers import (
     DenseConv2d,
     DropPath,
     LayerNorm2d,
+    Linear,
     Mlp,
     SelfAttention,
     init_linears,
@@ -80,9 +81,9 @@ class OutlookAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.v = nn.Linear(dim, dim, bias=False)
-        self.logits = nn.Linear(dim, heads * CELLS**2)
-        self.proj = nn.Linear(dim, dim)
+        self.v = Linear(dim, dim, bias=False)
+        self.logits = Linear(dim, heads * CELLS**2)
+        self.proj = Linear(dim, dim)
 
     def forward(self, x: Tensor) -> Tensor:
         token = nhwc(F.avg_pool2d(nchw(x), 2, 2, ceil_mode=True))

@@ -16,6 +16,7 @@ from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.gated_product import gated_product
 from backbones.ops.global_attention import global_attention
+from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.multi_order_conv import multi_order_conv
 from backbones.ops.outlook_attention import outlook_attention
@@ -52,6 +53,7 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable, Shapes]]:
         dilated_attention=(partial(dilated_attention, heads=3), [(B, H, W, 72)] * 3),
         gated_product=(gated_product, [maps(32)] * 2),
         global_attention=(partial(global_attention, heads=1), [maps(16), pooled, pooled]),
+        linear=(linear, [(B, H, W, 64), *layer(192, 64)]),
         mlp=(mlp, [(B, H, W, 72), layer(288, 72), layer(72, 288)]),
         multi_order_conv=(multi_order_conv, [maps(32), *orders]),
         outlook_attention=(partial(outlook_attention, heads=6), [logits, (B, H, W, 192)]),

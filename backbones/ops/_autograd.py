@@ -5,6 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import _strips
+from backbones.ops._onednn import product
 
 COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
@@ -23,7 +24,7 @@ class GeluLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return F.linear(F.gelu(x), weight, bias)
+        return product(F.gelu(x), weight, bias)
 
     @staticmethod
     @torch.autograd.function.once_differentiable
@@ -31,7 +32,7 @@ class GeluLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rows = grad.reshape(-1, grad.shape[-1])
         dw = rows.t() @ F.gelu(x).reshape(-1, x.shape[-1])
-        return torch.ops.aten.gelu_backward(grad @ weight, x), dw, rows.sum(0)
+        return torch.ops.aten.gelu_backward(product(grad, weight.t()), x), dw, rows.sum(0)
 
 
 def depthwise_gradients(

@@ -6,7 +6,6 @@ from torch import Tensor
 
 from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import cast_as_autocast, depthwise_gradients
-from backbones.ops._linear_gelu import fuses, linear_gelu
 from backbones.ops._strips import by_strips, storing_pays
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
@@ -46,14 +45,11 @@ def _reference(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) ->
 
 
 def _recompute(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
-    weight, bias = fc1
-    if fuses(x, weight):
-        x = linear_gelu(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
-        return pointwise(depthwise_conv(x, *dwconv, stride=stride), *fc2)
-    x = pointwise(x, weight, bias)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *dwconv)):
-        return pointwise(_GeluConv.apply(*cast_as_autocast(x, *dwconv), stride), *fc2)
-    return pointwise(depthwise_conv(F.gelu(x), *dwconv, stride=stride), *fc2)
+    if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *fc1, *dwconv)):
+        x = _GeluConv.apply(*cast_as_autocast(pointwise(x, *fc1), *dwconv), stride)
+    else:
+        x = depthwise_conv(pointwise(x, *fc1, gelu=True), *dwconv, stride=stride)
+    return pointwise(x, *fc2)
 
 
 def _strips(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:

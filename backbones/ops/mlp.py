@@ -6,8 +6,8 @@ from torch import Tensor
 
 from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import GeluLinear, cast_as_autocast
-from backbones.ops._linear_gelu import linear_gelu
 from backbones.ops._strips import WHOLE, storing_pays
+from backbones.ops.linear import linear
 
 STRIP = 2**19  # values of the hidden features in a strip: a core's L2 cache
 
@@ -20,7 +20,7 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
         fc1, fc2: linear layers C -> h and h -> C'.
         backend: 'reference' keeps two hidden features for the backward pass; 'recompute' one, and
             computes gelu again; 'strips' stores a few positions' at a time, of use without
-            gradients only; see `linear_gelu`. 'auto' takes 'strips' for inference on CPUs, else
+            gradients only. 'auto' takes 'strips' for inference on CPUs, else
             'recompute', and 'reference' if `traced`.
 
     Returns:
@@ -40,7 +40,7 @@ def _reference(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
 
 
 def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
-    return GeluLinear.apply(*cast_as_autocast(F.linear(x, *fc1), *fc2))
+    return GeluLinear.apply(*cast_as_autocast(linear(x, *fc1), *fc2))
 
 
 def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
@@ -48,5 +48,5 @@ def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
     positions = x.reshape(-1, x.shape[-1])
     whole = len(positions) * hidden <= WHOLE
     strips = [positions] if whole else positions.split(max(STRIP // hidden, 1))
-    out = [F.linear(linear_gelu(s, *fc1), *fc2) for s in strips]
+    out = [linear(linear(s, *fc1, gelu=True), *fc2) for s in strips]
     return (out[0] if whole else torch.cat(out)).view(*x.shape[:-1], -1)

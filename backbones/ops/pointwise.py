@@ -4,18 +4,22 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import exported, pick
+from backbones.ops.linear import linear
 
 
-def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 'auto') -> Tensor:
-    """Mix the channels of every position: out = weight x + bias.
+def pointwise(
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False, backend: str = 'auto'
+) -> Tensor:
+    """Mix the channels of every position: out = weight x + bias, or gelu of it.
 
     Args:
         x: (B, C, H, W).
         weight: (C', C, 1, 1), as an `nn.Conv2d` stores it.
         bias: (C'), None for zeros.
-        backend: 'reference' is a 1x1 convolution; 'linear' a matrix product on a (B, H, W, C)
-            view, without a copy where `x` is channels_last. 'auto' takes 'linear' on CPUs unless
-            `exported`.
+        gelu: apply the exact GELU.
+        backend: 'reference' is a 1x1 convolution; 'linear' a linear layer on a (B, H, W, C) view,
+            without a copy where `x` is channels_last, see `linear`. 'auto' takes 'linear' on CPUs
+            unless `exported`.
 
     Returns:
         (B, C', H, W).
@@ -24,12 +28,13 @@ def pointwise(x: Tensor, weight: Tensor, bias: Tensor | None, *, backend: str = 
         ValueError: an unknown backend.
     """
     auto = 'linear' if x.device.type == 'cpu' and not exported() else 'reference'
-    return pick(backend, {'reference': _reference, 'linear': _linear}, auto)(x, weight, bias)
+    return pick(backend, {'reference': _reference, 'linear': _linear}, auto)(x, weight, bias, gelu)
 
 
-def _reference(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.conv2d(x, weight, bias)
+def _reference(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+    x = F.conv2d(x, weight, bias)
+    return F.gelu(x) if gelu else x
 
 
-def _linear(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    return F.linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias).permute(0, 3, 1, 2)
+def _linear(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+    return linear(x.permute(0, 2, 3, 1), weight.flatten(1), bias, gelu=gelu).permute(0, 3, 1, 2)

@@ -42,7 +42,7 @@ def test_windows_add_up_and_border_cells_keep_their_weight() -> None:
 
 
 @pytest.mark.parametrize('size', ['7x9', '8x5'])
-@pytest.mark.parametrize('backend', ['reference', 'strips'])
+@pytest.mark.parametrize('backend', ['reference', 'auto'])
 def test_equals_the_published_module(size: str, backend: str) -> None:
     shapes = published_shapes('volo_d1')
     attn = OutlookAttention(192, 6).double()

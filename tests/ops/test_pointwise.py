@@ -14,7 +14,8 @@ class TestPointwise(OperatorContract):
     backends = ('linear',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
-        yield [draw(2, C, H, W), *layer(6, C)], {}
+        for gelu in (False, True):
+            yield [draw(2, C, H, W), *layer(6, C)], dict(gelu=gelu)
 
 
 def test_no_bias_is_a_bias_of_zero() -> None:

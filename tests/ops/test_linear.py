@@ -1,0 +1,58 @@
+from collections.abc import Iterator
+
+import pytest
+import torch
+from conftest import draw
+from operator_contract import Arguments, OperatorContract, leaf
+from torch.utils.flop_counter import FlopCounterMode
+
+from backbones.ops import _onednn
+from backbones.ops.linear import linear
+
+
+class TestLinear(OperatorContract):
+    operator = staticmethod(linear)
+    backends = ('fused',)
+
+    def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
+        for shape in ((6,), (W, 6), (2, H, W, 6)):
+            for gelu in (False, True):
+                yield [draw(*shape), draw(5, 6), draw(5)], dict(gelu=gelu)
+
+
+@pytest.mark.parametrize('gelu', [False, True])
+@pytest.mark.parametrize('bias', [False, True])
+@pytest.mark.parametrize('shape', [(0, 16), (16,), (3, 5, 7, 16)], ids=str)
+def test_float32_is_as_exact_as_its_type_allows(
+    shape: tuple[int, ...], bias: bool, gelu: bool
+) -> None:
+    x, weight, b = (leaf(draw(*s)) for s in (shape, (40, 16), (40,)))
+    exact = (x, weight, b) if bias else (x, weight)
+    single = [leaf(t.float()) for t in exact]
+    expected = linear(x, weight, b if bias else None, gelu=gelu, backend='reference')
+    found = linear(*single, *[None][bias:], gelu=gelu)
+    direction = draw(*expected.shape)
+    theirs = torch.autograd.grad(expected, exact, direction)
+    gradients = torch.autograd.grad(found, single, direction.float())
+    for ours, reference in zip((found, *gradients), (expected, *theirs)):
+        torch.testing.assert_close(ours.double(), reference, rtol=1e-5, atol=2e-5)
+
+
+@pytest.mark.parametrize('frozen', [0, 1, 2])
+def test_what_is_frozen_gets_no_gradient(frozen: int) -> None:
+    tensors = [t.float() for t in (draw(5, 4), draw(3, 4), draw(3))]
+    wanted = [leaf(t) for i, t in enumerate(tensors) if i != frozen]
+    mixed = [*wanted[:frozen], tensors[frozen], *wanted[frozen:]]
+    linear(*mixed).square().sum().backward()
+    assert tensors[frozen].grad is None and all(t.grad.abs().sum() > 0 for t in wanted)
+
+
+@pytest.mark.skipif(not _onednn.AVAILABLE, reason='this PyTorch has no fused operator')
+def test_its_operations_are_counted() -> None:
+    x, weight, bias = (leaf(t.float()) for t in (draw(5, 7, 4), draw(3, 4), draw(3)))
+    counts = []
+    for backend in ('reference', 'fused'):
+        with FlopCounterMode(display=False) as counter:
+            linear(x, weight, bias, backend=backend).sum().backward()
+        counts.append(counter.get_total_flops())
+    assert counts == [3 * 2 * 35 * 4 * 3] * 2
