@@ -694,6 +694,18 @@ def test_slips_of_a_published_dataset_do_not_stop_a_training(trees: Path) -> Non
         file.write_text(whole)
 
 
+@pytest.mark.parametrize(
+    'name, root', [('mask_rcnn_dilateformer_t_coco', 'coco'), ('upernet_cswin_t_ade20k', 'ade')]
+)
+def test_class_names_of_the_library_are_not_doubted(name: str, root: str, trees: Path) -> None:
+    cfg = config.load_config(
+        config_file(name), options=None, work_dir=None, data_root=str(trees / root), launcher='none'
+    )
+    cfg.model.backbone.init_cfg = None
+    doubts = {line.split(']')[0].strip('[') for line in preflight.check(cfg)[1]}
+    assert not doubts & {'blank-in-name', 'similar-classes'}  # MMSegmentation's 'bed '
+
+
 def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip

@@ -27,9 +27,10 @@ from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
-# what single images and annotations of COCO and ADE20K are known to have, as published
+# what images, annotations and class names of COCO and ADE20K are known to have, as published
 SLIPS = (
     'area-empty',
+    'blank-in-name',
     'box-beside-mask',
     'box-beyond',
     'box-empty',
@@ -41,6 +42,7 @@ SLIPS = (
     'mask-broken',
     'mask-missing',
     'mixed-suffixes',
+    'similar-classes',
     'size-differs',
     'size-swapped',
 )
