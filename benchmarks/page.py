@@ -165,8 +165,9 @@ load the next batch beside the training, each in the time of the column *data*."
     'compiled': (
         '`torch.compile`, one image of 512x512 pixels',
         """\
-Whole graphs (`fullgraph=True`) and static shapes. Attention, linear layers and convolutions are the
-same library calls in both, so little is gained where they dominate.""",
+Whole graphs (`fullgraph=True`) and static shapes. Attention and convolutions are the same library
+calls in both. Linear layers are not: without a compiler oneDNN computes them, with it MKL, which is
+the slower one on AMD's processors, so the compiler may lose there more than it gains elsewhere.""",
         compiled,
     ),
     'linear': (

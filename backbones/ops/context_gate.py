@@ -6,6 +6,7 @@ from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
 from backbones.ops import Layer, pick, traced
+from backbones.ops._strips import by_strips, storing_pays
 from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.pointwise import pointwise
 
@@ -31,8 +32,9 @@ def context_gate(
         scale: applied after the second convolution, before tanh.
         backend: 'reference' as the formula says; 'folded' moves the scale into W2 and b2, which
             saves a pass over the map; 'recompute' does, too, and keeps x for the backward pass,
-            without seven more maps of C channels. 'auto' takes it in training, else 'folded', also
-            if `traced`.
+            without seven more maps of C channels; 'strips' does as 'folded' a few rows at a time,
+            of use without gradients only. 'auto' takes 'strips' for inference on CPUs, 'recompute'
+            in training, and 'folded' if `traced` and for inference on GPUs.
 
     Returns:
         (B, C, H, W).
@@ -43,7 +45,17 @@ def context_gate(
     Source: AttnConv; github.com/qhfan/CloFormer.
     """
     auto = 'recompute' if torch.is_grad_enabled() and not traced() else 'folded'
-    run = pick(backend, dict(reference=_reference, folded=_folded, recompute=_recompute), auto)
+    auto = auto if storing_pays(x) else 'strips'
+    run = pick(
+        backend,
+        {
+            'reference': _reference,
+            'folded': _folded,
+            'recompute': _recompute,
+            'strips': _strips,
+        },
+        auto,
+    )
     return run(x, conv, first, second, scale)
 
 
@@ -63,3 +75,13 @@ def _folded(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -
 
 def _recompute(x: Tensor, *rest: Layer | float) -> Tensor:
     return checkpoint(_folded, x, *rest, use_reentrant=False, preserve_rng_state=False)
+
+
+def _strips(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:
+    width, _, kernel_size, _ = conv[0].shape
+    return by_strips(
+        lambda strip: _folded(strip, conv, first, second, scale),
+        x,
+        width=width,
+        halo=kernel_size // 2,
+    )

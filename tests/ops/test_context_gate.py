@@ -10,7 +10,7 @@ C = 8
 
 class TestContextGate(OperatorContract):
     operator = staticmethod(context_gate)
-    backends = ('folded', 'recompute')
+    backends = ('folded', 'recompute', 'strips')
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         for kernel_size in (3, 5):
