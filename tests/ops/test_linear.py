@@ -38,6 +38,15 @@ def test_float32_is_as_exact_as_its_type_allows(
         torch.testing.assert_close(ours.double(), reference, rtol=1e-5, atol=2e-5)
 
 
+@pytest.mark.parametrize('shape', [(0, 16), (16,), (3, 5, 7, 16)], ids=str)
+def test_gelu_in_one_pass_is_as_exact_as_the_two_steps(shape: tuple[int, ...]) -> None:
+    tensors = 3 * draw(*shape), draw(40, 16), draw(40)
+    expected = linear(*tensors, gelu=True, backend='reference')  # up to 60
+    with torch.no_grad():
+        found = linear(*(t.float() for t in tensors), gelu=True)
+    torch.testing.assert_close(found.double(), expected, rtol=1e-6, atol=2e-5)
+
+
 @pytest.mark.parametrize('frozen', [0, 1, 2])
 def test_what_is_frozen_gets_no_gradient(frozen: int) -> None:
     tensors = [t.float() for t in (draw(5, 4), draw(3, 4), draw(3))]

@@ -19,11 +19,12 @@ from backbones.ops.mlp import mlp
     'context, dtype, fusing',
     [
         (torch.no_grad(), torch.float32, True),
+        (torch.inference_mode(), torch.float32, True),
         (nullcontext(), torch.float32, True),
         (torch.no_grad(), torch.float64, False),
         (torch.no_grad(), torch.bfloat16, False),
     ],
-    ids=['no_grad', 'gradients', 'float64', 'bfloat16'],
+    ids=['no_grad', 'inference_mode', 'gradients', 'float64', 'bfloat16'],
 )
 def test_is_taken_in_float32_alone(
     context: AbstractContextManager, dtype: torch.dtype, fusing: bool
