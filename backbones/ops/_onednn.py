@@ -12,7 +12,7 @@ AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-    """Compute weight x + bias, or gelu of it; without gradients.
+    """Compute weight x + bias, or gelu of it; without gradients where it `fuses`.
 
     In float32 on CPUs oneDNN applies bias and GELU to what its product has in the cache. PyTorch
     writes the bias before its product and reads it there, and lets MKL multiply, which does not use

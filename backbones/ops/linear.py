@@ -40,10 +40,9 @@ def _reference(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Te
 
 
 def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-    if not fuses(x, weight):
-        return _reference(x, weight, bias, gelu)
     tensors = (x, weight) if bias is None else (x, weight, bias)
-    if torch.is_grad_enabled() and any(t.requires_grad for t in tensors):
+    training = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
+    if training and fuses(x, weight):
         rows = _Fused.apply(x.reshape(-1, x.shape[-1]), weight, bias)
         x = rows.view(*x.shape[:-1], len(weight))  # out here: a view made within is read-only
         return F.gelu(x) if gelu else x
