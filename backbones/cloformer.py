@@ -7,49 +7,38 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import (
-    DenseConv2d,
-    DepthwiseConv2d,
-    DropPath,
-    PointwiseConv2d,
-    parameters,
-)
-from backbones.ops import exported, to_fast_layout, traced
+from backbones.layers import Convolutions, DropPath, GroupNorm, parameters
+from backbones.ops.attention import attention
 from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
-from backbones.ops.global_attention import global_attention
+from backbones.ops.dispatch import dispatched, exported, traced
+from backbones.ops.pointwise import pointwise
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variants import Variant, rates
 
+torch.fx.wrap('attention')  # a function that traces need not look into
 DEPTHS = (2, 2, 6, 2)  # of every published variant
 KERNELS = (3, 5, 7, 9)  # of the local branch, by stage
 POOLS = (8, 4, 2, 1)  # windows of the global branch's keys and values, in cells, by stage
 
 
-class GroupNorm(nn.GroupNorm):
-    """A norm with one group: its statistics run over all channels and positions of a sample."""
-
-    def __init__(self, dim: int) -> None:
-        super().__init__(1, dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        if torch.is_grad_enabled() and self.weight.requires_grad and not x.requires_grad:
-            # after frozen stages: PyTorch 2.11's backward crashes on channels_last CPU maps here
-            return to_fast_layout(super().forward(x.contiguous()))
-        return super().forward(x)
+def norm(dim: int) -> GroupNorm:
+    """Build a norm of one group: its statistics run over all channels and positions of a sample."""
+    return GroupNorm(1, dim)
 
 
-class Stem(nn.Sequential):
-    """Four 3x3 convolutions and a projection, (B, 3, H, W) -> (B, dim, H/4, W/4), Sec. 3.1."""
+class Stem(Convolutions):
+    """Four 3x3 convolutions and a projection, image -> (B, dim, H/4, W/4), Sec. 3.1."""
 
-    def __init__(self, dim: int) -> None:
-        layers, before = [], 3
+    def __init__(self, in_channels: int, dim: int) -> None:
+        layers: list[nn.Module] = []
+        before = in_channels
         for after, stride in ((dim // 2, 2), (dim, 2), (dim, 1), (dim, 1)):
-            conv = DenseConv2d(before, after, 3, stride, 1)
+            conv = nn.Conv2d(before, after, 3, stride, 1)
             layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
             before = after
-        super().__init__(*layers, PointwiseConv2d(dim, dim), GroupNorm(dim))
+        super().__init__(*layers, nn.Conv2d(dim, dim, 1), norm(dim))
 
 
 class Attention(nn.Module):
@@ -59,24 +48,45 @@ class Attention(nn.Module):
         self, dim: int, heads: int, local_heads: int, *, kernel_size: int, pool: int
     ) -> None:
         super().__init__()
-        self.head_dim = dim // heads
         self.global_heads = heads - local_heads
+        self.scale = (dim // heads) ** -0.5
         self.pool = pool
-        low, high = self.head_dim * self.global_heads, self.head_dim * local_heads
-        self.local_qkv = PointwiseConv2d(dim, 3 * high)
-        self.local_conv = DepthwiseConv2d(3 * high, kernel_size)
-        self.gate1 = PointwiseConv2d(high, high)
-        self.gate2 = PointwiseConv2d(high, high)
-        self.global_q = PointwiseConv2d(dim, low)
-        self.global_kv = PointwiseConv2d(dim, 2 * low)
-        self.proj = PointwiseConv2d(dim, dim)
+        low, high = dim // heads * self.global_heads, dim // heads * local_heads
+        self.local_qkv = nn.Conv2d(dim, 3 * high, 1)
+        padding = kernel_size // 2
+        self.local_conv = nn.Conv2d(3 * high, 3 * high, kernel_size, 1, padding, groups=3 * high)
+        self.gate1 = nn.Conv2d(high, high, 1)
+        self.act = nn.SiLU()
+        self.gate2 = nn.Conv2d(high, high, 1)
+        self.global_q = nn.Conv2d(dim, low, 1)
+        self.global_kv = nn.Conv2d(dim, 2 * low, 1)
+        self.proj = nn.Conv2d(dim, dim, 1)
 
+    @dispatched('context_gate', 'pointwise', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:
-        layers = map(parameters, (self.local_conv, self.gate1, self.gate2))
-        high = context_gate(self.local_qkv(x), *layers, scale=self.head_dim**-0.5)
-        k, v = self.global_kv(self.average(x)).chunk(2, dim=1)
-        low = global_attention(self.global_q(x), k, v, heads=self.global_heads)
+        q, k, v = self.local_conv(self.local_qkv(x)).chunk(3, dim=1)
+        gate = self.gate2(self.act(self.gate1(q * k)))
+        high = torch.tanh(gate * self.scale) * v
+        low = self.attend(self.global_q(x), self.global_kv(self.average(x)))
         return self.proj(torch.cat([high, low], dim=1))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        layers = map(parameters, (self.local_conv, self.gate1, self.gate2))
+        high = context_gate(pointwise(x, *parameters(self.local_qkv)), *layers, scale=self.scale)
+        kv = pointwise(self.average(x), *parameters(self.global_kv))
+        low = self.attend(pointwise(x, *parameters(self.global_q)), kv)
+        return pointwise(torch.cat([high, low], dim=1), *parameters(self.proj))
+
+    def attend(self, q: Tensor, kv: Tensor) -> Tensor:
+        """Attend to all positions of another map: (B, c, H, W), (B, 2 c, ...) -> (B, c, H, W)."""
+        _, _, H, W = q.shape
+        k, v = kv.chunk(2, dim=1)
+        x = attention(*map(self.by_head, (q, k, v)))
+        return x.transpose(1, 2).flatten(2).unflatten(1, (H, W)).permute(0, 3, 1, 2)
+
+    def by_head(self, x: Tensor) -> Tensor:
+        """View a (B, c, H, W) map as (B, heads, HW, d)."""
+        return x.flatten(2).unflatten(1, (self.global_heads, -1)).transpose(2, 3)
 
     def average(self, x: Tensor) -> Tensor:
         """Means of windows; the last rows and columns that fill none enter no key."""
@@ -94,14 +104,18 @@ class ConvMlp(nn.Module):
     def __init__(self, dim: int, out: int, ratio: float, *, stride: int = 1) -> None:
         super().__init__()
         hidden = int(dim * ratio)
-        self.stride = stride
-        self.fc1 = PointwiseConv2d(dim, hidden)
-        self.dwconv = DepthwiseConv2d(hidden, 5, stride=stride)
-        self.fc2 = PointwiseConv2d(hidden, out)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.act = nn.GELU()
+        self.dwconv = nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden)
+        self.fc2 = nn.Conv2d(hidden, out, 1)
 
+    @dispatched('conv_mlp')
     def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.dwconv(self.act(self.fc1(x))))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
         layers = map(parameters, (self.fc1, self.dwconv, self.fc2))
-        return conv_mlp(x, *layers, stride=self.stride)
+        return conv_mlp(x, *layers, stride=self.dwconv.stride[0])
 
 
 class Downsample(nn.Module):
@@ -114,13 +128,13 @@ class Downsample(nn.Module):
 
     def __init__(self, dim: int, out: int, ratio: float, *, drop_path: float) -> None:
         super().__init__()
-        self.norm = GroupNorm(dim)
+        self.norm = norm(dim)
         self.mlp = ConvMlp(dim, out, ratio, stride=2)
-        self.shortcut = nn.Sequential(
+        self.shortcut = Convolutions(
             OrderedDict(
-                conv=DenseConv2d(dim, dim, 5, 2, 2),
+                conv=nn.Conv2d(dim, dim, 5, 2, 2),
                 norm=nn.BatchNorm2d(dim),
-                proj=PointwiseConv2d(dim, out),
+                proj=nn.Conv2d(dim, out, 1),
             )
         )
         self.drop_path = DropPath(drop_path)
@@ -134,7 +148,7 @@ class AttentionBlock(nn.Module):
 
     def __init__(self, dim: int, *, drop_path: float, **attention: int) -> None:
         super().__init__()
-        self.norm1 = GroupNorm(dim)
+        self.norm1 = norm(dim)
         self.attn = Attention(dim, **attention)
         self.drop_path = DropPath(drop_path)
 
@@ -147,7 +161,7 @@ class Block(AttentionBlock):
 
     def __init__(self, dim: int, ratio: float, *, drop_path: float, **attention: int) -> None:
         super().__init__(dim, drop_path=drop_path, **attention)
-        self.norm2 = GroupNorm(dim)
+        self.norm2 = norm(dim)
         self.mlp = ConvMlp(dim, dim, ratio)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -212,7 +226,6 @@ class CloFormer(Pyramid):
         local_heads=(1, 2, 3, 3),
         mlp_ratio=4,
     )
-    BLOCK_AXES = 'BCHW'
     PUBLISHED = PublishedKeys(
         renames=(
             *(
@@ -248,7 +261,7 @@ class CloFormer(Pyramid):
     )
 
     def build_stem(self) -> nn.Module:
-        return Stem(self.arch['dims'][0])
+        return Stem(self.in_channels, self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratio']
@@ -262,12 +275,13 @@ class CloFormer(Pyramid):
         if i < 3:
             blocks[-1] = AttentionBlock(dims[i], drop_path=drop_path[i][-1], **attention)
         if i == 0:
-            return Stage(nn.Identity(), blocks)
+            return Stage(nn.Identity(), blocks, axes='BCHW')
         before, rate = dims[i - 1], drop_path[i - 1][-1]  # of the block whose second half it is
-        return Stage(Downsample(before, dims[i], ratio, drop_path=rate), blocks)
+        downsample = Downsample(before, dims[i], ratio, drop_path=rate)
+        return Stage(downsample, blocks, axes='BCHW')
 
     def build_norm(self, dim: int) -> nn.Module:
-        return GroupNorm(dim)
+        return norm(dim)
 
     def init_from_scratch(self) -> None:
         """Keep PyTorch's defaults, as published."""

@@ -1,36 +1,40 @@
 """CSWin Transformer (arXiv:2107.00652, CVPR 2022) as a four-level backbone."""
 
+from collections import OrderedDict
 from typing import Any
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import DenseConv2d, DropPath, LayerNorm2d, Linear, Mlp, init_linears
+from backbones.layers import Convolutions, DropPath, LayerNorm2d, Mlp, init_linears, parameters
+from backbones.ops.attention import attention
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
+from backbones.ops.dispatch import dispatched
+from backbones.ops.linear import linear
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variants import Variant, rates
 
+torch.fx.wrap('attention')  # a function that traces need not look into
 EPS = 1e-5  # of the LayerNorms of maps
 
 
-class Stem(nn.Sequential):
+class Stem(Convolutions):
     """Convolutional token embedding, image -> (B, dim, (H + 1) // 4, (W + 1) // 4), Sec. 3.1."""
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(DenseConv2d(3, dim, 7, 4, 2), LayerNorm2d(dim, eps=EPS))
+    def __init__(self, in_channels: int, dim: int) -> None:
+        super().__init__(nn.Conv2d(in_channels, dim, 7, 4, 2), LayerNorm2d(dim, eps=EPS))
 
 
-class Downsample(nn.Module):
+class Downsample(Convolutions):
     """A strided 3x3 convolution and a norm between two stages, Sec. 3.1."""
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__()
-        self.conv = DenseConv2d(before, after, 3, 2, 1)
-        self.norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules go by this name
-
-    def forward(self, x: Tensor) -> Tensor:
-        return self.norm(self.conv(x))
+        conv = nn.Conv2d(before, after, 3, 2, 1)
+        norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules go by this name
+        super().__init__(OrderedDict(conv=conv, norm=norm))
 
 
 class CrossShapedAttention(nn.Module):
@@ -42,16 +46,49 @@ class CrossShapedAttention(nn.Module):
     def __init__(self, dim: int, heads: int, stripe: int | None) -> None:
         super().__init__()
         self.heads, self.stripe = heads, stripe
-        self.qkv = Linear(dim, 3 * dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
         branches = 1 if stripe is None else 2
         c = dim // branches
         self.lepe = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1, groups=c) for _ in range(branches))
-        self.proj = Linear(dim, dim)
+        self.proj = nn.Linear(dim, dim)
 
+    @dispatched('cross_shaped_attention', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:
-        lepe = [(conv.weight, conv.bias) for conv in self.lepe]
-        x = cross_shaped_attention(self.qkv(x), lepe, heads=self.heads, stripe=self.stripe)
-        return self.proj(x)
+        _, H, W, _ = x.shape
+        windows = [(H, W)] if self.stripe is None else [(H, self.stripe), (self.stripe, W)]
+        n = len(windows)
+        qkv = self.qkv(x).unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2)  # (B, 3, C, H, W)
+        parts, heads = qkv.chunk(n, dim=2), self.heads // n
+        branches = enumerate(zip(self.lepe, windows))
+        return self.proj(torch.cat([attend(parts[i], *b, heads=heads) for i, b in branches], -1))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        lepe = [parameters(conv) for conv in self.lepe]
+        qkv = linear(x, *parameters(self.qkv))
+        x = cross_shaped_attention(qkv, lepe, heads=self.heads, stripe=self.stripe)
+        return linear(x, *parameters(self.proj))
+
+
+def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int) -> Tensor:
+    """Attend within windows, which are padded with zeros: (B, 3, c, H, W) -> (B, H, W, c)."""
+    B, _, c, H, W = qkv.shape
+    a, b = window
+    columns, rows = -W % b, -H % a  # of padding, the odd one after the map
+    top, left = rows // 2, columns // 2
+    # all three at once, as published: a copy with channels first, which takes longer to cut
+    qkv = F.pad(qkv, (left, columns - left, top, rows - top))
+    qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
+    q, k = (
+        x.permute(0, 2, 4, 3, 5, 1).reshape(-1, a * b, heads, c // heads).transpose(1, 2)
+        for x in (qkv[:, 0], qkv[:, 1])
+    )  # (n, h, ab, d) each
+    v = qkv[:, 2].permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
+    position = lepe(v)  # locally enhanced positional encoding, Eq. 7
+    v, position = (x.reshape(-1, heads, c // heads, a * b).transpose(2, 3) for x in (v, position))
+    x = attention(q, k, v) + position
+    x = x.transpose(1, 2).reshape(B, (H + rows) // a, (W + columns) // b, a, b, c)
+    x = x.transpose(2, 3).reshape(B, H + rows, W + columns, c)
+    return x[:, top : top + H, left : left + W]
 
 
 class Block(nn.Module):
@@ -188,7 +225,7 @@ class CSWin(Pyramid):
     )
 
     def build_stem(self) -> nn.Module:
-        return Stem(self.arch['dims'][0])
+        return Stem(self.in_channels, self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']

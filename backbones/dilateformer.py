@@ -2,49 +2,54 @@
 
 import itertools
 
+import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
-    DenseConv2d,
+    Convolutions,
     DropPath,
     LayerNorm2d,
-    Linear,
     Mlp,
     SelfAttention,
     init_linears,
     nchw,
     nhwc,
+    parameters,
 )
 from backbones.ops.dilated_attention import dilated_attention
+from backbones.ops.dispatch import dispatched
+from backbones.ops.linear import linear
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variants import Variant, rates
 
+torch.fx.wrap('dilated_attention')  # a function that traces need not look into
 DILATIONS = (1, 2, 3)
 STEM_DIMS = (16, 32, 64)
 EPS = 1e-6  # of every LayerNorm
 
 
-class Stem(nn.Sequential):
+class Stem(Convolutions):
     """Overlapping tokenizer: four 3x3 convolutions, image -> (B, dim, H/4, W/4), Sec. 3.3."""
 
-    def __init__(self, dim: int) -> None:
-        layers, dims = [], (3, *STEM_DIMS, dim)
+    def __init__(self, in_channels: int, dim: int) -> None:
+        layers: list[nn.Module] = []
+        dims = (in_channels, *STEM_DIMS, dim)
         for i, (before, after) in enumerate(itertools.pairwise(dims)):
             layers += [
-                DenseConv2d(before, after, 3, 1 + i % 2, 1, bias=False, gelu=i > 0),
+                nn.Conv2d(before, after, 3, 1 + i % 2, 1, bias=False),
                 nn.BatchNorm2d(after),
-                nn.Identity(),  # as published numbers count: GELU, here of the next convolution
+                nn.GELU(),
             ]
         super().__init__(*layers[:-2])  # nothing follows the last convolution
 
 
-class Downsample(nn.Sequential):
+class Downsample(Convolutions):
     """Overlapping downsampler: a strided 3x3 convolution and a BatchNorm, Sec. 3.3."""
 
     def __init__(self, before: int, after: int) -> None:
-        super().__init__(DenseConv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after))
+        super().__init__(nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after))
 
 
 class DilatedAttention(nn.Module):
@@ -53,12 +58,20 @@ class DilatedAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = Linear(dim, 3 * dim)
-        self.proj = Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim)
+        self.proj = nn.Linear(dim, dim)
 
+    @dispatched('linear', calls=('dilated_attention',))
     def forward(self, x: Tensor) -> Tensor:
-        q, k, v = self.qkv(x).chunk(3, dim=-1)  # (B, H, W, dim) each
-        return self.proj(dilated_attention(q, k, v, heads=self.heads, dilations=DILATIONS))
+        return self.proj(self.mix(self.qkv(x)))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        return linear(self.mix(linear(x, *parameters(self.qkv))), *parameters(self.proj))
+
+    def mix(self, qkv: Tensor) -> Tensor:
+        """Attend: (B, H, W, 3 dim) -> (B, H, W, dim)."""
+        q, k, v = qkv.chunk(3, dim=-1)
+        return dilated_attention(q, k, v, heads=self.heads, dilations=DILATIONS)
 
 
 class Block(nn.Module):
@@ -143,7 +156,7 @@ class DilateFormer(Pyramid):
     )
 
     def build_stem(self) -> nn.Module:
-        return Stem(self.arch['dims'][0])
+        return Stem(self.in_channels, self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']

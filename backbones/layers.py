@@ -1,27 +1,32 @@
 """The generic parts that two or more backbones share. Nothing here belongs to one paper."""
 
+import functools
 from collections.abc import Callable, Sequence
 
 import torch
+import torch.fx
 from torch import Tensor, nn
 
 from backbones.errors import UserError
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.dispatch import Layer, dispatched, ordinary
 from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
+torch.fx.wrap('attention')  # a function that traces need not look into
+
 __all__ = [
-    'DenseConv2d',
-    'DepthwiseConv2d',
+    'Convolutions',
     'DropPath',
+    'GroupNorm',
     'LayerNorm2d',
-    'Linear',
     'Mlp',
-    'PointwiseConv2d',
     'SelfAttention',
+    'convolve',
+    'depthwise',
     'drop_path_schedule',
     'init_linears',
     'nchw',
@@ -43,6 +48,8 @@ def nchw(x: Tensor) -> Tensor:
 class DropPath(nn.Module):
     """Set a branch to zero for whole images at random in training, and scale up those that stay.
 
+    It takes maps of four axes, the first of images.
+
     Args:
         drop_prob: probability of an image's branch being dropped.
 
@@ -59,79 +66,83 @@ class DropPath(nn.Module):
             return x
         keep = 1 - self.drop_prob
         # as mmcv draws it, so that a seed gives the same training run
-        drawn = keep + torch.rand((x.shape[0], *[1] * (x.ndim - 1)), dtype=x.dtype, device=x.device)
+        drawn = keep + torch.rand_like(x[:, :1, :1, :1])
         return x.div(keep) * drawn.floor()
 
     def extra_repr(self) -> str:
         return f'drop_prob={self.drop_prob:.3g}'
 
 
+@ordinary
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of every position of a (B, C, H, W) map.
 
-    timm.layers has it, too, but brings torchvision along: `import backbones` would take twice as
-    long, and fail without a word of what to do where torchvision does not fit torch.
+    timm.layers has it, too, but the core needs PyTorch alone.
     """
 
     def forward(self, x: Tensor) -> Tensor:
         return nchw(super().forward(nhwc(x)))
 
 
-class Linear(nn.Linear):
-    """Linear layer on (..., in_features). See `linear`."""
+@ordinary
+class GroupNorm(nn.GroupNorm):
+    """`nn.GroupNorm` that can follow frozen layers on channels_last maps.
+
+    PyTorch 2.11's backward pass crashes there on CPUs if the norm has a gradient and the map has
+    none.
+    """
 
     def forward(self, x: Tensor) -> Tensor:
-        return linear(x, self.weight, self.bias)
+        # `x` is no tensor where torch.fx traces
+        training = torch.is_grad_enabled() and isinstance(x, Tensor)
+        if training and self.weight.requires_grad and not x.requires_grad:
+            x = x.contiguous()
+        return super().forward(x)
 
 
-class DenseConv2d(nn.Conv2d):
-    """Zero-padded convolution of all channels, of gelu(x) if `gelu`. See `dense_conv`."""
-
-    def __init__(
-        self,
-        dim: int,
-        out: int,
-        kernel_size: int,
-        stride: int = 1,
-        padding: int = 0,
-        *,
-        bias: bool = True,
-        gelu: bool = False,
-    ) -> None:
-        super().__init__(dim, out, kernel_size, stride, padding, bias=bias)
-        self.gelu = gelu
-
-    def forward(self, x: Tensor) -> Tensor:
-        options = dict(stride=self.stride[0], padding=self.padding[0], gelu=self.gelu)
-        return dense_conv(x, self.weight, self.bias, **options)
-
-
-class PointwiseConv2d(nn.Conv2d):
-    """1x1 convolution. See `pointwise`."""
-
-    def __init__(self, dim: int, out: int) -> None:
-        super().__init__(dim, out, 1)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return pointwise(x, self.weight, self.bias)
-
-
-class DepthwiseConv2d(nn.Conv2d):
-    """Zero-padded convolution of every channel with its own kernel. See `depthwise_conv`."""
-
-    def __init__(self, dim: int, kernel_size: int, *, stride: int = 1, dilation: int = 1) -> None:
-        padding = dilation * (kernel_size // 2)
-        super().__init__(dim, dim, kernel_size, stride, padding, dilation, groups=dim)
-
-    def forward(self, x: Tensor) -> Tensor:
-        return depthwise_conv(
-            x, self.weight, self.bias, stride=self.stride[0], dilation=self.dilation[0]
-        )
-
-
-def parameters(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor]:
+def parameters(layer: nn.Conv2d | nn.Linear) -> Layer:
     """Return a layer's weight and bias, as operators take them."""
     return layer.weight, layer.bias
+
+
+def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
+    """Return the fast form of a depthwise convolution. See `depthwise_conv`."""
+    options = dict(stride=conv.stride[0], dilation=conv.dilation[0])
+    return functools.partial(depthwise_conv, weight=conv.weight, bias=conv.bias, **options)
+
+
+def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
+    """Compute the fast form of a dense convolution of x, or of gelu(x). See `dense_conv`."""
+    return dense_conv(
+        x,
+        *parameters(conv),
+        stride=conv.stride[0],
+        padding=conv.padding[0],
+        transposed=isinstance(conv, nn.ConvTranspose2d),
+        gelu=gelu,
+    )
+
+
+class Convolutions(nn.Sequential):
+    """Dense convolutions with norms and activations between them, (B, C, H, W) -> (B, C', ...)."""
+
+    @dispatched('dense_conv', 'pointwise')
+    def forward(self, x: Tensor) -> Tensor:
+        return super().forward(x)
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        """Compute the same, each GELU with the convolution that follows it. See `dense_conv`."""
+        gelu = False
+        for layer in self:
+            if isinstance(layer, nn.GELU):
+                gelu = True
+            elif not isinstance(layer, nn.Conv2d):
+                x = layer(x)
+            elif layer.kernel_size == (1, 1):
+                x = pointwise(x, *parameters(layer))
+            else:
+                x, gelu = convolve(layer, x, gelu=gelu), False
+        return x
 
 
 class Mlp(nn.Module):
@@ -139,10 +150,15 @@ class Mlp(nn.Module):
 
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
-        self.fc1 = Linear(dim, int(dim * ratio))
-        self.fc2 = Linear(int(dim * ratio), dim)
+        self.fc1 = nn.Linear(dim, int(dim * ratio))
+        self.act = nn.GELU()
+        self.fc2 = nn.Linear(int(dim * ratio), dim)
 
+    @dispatched('mlp')
     def forward(self, x: Tensor) -> Tensor:
+        return self.fc2(self.act(self.fc1(x)))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
         return mlp(x, parameters(self.fc1), parameters(self.fc2))
 
 
@@ -156,15 +172,22 @@ class SelfAttention(nn.Module):
     def __init__(self, dim: int, heads: int, *, qkv_bias: bool = True) -> None:
         super().__init__()
         self.heads = heads
-        self.qkv = Linear(dim, 3 * dim, bias=qkv_bias)
-        self.proj = Linear(dim, dim)
+        self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
+        self.proj = nn.Linear(dim, dim)
 
+    @dispatched('linear', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:
-        B, H, W, C = x.shape
-        qkv = self.qkv(x).view(B, H * W, 3, self.heads, C // self.heads)
+        return self.proj(self.mix(self.qkv(x)))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        return linear(self.mix(linear(x, *parameters(self.qkv))), *parameters(self.proj))
+
+    def mix(self, qkv: Tensor) -> Tensor:
+        """Attend: (B, H, W, 3 dim) -> (B, H, W, dim)."""
+        B, H, W, C = qkv.shape
+        qkv = qkv.reshape(B, H * W, 3, self.heads, C // 3 // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, HW, d)
-        x = attention(q, k, v)
-        return self.proj(x.transpose(1, 2).reshape(B, H, W, C))
+        return attention(q, k, v).transpose(1, 2).reshape(B, H, W, C // 3)
 
 
 def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:

@@ -1,49 +1,45 @@
 """MogaNet (arXiv:2211.03295, ICLR 2024) as a four-level backbone."""
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import (
-    DenseConv2d,
-    DepthwiseConv2d,
-    DropPath,
-    PointwiseConv2d,
-    parameters,
-)
+from backbones.layers import Convolutions, DropPath, depthwise, parameters
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.decompose_context import decompose_context
+from backbones.ops.dispatch import dispatched
 from backbones.ops.gated_product import gated_product
-from backbones.ops.multi_order_conv import multi_order_conv
+from backbones.ops.pointwise import pointwise
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variants import Variant, rates
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
+Convolution = Callable[[Tensor], Tensor]
 SCALE = 1e-5  # initial layer scales and decomposition factors, as in the published code
 
 
-class Stem(nn.Sequential):
-    """Two strided 3x3 convolutions, (B, 3, H, W) -> (B, dim, H/4, W/4), Sec. 4.4."""
+class Stem(Convolutions):
+    """Two strided 3x3 convolutions, (B, in_channels, H, W) -> (B, dim, H/4, W/4), Sec. 4.4."""
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, in_channels: int, dim: int) -> None:
         super().__init__(
-            DenseConv2d(3, dim // 2, 3, 2, 1),
+            nn.Conv2d(in_channels, dim // 2, 3, 2, 1),
             nn.BatchNorm2d(dim // 2),
-            nn.Identity(),  # as published numbers count: GELU, here of the next convolution
-            DenseConv2d(dim // 2, dim, 3, 2, 1, gelu=True),
+            nn.GELU(),
+            nn.Conv2d(dim // 2, dim, 3, 2, 1),
             nn.BatchNorm2d(dim),
         )
 
 
-class Downsample(nn.Sequential):
+class Downsample(Convolutions):
     """A strided 3x3 convolution and a BatchNorm, Sec. 4.4."""
 
     def __init__(self, before: int, after: int) -> None:
-        conv, norm = DenseConv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after)
+        conv, norm = nn.Conv2d(before, after, 3, 2, 1), nn.BatchNorm2d(after)
         super().__init__(OrderedDict(conv=conv, norm=norm))
 
 
@@ -56,21 +52,41 @@ class SpatialAggregation(nn.Module):
 
     def __init__(self, dim: int) -> None:
         super().__init__()
-        self.proj1 = PointwiseConv2d(dim, dim)
+        self.proj1 = nn.Conv2d(dim, dim, 1)
         self.sigma_scale = nn.Parameter(torch.full((1, dim, 1, 1), SCALE))
-        self.gate = PointwiseConv2d(dim, dim)
+        self.gate = nn.Conv2d(dim, dim, 1)
         self.orders = nn.ModuleList(
-            DepthwiseConv2d(dim * share // 8, kernel_size, dilation=dilation)
-            for share, kernel_size, dilation in zip((8, 3, 4), KERNELS, DILATIONS)
+            nn.Conv2d(c, c, k, padding=d * (k // 2), dilation=d, groups=c)
+            for c, k, d in zip((dim, dim * 3 // 8, dim // 2), KERNELS, DILATIONS)
         )
-        self.value = PointwiseConv2d(dim, dim)
-        self.proj2 = PointwiseConv2d(dim, dim)
+        self.value = nn.Conv2d(dim, dim, 1)
+        self.proj2 = nn.Conv2d(dim, dim, 1)
+        self.act = nn.SiLU()
 
+    @dispatched('pointwise', 'decompose_context', 'depthwise_conv', 'gated_product')
     def forward(self, x: Tensor) -> Tensor:
+        context = self.proj1(x)
+        mean = context.mean((2, 3), keepdim=True)
+        context = self.act(context + self.sigma_scale * (context - mean))
+        value = self.value(self.multi_order(context, *self.orders))
+        return self.proj2(self.act(self.gate(context)) * self.act(value)) + x
+
+    def fast_forward(self, x: Tensor) -> Tensor:
         context = decompose_context(x, parameters(self.proj1), self.sigma_scale)
-        weights, biases = zip(*map(parameters, self.orders))
-        value = self.value(multi_order_conv(context, weights, biases, dilations=DILATIONS))
-        return self.proj2(gated_product(self.gate(context), value)) + x
+        value = self.multi_order(context, *map(depthwise, self.orders))
+        value = pointwise(value, *parameters(self.value))
+        gate = pointwise(context, *parameters(self.gate))
+        return pointwise(gated_product(gate, value), *parameters(self.proj2)) + x
+
+    @staticmethod
+    def multi_order(
+        x: Tensor, first: Convolution, second: Convolution, third: Convolution
+    ) -> Tensor:
+        """Convolve all channels, then 3/8 and 1/2 of them at larger dilations; order kept."""
+        x = first(x)
+        eighth = x.shape[1] // 8
+        low, middle, high = x.split([eighth, 3 * eighth, 4 * eighth], dim=1)
+        return torch.cat([low, second(middle), third(high)], dim=1)
 
 
 class ChannelAggregation(nn.Module):
@@ -79,13 +95,20 @@ class ChannelAggregation(nn.Module):
     def __init__(self, dim: int, ratio: float) -> None:
         super().__init__()
         hidden = int(dim * ratio)
-        self.fc1 = PointwiseConv2d(dim, hidden)
-        self.dwconv = DepthwiseConv2d(hidden, 3)
-        self.decompose = PointwiseConv2d(hidden, 1)
+        self.fc1 = nn.Conv2d(dim, hidden, 1)
+        self.dwconv = nn.Conv2d(hidden, hidden, 3, padding=1, groups=hidden)
+        self.decompose = nn.Conv2d(hidden, 1, 1)
         self.sigma_scale = nn.Parameter(torch.full((1, hidden, 1, 1), SCALE))
-        self.fc2 = PointwiseConv2d(hidden, dim)
+        self.fc2 = nn.Conv2d(hidden, dim, 1)
+        self.act = nn.GELU()
 
+    @dispatched('channel_aggregation')
     def forward(self, x: Tensor) -> Tensor:
+        x = self.act(self.dwconv(self.fc1(x)))
+        x = x + self.sigma_scale * (x - self.act(self.decompose(x)))
+        return self.fc2(x)
+
+    def fast_forward(self, x: Tensor) -> Tensor:
         fc1, dwconv, decompose, fc2 = map(
             parameters, (self.fc1, self.dwconv, self.decompose, self.fc2)
         )
@@ -151,7 +174,6 @@ class MogaNet(Pyramid):
     }
     NANO = dict(dims=(24, 48, 96, 192), depths=(1, 1, 2, 1), mlp_ratios=(4, 4, 4, 4))
     NORM_NAMES = ('norm1', 'norm2', 'norm3', 'norm4')
-    BLOCK_AXES = 'BCHW'
     PUBLISHED = PublishedKeys(
         renames=(
             (r'^patch_embed1\.projection\.', 'stem.'),
@@ -169,13 +191,14 @@ class MogaNet(Pyramid):
     )
 
     def build_stem(self) -> nn.Module:
-        return Stem(self.arch['dims'][0])
+        return Stem(self.in_channels, self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, ratio = self.arch['dims'], self.arch['mlp_ratios'][i]
         return Stage(
             Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
             [Block(dims[i], ratio, drop_path=rate) for rate in drop_path[i]],
+            axes='BCHW',
         )
 
     def build_levels(self) -> None:

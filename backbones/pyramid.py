@@ -1,7 +1,7 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
@@ -11,21 +11,56 @@ from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
 from backbones.feature_info import FeatureInfo
 from backbones.layers import drop_path_schedule, nchw, nhwc
-from backbones.ops import to_fast_layout
+from backbones.ops import dispatch
+from backbones.ops.dispatch import like, to_fast_layout
 from backbones.recompute import recomputed
 from backbones.variants import Variant
 
+for name in ('like', 'to_fast_layout'):
+    torch.fx.wrap(name)  # functions that traces need not look into
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
+SCALES = ('layer_scale', 'sigma_scale')
 
 
 class Stage(nn.Module):
-    """What leads into a level (`downsample`, the identity for the first) and its `blocks`."""
+    """What leads into a level (`downsample`, the identity for the first) and its `blocks`.
 
-    def __init__(self, downsample: nn.Module, blocks: list[nn.Module]) -> None:
+    Args:
+        axes: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
+    """
+
+    def __init__(
+        self, downsample: nn.Module, blocks: list[nn.Module], *, axes: str = 'BHWC'
+    ) -> None:
         super().__init__()
         self.downsample = downsample
         self.blocks = nn.ModuleList(blocks)
+        self.axes, self.with_cp = axes, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the stage: (B, C, H, W) -> (B, C_i, H_i, W_i)."""
+        x = self.downsample(x)
+        x = nhwc(x) if self.axes == 'BHWC' else x
+        for block in self.blocks:
+            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
+        return nchw(x) if self.axes == 'BHWC' else x
+
+
+def _levels(given: int | Sequence[int]) -> tuple[int, ...]:
+    """Resolve `out_indices` to rising levels out of 0 to 3.
+
+    Raises:
+        UserError: it names other levels, one twice, or in another order.
+    """
+    indices = (given,) if isinstance(given, int) else tuple(given)
+    allowed = range(-4, 4)
+    levels = tuple(i % 4 for i in indices if isinstance(i, int) and i in allowed)
+    if not levels or len(levels) < len(indices) or sorted(set(levels)) != list(levels):
+        raise UserError(
+            f'out_indices is {given}; allowed: rising levels out of 0, 1, 2, 3, or -1 for the last'
+        )
+    return levels
 
 
 class Pyramid(nn.Module):
@@ -39,11 +74,15 @@ class Pyramid(nn.Module):
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
         drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
             See `drop_path_schedule`.
-        out_indices: levels to emit, rising, out of 0..3; stages above the last are not built.
+        in_channels: channels of the images.
+        out_indices: levels to emit, rising, out of 0..3; stages above the last are not built. -1 is
+            3, as in lists, and a number is one level.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: no gradient, and eval mode also during training.
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
+        fast: let fast forms run where nobody could notice, see `backbones.ops.dispatch`.
+        prefer: 'time', or 'memory': in training on GPUs take the forms that keep least.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
             `hf-hub:OWNER/REPO`; also `key` and `prefix` of `load_backbone`, and `map_location`,
             which changes nothing: files are read into main memory, parameters stay where they are.
@@ -61,7 +100,6 @@ class Pyramid(nn.Module):
         PUBLISHED: the layout of published files.
         WEIGHTS: where ImageNet weights are that no row's `weights` names, in words.
         NORM_NAMES: of the output norms, as in published dense code.
-        BLOCK_AXES: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
 
     Raises:
         UserError: an argument outside its allowed set.
@@ -72,25 +110,28 @@ class Pyramid(nn.Module):
     PUBLISHED: PublishedKeys
     WEIGHTS = 'none were published'
     NORM_NAMES = ('norm0', 'norm1', 'norm2', 'norm3')
-    BLOCK_AXES = 'BHWC'
 
     def __init__(
         self,
         arch: str | dict,
         *,
         drop_path_rate: float = 0.0,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        fast: bool = True,
+        prefer: str = 'time',
         init_cfg: dict | None = None,
     ) -> None:
         super().__init__()
         self.init_cfg, self.is_init = copy.deepcopy(init_cfg), False
         self.arch = self.resolve(arch)
-        self.out_indices = tuple(out_indices)
-        self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
-        self._check_levels()
+        self.in_channels, self.out_indices = in_channels, _levels(out_indices)
+        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.fast, self.prefer = fast, prefer
+        self._check()
         self.num_stages = self.out_indices[-1] + 1
         self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
         self.strides = tuple(STRIDES[i] for i in self.out_indices)
@@ -99,24 +140,25 @@ class Pyramid(nn.Module):
         drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = self.build_stem()
         # no stage that no level needs: each parameter must get a gradient
-        self.stages = nn.ModuleList(self.build_stage(i, drop_path) for i in range(self.num_stages))
+        stages = (self.build_stage(i, drop_path) for i in range(self.num_stages))
+        self.stages = nn.Sequential(*stages)  # timm's FeatureListNet looks into such a one
         self.build_levels()
+        self.set_grad_checkpointing(with_cp)
         self._freeze()
 
-    def _check_levels(self) -> None:
-        """Check `out_indices` and `frozen_stages`.
+    def _check(self) -> None:
+        """Check the numbers.
 
         Raises:
-            UserError: see there.
+            UserError: one of them is outside its allowed set.
         """
-        levels = tuple(sorted(set(self.out_indices) & set(range(4))))
-        if not levels or self.out_indices != levels:
+        dispatch.check_preference(self.prefer)
+        if not isinstance(self.in_channels, int) or self.in_channels < 1:
+            raise UserError(f'in_channels is {self.in_channels!r}; allowed: 1, 2, 3, ...')
+        last = self.out_indices[-1]
+        if self.frozen_stages not in range(-1, last + 2):
             raise UserError(
-                f'out_indices is {self.out_indices}; allowed: rising levels out of 0, 1, 2, 3'
-            )
-        if self.frozen_stages not in range(-1, levels[-1] + 2):
-            raise UserError(
-                f'frozen_stages is {self.frozen_stages}; allowed: -1 (none) to {levels[-1] + 1}'
+                f'frozen_stages is {self.frozen_stages}; allowed: -1 (none) to {last + 1}'
             )
 
     def build_stem(self) -> nn.Module:
@@ -163,38 +205,46 @@ class Pyramid(nn.Module):
         """Compute the pyramid.
 
         Args:
-            x: (B, 3, H, W) normalised images, H and W at least 32 pixels.
+            x: (B, in_channels, H, W) normalised images, H and W at least 32 pixels.
 
         Returns:
-            A (B, channels[i], H_i, W_i) map per level of `out_indices`, H_i = ceil(H / strides[i]).
+            A (B, channels[i], H_i, W_i) map per level of `out_indices`, H_i = ceil(H / strides[i]),
+            in the memory layout of `x`.
 
         Raises:
             UserError: the input has another shape or is smaller than 32 pixels.
         """
-        if x.ndim != 4 or x.shape[1] != 3:
+        if isinstance(x, Tensor):  # torch.fx traces with values of another kind
+            self._check_input(x)
+        if (self.fast and self.prefer == 'time') or torch.compiler.is_compiling():
+            return self.forward_levels(x)
+        with dispatch.mode(fast=self.fast, prefer=self.prefer):
+            return self.forward_levels(x)
+
+    def forward_levels(self, images: Tensor) -> tuple[Tensor, ...]:
+        """Compute the pyramid of images that were checked."""
+        x, levels = self.stem(to_fast_layout(images)), []
+        for i in range(self.num_stages):
+            x = self.forward_stage(i, x)
+            if i in self.out_indices:
+                levels.append(like(self.forward_level(i, x), images))
+        return tuple(levels)
+
+    def _check_input(self, x: Tensor) -> None:
+        if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise UserError(
-                f'input has shape {tuple(x.shape)}; {type(self).__name__} takes (B, 3, H, W)'
+                f'input has shape {tuple(x.shape)}; {type(self).__name__} takes '
+                f'(B, {self.in_channels}, H, W)'
             )
         if min(x.shape[-2:]) < MIN_SIZE:
             raise UserError(
                 f'image is {x.shape[-2]} x {x.shape[-1]} pixels; {type(self).__name__} needs '
                 f'at least {MIN_SIZE} x {MIN_SIZE}: resize or pad it'
             )
-        x, levels = self.stem(to_fast_layout(x)), []
-        for i in range(self.num_stages):
-            x = self.forward_stage(i, x)
-            if i in self.out_indices:
-                levels.append(self.forward_level(i, x))
-        return tuple(levels)
 
     def forward_stage(self, i: int, x: Tensor) -> Tensor:
-        """Run the downsampling and the blocks of stage i, (B, C, H, W) -> (B, C_i, H_i, W_i)."""
-        last = self.BLOCK_AXES == 'BHWC'
-        x = self.stages[i].downsample(x)
-        x = nhwc(x) if last else x
-        for block in self.stages[i].blocks:
-            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
-        return nchw(x) if last else x
+        """Run stage i, (B, C, H, W) -> (B, C_i, H_i, W_i)."""
+        return self.stages[i](x)
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
         """Turn the output of stage i into level i: its output norm."""
@@ -208,6 +258,37 @@ class Pyramid(nn.Module):
             for i in range(self.num_stages)
         ]
         return FeatureInfo(info, self.out_indices)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute the blocks in the backward pass, or store their activations (timm's name)."""
+        self.with_cp = enable
+        for stage in self.stages:
+            stage.with_cp = enable
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
+        """Tell a parameter's layer from its name, for timm's layer decay; see `get_layer_depth`.
+
+        Args:
+            coarse: by stage instead of by block.
+        """
+
+        def layer(name: str) -> int:
+            parts = name.split('.')
+            if not coarse:
+                return self.get_layer_depth(name)[0]
+            if parts[0] == 'stages':
+                return 1 + int(parts[1])
+            return 0 if parts[0] == 'stem' else self.num_stages + 1
+
+        return layer
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that take no weight decay beside norms and biases, as timm asks.
+
+        They are scales of layers and tables of positions.
+        """
+        names = (name for name, _ in self.named_parameters())
+        return {n for n in names if n.rsplit('.', 1)[-1].startswith(('pos_embed', *SCALES))}
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter lies, for learning rates that fall with depth.

@@ -1,6 +1,6 @@
 """VOLO (arXiv:2106.13112, TPAMI 2022) as a four-level backbone."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import torch
 import torch.nn.functional as F
@@ -9,50 +9,52 @@ from torch import Tensor, nn
 from backbones.checkpoints import PublishedKeys, fit
 from backbones.errors import UserError
 from backbones.layers import (
-    DenseConv2d,
+    Convolutions,
     DropPath,
     LayerNorm2d,
-    Linear,
     Mlp,
     SelfAttention,
+    convolve,
     init_linears,
     nchw,
     nhwc,
+    parameters,
 )
-from backbones.ops.dense_conv import dense_conv
+from backbones.ops.dispatch import dispatched, like, to_fast_layout
+from backbones.ops.linear import linear
 from backbones.ops.outlook_attention import CELLS, outlook_attention
 from backbones.pyramid import Pyramid, Stage
 from backbones.registry import register
 from backbones.variants import Variant, rates
 
+for name in ('like', 'outlook_attention', 'resample', 'to_fast_layout'):
+    torch.fx.wrap(name)  # functions that traces need not look into
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells
 EPS = 1e-5  # of the LayerNorms of levels
 
 
-class Stem(nn.Sequential):
+class Stem(Convolutions):
     """Patch embedding to stride 8 through three convolutions at stride 2, Sec. 3.
 
-    (B, 3, H, W) -> (B, dim, H / 8, W / 8), H and W padded to multiples of 16 pixels; channels last
-    in memory, as the blocks read it.
+    (B, in_channels, H, W) -> (B, dim, H / 8, W / 8), H and W padded to multiples of 16 pixels.
     """
 
-    def __init__(self, stem_dim: int, dim: int) -> None:
-        layers = []
-        for before, kernel_size, stride in ((3, 7, 2), (stem_dim, 3, 1), (stem_dim, 3, 1)):
+    def __init__(self, in_channels: int, stem_dim: int, dim: int) -> None:
+        layers: list[nn.Module] = []
+        for before, kernel_size, stride in ((in_channels, 7, 2), *[(stem_dim, 3, 1)] * 2):
             layers += [
-                DenseConv2d(before, stem_dim, kernel_size, stride, kernel_size // 2, bias=False),
+                nn.Conv2d(before, stem_dim, kernel_size, stride, kernel_size // 2, bias=False),
                 nn.BatchNorm2d(stem_dim),
                 nn.ReLU(inplace=True),
             ]
-        super().__init__(*layers, DenseConv2d(stem_dim, dim, 4, 4))
+        super().__init__(*layers, nn.Conv2d(stem_dim, dim, 4, 4))
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
         # not -n % CELL: a compiler sees only of cells * CELL that CELL divides it
         right, bottom = ((n + CELL - 1) // CELL * CELL - n for n in (W, H))
-        x = super().forward(F.pad(x, (0, right, 0, bottom)))
-        return x.contiguous(memory_format=torch.channels_last)
+        return to_fast_layout(super().forward(F.pad(x, (0, right, 0, bottom))))
 
 
 class Downsample(nn.Module):
@@ -61,7 +63,7 @@ class Downsample(nn.Module):
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
-        self.proj = DenseConv2d(before, after, 2, 2)
+        self.proj = nn.Conv2d(before, after, 2, 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, TABLE, TABLE, after))
 
     def resize_table(self, side: int) -> None:
@@ -70,9 +72,18 @@ class Downsample(nn.Module):
         zeros = table.new_zeros(1, side, side, table.shape[-1])
         self.pos_embed = nn.Parameter(zeros, requires_grad=table.requires_grad)
 
+    @dispatched('dense_conv')
     def forward(self, x: Tensor) -> Tensor:
-        x = nhwc(self.proj(x)).contiguous()
-        return nchw(x + resample(self.pos_embed, x.shape[1:3]))
+        return self.add_position(self.proj(x))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        return self.add_position(convolve(self.proj, x))
+
+    def add_position(self, x: Tensor) -> Tensor:
+        """Add the position table to a (B, C, H, W) map."""
+        x = nhwc(x).contiguous()
+        _, H, W, _ = x.shape
+        return nchw(x + resample(self.pos_embed, (H, W)))
 
 
 class OutlookAttention(nn.Module):
@@ -81,13 +92,21 @@ class OutlookAttention(nn.Module):
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
         self.heads = heads
-        self.v = Linear(dim, dim, bias=False)
-        self.logits = Linear(dim, heads * CELLS**2)
-        self.proj = Linear(dim, dim)
+        self.v = nn.Linear(dim, dim, bias=False)
+        self.pool = nn.AvgPool2d(2, 2, ceil_mode=True)
+        self.logits = nn.Linear(dim, heads * CELLS**2)
+        self.proj = nn.Linear(dim, dim)
 
+    @dispatched('linear', calls=('outlook_attention',))
     def forward(self, x: Tensor) -> Tensor:
-        token = nhwc(F.avg_pool2d(nchw(x), 2, 2, ceil_mode=True))
-        return self.proj(outlook_attention(self.logits(token), self.v(x), heads=self.heads))
+        logits = self.logits(nhwc(self.pool(nchw(x))))
+        return self.proj(outlook_attention(logits, self.v(x), heads=self.heads))
+
+    def fast_forward(self, x: Tensor) -> Tensor:
+        logits = linear(nhwc(self.pool(nchw(x))), *parameters(self.logits))
+        v = linear(x, *parameters(self.v))
+        x = outlook_attention(logits, v, heads=self.heads)
+        return linear(x, *parameters(self.proj))
 
 
 class Block(nn.Module):
@@ -110,24 +129,30 @@ class Block(nn.Module):
         return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
-class Upsample(nn.ConvTranspose2d):
-    """A learned 2x upsampling that starts as the nearest-neighbour one."""
+class Resizes(nn.ModuleDict):
+    """By level, what brings the output of its stage, at stride 8, 16, 16 or 16, to its stride."""
 
-    def __init__(self, dim: int) -> None:
-        super().__init__(dim, dim, 2, 2)
-        with torch.no_grad():
-            self.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(self.weight))
-            self.bias.zero_()
+    @dispatched('dense_conv')
+    def forward(self, x: Tensor, level: int) -> Tensor:
+        return self[str(level)](x)
 
-    def forward(self, x: Tensor) -> Tensor:
-        return dense_conv(x, self.weight, self.bias, stride=2, transposed=True)
+    def fast_forward(self, x: Tensor, level: int) -> Tensor:
+        return convolve(self[str(level)], x) if level < 2 else self[str(level)](x)
 
 
 def _resize(level: int, dim: int) -> nn.Module:
-    """What brings the output of stage `level`, at stride 8, 16, 16 or 16, to the level's stride."""
     if level < 2:
-        return Upsample(dim)
+        return _upsample(dim)
     return nn.MaxPool2d(2, ceil_mode=True) if level == 3 else nn.Identity()
+
+
+def _upsample(dim: int) -> nn.ConvTranspose2d:
+    """Build a learned 2x upsampling that starts as the nearest-neighbour one."""
+    layer = nn.ConvTranspose2d(dim, dim, 2, 2)
+    with torch.no_grad():
+        layer.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(layer.weight))
+        layer.bias.zero_()
+    return layer
 
 
 def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
@@ -226,10 +251,13 @@ class VOLO(Pyramid):
         *,
         drop_path_rate: float = 0.0,
         pos_embed_size: int = TABLE,
-        out_indices: tuple[int, ...] = (0, 1, 2, 3),
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
         frozen_stages: int = -1,
         norm_eval: bool = False,
         with_cp: bool = False,
+        fast: bool = True,
+        prefer: str = 'time',
         init_cfg: dict | None = None,
     ) -> None:
         if pos_embed_size < 1:
@@ -237,17 +265,20 @@ class VOLO(Pyramid):
         super().__init__(
             arch,
             drop_path_rate=drop_path_rate,
+            in_channels=in_channels,
             out_indices=out_indices,
             frozen_stages=frozen_stages,
             norm_eval=norm_eval,
             with_cp=with_cp,
+            fast=fast,
+            prefer=prefer,
             init_cfg=init_cfg,
         )
         if self.num_stages > 1:
             self.stages[1].downsample.resize_table(pos_embed_size)
 
     def build_stem(self) -> nn.Module:
-        return Stem(self.arch['stem_dim'], self.arch['dims'][0])
+        return Stem(self.in_channels, self.arch['stem_dim'], self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
         dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
@@ -265,19 +296,19 @@ class VOLO(Pyramid):
 
     def build_levels(self) -> None:
         levels = zip(self.out_indices, self.channels)
-        self.resizes = nn.ModuleDict({str(i): _resize(i, dim) for i, dim in levels})
+        self.resizes = Resizes({str(i): _resize(i, dim) for i, dim in levels})
         super().build_levels()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         levels = super().forward(x)  # of the image that the stem has padded
         H, W = x.shape[-2:]
         return tuple(  # not -(-H // stride): exported, that rounds the other way
-            level[..., : (H + stride - 1) // stride, : (W + stride - 1) // stride]
+            like(level[..., : (H + stride - 1) // stride, : (W + stride - 1) // stride], x)
             for level, stride in zip(levels, self.strides)
         )
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
-        return super().forward_level(i, self.resizes[str(i)](x))
+        return super().forward_level(i, self.resizes(x, i))
 
     def frozen_modules(self) -> Iterator[nn.Module]:
         yield from super().frozen_modules()

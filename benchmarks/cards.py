@@ -16,17 +16,21 @@ from subjects import read_config, whole_model
 from torch import Tensor, nn
 
 from backbones.openmmlab.registries import import_scope
+from backbones.ops import dispatch
 from backbones.registry import variant
 from backbones.shipped import config_file
 
 CONFIG = 'mask_rcnn_cswin_t_coco'
 STATE = 16  # bytes for a parameter: itself, its gradient, two moments, all float32
 PROPOSALS, POSITIVE = 512, 128  # of an image: boxes that are classified, and that get a mask
-WAYS = {  # what the reader adds, from the first to try to the last: type of numbers, with_cp
-    'nothing': (torch.float32, False),
-    '`--amp`': (torch.bfloat16, False),
-    '`with_cp`': (torch.float32, True),
-    '`--amp`, `with_cp`': (torch.bfloat16, True),
+# what the reader adds, from the first to try to the last: type of numbers, `prefer`, `with_cp`
+WAYS = {
+    'nothing': (torch.float32, 'time', False),
+    '`--amp`': (torch.bfloat16, 'time', False),
+    '`--prefer memory`': (torch.float32, 'memory', False),
+    '`--amp`, `--prefer memory`': (torch.bfloat16, 'memory', False),
+    '`with_cp`': (torch.float32, 'time', True),
+    'all three': (torch.bfloat16, 'memory', True),
 }
 
 
@@ -38,19 +42,22 @@ def step(name: str, size: tuple[int, int], batch: int) -> dict:
         size: of the images, in pixels.
         batch: images.
     """
-    with counting(), torch.device('cuda'):
+    with counting(), torch.device('cuda'), dispatch.mode(as_if_on='cuda'):
         model = detector(name)
         images = torch.empty(batch, 3, *size)
         found = {way: round(step_bytes(model, images, *how) / MIB) for way, how in WAYS.items()}
     return dict(backbone=name, size=list(size), batch=batch, **found)
 
 
-def step_bytes(model: nn.Module, images: Tensor, dtype: torch.dtype, with_cp: bool) -> int:
+def step_bytes(
+    model: nn.Module, images: Tensor, dtype: torch.dtype, prefer: str, with_cp: bool
+) -> int:
     boxes = torch.empty(len(images) * PROPOSALS, 256, 7, 7)
     masks = torch.empty(len(images) * POSITIVE, 256, 14, 14)
     state = list(model.parameters())
     given = (*state, *model.buffers(), images)
-    model.backbone.with_cp = with_cp
+    model.backbone.set_grad_checkpointing(with_cp)
+    model.backbone.prefer = prefer
     seen: list[tuple[nn.Module, Tensor]] = []
     hooks = [
         stage.blocks[0].register_forward_pre_hook(
@@ -64,7 +71,7 @@ def step_bytes(model: nn.Module, images: Tensor, dtype: torch.dtype, with_cp: bo
         heads = model.roi_head.bbox_head(boxes), model.roi_head.mask_head(masks)
         return [model.rpn_head(levels), heads]
 
-    with autocast(dtype):
+    with autocast(dtype), dispatch.mode(prefer=prefer):
         kept = held_bytes(forward, given)
         for hook in hooks:
             hook.remove()

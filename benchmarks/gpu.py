@@ -42,51 +42,52 @@ def rate(device: str) -> float:
 
 
 def operators(device: str, size: tuple[int, int], bytes_per_s: float) -> Iterator[dict]:
-    """Time each operator by each of its backends, in bfloat16."""
-    from operators import OPERATORS, backends
+    """Time each operator in each of its ways, in bfloat16."""
+    from operators import OPERATORS, ways
 
     for name in OPERATORS:
-        for backend in backends(name):
-            if (backend, device) == ('triton', 'cpu'):
+        for way in ways(name):
+            if (way, device) == ('triton', 'cpu'):
                 continue
-            found = dict(op=name, backend=backend)
+            found = dict(op=name, way=way)
             try:
-                found |= measured(name, backend, device, size, bytes_per_s)
+                found |= measured(name, way, device, size, bytes_per_s)
             except RuntimeError as error:  # such as too little memory; the others are still told
                 found['error'] = str(error).splitlines()[0]
             yield found
 
 
-def measured(
-    name: str, backend: str, device: str, size: tuple[int, int], bytes_per_s: float
-) -> dict:
+def measured(name: str, way: str, device: str, size: tuple[int, int], bytes_per_s: float) -> dict:
     """Microseconds of inference and of a training step, and the bounds' shares of them."""
     import torch
-    from operators import examples
+    from operators import examples, running
     from subjects import draw, tensors_of
     from torch.utils.benchmark import Timer
     from traffic import least
 
-    f, shapes = examples(1, *size)[name]
+    build, shapes = examples(1, *size)[name]
     with torch.device(device), torch.no_grad():
-        inputs = to_bfloat16(draw(shapes, grad=False))
-    tensors = tensors_of(inputs)
-    gradient = torch.ones_like(f(*inputs, backend=backend))
+        inputs, module = to_bfloat16(draw(shapes, grad=False)), build().bfloat16()
+    tensors = [*tensors_of(inputs), *module.parameters()]
+    with running(name, way):
+        gradient = torch.ones_like(module(*inputs))
 
     def infer() -> None:
-        with torch.no_grad():
-            f(*inputs, backend=backend)
+        with torch.no_grad(), running(name, way):
+            module(*inputs)
 
     def train() -> None:
-        torch.autograd.grad(f(*inputs, backend=backend), tensors, gradient)
+        with running(name, way):
+            out = module(*inputs)
+        torch.autograd.grad(out, tensors, gradient)
 
     read, written = least(*tensors), least(gradient)
     moved = dict(inference=read + written, step=3 * read + 2 * written)
     found = {}
-    for way, run in dict(inference=infer, step=train).items():
+    for what, run in dict(inference=infer, step=train).items():
         seconds = Timer('run()', globals=dict(run=run)).blocked_autorange(min_run_time=0.1).median
-        found[f'{way}_us'] = round(seconds * 1e6, 1)
-        found[f'{way}_bound'] = round(moved[way] / bytes_per_s / seconds, 3)
+        found[f'{what}_us'] = round(seconds * 1e6, 1)
+        found[f'{what}_bound'] = round(moved[what] / bytes_per_s / seconds, 3)
     return found
 
 

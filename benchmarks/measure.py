@@ -31,7 +31,7 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     add('--op', nargs='+', default=[], metavar='OP', help="operators of backbones/ops, or 'all'")
     size = 'in pixels, of operators in cells; may be repeated; default 512 512'
     add('--size', nargs=2, type=positive, action='append', metavar=('H', 'W'), help=size)
-    add('--backends', nargs='+', choices=('reference', 'auto'), default=['reference', 'auto'])
+    add('--backends', nargs='+', choices=('plain', 'auto'), default=['plain', 'auto'])
     add('--batch', nargs='+', type=positive, default=[1], help='images at a time')
     add('--modes', nargs='+', choices=('inference', 'train'), default=['inference'])
     dtypes = ('float32', 'bfloat16')
@@ -43,7 +43,7 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     repeats = 'timed runs of each candidate, after one untimed'
     add('--repeats', type=positive, default=5, help=repeats)
     few = 'timed runs of the reference, if fewer; its untimed run is then on a small image'
-    add('--reference-repeats', type=positive, metavar='N', help=few)
+    add('--plain-repeats', type=positive, metavar='N', help=few)
     add('--no-peak', action='store_true', help='do not measure peak memory')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--memory', action='store_true', help='MiB that autograd keeps, and no time')
@@ -166,9 +166,9 @@ def iterations(args: argparse.Namespace) -> Iterator[dict]:
 def compared(args: argparse.Namespace) -> Iterator[dict]:
     import timing
 
-    few, peaks = args.reference_repeats, not args.no_peak
+    few, peaks = args.plain_repeats, not args.no_peak
     for candidates in settings(args):
-        yield from timing.measure(candidates, args.repeats, reference_repeats=few, peaks=peaks)
+        yield from timing.measure(candidates, args.repeats, plain_repeats=few, peaks=peaks)
 
 
 def write(report: dict, file: Path | None) -> None:

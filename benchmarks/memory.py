@@ -15,6 +15,8 @@ from subjects import build, draw_inputs, prepare, running, tensors_of
 from torch import Tensor
 from torch._subclasses.fake_tensor import FakeTensorMode
 
+from backbones.ops import dispatch
+
 MIB = 2**20
 WHOLE = 2**62  # values of a strip: all
 
@@ -66,7 +68,7 @@ def saved_mib(candidate: dict) -> float:
     shapes alone: nothing is computed, nothing allocated.
     """
     candidate = candidate | dict(mode='train', compile=False, device='cpu')
-    with counting():
+    with counting(), dispatch.mode(as_if_on='cpu'):
         return round(kept_bytes(candidate) / MIB, 1)
 
 

@@ -1,80 +1,84 @@
-"""Examples of every operator: inputs as the smallest variants have them in their first stage."""
+"""An example of every operator: modules and inputs of the smallest variants' first stages."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import partial
+from unittest import mock
 
-import torch
+from torch import Tensor, nn
 
+from backbones import cloformer, cswin, moganet
+from backbones.layers import Convolutions, Mlp, SelfAttention
 from backbones.ops.attention import attention
-from backbones.ops.channel_aggregation import channel_aggregation
-from backbones.ops.context_gate import context_gate
-from backbones.ops.conv_mlp import conv_mlp
-from backbones.ops.cross_shaped_attention import cross_shaped_attention
-from backbones.ops.decompose_context import decompose_context
-from backbones.ops.dense_conv import dense_conv
-from backbones.ops.depthwise_conv import depthwise_conv
 from backbones.ops.dilated_attention import dilated_attention
-from backbones.ops.gated_product import gated_product
-from backbones.ops.global_attention import global_attention
-from backbones.ops.linear import linear
-from backbones.ops.mlp import mlp
-from backbones.ops.multi_order_conv import multi_order_conv
+from backbones.ops.dispatch import TABLE, TRITON, Row, mode
 from backbones.ops.outlook_attention import outlook_attention
-from backbones.ops.pointwise import pointwise
 
-Shapes = list['tuple[int, ...] | Shapes']
+Shapes = list[tuple[int, ...]]
 
 
-def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable, Shapes]]:
-    """By operator: what is called, and the shapes of its inputs for maps of H x W cells."""
+class Function(nn.Module):
+    """An operator that bypasses no layers, as a module."""
 
-    def maps(channels: int) -> tuple[int, ...]:
-        return B, channels, H, W
+    def __init__(self, operator: Callable[..., Tensor], **options: object) -> None:
+        super().__init__()
+        self.operator, self.options = operator, options
 
-    def layer(out: int, *kernel: int) -> Shapes:
-        return [(out, *kernel), (out,)]
+    def forward(self, *tensors: Tensor) -> Tensor:
+        return self.operator(*tensors, **self.options)
 
-    gate, both = partial(context_gate, scale=0.25), [layer(32, 32, 1, 1)] * 2
-    cross, lepe = partial(cross_shaped_attention, heads=2, stripe=1), [layer(32, 1, 3, 3)] * 2
-    aggregation = [layer(256, 32, 1, 1), layer(256, 1, 3, 3), layer(1, 256, 1, 1), (1, 256, 1, 1)]
-    conv = [layer(192, 48, 1, 1), layer(192, 1, 5, 5), layer(48, 192, 1, 1)]
-    pooled = (B, 16, -(-H // 8), -(-W // 8))
+
+def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable[[], nn.Module], Shapes]]:
+    """By name: what builds the module, and the shapes of its inputs for maps of H x W cells."""
+
+    def maps(channels: int) -> Shapes:
+        return [(B, channels, H, W)]
+
+    def last(channels: int) -> Shapes:
+        return [(B, H, W, channels)]
+
+    gate = partial(cloformer.Attention, 48, 3, 2, kernel_size=3, pool=8)
     logits = (B, -(-H // 2), -(-W // 2), 6 * 81)
-    orders = [[(32, 1, 5, 5), (12, 1, 5, 5), (16, 1, 7, 7)], [(32,), (12,), (16,)]]
     return dict(
-        attention=(attention, [(B, 12, H * W, 24)] * 3),
-        channel_aggregation=(channel_aggregation, [maps(32), *aggregation, layer(32, 256, 1, 1)]),
-        context_gate=(gate, [maps(96), layer(96, 1, 3, 3), *both]),
-        conv_mlp=(conv_mlp, [maps(48), *conv]),
-        cross_shaped_attention=(cross, [(B, H, W, 192), lepe]),
-        decompose_context=(decompose_context, [maps(32), layer(32, 32, 1, 1), (1, 32, 1, 1)]),
-        dense_conv=(partial(dense_conv, padding=1), [maps(64), *layer(64, 64, 3, 3)]),
-        depthwise_conv=(partial(depthwise_conv, dilation=3), [maps(32), *layer(32, 1, 7, 7)]),
-        dilated_attention=(partial(dilated_attention, heads=3), [(B, H, W, 72)] * 3),
-        gated_product=(gated_product, [maps(32)] * 2),
-        global_attention=(partial(global_attention, heads=1), [maps(16), pooled, pooled]),
-        linear=(linear, [(B, H, W, 64), *layer(192, 64)]),
-        mlp=(mlp, [(B, H, W, 72), layer(288, 72), layer(72, 288)]),
-        multi_order_conv=(multi_order_conv, [maps(32), *orders]),
-        outlook_attention=(partial(outlook_attention, heads=6), [logits, (B, H, W, 192)]),
-        pointwise=(pointwise, [maps(64), *layer(256, 64, 1, 1)]),
+        attention=(partial(Function, attention), [(B, 12, -(-H * W // 16), 24)] * 3),
+        channel_aggregation=(partial(moganet.ChannelAggregation, 32, 8), maps(32)),
+        context_gate=(gate, maps(48)),
+        conv_mlp=(partial(cloformer.ConvMlp, 48, 48, 4), maps(48)),
+        cross_shaped_attention=(partial(cswin.CrossShapedAttention, 64, 2, 1), last(64)),
+        dense_conv=(lambda: Convolutions(nn.Conv2d(64, 64, 3, padding=1)), maps(64)),
+        dilated_attention=(partial(Function, dilated_attention, heads=3), last(72) * 3),
+        linear=(partial(SelfAttention, 64, 4), last(64)),
+        mlp=(partial(Mlp, 72, 4), last(72)),
+        outlook_attention=(partial(Function, outlook_attention, heads=6), [logits, *last(192)]),
+        spatial_aggregation=(partial(moganet.SpatialAggregation, 32), maps(32)),
     )
 
 
 OPERATORS = tuple(examples(1, 1, 1))
+# how an example runs: by its layers, by what costs least time or memory, by a kernel of its own
+WAYS = {
+    'plain': dict(fast=False),
+    'time': dict(prefer='time'),
+    'memory': dict(prefer='memory'),
+    'triton': dict(prefer='time'),
+}
 
 
-def backends(name: str) -> list[str]:
-    """All backends of an operator, as it lists them when it refuses one."""
-    f, shapes = examples(1, 2, 2)[name]
-    try:
-        f(*_empty(shapes), backend='?')
-    except ValueError as refusal:
-        return str(refusal).split('allowed: auto, ')[1].split(', ')
-    raise AssertionError(f'{name} takes any backend')
+def ways(name: str) -> list[str]:
+    """The ways that an example can run on a GPU."""
+    return [way for way in WAYS if way != 'triton' or name in TRITON]
 
 
-def _empty(shapes: tuple[int, ...] | Shapes) -> torch.Tensor | list:
-    if isinstance(shapes, list):
-        return [_empty(part) for part in shapes]
-    return torch.empty(shapes, device='meta')
+@contextmanager
+def running(name: str, way: str) -> Iterator[None]:
+    """Run an example in one of its ways inside the `with` block."""
+    rows = {name: Row(*['triton'] * 6)} if way == 'triton' else {}
+    with mock.patch.dict(TABLE, rows), mode(**WAYS[way]):
+        yield
+
+
+def operators_of(module: nn.Module) -> tuple[str, ...]:
+    """The operators of `dispatch.TABLE` that an example runs by."""
+    if isinstance(module, Function):
+        return (module.operator.__name__,)
+    return type(module).forward.operators

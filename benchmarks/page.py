@@ -13,7 +13,7 @@ What the backbones cost in time and memory, beside the formulation that their au
 beside other backbones. `make benchmark` writes this page from `performance.json`; do not edit it.
 
 - *Published* is the same model with every operator computed as its paper writes it
-  (`backend='reference'`). A share of 0.25 means a quarter of the published time or memory.
+  (``backbones.plain()`). A share of 0.25 means a quarter of the published time or memory.
 - Shares compare models that ran in turns in one process, so they hold on other machines better than
   the times do; in brackets, between the quartiles of both. Times are medians in float32, one image
   at a time, on one thread unless it says two.
@@ -81,7 +81,7 @@ def share(result: dict) -> str:
 
 def inference(results: list[dict]) -> str:
     rows = []
-    for name, found in by_name([r for r in results if r['backend'] != 'reference']):
+    for name, found in by_name([r for r in results if r['backend'] != 'plain']):
         rates = cells(found, 'gflops', 0)
         seconds = cells(found, 'median_ms', unit=1e3)
         rows.append([name, *cells(found[:1], 'gmacs', 1), *seconds, *rates])

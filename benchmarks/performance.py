@@ -24,7 +24,7 @@ CONFIGS = ' '.join(
     for method, data in (('mask_rcnn', 'coco'), ('upernet', 'ade20k'))
     for name in NAMES.split()
 )
-TURNS = '--threads 1 2 --repeats 4 --reference-repeats 2'
+TURNS = '--threads 1 2 --repeats 4 --plain-repeats 2'
 SECTIONS = {  # arguments of measure.py
     'inference': f'{NAMES} {PEERS} --size 800 1280 {TURNS}',
     'train': f'{NAMES} --size 512 512 --modes train {TURNS}',

@@ -5,7 +5,7 @@ A candidate is a dict: `backbone`, `op` or `config` names it; `backend`, `mode`,
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from functools import cache
 
 import timm
@@ -20,7 +20,7 @@ from backbones.commands.config import load_config
 from backbones.openmmlab import complexity
 from backbones.openmmlab.registries import import_scope
 from backbones.openmmlab.wrappers import replace_sync_bn
-from backbones.ops import default_backend
+from backbones.ops.dispatch import plain
 
 # of four levels, without stochastic depth: arguments for timm, or a config of MMDetection
 PEERS = dict(
@@ -36,8 +36,7 @@ def build(candidate: dict) -> nn.Module:
     torch.manual_seed(0)  # the candidates of a model share its weights
     with torch.device(candidate['device']):
         if 'op' in candidate:
-            model = nn.Module()
-            model.forward, _ = examples(1, 1, 1)[candidate['op']]
+            model = examples(1, 1, 1)[candidate['op']][0]()
         elif 'config' in candidate:
             model = whole_model(read_config(candidate['config']))
         elif candidate['backbone'] in PEERS:
@@ -146,10 +145,10 @@ def prepare(candidate: dict, model: nn.Module, size: Sequence[int]) -> Callable[
 @contextmanager
 def running(candidate: dict, *, autocast: bool = True) -> Iterator[None]:
     """Run by the candidate's backend and type of numbers."""
-    backend = 'reference' if candidate['backend'] == 'reference' else 'auto'
+    published = plain() if candidate['backend'] == 'plain' else nullcontext()
     half = autocast and candidate['dtype'] == 'bfloat16'
     amp = torch.autocast(candidate['device'], torch.bfloat16, enabled=half)
-    with default_backend(backend), amp:
+    with published, amp:
         yield
 
 
@@ -164,5 +163,5 @@ def count_macs(kind: str, name: str, size: tuple[int, int]) -> int:
         return complexity.complexity(read_config(name), shape=size)['macs']
     candidate = {kind: name, 'mode': 'inference', 'device': 'meta', 'batch': 1}
     candidate |= dict(with_cp=False, compile=False, channels_last=False)
-    with torch.no_grad(), default_backend('reference'):
+    with torch.no_grad(), plain():
         return complexity.count_macs(build(candidate), *draw_inputs(candidate, size))[0]

@@ -16,7 +16,7 @@ def measure(
     candidates: list[dict],
     repeats: int,
     *,
-    reference_repeats: int | None = None,
+    plain_repeats: int | None = None,
     peaks: bool = True,
 ) -> list[dict]:
     """Time candidates in turns, then measure the memory of each.
@@ -24,7 +24,7 @@ def measure(
     Args:
         candidates: see `subjects`; all with the same number of threads.
         repeats: timed runs of each, after one untimed; 0 counts saved memory alone.
-        reference_repeats: timed runs of those with backend 'reference', spread over the turns; if
+        plain_repeats: timed runs of those with backend 'plain', spread over the turns; if
             fewer than `repeats`, their untimed run is on a small image.
         peaks: whether to measure peak memory.
 
@@ -32,7 +32,7 @@ def measure(
         The candidates with their numbers.
     """
     results = [dict(candidate) for candidate in candidates]
-    for result, times in zip(results, in_turns(candidates, repeats, reference_repeats or repeats)):
+    for result, times in zip(results, in_turns(candidates, repeats, plain_repeats or repeats)):
         result |= numbers(result, times)
     for result, candidate in zip(results, candidates):
         if repeats and peaks:
@@ -51,7 +51,7 @@ def in_turns(candidates: list[dict], repeats: int, few: int) -> list[benchmark.M
     torch.set_num_threads(candidates[0]['threads'])
     runs = []
     for candidate in candidates if repeats else ():
-        count = min(few, repeats) if candidate['backend'] == 'reference' else repeats
+        count = min(few, repeats) if candidate['backend'] == 'plain' else repeats
         model, size = build(candidate), candidate['size']
         step = prepare(candidate, model, size)
         small = count < repeats and not candidate['compile']
@@ -93,7 +93,7 @@ def add_ratios(results: list[dict]) -> None:
 
     of = {key(r): r for r in results}
     for result in results:
-        base = of.get(key(result, backend='reference'), {})
+        base = of.get(key(result, backend='plain'), {})
         for number, ratio in RATIOS.items():
             if number in result:
                 known = base.get(number) and result[number] is not None

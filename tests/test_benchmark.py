@@ -1,10 +1,7 @@
 """The benchmark: what it measures and writes, and what it says of wrong arguments."""
 
-import importlib
-import inspect
 import itertools
 import json
-import pkgutil
 
 import iteration
 import measure
@@ -17,10 +14,11 @@ import timing
 import torch
 import yaml
 from conftest import NANO, ROOT
-from operators import OPERATORS
+from operators import OPERATORS, examples, operators_of
 from torch._subclasses.fake_tensor import FakeTensorMode
 
-import backbones.ops
+import backbones
+from backbones.ops.dispatch import TABLE, mode
 
 SETTING = dict(batch=1, mode='inference', dtype='float32', threads=1, device='cpu', size=[64, 96])
 PLAIN = dict(compile=False, channels_last=False, with_cp=False, **SETTING)
@@ -52,7 +50,7 @@ def test_writes_every_candidate_with_its_numbers(nano, monkeypatch, tmp_path, ca
     measure.main(['cswin', '--size', '64', '96', '--repeats', '1', '--json', str(out)])
     report = json.loads(out.read_text())
     assert {'cpu', 'cores', 'load', 'torch'} <= set(report['machine'])
-    assert [r['backend'] for r in report['results']] == ['reference', 'auto']
+    assert [r['backend'] for r in report['results']] == ['plain', 'auto']
     for result in report['results']:
         assert result['backbone'] == 'cswin' and result['size'] == [64, 96]
         assert result['mode'] == 'inference' and result['dtype'] == 'float32'
@@ -77,9 +75,11 @@ def test_median_and_spread_are_those_of_the_timed_runs(monkeypatch):
 
 
 def test_peak_is_what_a_step_needs_in_a_process_of_its_own():
-    # 64 -> 256 channels of 256 x 256 cells: the output alone is 64 MiB, the input 16
-    candidate = {**PLAIN, 'op': 'pointwise', 'size': [256, 256], 'backend': 'reference'}
-    assert 64 <= memory.peak_mib(candidate) < 100
+    # 64 -> 64 channels of 256 x 256 cells: input and output are 16 MiB each, and a library may turn
+    # the map to a layout of its own. Before the step the process holds pages that its warm-up left
+    # free; the step may take those first, so that less than its need is seen: some are allowed for.
+    candidate = {**PLAIN, 'op': 'dense_conv', 'size': [256, 256], 'backend': 'plain'}
+    assert 0.9 * 32 <= memory.peak_mib(candidate) < 64
 
 
 def test_a_peak_that_could_not_be_measured_is_none_and_says_why(monkeypatch, capsys):
@@ -89,22 +89,16 @@ def test_a_peak_that_could_not_be_measured_is_none_and_says_why(monkeypatch, cap
 
 
 def test_every_operator_is_covered():
-    found = set()
-    for module in pkgutil.iter_modules(backbones.ops.__path__):
-        part = importlib.import_module(f'backbones.ops.{module.name}')
-        for name, f in inspect.getmembers(part, inspect.isfunction):
-            public = f.__module__ == part.__name__ and not name.startswith('_')
-            if public and 'backend' in inspect.signature(f).parameters:
-                found.add(name)
-    assert found - {'to_fast_layout'} <= set(OPERATORS)
+    found = {name for build, _ in examples(1, 4, 4).values() for name in operators_of(build())}
+    assert found == set(TABLE)
 
 
 @pytest.mark.parametrize('op', OPERATORS)
 @pytest.mark.parametrize('mode', ['inference', 'train'])
 def test_every_operator_is_timed_against_its_reference(op, mode):
-    common = {**PLAIN, 'op': op, 'size': [6, 9], 'batch': 2, 'mode': mode}
-    both = [dict(common, backend=b) for b in ('reference', 'auto')]
-    results = timing.measure(both, 3, reference_repeats=2, peaks=False)
+    common = {**PLAIN, 'op': op, 'size': [8, 9], 'batch': 2, 'mode': mode}
+    both = [dict(common, backend=b) for b in ('plain', 'auto')]
+    results = timing.measure(both, 3, plain_repeats=2, peaks=False)
     assert all(r['median_ms'] > 0 and r['iqr_ms'] >= 0 for r in results)
     assert [r['repeats'] for r in results] == [2, 3]
     assert results[0]['time_ratio'] == 1 and results[0]['gmacs'] == results[1]['gmacs']
@@ -127,7 +121,7 @@ def test_multiply_adds_are_those_of_the_published_model(name):
 def test_peers_emit_four_levels_and_run_once(name):
     args = measure.parse_args([name, 'cswin_t', '--size', '800', '1280'])
     groups = measure.settings(args)
-    assert [c['backend'] for c in groups[0]] == ['peer', 'reference', 'auto']
+    assert [c['backend'] for c in groups[0]] == ['peer', 'plain', 'auto']
     model = subjects.peer(name)
     model.eval()
     with torch.inference_mode():
@@ -146,7 +140,7 @@ def test_whole_models_run_on_random_images(config, mode):
     assert result['median_ms'] > 0 and result['gmacs'] > 0
 
 
-REST = (('reference', False), ('auto', True))
+REST = (('plain', False), ('auto', True))
 
 
 STRIPS = dict(dilateformer='dilated_attention', volo='outlook_attention')  # computed in them
@@ -165,7 +159,7 @@ def in_strips(cls: type):
 def test_counting_without_computing_finds_what_a_real_step_keeps(nano, name, backend, with_cp):
     candidate = {**PLAIN, 'backbone': name, 'backend': backend, 'with_cp': with_cp}
     candidate |= dict(batch=2, mode='train', size=[75, 100])
-    with FakeTensorMode():
+    with FakeTensorMode(), mode(as_if_on='cpu'):
         counted = memory.kept_bytes(candidate)
     assert counted == memory.kept_bytes(candidate) > 0
 
@@ -184,7 +178,7 @@ def test_memory_of_every_variant_is_asked_for():
     ways = [(c['backend'], c['with_cp']) for c in candidates]
     variants = {name for name in backbones.list_backbones() if not name.endswith('_384')}
     assert {c['backbone'] for c in candidates} == variants
-    assert ways[:3] == [('reference', False), ('auto', False), ('auto', True)]
+    assert ways[:3] == [('plain', False), ('auto', False), ('auto', True)]
 
 
 def test_memory_and_compiled_ratios_come_from_one_run(nano):
@@ -204,8 +198,8 @@ def measured(**changes: object) -> dict:
     """A section of two candidates of every backbone and two peers, ours at 0.2 of the time."""
     results, five = [], performance.NAMES.split()
     for threads, name in itertools.product((1, 2), [*five, 'timm_swin_t', 'timm_convnext_t']):
-        for backend in ('reference', 'auto') if name in five else ('peer',):
-            ms = 1000.0 if backend == 'reference' else 200.0
+        for backend in ('plain', 'auto') if name in five else ('peer',):
+            ms = 1000.0 if backend == 'plain' else 200.0
             numbers = dict(
                 median_ms=ms, low_ms=ms, high_ms=1.1 * ms, peak_mib=ms, gmacs=1.0, gflops=2e3 / ms
             )
@@ -254,7 +248,7 @@ def test_page_shows_compiled_linear_and_memory():
     assert '| cswin_t | 200 | 100 | 2.00 |' in rows(page.compiled(ours + fast))
     large = [dict(r, size=[128, 192], median_ms=1000.0, gmacs=5.0) for r in ours]
     assert '| cswin_t | 32552 | 40690 | 1.25 | 1.25 |' in rows(page.linear(ours + large))
-    ways = [('reference', False, 9.0), ('auto', False, 6.0), ('auto', True, 3.0)]
+    ways = [('plain', False, 9.0), ('auto', False, 6.0), ('auto', True, 3.0)]
     kept = [
         {**PLAIN, 'backbone': 'volo_d5', 'backend': b, 'with_cp': cp, 'saved_mib': mib}
         for b, cp, mib in ways

@@ -32,10 +32,10 @@ def test_every_variant_is_asked_for():
 @pytest.mark.slow
 def test_each_way_needs_less_and_none_less_than_the_weights():
     found = cards.step('cloformer_xxs', (128, 160), 1)
-    nothing, amp, with_cp, both = (found[way] for way in cards.WAYS)
+    nothing, amp, memory, both, with_cp, all_three = (found[way] for way in cards.WAYS)
     parameters = backbones.variant('cloformer_xxs').parameters
-    assert nothing > amp > both > cards.STATE * parameters / MIB
-    assert nothing > with_cp > both
+    assert nothing > amp > both > all_three > cards.STATE * parameters / MIB
+    assert nothing > memory > both and memory > with_cp > all_three
     assert not torch.is_autocast_enabled('cuda')
     # twice the images: twice what is kept of them, and the same weights
     twice = cards.step('cloformer_xxs', (128, 160), 2)

@@ -12,7 +12,7 @@ from mmengine.config import Config
 from mmengine.registry import MODELS
 
 from backbones.openmmlab.complexity import complexity, count_macs, image_shape
-from backbones.ops import default_backend
+from backbones.ops.dispatch import plain
 
 COUNTS = json.loads((ROOT / 'docs/model_zoo.json').read_text())
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
@@ -80,7 +80,7 @@ def test_multiply_adds_of_queries_are_those_of_a_run(method: str) -> None:
     model = MODELS.build(cfg.model).eval()
     sample = DetDataSample(metainfo=dict(batch_input_shape=shape, img_shape=shape))
     images = torch.zeros(1, 3, *shape)
-    with torch.no_grad(), default_backend('reference'):
+    with torch.no_grad(), plain():
         if method == 'dino':
             macs, _ = count_macs(lambda: model(images, [sample], mode='tensor'))
         else:  # MMSegmentation gives its heads no samples in this mode

@@ -1,48 +1,40 @@
-"""Memory traffic by count, and what the operators' docstrings say of it."""
+"""Memory traffic by count, and what it decides on GPUs."""
 
+import json
+
+import forms
 import pytest
 import torch
-from traffic import Traffic, least
+from traffic import Traffic
 
-from backbones.ops.dilated_attention import dilated_attention
-from backbones.ops.outlook_attention import outlook_attention
+from backbones.ops.dispatch import PLAIN, TABLE, TRITON
 
-MB = 1e6
-# the first stage of the smallest variant on 800x1280 pixels: shapes, options, backends
-SETTINGS = {
-    dilated_attention: (
-        [(1, 200, 320, 72)] * 3,
-        dict(heads=3),
-        ('triton', 'reference', 'shift', 'strips'),
-    ),
-    outlook_attention: (
-        [(1, 50, 80, 486), (1, 100, 160, 192)],
-        dict(heads=6),
-        ('triton', 'strips', 'reference'),
-    ),
-}
+COSTS = json.loads(forms.FILE.read_text())
 
 
-def count(operator, shapes, backend: str, options: dict) -> tuple[float, float, float, float]:
-    """MB of the forward and the backward pass, and the least of each, in bfloat16."""
-    like = dict(dtype=torch.bfloat16, device='meta', requires_grad=True)
-    tensors = [torch.empty(shape, **like) for shape in shapes]
-    with Traffic() as forward:
-        out = operator(*tensors, backend=backend, **options)
-    with Traffic() as backward:
-        torch.autograd.grad(out, tensors, torch.empty_like(out))
-    bounds = least(*tensors, out) / MB, least(*tensors, *tensors, out) / MB
-    return forward.bytes / MB, backward.bytes / MB, *bounds
+def test_the_counts_are_those_of_today() -> None:
+    assert list(forms.counted()) == COSTS, 'run benchmarks/forms.py'
 
 
-@pytest.mark.parametrize('operator', SETTINGS, ids=lambda f: f.__name__)
-def test_the_docstrings_have_the_numbers(operator) -> None:
-    shapes, options, backends = SETTINGS[operator]
-    said = ' '.join(operator.__doc__.split())
-    for backend in backends:
-        forward, backward, *bounds = count(operator, shapes, backend, options)
-        assert f"'{backend}' {forward:.0f} and {backward:.0f}" in said
-        assert '{:.0f} and {:.0f} MB. '.format(*bounds) in said
+@pytest.mark.parametrize('operator', [name for name in TABLE if len(forms.forms(name)) > 1])
+def test_gpus_take_the_form_with_the_least_counted_cost(operator: str) -> None:
+    costs = {r['form']: r for r in COSTS if r['operator'] == operator}
+    if operator in TRITON:  # never timed on a GPU: taken if asked for
+        del costs['triton']
+
+    def least(*keys: str) -> str:  # among equals the plain form, which is the first
+        return min(costs, key=lambda form: sum(costs[form][key] for key in keys))
+
+    row = TABLE[operator]
+    assert row.gpu_inference == least('forward')
+    assert row.gpu_training == least('forward', 'backward')
+    keeps = {form: costs[form]['kept'] for form in costs}
+    assert keeps[row.gpu_memory] == min(keeps.values())
+
+
+def test_what_has_no_counts_is_plain_on_gpus() -> None:
+    for operator in set(TABLE) - {r['operator'] for r in COSTS}:
+        assert {getattr(TABLE[operator], column) for column in forms.COLUMNS} == {PLAIN}
 
 
 def test_counts_what_is_read_and_written_and_no_views() -> None:

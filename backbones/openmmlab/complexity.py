@@ -11,7 +11,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from backbones.errors import UserError
 from backbones.openmmlab.registries import import_scope
-from backbones.ops import default_backend
+from backbones.ops.dispatch import plain
 
 SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
 BOXES, MASKS = 1000, 100  # proposals that pass each box head and each mask head
@@ -44,7 +44,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     settings = Config(dict(model=cfg.model.to_dict())).model
     settings.backbone.pop('init_cfg', None)
     # element-wise products, of which some backends make attention, would not be counted
-    with torch.device('meta'), torch.no_grad(), default_backend('reference'):
+    with torch.device('meta'), torch.no_grad(), plain():
         model = MODELS.build(settings).eval()
         params = {name: _params(part) for name, part in model.named_modules()}
         count = _query_macs if _has_queries(model) else _macs

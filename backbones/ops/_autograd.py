@@ -6,6 +6,7 @@ from torch import Tensor
 
 from backbones.ops import _strips
 from backbones.ops._onednn import product
+from backbones.ops.dispatch import once_differentiable
 
 COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
@@ -27,7 +28,7 @@ class GeluLinear(torch.autograd.Function):
         return product(F.gelu(x), weight, bias)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, ...]:
         x, weight = ctx.saved_tensors
         rows = grad.reshape(-1, grad.shape[-1])

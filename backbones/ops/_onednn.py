@@ -3,9 +3,8 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.utils.flop_counter import register_flop_formula
 
-from backbones.ops import traced
+from backbones.ops.dispatch import form
 
 # what Inductor calls for it; without a public name, so a release of PyTorch may drop it
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
@@ -35,17 +34,4 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool
 
 def fuses(x: Tensor, weight: Tensor) -> bool:
     """Tell whether `product` takes one pass."""
-    return (
-        AVAILABLE
-        and x.device.type == 'cpu'
-        and x.dtype == weight.dtype == torch.float32
-        and not (torch.is_autocast_enabled('cpu') or traced())
-    )
-
-
-if AVAILABLE:
-
-    @register_flop_formula(torch.ops.mkldnn._linear_pointwise)
-    def _operations(x: torch.Size, weight: torch.Size, *rest: object, **options: object) -> int:
-        """For those who count a model's operations with PyTorch's `FlopCounterMode`."""
-        return 2 * x.numel() * weight[0]
+    return AVAILABLE and x.dtype is weight.dtype and form('linear', x) == 'onednn'

@@ -5,8 +5,6 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from backbones.ops import traced
-
 STRIP = 2**20  # values of the widest map in a strip: with its neighbours about a core's L2 cache
 WHOLE = 2**22  # widest maps up to this many values are not worth cutting
 
@@ -37,8 +35,3 @@ def by_strips(
         strip = f(x[:, :, first : end + halo]).permute(0, 2, 3, 1)
         strips.append(strip[:, (start - first) // stride :][:, : -((start - end) // stride)])
     return torch.cat(strips, dim=1).permute(0, 3, 1, 2)  # channels_last
-
-
-def storing_pays(x: Tensor) -> bool:
-    """Tell whether a chain on `x` should run whole: on GPUs, for gradients, and if traced."""
-    return x.device.type != 'cpu' or torch.is_grad_enabled() or traced()

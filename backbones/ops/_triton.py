@@ -1,4 +1,4 @@
-"""Whether kernels written in Triton can run, and whether `auto` takes them."""
+"""Whether kernels written in Triton can run."""
 
 import importlib.util
 import os
@@ -7,27 +7,10 @@ import torch
 from torch import Tensor
 
 from backbones.errors import MissingOperatorError, UserError
-from backbones.ops import exported
 
 INSTALLED = importlib.util.find_spec('triton') is not None
 # on the CPU, step by step, by Triton itself
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
-# the kernels were never timed on a GPU, so they are taken where somebody asks for them only
-WANTED = os.environ.get('DENSE_BACKBONES_TRITON', '0')
-if WANTED not in ('0', '1'):
-    raise UserError(
-        f'DENSE_BACKBONES_TRITON is {WANTED!r}; allowed: 1 (on GPUs the Triton kernels of dilated '
-        'and outlook attention are used) and 0 (they are not, as without the variable)'
-    )
-
-
-def takes_triton(x: Tensor) -> bool:
-    """Tell whether `backend='auto'` takes a Triton kernel for `x`.
-
-    It does so on CUDA devices if the environment variable DENSE_BACKBONES_TRITON was 1 when this
-    package was imported; never for an export, whose runtime has no such kernel.
-    """
-    return WANTED == '1' and x.is_cuda and not exported()
 
 
 def require_triton(x: Tensor) -> None:

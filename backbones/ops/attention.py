@@ -1,9 +1,10 @@
 """Global softmax attention."""
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
+from backbones.ops.dispatch import PLAIN, choose, pick, refuse_second_derivatives
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tensor:
@@ -12,8 +13,8 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
     Args:
         q: (B, heads, queries, d).
         k, v: (B, heads, keys, d).
-        backend: 'sdpa' (what 'auto' takes) stores no attention matrix; 'reference' does. On CPUs
-            it copies what is strided: up to 1.5 times faster from 1000 positions on.
+        backend: 'sdpa' stores no attention matrix, 'plain' does. On CPUs 'sdpa' copies what is
+            strided: up to 1.5 times faster from 1000 positions on.
 
     Returns:
         (B, heads, queries, d).
@@ -21,9 +22,11 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
     Raises:
         ValueError: an unknown backend.
 
-    Source: arXiv:1706.03762, Eq. 1. DilateFormer and VOLO scale the logits, as `_reference` does.
+    Source: arXiv:1706.03762, Eq. 1. CSWin and CloFormer scale the queries, as `_plain` does, not
+    the logits, which can be by far the larger.
     """
-    return pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')(q, k, v)
+    forms = {PLAIN: _plain, 'sdpa': _sdpa}
+    return pick(backend, forms, choose('attention', q, k, v))(q, k, v)
 
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
@@ -31,8 +34,10 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         # the output gets the layout of q: heads side by side, as the next layer reads and keeps it
         q = q.transpose(1, 2).contiguous().transpose(1, 2)
         k, v = k.contiguous(), v.contiguous()
-    return F.scaled_dot_product_attention(q, k, v)
+    return refuse_second_derivatives(F.scaled_dot_product_attention(q, k, v))
 
 
-def _reference(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    return (q @ k.transpose(-2, -1) * q.shape[-1] ** -0.5).softmax(-1) @ v
+def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    logits = (q * q.shape[-1] ** -0.5) @ k.transpose(-2, -1)
+    wide = torch.promote_types(logits.dtype, torch.float32)
+    return torch.softmax(logits, -1, dtype=wide).to(v.dtype) @ v

@@ -6,10 +6,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import GeluLinear, cast_as_autocast
-from backbones.ops._strips import by_strips, storing_pays
+from backbones.ops._strips import by_strips
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.dispatch import Layer, form, pick
 from backbones.ops.pointwise import pointwise
 
 
@@ -33,11 +33,10 @@ def channel_aggregation(
         fc1, dwconv, decompose, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1
             convolutions h -> 1 and h -> C.
         sigma: (1, h, 1, 1).
-        backend: 'reference' as the formula says. 'folded' moves sigma into the weights of fc2,
-            out = W (1 + sigma) t - (W sigma) d + b, which saves three passes over h channels and
-            their storage for the backward pass. 'recompute' also leaves gelu's result out of what
-            is stored, and computes it again. 'strips' does as 'folded' a few rows at a time. 'auto'
-            takes 'strips' for inference on CPUs, else 'recompute', and 'folded' if `traced`.
+        backend: 'folded' moves sigma into the weights of fc2, out = W (1 + sigma) t - (W sigma) d +
+            b, which saves three passes over h channels and their storage for the backward pass.
+            'recompute' also leaves gelu's result out of what is stored, and computes it again.
+            'strips' does as 'folded' a few rows at a time, of use without gradients only.
 
     Returns:
         (B, C, H, W).
@@ -47,29 +46,9 @@ def channel_aggregation(
 
     Source: Sec. 4.3, in the form of github.com/Westlake-AI/MogaNet.
     """
-    auto = 'recompute' if storing_pays(x) else 'strips'
-    auto = 'folded' if traced() else auto
-    run = pick(
-        backend,
-        {
-            'reference': _reference,
-            'folded': _folded,
-            'recompute': _recompute,
-            'strips': _strips,
-        },
-        auto,
-    )
+    forms = {'folded': _folded, 'recompute': _recompute, 'strips': _strips}
+    run = pick(backend, forms, form('channel_aggregation', x))
     return run(x, fc1, dwconv, decompose, sigma, fc2)
-
-
-def _reference(
-    x: Tensor, fc1: Layer, dwconv: Layer, decompose: Layer, sigma: Tensor, fc2: Layer
-) -> Tensor:
-    hidden, kernel_size = dwconv[0].shape[0], dwconv[0].shape[-1]
-    x = F.conv2d(F.conv2d(x, *fc1), *dwconv, padding=kernel_size // 2, groups=hidden)
-    x = F.gelu(x)
-    x = x + sigma * (x - F.gelu(F.conv2d(x, *decompose)))
-    return F.conv2d(x, *fc2)
 
 
 def _folded(

@@ -5,9 +5,9 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
-from backbones.ops import Layer, pick, traced
-from backbones.ops._strips import by_strips, storing_pays
+from backbones.ops._strips import by_strips
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.dispatch import Layer, form, pick
 from backbones.ops.pointwise import pointwise
 
 
@@ -30,11 +30,9 @@ def context_gate(
         conv: depthwise k x k convolution of 3C channels.
         first, second: (W1, b1) and (W2, b2), the weights (C, C, 1, 1).
         scale: applied after the second convolution, before tanh.
-        backend: 'reference' as the formula says; 'folded' moves the scale into W2 and b2, which
-            saves a pass over the map; 'recompute' does, too, and keeps x for the backward pass,
-            without seven more maps of C channels; 'strips' does as 'folded' a few rows at a time,
-            of use without gradients only. 'auto' takes 'strips' for inference on CPUs, 'recompute'
-            in training, and 'folded' if `traced` and for inference on GPUs.
+        backend: 'folded' moves the scale into W2 and b2, which saves a pass over the map;
+            'recompute' does, too, and keeps x for the backward pass, without seven more maps of C
+            channels; 'strips' does as 'folded' a few rows at a time, of use without gradients only.
 
     Returns:
         (B, C, H, W).
@@ -44,27 +42,8 @@ def context_gate(
 
     Source: AttnConv; github.com/qhfan/CloFormer.
     """
-    auto = 'recompute' if torch.is_grad_enabled() and not traced() else 'folded'
-    auto = auto if storing_pays(x) else 'strips'
-    run = pick(
-        backend,
-        {
-            'reference': _reference,
-            'folded': _folded,
-            'recompute': _recompute,
-            'strips': _strips,
-        },
-        auto,
-    )
-    return run(x, conv, first, second, scale)
-
-
-def _reference(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:
-    channels, _, kernel_size, _ = conv[0].shape
-    x = F.conv2d(x, *conv, padding=kernel_size // 2, groups=channels)
-    q, k, v = x.chunk(3, dim=1)
-    x = F.silu(F.conv2d(q * k, *first))
-    return torch.tanh(F.conv2d(x, *second) * scale) * v
+    forms = {'folded': _folded, 'recompute': _recompute, 'strips': _strips}
+    return pick(backend, forms, form('context_gate', x))(x, conv, first, second, scale)
 
 
 def _folded(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:

@@ -4,10 +4,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import cast_as_autocast, depthwise_gradients
-from backbones.ops._strips import by_strips, storing_pays
+from backbones.ops._strips import by_strips
 from backbones.ops.depthwise_conv import depthwise_conv
+from backbones.ops.dispatch import Layer, form, once_differentiable, pick
 from backbones.ops.pointwise import pointwise
 
 
@@ -21,10 +21,9 @@ def conv_mlp(
         fc1, dwconv, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1 convolution
             h -> C'.
         stride: of the depthwise convolution, 1 or 2 cells.
-        backend: 'reference' keeps three maps of h channels for the backward pass; 'recompute' two,
-            and computes gelu again; 'strips' stores a few of their rows at a time, of use without
-            gradients only. 'auto' takes 'strips' for inference on CPUs, else 'recompute', and
-            'reference' if `traced`.
+        backend: 'recompute' keeps two maps of h channels for the backward pass, not three as layer
+            by layer, and computes gelu again; 'strips' stores a few of their rows at a time, of use
+            without gradients only.
 
     Returns:
         (B, C', ceil(H / stride), ceil(W / stride)).
@@ -32,16 +31,8 @@ def conv_mlp(
     Raises:
         ValueError: an unknown backend.
     """
-    auto = 'recompute' if storing_pays(x) else 'strips'
-    auto = 'reference' if traced() else auto
-    run = pick(backend, {'reference': _reference, 'recompute': _recompute, 'strips': _strips}, auto)
+    run = pick(backend, {'recompute': _recompute, 'strips': _strips}, form('conv_mlp', x))
     return run(x, fc1, dwconv, fc2, stride)
-
-
-def _reference(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
-    hidden, kernel_size = dwconv[0].shape[0], dwconv[0].shape[-1]
-    x = F.gelu(F.conv2d(x, *fc1))
-    return F.conv2d(F.conv2d(x, *dwconv, stride, kernel_size // 2, groups=hidden), *fc2)
 
 
 def _recompute(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Tensor:
@@ -74,7 +65,7 @@ class _GeluConv(torch.autograd.Function):
         return depthwise_conv(F.gelu(x), weight, bias, stride=stride)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         dx, dw, db = depthwise_gradients(grad, F.gelu(x), weight, stride=ctx.stride)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick, traced
+from backbones.ops.dispatch import Layer, refuse_second_derivatives
 
 
 def cross_shaped_attention(
@@ -15,14 +15,13 @@ def cross_shaped_attention(
     *,
     heads: int,
     stripe: int | None,
-    backend: str = 'auto',
 ) -> Tensor:
     """Attend within vertical stripes by the first half of the heads, horizontal ones by the second.
 
     In each window softmax((q / sqrt(d)) k^T) v + DWConv(v), d = C / heads; the 3x3 depthwise
     convolution (LePE) sees the window as an image of its own. Maps that the stripes do not divide
     are padded with zeros, the odd one after the map; a padded cell is a zero key and a zero value:
-    it is not masked, its logit 0 takes part in the softmax.
+    it is not masked, its logit 0 takes part in the softmax. No attention matrix is stored.
 
     Args:
         qkv: (B, H, W, 3 C): queries, keys, values; a head owns C / heads consecutive channels.
@@ -30,13 +29,12 @@ def cross_shaped_attention(
             one with c = C if `stripe` is None.
         heads: number of heads, both branches together.
         stripe: width of the stripes in cells; None attends to the whole map.
-        backend: 'reference' stores the attention matrices; 'sdpa' (what 'auto' takes) does not.
 
     Returns:
         (B, H, W, C).
 
     Raises:
-        ValueError: channels, heads and branches do not divide, or an unknown backend.
+        ValueError: channels, heads and branches do not divide.
 
     Source: Sec. 3.2; github.com/microsoft/CSWin-Transformer,
     segmentation/backbone/cswin_transformer.py.
@@ -47,54 +45,16 @@ def cross_shaped_attention(
             f'{C} channels of q, k and v, {heads} heads, {len(lepe)} LePE kernels: channels must '
             f'be a multiple of 3 x heads, heads of the {branches} branches, with a kernel each'
         )
-    return pick(backend, {'reference': _reference, 'sdpa': _sdpa}, 'sdpa')(qkv, lepe, heads, stripe)
+    n = branches
+    parts = qkv.chunk(3 * n, dim=-1)  # (B, H, W, c) each: q, k, v by branch
+    windows = enumerate(_windows(qkv, stripe))
+    return torch.cat([_stripes(*parts[i::n], *lepe[i], heads // n, w) for i, w in windows], dim=-1)
 
 
 def _windows(qkv: Tensor, stripe: int | None) -> list[tuple[int, int]]:
     """Height and width of each branch's windows on a (B, H, W, 3 C) map."""
     _, H, W, _ = qkv.shape
     return [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
-
-
-def _reference(qkv: Tensor, lepe: Sequence[Layer], heads: int, stripe: int | None) -> Tensor:
-    n = len(lepe)
-    parts = qkv.unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2).chunk(n, dim=2)  # (B, 3, c, H, W)
-    branches = zip(parts, lepe, _windows(qkv, stripe))
-    return torch.cat([_branch(x, *kernel, heads // n, w) for x, kernel, w in branches], dim=-1)
-
-
-def _branch(
-    qkv: Tensor, weight: Tensor, bias: Tensor, heads: int, window: tuple[int, int]
-) -> Tensor:
-    """Attend within windows: (B, 3, c, H, W) -> (B, H, W, c)."""
-    B, _, c, H, W = qkv.shape
-    a, b = window
-    columns, rows = -W % b, -H % a  # of padding, the odd one after the map
-    top, left = rows // 2, columns // 2
-    # all three at once, as published: a copy with channels first, which takes longer to cut
-    qkv = F.pad(qkv, (left, columns - left, top, rows - top))
-    qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
-    q, k = (
-        x.permute(0, 2, 4, 3, 5, 1).reshape(-1, a * b, heads, c // heads).transpose(1, 2)
-        for x in (qkv[:, 0], qkv[:, 1])
-    )  # (n, h, ab, d) each
-    v = qkv[:, 2].permute(0, 2, 4, 1, 3, 5).reshape(-1, c, a, b)
-    lepe = F.conv2d(v, weight, bias, padding=1, groups=c)
-    v, lepe = (x.reshape(-1, heads, c // heads, a * b).transpose(2, 3) for x in (v, lepe))
-    q, k, v, lepe = (x.contiguous() for x in (q, k, v, lepe))
-    logits = (q * (c // heads) ** -0.5) @ k.transpose(2, 3)
-    wide = torch.promote_types(logits.dtype, torch.float32)
-    x = torch.softmax(logits, -1, dtype=wide).to(v.dtype) @ v + lepe
-    x = x.transpose(1, 2).reshape(B, (H + rows) // a, (W + columns) // b, a, b, c)
-    x = x.transpose(2, 3).reshape(B, H + rows, W + columns, c)
-    return x[:, top : top + H, left : left + W]
-
-
-def _sdpa(qkv: Tensor, lepe: Sequence[Layer], heads: int, stripe: int | None) -> Tensor:
-    n = len(lepe)
-    parts = qkv.chunk(3 * n, dim=-1)  # (B, H, W, c) each: q, k, v by branch
-    windows = enumerate(_windows(qkv, stripe))
-    return torch.cat([_stripes(*parts[i::n], *lepe[i], heads // n, w) for i, w in windows], dim=-1)
 
 
 def _stripes(
@@ -112,13 +72,12 @@ def _stripes(
         weight, window = weight.transpose(2, 3), window[::-1]
     B, H, W, c = q.shape
     a = window[0]
-    # not -H % a: an exporter sees only of n * a that stripes divide it
-    n = 1 if a == H else (H + a - 1) // a
+    n = -(-H // a)
     rows = n * a - H
     top = rows // 2
     padding = 0, 0, 0, 0, top, rows - top
     # the only copy: a stripe becomes a block of memory, and nothing keeps qkv for the gradient
-    q, k, v = (F.pad(x, padding) if traced() or rows else x.contiguous() for x in (q, k, v))
+    q, k, v = (F.pad(x, padding) if rows else x.contiguous() for x in (q, k, v))
     values = v.reshape(B * n, a, W, c).permute(0, 3, 1, 2)
     if a == 1:  # the outer rows of the kernel meet padding only
         weight = weight[:, :, 1:2]
@@ -127,6 +86,7 @@ def _stripes(
     q, k, v = (
         x.reshape(B * n, a * W, heads, c // heads).transpose(1, 2) for x in (q, k, v)
     )  # (B n, h, aW, d) each
-    x = F.scaled_dot_product_attention(q, k, v).transpose(1, 2).reshape(B * n, a, W, c)
+    x = refuse_second_derivatives(F.scaled_dot_product_attention(q, k, v))
+    x = x.transpose(1, 2).reshape(B * n, a, W, c)
     x = (lepe + x).reshape(B, n * a, W, c)[:, top : top + H]
     return x.transpose(1, 2) if upright else x

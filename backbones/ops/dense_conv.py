@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick, traced
 from backbones.ops._autograd import cast_as_autocast
+from backbones.ops.dispatch import PLAIN, computed_in, form, once_differentiable, pick
 
 ROWS = 4096  # positions in a strip: with few channels they fit a core's L2 cache
 CHANNELS = 16  # products over fewer, as of an image's three, cost more than the library's gradient
@@ -33,12 +33,14 @@ def dense_conv(
         stride, padding: in cells.
         transposed: the convolution that enlarges the map `stride` times.
         gelu: convolve gelu(x) instead of x.
-        backend: 'reference' is the library's convolution. 'products' differs in training: the
-            gradient of the weights is a sum of k^2 matrix products of shifted maps, best on
-            channels_last maps, and gelu(x) is not stored but computed again. 'auto' takes it on
-            CPUs for `CHANNELS` channels or more, unless `traced`. There the gradient takes 0.2 to
-            0.9 of the library's time (oneDNN 3.10, AVX2, float32, channels_last, 16 to 384
-            channels, kernels of 2 to 5 cells).
+        backend: 'plain' is the library's convolution. 'products' differs in training: the gradient
+            of the weights is a sum of k^2 matrix products of shifted maps, best on channels_last
+            maps, and gelu(x) is not stored but computed again. 'auto' takes it for `CHANNELS`
+            channels or more. There the gradient takes 0.2 to 0.9 of the library's time (oneDNN
+            3.10, AVX2, float32, channels_last, 16 to 384 channels, kernels of 2 to 5 cells).
+            'patches' is a linear layer of the cells under each kernel, for kernels that do not
+            overlap. 'auto' takes it in bfloat16: on AMX oneDNN's 4x4 convolution of 16 channels is
+            off by more than its result.
 
     Returns:
         (B, C', floor((H + 2 padding - k) / stride) + 1, likewise W), or if `transposed`
@@ -47,14 +49,19 @@ def dense_conv(
     Raises:
         ValueError: an unknown backend.
     """
-    on_cpu = x.device.type == 'cpu' and not traced()
-    training = torch.is_grad_enabled() and weight.requires_grad
-    auto = 'products' if on_cpu and training and x.shape[1] >= CHANNELS else 'reference'
-    convolve = pick(backend, {'reference': _reference, 'products': _products}, auto)
-    return convolve(x, weight, bias, stride, padding, transposed, gelu)
+    options = (stride, padding, transposed, gelu)
+    auto = form('dense_conv', x)
+    if auto == 'products':
+        training = torch.is_grad_enabled() and weight.requires_grad
+        if computed_in(x) is torch.bfloat16 and _tiles(weight, *options):
+            auto = 'patches'
+        elif not training or x.shape[1] < CHANNELS:
+            auto = PLAIN
+    forms = {PLAIN: _plain, 'products': _products, 'patches': _patches}
+    return pick(backend, forms, auto)(x, weight, bias, *options)
 
 
-def _reference(
+def _plain(
     x: Tensor,
     weight: Tensor,
     bias: Tensor | None,
@@ -67,6 +74,23 @@ def _reference(
     return convolve(F.gelu(x) if gelu else x, weight, bias, stride, padding)
 
 
+def _tiles(weight: Tensor, stride: int, padding: int, transposed: bool, gelu: bool) -> bool:
+    """Tell whether the kernels lie side by side, without overlap."""
+    return weight.shape[-1] == stride and not (padding or transposed)
+
+
+def _patches(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
+    if not _tiles(weight, *options):
+        raise ValueError("backend is 'patches'; it needs stride = kernel size and no padding")
+    k, _, _, gelu = options
+    B, C, H, W = x.shape
+    h, w = H // k, W // k
+    x = x[..., : h * k, : w * k].permute(0, 2, 3, 1)
+    x = x.reshape(B, h, k, w, k, C).transpose(2, 3).reshape(B, h, w, k * k * C)
+    x = F.linear(F.gelu(x) if gelu else x, weight.permute(0, 2, 3, 1).flatten(1), bias)
+    return x.permute(0, 3, 1, 2)
+
+
 def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
     x, weight = cast_as_autocast(x, weight)
     bias = bias if bias is None else bias.to(weight.dtype)
@@ -74,16 +98,16 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> 
 
 
 class _Products(torch.autograd.Function):
-    """`_reference` with the gradient of `_weight_gradient`."""
+    """`_plain` with the gradient of `_weight_gradient`."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.options = options  # as `_reference` takes them
-        return _reference(x, weight, bias, *options)
+        ctx.options = options  # as `_plain` takes them
+        return _plain(x, weight, bias, *options)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad

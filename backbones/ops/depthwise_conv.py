@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import exported, pick, traced
 from backbones.ops._autograd import COLUMNS, cast_as_autocast, depthwise_gradients
+from backbones.ops.dispatch import PLAIN, form, once_differentiable, pick
 
 
 def depthwise_conv(
@@ -25,12 +25,12 @@ def depthwise_conv(
         bias: (C).
         stride: in cells; 1 if the kernel is dilated.
         dilation: in cells.
-        backend: 'reference' is the library's convolution. 'split' computes a kernel of dilation 3
-            or more as a dense one on each of the dilation^2 interleaved sub-grids of the map, and
-            the weights' gradient of wide kernels by groups of 3 columns; best on channels_last
-            maps. 'auto' takes it on CPUs, unless `exported`: a 7x7 kernel of dilation 3 runs 3 to 6
-            times as fast and the gradients of a 5x5 kernel 2 to 3 times (oneDNN 3.10, AVX-512,
-            float32).
+        backend: 'plain' is the library's convolution. 'split' computes a kernel of dilation 3 or
+            more as a dense one on each of the dilation^2 interleaved sub-grids of the map, and the
+            weights' gradient of wide kernels by groups of 3 columns; best on channels_last maps. On
+            CPUs a 7x7 kernel of dilation 3 runs 3 to 6 times as fast and the gradients of a 5x5
+            kernel 2 to 3 times (oneDNN 3.10, AVX-512, float32). In bfloat16 it does so from
+            dilation 2 on: there oneDNN's gradient of the weights is noise on channels_last maps.
 
     Returns:
         (B, C, ceil(H / stride), ceil(W / stride)).
@@ -40,23 +40,22 @@ def depthwise_conv(
     """
     if stride > 1 and dilation > 1:
         raise ValueError(f'stride is {stride} and dilation {dilation}; one of them must be 1')
-    auto = 'split' if x.device.type == 'cpu' and not exported() else 'reference'
-    convolve = pick(backend, {'reference': _reference, 'split': _split}, auto)
+    convolve = pick(backend, {PLAIN: _plain, 'split': _split}, form('depthwise_conv', x))
     return convolve(x, weight, bias, stride, dilation)
 
 
-def _reference(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) -> Tensor:
+def _plain(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) -> Tensor:
     padding = dilation * (weight.shape[-1] // 2)
     return F.conv2d(x, weight, bias, stride, padding, dilation, groups=x.shape[1])
 
 
 def _split(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) -> Tensor:
-    if dilation > 2:  # at dilation 2 oneDNN is as fast
-        return _on_subgrids(x, weight, bias, dilation)
-    training = torch.is_grad_enabled() and weight.requires_grad
-    if traced() or not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
-        return _reference(x, weight, bias, stride, dilation)
     x, weight, bias = cast_as_autocast(x, weight, bias)
+    training = torch.is_grad_enabled() and weight.requires_grad
+    if dilation > (1 if training and x.dtype is torch.bfloat16 else 2):  # at 2 it is as fast
+        return _on_subgrids(x, weight, bias, dilation)
+    if not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
+        return _plain(x, weight, bias, stride, dilation)
     return _ByColumns.apply(x, weight, bias, stride)
 
 
@@ -71,16 +70,16 @@ def _on_subgrids(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> Tensor:
 
 
 class _ByColumns(torch.autograd.Function):
-    """`_reference` of a dense kernel, with the gradients of `depthwise_gradients`."""
+    """`_plain` of a dense kernel, with the gradients of `depthwise_gradients`."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        return _reference(x, weight, bias, stride, 1)
+        return _plain(x, weight, bias, stride, 1)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         wanted = ctx.needs_input_grad[0]
         return *depthwise_gradients(

@@ -5,10 +5,9 @@ from collections.abc import Callable, Iterator
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from backbones.ops import pick, traced
-from backbones.ops._triton import require_triton, takes_triton
+from backbones.ops._triton import require_triton
+from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
 STRIP = 2**16  # values of a group's queries in a strip: with keys, values, sums a core's L2 cache
 
@@ -34,18 +33,12 @@ def dilated_attention(
         heads: number of heads, a multiple of `len(dilations)`.
         dilations: one per consecutive group of heads / len(dilations) heads, in cells.
         kernel_size: odd side of the neighbourhood, in cells.
-        backend: 'reference' unfolds keys and values, kernel_size^2 copies of each. 'shift' reads
+        backend: 'plain' unfolds keys and values, kernel_size^2 copies of each. 'shift' reads
             shifted views instead. 'strips' does so with channel planes, a few rows at a time, on
             GPUs all, and keeps only q, k, v and the attention weights for the backward pass.
             'triton' is a kernel for GPUs that copies nothing and keeps q, k, v and the output.
-            'auto' takes 'strips', and 'shift' if `traced`; a compiler fuses it. On GPUs it takes
-            'reference' for inference, and 'triton' for everything if asked to, see `takes_triton`.
-
-    Memory traffic on a GPU, by count (benchmarks/traffic.py), as nothing was measured on one: 64000
-    positions, 3 heads of 24 channels, bfloat16, forward and backward pass. Each map read and each
-    written once would be 37 and 65 MB. 'triton' 38 and 75, 'reference' 461 and 1002, 'shift' 860
-    and 2121, 'strips' 1638 and 2889. So 'reference' suits inference; in training it keeps 6 times
-    as much as 'strips'.
+            'auto' takes it on CUDA devices if the environment variable DENSE_BACKBONES_TRITON was
+            1 when this package was imported, as it was never timed on one.
 
     Returns:
         (B, H, W, C).
@@ -61,13 +54,8 @@ def dilated_attention(
             f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
             'must be a multiple of the next'
         )
-    auto = 'strips' if q.device.type == 'cpu' or torch.is_grad_enabled() else 'reference'
-    auto = 'shift' if traced() else auto
-    attend = pick(
-        backend,
-        {'reference': _reference, 'shift': _shift, 'strips': _Strips.apply, 'triton': _triton},
-        'triton' if takes_triton(q) else auto,
-    )
+    forms = {PLAIN: _plain, 'shift': _shift, 'strips': _Strips.apply, 'triton': _triton}
+    attend = pick(backend, forms, choose('dilated_attention', q, k, v))
     return attend(q, k, v, heads, dilations, kernel_size)
 
 
@@ -86,9 +74,7 @@ def _by_group(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
 
 
 @_by_group
-def _reference(
-    q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_size: int
-) -> Tensor:
+def _plain(q: Tensor, k: Tensor, v: Tensor, heads: int, dilation: int, kernel_size: int) -> Tensor:
     B, H, W, C = q.shape
     padding = dilation * (kernel_size - 1) // 2
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick, traced
+from backbones.ops.dispatch import PLAIN, form, once_differentiable, pick
 
 
 def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tensor:
@@ -12,8 +12,8 @@ def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tens
 
     Args:
         gate, value: of one shape and type.
-        backend: 'reference' keeps both factors for the backward pass beside the arguments,
-            'recompute' only the arguments. 'auto' takes 'recompute', and 'reference' if `traced`.
+        backend: 'plain' keeps both factors for the backward pass beside the arguments, 'recompute'
+            only the arguments.
 
     Returns:
         A tensor of the same shape.
@@ -23,18 +23,16 @@ def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tens
 
     Source: Sec. 4.2; github.com/Westlake-AI/MogaNet.
     """
-    auto = 'reference' if traced() else 'recompute'
-    return pick(backend, {'reference': _reference, 'recompute': _Recompute.apply}, auto)(
-        gate, value
-    )
+    forms = {PLAIN: _plain, 'recompute': _Recompute.apply}
+    return pick(backend, forms, form('gated_product', gate))(gate, value)
 
 
-def _reference(gate: Tensor, value: Tensor) -> Tensor:
+def _plain(gate: Tensor, value: Tensor) -> Tensor:
     return F.silu(gate) * F.silu(value)
 
 
 class _Recompute(torch.autograd.Function):
-    """`_reference` that stores its arguments only."""
+    """`_plain` that stores its arguments only."""
 
     @staticmethod
     def forward(ctx, gate: Tensor, value: Tensor) -> Tensor:
@@ -42,7 +40,7 @@ class _Recompute(torch.autograd.Function):
         return F.silu(gate).mul_(F.silu(value))
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor, Tensor]:
         gate, value = ctx.saved_tensors
         return (

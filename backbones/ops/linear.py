@@ -4,8 +4,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import pick
 from backbones.ops._onednn import fuses, product
+from backbones.ops.dispatch import PLAIN, form, once_differentiable, pick
 
 
 def linear(
@@ -18,11 +18,10 @@ def linear(
         weight: (h, C).
         bias: (h), None for zeros.
         gelu: apply the exact GELU.
-        backend: 'reference' is the library's linear layer. 'fused' (what 'auto' takes) differs in
-            float32 on CPUs, without autocast and unless `traced`: it is one pass of oneDNN, and so
-            is the gradient of `x`; see `product`. There they take 0.80 to 0.97 and 0.66 to 0.94 of
-            the time of 'reference' (AMD EPYC with AVX-512, one thread, oneDNN 3.10, MKL 2024.2, 256
-            to 16384 positions of 48 to 2048 channels).
+        backend: 'plain' is the library's linear layer. 'onednn' is one pass of oneDNN, and so is
+            the gradient of `x`; see `product`. They take 0.80 to 0.97 and 0.66 to 0.94 of the time
+            of 'plain' (AMD EPYC with AVX-512, one thread, oneDNN 3.10, MKL 2024.2, 256 to 16384
+            positions of 48 to 2048 channels).
 
     Returns:
         (..., h).
@@ -30,26 +29,26 @@ def linear(
     Raises:
         ValueError: an unknown backend.
     """
-    run = pick(backend, {'reference': _reference, 'fused': _fused}, 'fused')
+    run = pick(backend, {PLAIN: _plain, 'onednn': _onednn}, form('linear', x))
     return run(x, weight, bias, gelu)
 
 
-def _reference(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
     x = F.linear(x, weight, bias)
     return F.gelu(x) if gelu else x
 
 
-def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
     tensors = (x, weight) if bias is None else (x, weight, bias)
     training = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if training and fuses(x, weight):
-        rows = _Fused.apply(x.reshape(-1, x.shape[-1]), weight, bias)
+        rows = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
         x = rows.view(*x.shape[:-1], len(weight))  # out here: a view made within is read-only
         return F.gelu(x) if gelu else x
     return product(x, weight, bias, gelu=gelu)
 
 
-class _Fused(torch.autograd.Function):
+class _Product(torch.autograd.Function):
     """`product` of (N, C) rows with gradients."""
 
     @staticmethod
@@ -58,7 +57,7 @@ class _Fused(torch.autograd.Function):
         return product(x, weight, bias)
 
     @staticmethod
-    @torch.autograd.function.once_differentiable
+    @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias = ctx.needs_input_grad

@@ -1,12 +1,11 @@
 """Feed-forward network of transformers (arXiv:1706.03762, Sec. 3.3, with GELU)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import Layer, pick, traced
 from backbones.ops._autograd import GeluLinear, cast_as_autocast
-from backbones.ops._strips import WHOLE, storing_pays
+from backbones.ops._strips import WHOLE
+from backbones.ops.dispatch import Layer, form, pick
 from backbones.ops.linear import linear
 
 STRIP = 2**19  # values of the hidden features in a strip: a core's L2 cache
@@ -18,10 +17,9 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
     Args:
         x: (..., C).
         fc1, fc2: linear layers C -> h and h -> C'.
-        backend: 'reference' keeps two hidden features for the backward pass; 'recompute' one, and
-            computes gelu again; 'strips' stores a few positions' at a time, of use without
-            gradients only. 'auto' takes 'strips' for inference on CPUs, else
-            'recompute', and 'reference' if `traced`.
+        backend: 'recompute' keeps one hidden feature for the backward pass, not two as layer by
+            layer, and computes gelu again; 'strips' stores a few positions' at a time,
+            of use without gradients only.
 
     Returns:
         (..., C').
@@ -29,14 +27,8 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
     Raises:
         ValueError: an unknown backend.
     """
-    auto = 'recompute' if storing_pays(x) else 'strips'
-    auto = 'reference' if traced() else auto
-    run = pick(backend, {'reference': _reference, 'recompute': _recompute, 'strips': _strips}, auto)
+    run = pick(backend, {'recompute': _recompute, 'strips': _strips}, form('mlp', x))
     return run(x, fc1, fc2)
-
-
-def _reference(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
-    return F.linear(F.gelu(F.linear(x, *fc1)), *fc2)
 
 
 def _recompute(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:

@@ -3,10 +3,9 @@
 import torch
 import torch.nn.functional as F
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from backbones.ops import pick, traced
-from backbones.ops._triton import require_triton, takes_triton
+from backbones.ops._triton import require_triton
+from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
 STRIP = 2**19  # values of the windows in a strip: with their products about a core's L2 cache
 CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
@@ -25,18 +24,11 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             division by sqrt(d).
         v: (B, H, W, C); a head owns C / heads consecutive channels.
         heads: number of heads.
-        backend: 'reference' unfolds the values and folds the windows; 'strips' cuts a few rows of
+        backend: 'plain' unfolds the values and folds the windows; 'strips' cuts a few rows of
             windows at a time, on GPUs all, and stores none of the copies for the backward pass;
             'interleave' adds the windows up by rows and columns of one parity, without a write to a
-            view. 'auto' takes 'strips', and 'interleave' if `traced`.
-            'triton' is a kernel for GPUs that copies nothing and keeps logits and values; 'auto'
-            takes it there if asked to, see `takes_triton`.
-
-    Memory traffic on a GPU, by count (benchmarks/traffic.py), as nothing was measured on one: a map
-    of 100x160 cells, 6 heads of 32 channels, bfloat16, forward and backward pass. Each tensor read
-    and each written once would be 16 and 26 MB. 'triton' 17 and 28, 'strips' 263 and 418,
-    'reference' 264 and 291. So 'strips' costs no more in inference, and in training it pays a
-    seventh to half as much again for the memory that it saves.
+            view. 'triton' is a kernel for GPUs that copies nothing and keeps logits and values,
+            taken by 'auto' as in `dilated_attention`.
 
     Returns:
         (B, H, W, C).
@@ -55,21 +47,12 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
             f'{C} channels, {heads} heads and logits {tuple(logits.shape)}: channels must be a '
             f'multiple of heads and logits {expected}'
         )
-    auto = 'interleave' if traced() else 'strips'
-    mix = pick(
-        backend,
-        {
-            'reference': _reference,
-            'strips': _Strips.apply,
-            'interleave': _interleave,
-            'triton': _triton,
-        },
-        'triton' if takes_triton(v) else auto,
-    )
+    forms = {PLAIN: _plain, 'strips': _Strips.apply, 'interleave': _interleave, 'triton': _triton}
+    mix = pick(backend, forms, choose('outlook_attention', logits, v))
     return mix(logits, v, heads)
 
 
-def _reference(logits: Tensor, v: Tensor, heads: int) -> Tensor:
+def _plain(logits: Tensor, v: Tensor, heads: int) -> Tensor:
     B, H, W, C = v.shape
     windows = logits.shape[1] * logits.shape[2]
     v = F.unfold(v.permute(0, 3, 1, 2), 3, padding=1, stride=2)

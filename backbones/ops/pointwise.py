@@ -3,7 +3,7 @@
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops import exported, pick
+from backbones.ops.dispatch import PLAIN, form, pick
 from backbones.ops.linear import linear
 
 
@@ -17,9 +17,8 @@ def pointwise(
         weight: (C', C, 1, 1), as an `nn.Conv2d` stores it.
         bias: (C'), None for zeros.
         gelu: apply the exact GELU.
-        backend: 'reference' is a 1x1 convolution; 'linear' a linear layer on a (B, H, W, C) view,
-            without a copy where `x` is channels_last, see `linear`. 'auto' takes 'linear' on CPUs
-            unless `exported`.
+        backend: 'plain' is a 1x1 convolution; 'linear' a linear layer on a (B, H, W, C) view,
+            without a copy where `x` is channels_last, see `linear`.
 
     Returns:
         (B, C', H, W).
@@ -27,11 +26,11 @@ def pointwise(
     Raises:
         ValueError: an unknown backend.
     """
-    auto = 'linear' if x.device.type == 'cpu' and not exported() else 'reference'
-    return pick(backend, {'reference': _reference, 'linear': _linear}, auto)(x, weight, bias, gelu)
+    run = pick(backend, {PLAIN: _plain, 'linear': _linear}, form('pointwise', x))
+    return run(x, weight, bias, gelu)
 
 
-def _reference(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
     x = F.conv2d(x, weight, bias)
     return F.gelu(x) if gelu else x
 

@@ -3,10 +3,12 @@
 from backbones.openmmlab import mmcv_ops  # noqa: F401, before mmcv.ops
 
 # isort: split
+import copy
+
 import mmcv.ops
 import pytest
 import torch
-from operators import OPERATORS, Shapes, backends, examples
+from operators import OPERATORS, Shapes, examples, running, ways
 from torch import Tensor
 
 pytestmark = pytest.mark.gpu
@@ -35,19 +37,22 @@ def near(found: Tensor, expected: Tensor, error: float) -> bool:
     return bool(difference <= error * expected.abs().max().clamp(min=1e-3))
 
 
-BY_BACKEND = [(name, backend) for name in OPERATORS for backend in ('auto', *backends(name))]
+BY_WAY = [(name, way) for name in OPERATORS for way in ways(name)]
 
 
 @pytest.mark.parametrize('dtype', ERRORS, ids=str)
-@pytest.mark.parametrize('name, backend', BY_BACKEND)
-def test_equals_the_reference(name: str, backend: str, dtype: torch.dtype, device: str) -> None:
-    if device == 'cpu' and backend == 'triton':
+@pytest.mark.parametrize('name, way', BY_WAY)
+def test_equals_the_plain_form(name: str, way: str, dtype: torch.dtype, device: str) -> None:
+    if device == 'cpu' and way == 'triton':
         pytest.skip('tests/ops/interpreted.py runs it on a CPU')
     torch.manual_seed(0)
-    f, shapes = examples(2, *((56, 75) if device == 'cuda' else (6, 7)))[name]
-    inputs = draw(shapes, dtype)
+    build, shapes = examples(2, *((56, 75) if device == 'cuda' else (6, 7)))[name]
+    inputs, module = draw(shapes, dtype), build().to(dtype)
     exact, ours = nested(inputs, dtype=torch.float64), nested(inputs, device=device)
-    expected, found = f(*exact, backend='reference'), f(*ours, backend=backend)
+    with running(name, 'plain'):
+        expected = copy.deepcopy(module).double()(*exact)
+    with running(name, way):
+        found = module.to(device)(*ours)
     assert found.device.type == device and found.dtype == dtype
     weights = torch.randn(expected.shape).to(dtype)
     theirs = torch.autograd.grad(expected, flat(exact), weights.double())

@@ -38,7 +38,7 @@ def results(contract: OperatorContract, which: int, backend: str, H: int, W: int
 def test_equals_the_published_formulation(
     contract: OperatorContract, which: int, H: int, W: int
 ) -> None:
-    found, expected = (results(contract, which, b, H, W) for b in ('triton', 'reference'))
+    found, expected = (results(contract, which, b, H, W) for b in ('triton', 'plain'))
     torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
 
 
@@ -66,7 +66,7 @@ EXAMPLES = [(dilated, draw(2, 4, 5, 45)), (outlook, draw(2, 2, 3, 93))]
 @pytest.mark.parametrize('f, x', EXAMPLES, ids=['dilated', 'outlook'])
 def test_low_precision_is_as_near_to_float64_as_its_type_allows(f, x, dtype, error) -> None:
     x, exact = leaf(x.to(dtype)), leaf(x.to(dtype).double())
-    out, expected = f(x, 'triton'), f(exact, 'reference')
+    out, expected = f(x, 'triton'), f(exact, 'plain')
     assert out.dtype == dtype
     weights = draw(*out.shape).to(dtype)
     found = torch.autograd.grad(out, x, weights)[0]

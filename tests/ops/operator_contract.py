@@ -9,7 +9,9 @@ from conftest import draw
 from torch import Tensor
 
 from backbones.ops import _strips
+from backbones.ops.dispatch import PLAIN
 
+REFERENCE = 'reference'
 SIZES = [(1, 1), (1, 6), (5, 1), (4, 4), (7, 9), (8, 5)]
 Arguments = list  # of tensors and of lists and tuples of them
 
@@ -18,12 +20,24 @@ class OperatorContract:
     """Each test runs all calls by all backends; `test_ops.py` asks for a subclass per operator."""
 
     operator: Callable  # wrapped in `staticmethod`
-    backends: tuple[str, ...]  # beside 'reference', in the order of the error message
+    backends: tuple[str, ...] = ('auto',)  # fast forms, in the order of the error message
     on_gpus: tuple[str, ...] = ()  # the rest of that message; see `interpreted.py`
+    has_plain = False  # whether the plain form is one of the operator's
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         """Give the arguments and the options of every kind of call on maps of H x W cells."""
         raise NotImplementedError
+
+    def reference(self, *arguments: Tensor | list, **options: object) -> Tensor:
+        """Compute what the docstring's formula says; a module's `forward` may say it, too."""
+        return self.operator(*arguments, backend=PLAIN, **options)
+
+    def run(self, backend: str, arguments: Arguments, options: dict) -> Tensor:
+        if backend == REFERENCE:
+            return self.reference(*arguments, **options)
+        if backend == 'auto':
+            return self.operator(*arguments, **options)
+        return self.operator(*arguments, backend=backend, **options)
 
     @pytest.fixture(autouse=True)
     def short_strips(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -38,7 +52,7 @@ class OperatorContract:
         self, H: int, W: int, layout: torch.memory_format
     ) -> None:
         for arguments, options in self.calls(H, W):
-            expected = self.results('reference', arguments, options)
+            expected = self.results(REFERENCE, arguments, options)
             arguments = each(lambda t: t.to(memory_format=layout) if t.ndim == 4 else t, arguments)
             found = {
                 f'{backend} {options}': self.results(backend, arguments, options)
@@ -51,10 +65,10 @@ class OperatorContract:
     def results(self, backend: str, arguments: Arguments, options: dict) -> list[Tensor]:
         """Output, output without gradients, and the gradient of every tensor."""
         arguments = each(leaf, arguments)
-        out = self.operator(*arguments, backend=backend, **options)
+        out = self.run(backend, arguments, options)
         gradients = torch.autograd.grad(out, flat(arguments), draw(*out.shape))
         with torch.no_grad():
-            return [out, self.operator(*arguments, backend=backend, **options), *gradients]
+            return [out, self.run(backend, arguments, options), *gradients]
 
     def test_gradients_are_those_of_finite_differences(self) -> None:
         for arguments, options in self.calls(3, 2):
@@ -68,11 +82,11 @@ class OperatorContract:
         def f(*tensors: Tensor) -> Tensor:
             rest = iter(tensors)
             nested = each(lambda _: next(rest), arguments)
-            return self.operator(*nested, backend=backend, **options)
+            return self.run(backend, nested, options)
 
         return f
 
-    @pytest.mark.parametrize('backend', ['reference', 'auto'])
+    @pytest.mark.parametrize('backend', [REFERENCE, 'auto'])
     @pytest.mark.parametrize('dtype', [torch.float32, torch.bfloat16], ids=str)
     def test_bfloat16_autocast_is_finite_at_large_inputs(
         self, dtype: torch.dtype, backend: str
@@ -80,12 +94,15 @@ class OperatorContract:
         for arguments, options in self.calls(6, 5):
             arguments = each(lambda t: leaf((1e3 * t).to(dtype)), arguments)
             with torch.autocast('cpu', torch.bfloat16):
-                out = self.operator(*arguments, backend=backend, **options)
+                out = self.run(backend, arguments, options)
             gradients = torch.autograd.grad(out.float().sum(), flat(arguments))
             assert all(t.isfinite().all() for t in (out, *gradients))
 
     def test_an_unknown_backend_is_refused(self) -> None:
-        allowed = ', '.join(('auto', 'reference', *self.backends, *self.on_gpus))
+        if self.backends == ('auto',):
+            return  # it has one form, and takes no backend
+        plain = [PLAIN] if self.has_plain else []
+        allowed = ', '.join(('auto', *plain, *self.backends, *self.on_gpus))
         for arguments, options in self.calls(2, 2):
             with pytest.raises(ValueError, match=f"backend is 'quick'; allowed: {allowed}$"):
                 self.operator(*arguments, backend='quick', **options)

@@ -8,6 +8,7 @@ from backbones.ops.attention import attention
 
 class TestAttention(OperatorContract):
     operator = staticmethod(attention)
+    has_plain = True
     backends = ('sdpa',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:

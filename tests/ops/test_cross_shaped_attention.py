@@ -1,11 +1,16 @@
 from collections.abc import Iterator
+from functools import partial
 
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import draw
 from operator_contract import Arguments, OperatorContract
+from torch import Tensor
 
+from backbones.cswin import attend
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
+from backbones.ops.dispatch import Layer
 
 STRIPES = [1, 2, 3, 7, None]  # more than the map, less, dividing it or not, the whole map
 HEADS, C = 4, 8
@@ -13,7 +18,20 @@ HEADS, C = 4, 8
 
 class TestCrossShapedAttention(OperatorContract):
     operator = staticmethod(cross_shaped_attention)
-    backends = ('sdpa',)
+
+    def reference(
+        self, qkv: Tensor, lepe: list[Layer], *, heads: int, stripe: int | None
+    ) -> Tensor:
+        _, H, W, _ = qkv.shape
+        windows = [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
+        parts = qkv.unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2).chunk(len(lepe), dim=2)
+        branches = []
+        for part, layer, window in zip(parts, lepe, windows):
+            conv = partial(
+                F.conv2d, weight=layer[0], bias=layer[1], padding=1, groups=len(layer[1])
+            )
+            branches.append(attend(part, conv, window, heads=heads // len(lepe)))
+        return torch.cat(branches, dim=-1)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         for stripe in STRIPES:

@@ -4,16 +4,19 @@ import pytest
 import torch
 from conftest import draw
 from operator_contract import Arguments, OperatorContract, layer
+from torch import Tensor
 
 from backbones.ops import dense_conv as module
 from backbones.ops.dense_conv import dense_conv
+from backbones.ops.dispatch import PLAIN
 
 C = 4
 
 
 class TestDenseConv(OperatorContract):
     operator = staticmethod(dense_conv)
-    backends = ('products',)
+    has_plain = True
+    backends = ('products', 'patches')
 
     @pytest.fixture(autouse=True)
     def short_products(self, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -21,7 +24,16 @@ class TestDenseConv(OperatorContract):
         monkeypatch.setattr(module, 'ROWS', 7)
         monkeypatch.setattr(module, 'CHANNELS', 1)
 
+    def run(self, backend: str, arguments: Arguments, options: dict) -> Tensor:
+        tiles = arguments[1].shape[-1] == options.get('stride') and not options.get('padding')
+        if backend == 'patches' and (not tiles or options.get('transposed')):
+            backend = PLAIN
+        return super().run(backend, arguments, options)
+
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
+        if min(H, W) >= 2:
+            for gelu in (False, True):
+                yield [draw(2, C, H, W), *layer(3, C, 2)], dict(stride=2, gelu=gelu)
         for kernel_size, stride, padding in ((3, 1, 1), (3, 2, 1), (5, 2, 2), (4, 4, 2)):
             options = dict(stride=stride, padding=padding)
             yield [draw(2, C, H, W), *layer(3, C, kernel_size)], options
@@ -35,7 +47,7 @@ def test_cells_beyond_the_last_stride_are_left_out(size: tuple[int, int]) -> Non
     x = draw(2, C, *size)
     weight = draw(3, C, 4, 4).requires_grad_()
     results = []
-    for backend in ('reference', 'products'):
+    for backend in ('plain', 'products'):
         out = dense_conv(x, weight, None, stride=4, backend=backend)
         results.append(torch.autograd.grad(out, weight, draw(*out.shape))[0])
     torch.testing.assert_close(*results, rtol=1e-11, atol=1e-11)
@@ -44,3 +56,12 @@ def test_cells_beyond_the_last_stride_are_left_out(size: tuple[int, int]) -> Non
 def test_images_take_the_librarys_gradient() -> None:
     weight = draw(8, 3, 3, 3).requires_grad_()
     assert 'Convolution' in type(dense_conv(draw(1, 3, 8, 8), weight, None).grad_fn).__name__
+
+
+def test_kernels_side_by_side_are_a_linear_layer_in_bfloat16() -> None:
+    x, (weight, bias) = draw(2, 16, 8, 9).bfloat16(), layer(48, 16, 4)
+    out = dense_conv(x, weight.bfloat16(), bias.bfloat16(), stride=4)
+    with pytest.raises(ValueError, match="backend is 'patches'; it needs stride = kernel size"):
+        dense_conv(x, weight.bfloat16(), None, stride=2, backend='patches')
+    expected = dense_conv(x.double(), weight, bias, stride=4, backend='plain')
+    assert (out.double() - expected).abs().max() <= 0.02 * expected.abs().max()

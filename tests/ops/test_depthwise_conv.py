@@ -11,6 +11,7 @@ C = 8
 
 class TestDepthwiseConv(OperatorContract):
     operator = staticmethod(depthwise_conv)
+    has_plain = True
     backends = ('split',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:

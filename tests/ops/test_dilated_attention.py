@@ -19,6 +19,7 @@ CALLS = (  # channels, heads, dilations, kernel_size
 
 class TestDilatedAttention(OperatorContract):
     operator = staticmethod(dilated_attention)
+    has_plain = True
     backends = ('shift', 'strips')
     on_gpus = ('triton',)
 
@@ -52,7 +53,7 @@ def test_does_not_depend_on_the_strips(
     qkv = random_qkv(1, 17, 11, C, dtype=torch.float64, requires_grad=True)
     options = dict(heads=heads, dilations=dilations, kernel_size=kernel_size)
     results = []
-    for backend in ('reference', 'strips'):
+    for backend in ('plain', 'strips'):
         out = run(qkv, **options, backend=backend)
         results.append((out, *torch.autograd.grad(out.square().sum(), qkv)))
     torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
@@ -66,7 +67,7 @@ def test_a_neighbour_outside_the_map_keeps_its_share_of_the_softmax() -> None:
 
 def test_low_precision_is_computed_in_float32() -> None:
     qkv = random_qkv(1, 8, 9, 12, dtype=torch.bfloat16)
-    exact = run(qkv.float(), backend='reference')
+    exact = run(qkv.float(), backend='plain')
     with torch.autocast('cpu', dtype=torch.bfloat16):
         out = run(qkv)
     assert out.dtype == torch.bfloat16

@@ -7,6 +7,7 @@ from backbones.ops.gated_product import gated_product
 
 class TestGatedProduct(OperatorContract):
     operator = staticmethod(gated_product)
+    has_plain = True
     backends = ('recompute',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:

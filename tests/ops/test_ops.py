@@ -10,24 +10,24 @@ from conftest import draw
 from operator_contract import OperatorContract
 
 from backbones import ops
-from backbones.ops import default_backend, exported, to_fast_layout, traced
+from backbones.ops.dispatch import exported, plain, to_fast_layout, traced
 
-OPERATORS = [m.name for m in pkgutil.iter_modules(ops.__path__) if not m.name.startswith('_')]
+NAMES = [m.name for m in pkgutil.iter_modules(ops.__path__)]
+OPERATORS = [n for n in NAMES if not n.startswith('_') and n != 'dispatch']
 
 
 @pytest.mark.parametrize('name', OPERATORS)
-def test_an_operator_is_a_file_with_one_public_function_and_its_reference(name: str) -> None:
+def test_an_operator_is_a_file_with_one_public_function(name: str) -> None:
     module = import_module(f'backbones.ops.{name}')
     functions = inspect.getmembers(module, inspect.isfunction)
     own = [n for n, f in functions if f.__module__ == module.__name__]
     assert [n for n in own if not n.startswith('_')] == [name]
-    *arguments, backend = inspect.signature(getattr(module, name)).parameters.values()
-    assert (backend.name, backend.default) == ('backend', 'auto')
+    arguments = list(inspect.signature(getattr(module, name)).parameters.values())
+    if arguments[-1].name == 'backend':
+        assert arguments.pop().default == 'auto'
     for argument in arguments:  # tensors first, then options
         is_option = argument.kind is inspect.Parameter.KEYWORD_ONLY
         assert is_option != any(t in str(argument.annotation) for t in ('Tensor', 'Layer'))
-    reference = list(inspect.signature(module._reference).parameters)
-    assert reference[: len(arguments)] == [argument.name for argument in arguments]
 
 
 @pytest.mark.parametrize('name', OPERATORS)
@@ -42,12 +42,12 @@ def test_fast_layout_keeps_the_numbers() -> None:
     x = draw(1, 3, 4, 5)
     assert to_fast_layout(x).is_contiguous(memory_format=torch.channels_last)
     assert torch.equal(to_fast_layout(x), x)
-    with default_backend('reference'):
+    with plain():
         assert to_fast_layout(x) is x
 
 
-def test_the_default_backend_ends_with_its_block() -> None:
-    with pytest.raises(RuntimeError), default_backend('reference'):
+def test_plain_ends_with_its_block() -> None:
+    with pytest.raises(RuntimeError), plain():
         raise RuntimeError
     assert to_fast_layout(draw(1, 3, 4, 5)).is_contiguous(memory_format=torch.channels_last)
 

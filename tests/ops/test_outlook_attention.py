@@ -8,7 +8,7 @@ from conftest import HERE, draw, published_shapes
 from operator_contract import Arguments, OperatorContract
 from weights import generator
 
-from backbones.ops import default_backend
+from backbones.ops.dispatch import mode
 from backbones.ops.outlook_attention import outlook_attention
 from backbones.volo import OutlookAttention
 
@@ -17,6 +17,7 @@ HEADS, C = 2, 4
 
 class TestOutlookAttention(OperatorContract):
     operator = staticmethod(outlook_attention)
+    has_plain = True
     backends = ('strips', 'interleave')
     on_gpus = ('triton',)
 
@@ -42,8 +43,8 @@ def test_windows_add_up_and_border_cells_keep_their_weight() -> None:
 
 
 @pytest.mark.parametrize('size', ['7x9', '8x5'])
-@pytest.mark.parametrize('backend', ['reference', 'auto'])
-def test_equals_the_published_module(size: str, backend: str) -> None:
+@pytest.mark.parametrize('fast', [False, True])
+def test_equals_the_published_module(size: str, fast: bool) -> None:
     shapes = published_shapes('volo_d1')
     attn = OutlookAttention(192, 6).double()
     for name, parameter in attn.named_parameters():
@@ -52,7 +53,7 @@ def test_equals_the_published_module(size: str, backend: str) -> None:
         parameter.data = torch.from_numpy(weights._draw(generator(key), key, shapes[key]))
     x = generator(f'outlook {size}').standard_normal((1, *map(int, size.split('x')), 192))
     golden = np.load(HERE / f'ops/golden/outlook_attention_{size}.npz')['output']
-    with default_backend(backend):
+    with mode(fast=fast):
         ours = attn(torch.from_numpy(x)).detach().numpy()
     assert np.abs(ours - golden).max() <= 1e-12 * np.abs(golden).max()
 

@@ -3,6 +3,7 @@
 import os
 import runpy
 import sys
+from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
@@ -13,7 +14,7 @@ from operators import examples
 from torch._subclasses.fake_tensor import FakeTensorMode
 
 from backbones.errors import MissingOperatorError, UserError
-from backbones.ops import _triton
+from backbones.ops import _triton, dispatch
 
 NAMES = ('dilated_attention', 'outlook_attention')
 
@@ -30,8 +31,9 @@ def test_the_kernels_keep_the_contract(part: str) -> None:
 
 def fake(name: str, device: str) -> torch.Tensor:
     """Call an operator on tensors without values."""
-    f, shapes = examples(1, 6, 5)[name]
-    return f(*[torch.empty(shape, device=device) for shape in shapes])
+    build, shapes = examples(1, 6, 5)[name]
+    with dispatch.mode(as_if_on=device):
+        return build()(*[torch.empty(shape, device=device) for shape in shapes])
 
 
 @pytest.mark.parametrize('name', NAMES)
@@ -41,7 +43,7 @@ def test_auto_takes_them_on_gpus_where_they_are_asked_for(
     asked = []
     monkeypatch.setattr(f'backbones.ops.{name}.require_triton', lambda x: asked.append(x.device))
     for wanted in '01':
-        monkeypatch.setattr(_triton, 'WANTED', wanted)
+        monkeypatch.setattr(dispatch, 'WANTS_TRITON', wanted)
         with FakeTensorMode():
             for device in ('cpu', 'cuda'):
                 assert fake(name, device).device.type == device
@@ -50,7 +52,8 @@ def test_auto_takes_them_on_gpus_where_they_are_asked_for(
 
 @pytest.mark.parametrize('name', NAMES)
 def test_what_cannot_run_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    f, shapes = examples(1, 2, 2)[name]
+    build, shapes = examples(1, 2, 2)[name]
+    f = partial(build().operator, **build().options)
     tensors = [torch.zeros(shape) for shape in shapes]
     with pytest.raises(UserError, match='the tensors are on the CPU; move them to a GPU'):
         f(*tensors, backend='triton')
@@ -62,7 +65,7 @@ def test_what_cannot_run_is_refused(name: str, monkeypatch: pytest.MonkeyPatch) 
 def test_a_misspelt_setting_is_refused() -> None:
     refused = pytest.raises(UserError, match=r"DENSE_BACKBONES_TRITON is 'yes'; allowed: 1 .* 0 ")
     with patch.dict(os.environ, DENSE_BACKBONES_TRITON='yes'), refused:
-        runpy.run_path(_triton.__file__)
+        runpy.run_path(dispatch.__file__)
 
 
 @pytest.mark.slow

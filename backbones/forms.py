@@ -1,0 +1,109 @@
+"""Which form each part of a model takes now, and why, for people."""
+
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import nullcontext
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from backbones.ops import dispatch
+from backbones.ops.dispatch import PLAIN, TRITON
+
+COSTS = Path(__file__).parent / 'ops/costs.json'  # written by benchmarks/forms.py
+
+
+def explain(model: nn.Module) -> None:
+    """Print which form each kind of module takes now and why, and what the forms cost on GPUs.
+
+    What counts is where the parameters are, their type, autocast, whether gradients are enabled,
+    and hooks, adapters and modes of PyTorch that are active at the call.
+    """
+    print(explanation(model))
+
+
+def explanation(model: nn.Module) -> str:
+    """What `explain` prints."""
+    parts = Counter(_parts(model))
+    if not parts:
+        return f'{type(model).__name__} has no part with a fast form'
+    rows = [(kind, str(count), form, why) for (kind, form, why), count in parts.items()]
+    operators = {name for m in model.modules() for name in _operators(m)}
+    costs = [r for r in json.loads(COSTS.read_text()) if r['operator'] in operators]
+    counted = [tuple(str(value) for value in (*r.values(), _taken(**r))) for r in costs]
+    return '\n'.join(
+        (
+            *_aligned([('part', 'count', 'form', 'why'), *rows]),
+            '',
+            'Counted, not measured: MB that one part moves and keeps in training on a GPU, on the',
+            'first stage of an image of 800x1280 pixels in bfloat16.',
+            *_aligned([('operator', 'form', 'forward', 'backward', 'kept', 'taken'), *counted]),
+        )
+    )
+
+
+def _operators(module: nn.Module) -> tuple[str, ...]:
+    forward = type(module).forward
+    return (*getattr(forward, 'operators', ()), *getattr(forward, 'calls', ()))
+
+
+def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
+    """Kind, form and reason of each module that has a fast form, and of what it calls."""
+    owner: nn.Module | None = None
+    for name, module in model.named_modules():
+        if hasattr(module, 'forward_levels'):
+            owner = module
+        forward = type(module).forward
+        if not _operators(module):
+            continue
+        x = _example(module)
+        own = owner and dispatch.mode(fast=owner.fast, prefer=owner.prefer)
+        with own if owner is not None and not _is_default(owner) else nullcontext():
+            yield (type(module).__name__, *_choice(module, name, x, forward.operators))
+            for operator in forward.calls:
+                yield operator, *_choice(nn.Identity(), name, x, (operator,))
+
+
+def _is_default(owner: nn.Module) -> bool:
+    return owner.fast and owner.prefer == 'time'
+
+
+def _example(module: nn.Module) -> Tensor:
+    """A value that lies where a module's parameters do, and has their type."""
+    p = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
+    return torch.empty(1, dtype=p.dtype, device=p.device)
+
+
+def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...]) -> tuple[str, str]:
+    """Form and reason."""
+    if not dispatch.is_fast():
+        return PLAIN, 'fast forms are turned off'
+    if watcher := dispatch.watcher():
+        return PLAIN, f'{watcher} is active'
+    if found := dispatch.obstacle(module):
+        return PLAIN, f'{name}.{found}'
+    forms = {operator: dispatch.form(operator, x) for operator in operators}
+    training = 'training' if torch.is_grad_enabled() else 'inference'
+    where = f'{training} on {x.device.type} in {str(dispatch.computed_in(x)).split(".")[1]}'
+    if set(forms.values()) == {PLAIN}:
+        return PLAIN, where
+    if len(forms) == 1:
+        return next(iter(forms.values())), where
+    return ', '.join(f'{operator} {form}' for operator, form in forms.items()), where
+
+
+def _taken(operator: str, form: str, **costs: float) -> str:
+    """For which preference a form is the one that runs on GPUs."""
+    row = dispatch.TABLE[operator]
+    columns = dict(inference=row.gpu_inference, time=row.gpu_training, memory=row.gpu_memory)
+    if form == 'triton' and operator in TRITON:
+        return 'DENSE_BACKBONES_TRITON=1'
+    return ', '.join(name for name, taken in columns.items() if taken == form) or '-'
+
+
+def _aligned(rows: list[tuple[str, ...]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    for row in rows:
+        yield '  '.join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip()

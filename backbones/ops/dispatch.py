@@ -1,0 +1,396 @@
+"""Which form of an operator or a module runs, and why: the only place that asks.
+
+A module's `forward` is the plain program: it calls its children, as everything expects that works
+on modules. Its `fast_forward` computes the same numbers from their parameters and is taken only
+where nobody could notice: the table has a form for the place, every child is an ordinary layer
+that nobody watches or has replaced, and no transform, tracer or mode of PyTorch is active.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import os
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from typing import Any, NamedTuple, TypeVar
+
+import torch
+import torch.autograd.forward_ad as forward_ad
+from torch import Tensor, nn
+from torch.nn.modules import module as hooks
+
+from backbones.errors import UserError, did_you_mean
+
+Class = TypeVar('Class', bound=type)
+Layer = tuple[Tensor, Tensor | None]  # weight and bias of a convolution or a linear layer
+
+PLAIN = 'plain'
+SINGLE = (torch.float32,)
+CPU_TYPES = (torch.float32, torch.float64, torch.bfloat16)
+GPU_TYPES = (*CPU_TYPES, torch.float16)
+
+
+class Row(NamedTuple):
+    """The form of an operator by where it runs; see the operator's docstring for what each does."""
+
+    inference: str  # on CPUs
+    training: str  # on CPUs, where the form was measured to be the fastest
+    gpu_inference: str  # on GPUs: the form with the least counted traffic, see costs.json
+    gpu_training: str
+    gpu_memory: str  # in training, if the model prefers memory: the one that keeps least
+    traced: str  # compiled or exported
+    types: tuple[torch.dtype, ...] = CPU_TYPES  # on CPUs
+
+
+TABLE = {
+    'attention': Row('sdpa', 'sdpa', 'sdpa', 'sdpa', 'sdpa', 'sdpa'),
+    'channel_aggregation': Row('strips', 'recompute', 'folded', 'folded', 'recompute', PLAIN),
+    'context_gate': Row('strips', 'recompute', 'folded', 'folded', 'recompute', PLAIN),
+    'conv_mlp': Row('strips', 'recompute', PLAIN, PLAIN, 'recompute', PLAIN),
+    'cross_shaped_attention': Row('stripes', 'stripes', PLAIN, 'stripes', 'stripes', PLAIN),
+    'decompose_context': Row('folded', 'folded', 'folded', 'folded', 'folded', PLAIN),
+    'dense_conv': Row('products', 'products', PLAIN, PLAIN, PLAIN, PLAIN),
+    'depthwise_conv': Row('split', 'split', PLAIN, PLAIN, PLAIN, PLAIN),
+    'dilated_attention': Row('strips', 'strips', PLAIN, PLAIN, 'strips', 'shift'),
+    'gated_product': Row(PLAIN, 'recompute', PLAIN, PLAIN, 'recompute', PLAIN),
+    'linear': Row('onednn', 'onednn', PLAIN, PLAIN, PLAIN, PLAIN, SINGLE),
+    'mlp': Row('strips', 'recompute', PLAIN, PLAIN, 'recompute', PLAIN),
+    'outlook_attention': Row('strips', 'strips', 'strips', PLAIN, 'strips', 'interleave'),
+    'pointwise': Row('linear', 'linear', PLAIN, PLAIN, PLAIN, PLAIN),
+}
+TRITON = ('dilated_attention', 'outlook_attention')  # never timed on a GPU: taken if asked for
+WANTS_TRITON = os.environ.get('DENSE_BACKBONES_TRITON', '0')
+if WANTS_TRITON not in ('0', '1'):
+    raise UserError(
+        f'DENSE_BACKBONES_TRITON is {WANTS_TRITON!r}; allowed: 1 (on GPUs the Triton kernels of '
+        'dilated and outlook attention are used) and 0 (they are not, as without the variable)'
+    )
+
+
+class Mode(NamedTuple):
+    """How forms are chosen in this thread."""
+
+    fast: bool = True
+    prefer: str = 'time'
+    as_if_on: str | None = None  # a type of device: count what runs there, whoever watches
+
+
+PREFERENCES = ('time', 'memory')
+DEFAULT = Mode()
+_mode: ContextVar[Mode] = ContextVar('mode', default=DEFAULT)
+
+
+def _settings() -> Mode:
+    """How forms are chosen here; compilers cannot read it, and get what they compile best."""
+    return DEFAULT if torch.compiler.is_compiling() else _mode.get()
+
+
+@contextlib.contextmanager
+def mode(**changes: Any) -> Iterator[None]:
+    """Choose forms by other settings inside the `with` block, in this thread. See `Mode`."""
+    token = _mode.set(_mode.get()._replace(**changes))
+    try:
+        yield
+    finally:
+        _mode.reset(token)
+
+
+def plain() -> contextlib.AbstractContextManager[None]:
+    """Run the plain form of everything inside the `with` block, in this thread.
+
+    It is what the authors publish, step by step, and can be differentiated twice.
+    """
+    return mode(fast=False)
+
+
+def is_fast() -> bool:
+    """Tell whether fast forms are allowed in this thread."""
+    return _settings().fast
+
+
+def check_preference(prefer: str) -> None:
+    """Refuse an unknown preference.
+
+    Raises:
+        UserError: it is neither 'time' nor 'memory'.
+    """
+    if prefer not in PREFERENCES:
+        hint = did_you_mean(prefer, PREFERENCES)
+        raise UserError(f'prefer is {prefer!r}; allowed: {", ".join(PREFERENCES)}{hint}')
+
+
+# --- what could notice -----------------------------------------------------------------------
+
+
+def _private(path: str, default: Callable[[], Any]) -> Callable[[], Any]:
+    """A function of PyTorch without a public name, or `default` where a release lacks it."""
+    found: Any = torch._C
+    for name in path.split('.'):
+        found = getattr(found, name, None)
+    return found or default
+
+
+_dispatch_modes = _private('_len_torch_dispatch_stack', int)
+_function_modes = _private('_len_torch_function_stack', int)
+_transform = _private('_functorch.peek_interpreter_stack', lambda: None)
+_GLOBAL_HOOKS = [
+    getattr(hooks, f'_global_{name}_hooks', {})
+    for name in ('forward', 'forward_pre', 'backward', 'backward_pre')
+]
+_LAYERS: set[type] = {
+    *(nn.AvgPool2d, nn.BatchNorm2d, nn.Conv2d, nn.ConvTranspose2d, nn.GELU, nn.Identity),
+    *(nn.Linear, nn.MaxPool2d, nn.ReLU, nn.SiLU),
+}
+_CONTAINERS = frozenset((nn.ModuleDict, nn.ModuleList, nn.Sequential))
+_PARAMETERS = frozenset((Tensor, nn.Parameter, type(None)))
+
+
+def watcher() -> str | None:
+    """Name what is active in PyTorch that could notice which operators run, None for nothing."""
+    if _dispatch_modes():
+        return 'a TorchDispatchMode'
+    if _transform() is not None:
+        return 'a transform of torch.func'
+    if getattr(forward_ad, '_current_level', -1) >= 0:
+        return 'forward-mode differentiation'
+    if torch.jit.is_tracing():
+        return 'torch.jit.trace or an exporter'
+    if _function_modes() and _watching_functions():
+        return 'a TorchFunctionMode'
+    for kind in _GLOBAL_HOOKS:
+        if kind:
+            return 'hooks on all modules'
+    return None
+
+
+def _watching_functions() -> bool:
+    """Tell whether a function mode is active beside `torch.device`'s, which is one, too."""
+    from torch.overrides import _get_current_function_mode_stack
+    from torch.utils._device import DeviceContext
+
+    return any(not isinstance(m, DeviceContext) for m in _get_current_function_mode_stack())
+
+
+def ordinary(cls: Class) -> Class:
+    """Count a layer class of this project among the ordinary ones, as a decorator."""
+    _LAYERS.add(cls)
+    return cls
+
+
+def obstacle(module: nn.Module) -> str | None:
+    """Name the first child that would notice not to be called, and why; None if there is none.
+
+    It is asked at every call, so it is written to be quick.
+    """
+    for name, child in module._modules.items():
+        kind, state = type(child), child.__dict__
+        if kind in _LAYERS:
+            for parameter in state['_parameters'].values():
+                if type(parameter) not in _PARAMETERS:
+                    return f'{name} has a parameter of type {type(parameter).__name__}'
+            if kind is nn.Conv2d and not _is_ordinary(state):
+                return f'{name} is strided, padded or dilated in another way'
+        elif kind not in _CONTAINERS:
+            return f'{name} is a {kind.__module__}.{kind.__qualname__}'
+        elif found := obstacle(child):
+            return f'{name}.{found}'
+        if (
+            state['_forward_hooks']
+            or state['_forward_pre_hooks']
+            or state['_backward_hooks']
+            or state['_backward_pre_hooks']
+        ):
+            return f'{name} has hooks'
+        if 'forward' in state or state.get('_compiled_call_impl') is not None:
+            return f'{name} has a forward of its own'
+    return None
+
+
+def _is_ordinary(conv: dict[str, Any]) -> bool:
+    """Tell whether the operators know a convolution by its attributes.
+
+    It is 1x1, or dense, or depthwise and pads its input to the size that it has.
+    """
+    kernel, padding, dilation = conv['kernel_size'], conv['padding'], conv['dilation']
+    if conv['padding_mode'] != 'zeros':
+        return False
+    if conv['groups'] == 1:
+        if kernel == (1, 1) and (conv['stride'] != (1, 1) or padding != (0, 0)):
+            return False
+        return dilation == (1, 1) and not isinstance(padding, str)
+    side, reach = kernel[0], kernel[0] // 2 * dilation[0]
+    depthwise = conv['groups'] == conv['in_channels'] == conv['out_channels']
+    return depthwise and kernel == (side, side) and padding == (reach, reach) and side % 2 == 1
+
+
+# --- the choice ------------------------------------------------------------------------------
+
+
+def traced() -> bool:
+    """Tell whether `torch.compile` or an exporter records the operators instead of running them."""
+    return torch.compiler.is_compiling() or torch.jit.is_tracing()
+
+
+def exported() -> bool:
+    """Tell whether an exporter records the operators, for another library to run them."""
+    # for what `torch.compile` records, PyTorch 2.11 says that it is exporting, too
+    exporting = getattr(torch.compiler, 'is_exporting', bool)()
+    return (exporting and not torch.compiler.is_dynamo_compiling()) or torch.jit.is_tracing()
+
+
+def computed_in(x: Tensor) -> torch.dtype:
+    """The type that products of `x` are computed in, where a CPU's autocast is on, too."""
+    if x.dtype is torch.float32 and torch.is_autocast_enabled('cpu'):
+        return torch.get_autocast_dtype('cpu')
+    return x.dtype
+
+
+def form(operator: str, x: Tensor) -> str:
+    """Look up the form of an operator for `x`, here and now, whoever watches."""
+    row, settings = TABLE[operator], _settings()
+    device = settings.as_if_on or x.device.type
+    training = torch.is_grad_enabled()
+    if device == 'cpu':
+        column = row.training if training else row.inference
+        return column if computed_in(x) in row.types else PLAIN
+    if device != 'cuda' or x.dtype not in GPU_TYPES:
+        return PLAIN
+    if WANTS_TRITON == '1' and operator in TRITON:
+        return 'triton'
+    if not training:
+        return row.gpu_inference
+    return row.gpu_memory if settings.prefer == 'memory' else row.gpu_training
+
+
+def choose(operator: str, *tensors: Tensor) -> str:
+    """Look up the form of an operator that has no children, if nobody watches, else the plain one.
+
+    A compiler or an exporter gets the form that it records best.
+    """
+    if traced():
+        return TABLE[operator].traced if _settings().fast else PLAIN
+    if _is_watched(*tensors):
+        return PLAIN
+    return form(operator, tensors[0])
+
+
+def _is_watched(*tensors: Tensor) -> bool:
+    settings = _settings()
+    if settings.as_if_on:
+        return False
+    for x in tensors:
+        if type(x) not in _PARAMETERS or not x.numel():
+            return True
+    return not settings.fast or watcher() is not None
+
+
+def dispatched(
+    *operators: str, calls: tuple[str, ...] = ()
+) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """Let a module's `fast_forward` take the place of its `forward` where nobody could notice.
+
+    Args:
+        operators: of `TABLE`, that `fast_forward` runs by; it is taken where one of them has a form
+            beside the plain one.
+        calls: operators without children that `forward` calls, for `explain`.
+    """
+
+    def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
+        @functools.wraps(forward)
+        def run(self: nn.Module, x: Tensor, *rest: Any) -> Any:
+            if (
+                not torch.compiler.is_compiling()
+                and not _is_watched(x)
+                and _has_form(operators, x)
+                and (_settings().as_if_on or obstacle(self) is None)
+            ):
+                return self.fast_forward(x, *rest)
+            return forward(self, x, *rest)
+
+        run.operators, run.calls = operators, calls
+        return run
+
+    return decorate
+
+
+def _has_form(operators: tuple[str, ...], x: Tensor) -> bool:
+    """Tell whether one of the operators has a form for `x` beside the plain one."""
+    for operator in operators:  # noqa: SIM110 - `any` is slow, and it is asked at every call
+        if form(operator, x) != PLAIN:
+            return True
+    return False
+
+
+def pick(backend: str, forms: dict[str, Callable[..., Any]], auto: str) -> Callable[..., Any]:
+    """Look up an operator's form.
+
+    Args:
+        backend: 'auto' or a name in `forms`.
+        forms: by name.
+        auto: the name that 'auto' stands for, here and now.
+
+    Raises:
+        ValueError: an unknown form.
+    """
+    name = auto if backend == 'auto' else backend
+    if name not in forms:
+        raise ValueError(f'backend is {name!r}; allowed: auto, {", ".join(forms)}')
+    return forms[name]
+
+
+def refuse_second_derivatives(x: Tensor) -> Tensor:
+    """Refuse them for what PyTorch computes fast and has no second derivative of.
+
+    Raises:
+        UserError: in the backward pass, see `once_differentiable`.
+    """
+    if x.requires_grad and not traced():
+        x.register_hook(_check_once)
+    return x
+
+
+def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
+    """Refuse second derivatives of a fast form, when they are asked for.
+
+    Raises:
+        UserError: the backward pass is recorded (`create_graph=True`).
+    """
+
+    @functools.wraps(backward)
+    def run(*arguments: Any) -> Any:
+        _check_once()
+        return backward(*arguments)
+
+    return run
+
+
+def _check_once(*gradient: Tensor) -> None:
+    if torch.is_grad_enabled():
+        raise UserError(
+            'create_graph=True asks for derivatives of a gradient, which fast forms do not have; '
+            'run the forward pass inside `with backbones.plain():`, or build the backbone by '
+            'create(..., fast=False)'
+        )
+
+
+def like(x: Tensor, images: Tensor) -> Tensor:
+    """Store a map in the memory layout of the images, channels_last or contiguous.
+
+    Heads take views of maps that are stored as those of other backbones.
+    """
+    if _transform() is not None:  # vmap's tensors have no layout
+        return x
+    last = images.is_contiguous(memory_format=torch.channels_last) and not images.is_contiguous()
+    return x.contiguous(memory_format=torch.channels_last if last else torch.contiguous_format)
+
+
+def to_fast_layout(x: Tensor) -> Tensor:
+    """Store a (B, C, H, W) map as convolutional backbones run fastest; its values stay.
+
+    On CPUs that is channels_last: depthwise convolutions are 2 to 8 times faster on such maps (32
+    to 256 channels, oneDNN 3.10, AVX-512). Other devices and `plain()` leave the map as it is.
+    """
+    if x.device.type != 'cpu' or not _settings().fast or (not traced() and _is_watched(x)):
+        return x
+    return x.contiguous(memory_format=torch.channels_last)
