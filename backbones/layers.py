@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mmcv.cnn.bricks import DropPath
+import torch
 from torch import Tensor, nn
 
 from backbones.errors import UserError
@@ -38,6 +38,32 @@ def nhwc(x: Tensor) -> Tensor:
 def nchw(x: Tensor) -> Tensor:
     """View a (B, H, W, C) map as (B, C, H, W)."""
     return x.permute(0, 3, 1, 2)
+
+
+class DropPath(nn.Module):
+    """Set a branch to zero for whole images at random in training, and scale up those that stay.
+
+    Args:
+        drop_prob: probability of an image's branch being dropped.
+
+    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; the scale by 1 / (1 - p)
+        in training, instead of p in inference, is timm's and mmcv's.
+    """
+
+    def __init__(self, drop_prob: float = 0.0) -> None:
+        super().__init__()
+        self.drop_prob = drop_prob
+
+    def forward(self, x: Tensor) -> Tensor:
+        if not (self.training and self.drop_prob):
+            return x
+        keep = 1 - self.drop_prob
+        # as mmcv draws it, so that a seed gives the same training run
+        drawn = keep + torch.rand((x.shape[0], *[1] * (x.ndim - 1)), dtype=x.dtype, device=x.device)
+        return x.div(keep) * drawn.floor()
+
+    def extra_repr(self) -> str:
+        return f'drop_prob={self.drop_prob:.3g}'
 
 
 class LayerNorm2d(nn.LayerNorm):

@@ -1,22 +1,19 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
+import copy
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
 
 import torch
-from mmengine.model import BaseModule
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
+from backbones.feature_info import FeatureInfo
 from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import to_fast_layout
 from backbones.recompute import recomputed
 from backbones.variants import Variant
-
-if TYPE_CHECKING:
-    from timm.models import FeatureInfo
 
 STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
@@ -31,7 +28,7 @@ class Stage(nn.Module):
         self.blocks = nn.ModuleList(blocks)
 
 
-class Pyramid(BaseModule):
+class Pyramid(nn.Module):
     """Base of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
     A subclass fills the class attributes and says in `build_stem`, `build_stage` and `build_norm`
@@ -54,6 +51,7 @@ class Pyramid(BaseModule):
     Attributes:
         channels, strides: of the emitted levels, in order; strides in input pixels.
         num_stages: how many stages are built.
+        is_init: whether `init_weights` ran; MMEngine's models do not call it again then.
         loaded: what was loaded, None from scratch.
 
     Class attributes:
@@ -87,7 +85,8 @@ class Pyramid(BaseModule):
         with_cp: bool = False,
         init_cfg: dict | None = None,
     ) -> None:
-        super().__init__(init_cfg)
+        super().__init__()
+        self.init_cfg, self.is_init = copy.deepcopy(init_cfg), False
         self.arch = self.resolve(arch)
         self.out_indices = tuple(out_indices)
         self.frozen_stages, self.norm_eval, self.with_cp = frozen_stages, norm_eval, with_cp
@@ -202,10 +201,8 @@ class Pyramid(BaseModule):
         return self.get_submodule(self.NORM_NAMES[i])(x)
 
     @property
-    def feature_info(self) -> 'FeatureInfo':
+    def feature_info(self) -> FeatureInfo:
         """Channels and strides as timm's feature extractors tell them."""
-        from timm.models import FeatureInfo  # late: it imports all of timm's models
-
         info = [
             dict(num_chs=self.arch['dims'][i], reduction=STRIDES[i], module=f'stages.{i}')
             for i in range(self.num_stages)
@@ -277,7 +274,7 @@ class Pyramid(BaseModule):
         self.init_from_scratch()
         if pretrained:
             load_backbone(self, **self._pretrained_settings())
-        self._is_init = True
+        self.is_init = True
 
     def _pretrained_settings(self) -> dict:
         """The arguments of `load_backbone` in `init_cfg`.
@@ -285,11 +282,12 @@ class Pyramid(BaseModule):
         Raises:
             UserError: a key that it does not know, or no checkpoint.
         """
-        given = {k: v for k, v in self.init_cfg.items() if k not in ('type', 'map_location')}
+        init_cfg = self.init_cfg or {}
+        given = {k: v for k, v in init_cfg.items() if k not in ('type', 'map_location')}
         unknown = set(given) - {'checkpoint', 'key', 'prefix'}
         if unknown or not given.get('checkpoint'):
             raise UserError(
-                f'init_cfg has the keys {", ".join(self.init_cfg)}; it needs checkpoint, and may '
+                f'init_cfg has the keys {", ".join(init_cfg)}; it needs checkpoint, and may '
                 'have key (an entry of the file), prefix and map_location (without effect)'
             )
         return given

@@ -99,6 +99,28 @@ def test_feature_info_is_that_of_timm(cls: type) -> None:
     assert model.feature_info.module_name() == ['stages.0', 'stages.2']
 
 
+@pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 3)])
+def test_feature_info_answers_as_that_of_timm_does(out_indices: tuple[int, ...]) -> None:
+    from timm.models import FeatureInfo
+
+    model = backbones.create('cloformer_xxs', out_indices=out_indices)
+    ours = model.feature_info
+    theirs = FeatureInfo([dict(stage) for stage in ours], out_indices)
+    assert ours.info == theirs.info and ours.out_indices == theirs.out_indices
+    for method in ('channels', 'reduction', 'module_name', 'get_dicts'):
+        assert getattr(ours, method)() == getattr(theirs, method)()
+        for idx in (0, [0, 1], -1):
+            assert getattr(ours, method)(idx=idx) == getattr(theirs, method)(idx=idx)
+    assert ours.get_dicts(['module'], 1) == theirs.get_dicts(['module'], 1)
+
+
+def test_feature_extractors_of_timm_take_feature_info() -> None:
+    from timm.models._features import _get_feature_info
+
+    model = backbones.create('cloformer_xxs')
+    assert _get_feature_info(model, (1, 3)).module_name() == ['stages.1', 'stages.3']
+
+
 def test_the_code_for_timm_holds() -> None:
     names = run('timm')
     assert (names['widths'], names['strides']) == (CHANNELS[1:], [8, 16, 32])
