@@ -97,10 +97,10 @@ def _fetch_from_hub(checkpoint: str) -> Path:
                         repo, name, revision=revision, local_files_only=local
                     )
                 )
-            except errors.RemoteEntryNotFoundError:
-                continue
             except errors.LocalEntryNotFoundError as error:  # the next may be in the cache
                 unreachable = error
+            except errors.EntryNotFoundError:
+                continue
         if unreachable:
             raise unreachable
         known = huggingface_hub.list_repo_files(repo, revision=revision)
