@@ -1,7 +1,6 @@
 """The build steps that pyproject.toml cannot state: the `.mim` folder and the index page's text."""
 
 import re
-import tomllib
 from pathlib import Path
 from shutil import copytree, ignore_patterns
 
@@ -37,8 +36,9 @@ class BuildWithMim(build_py):
 
 def readme() -> str:
     """README.md with absolute links: an index page has neither the files nor the headings' ids."""
-    project = tomllib.loads((HERE / 'pyproject.toml').read_text())['project']
-    repository = project['urls']['Repository']
+    # Python 3.10 cannot read TOML
+    project = (HERE / 'pyproject.toml').read_text()
+    repository = re.search(r"^Repository = '(.+)'$", project, re.MULTILINE)[1]
 
     def absolute(link: re.Match) -> str:
         start, target = link.groups()

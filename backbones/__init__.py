@@ -7,15 +7,14 @@ warn_of_doubles()  # before the imports that a mixture of two versions may break
 from backbones.cloformer import CloFormer
 from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
+from backbones.errors import UserError
 from backbones.moganet import MogaNet
-from backbones.openmmlab import mmcv_ops
-from backbones.openmmlab.registries import find_configs_by_module
+from backbones.openmmlab.joining import join
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
 from backbones.shipped import config_file
 from backbones.volo import VOLO
 
-mmcv_ops.install()  # before anything imports mmcv.ops
-find_configs_by_module()
+join()
 
 __all__ = [
     'BACKBONES',
@@ -24,6 +23,7 @@ __all__ = [
     'CloFormer',
     'DilateFormer',
     'MogaNet',
+    'UserError',
     'config_file',
     'create',
     'list_backbones',

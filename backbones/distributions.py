@@ -3,7 +3,7 @@
 import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
-# what this project depends on: distributions of the same import name by others
+# what the extra `openmmlab` depends on: distributions of the same import name by others
 SAME_FILES = {
     'onedl-mmengine': ('mmengine', 'mmengine-lite'),
     'onedl-mmcv': ('mmcv', 'mmcv-full', 'mmcv-lite'),
@@ -31,6 +31,11 @@ def warn_of_doubles() -> None:
             f'`pip install --force-reinstall --no-deps {" ".join(doubles)}`',
             stacklevel=3,
         )
+
+
+def openmmlabs_own() -> list[str]:
+    """The distributions of OpenMMLab that are installed, whose files ours would overwrite."""
+    return [name for names in SAME_FILES.values() for name in names if _installed(name)]
 
 
 def _installed(name: str) -> bool:

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from typing import Any, TypeVar
 
-from mmengine.registry import MODELS
 from torch import nn
 
 from backbones.errors import UserError, did_you_mean
+from backbones.openmmlab.joining import full_name, register_in_mmengine
 from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
@@ -16,11 +17,15 @@ Class = TypeVar('Class')
 
 
 def register(cls: Class) -> Class:
-    """Make a `Pyramid` subclass known to MMEngine's configs and to this project, as a decorator.
+    """Make a `Pyramid` subclass known to this project and, if there, to MMEngine, as a decorator.
 
     Its variants are then listed by `list_backbones()`, built by `create()`, and suggested when a
     checkpoint fits one of them better than the model that it was meant for. A plain dict in its
-    table is a row of which nothing but the architecture is known.
+    table is a row of which nothing but the architecture is known. A class that is defined again, as
+    in a notebook's cell, takes the place of its older self, with a warning.
+
+    Raises:
+        UserError: another class has a variant of the same short name.
     """
     backbone: Any = cls  # to a type checker a class does not have what `Backbone` asks for
     backbone.ARCHS = {
@@ -29,8 +34,20 @@ def register(cls: Class) -> Class:
         )
         for arch, row in backbone.ARCHS.items()
     }
-    MODELS.register_module(module=backbone)
-    BACKBONES.append(backbone)
+    older = [other for other in BACKBONES if full_name(other) == full_name(backbone)]
+    taken = {row.name: row.cls for row in variants().values() if row.cls not in older}
+    for row in backbone.ARCHS.values():
+        if row.name in taken:
+            raise UserError(
+                f'{full_name(backbone)} has a variant {row.name!r}, as '
+                f'{full_name(taken[row.name])} has: give the class another name'
+            )
+    if older:
+        warnings.warn(f'{full_name(backbone)} is defined again and takes the place of the first')
+        BACKBONES[BACKBONES.index(older[0])] = backbone
+    else:
+        BACKBONES.append(backbone)
+    register_in_mmengine(backbone)
     return cls
 
 

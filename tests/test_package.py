@@ -124,17 +124,24 @@ def test_the_metadata_says_who_where_and_under_which_licence(metadata: Message) 
     assert metadata['Version'] == backbones.__version__
     assert metadata['Author'] == 'Dense Backbones developers'
     assert metadata['License-Expression'] == 'Apache-2.0'
-    assert metadata['Requires-Python'] == '>=3.11'
+    assert metadata['Requires-Python'] == '>=3.10'
     assert set(urls(metadata)) == {'Repository', 'Issues', 'Changelog'}
     assert all(url.startswith(urls(metadata)['Repository']) for url in urls(metadata).values())
     classifiers = metadata.get_all('Classifier')
-    assert {f'Programming Language :: Python :: 3.{minor}' for minor in (11, 12)} < {*classifiers}
+    assert {f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)} < {*classifiers}
 
 
 def test_no_requirement_is_pinned(metadata: Message) -> None:
     requirements = [Requirement(text) for text in metadata.get_all('Requires-Dist')]
     assert {'torch', 'safetensors', 'opencv-python'} < {each.name for each in requirements}
     assert not [str(each) for each in requirements if '==' in str(each.specifier)]
+
+
+def test_the_bare_package_needs_torch_and_what_reads_weights(metadata: Message) -> None:
+    requirements = [Requirement(text) for text in metadata.get_all('Requires-Dist')]
+    bare = {each.name for each in requirements if not each.marker}
+    assert bare == {'torch', 'safetensors', 'huggingface_hub'}
+    assert {*metadata.get_all('Provides-Extra')} == {'openmmlab', 'export', 'test'}
 
 
 def targets(markdown: str) -> list[str]:

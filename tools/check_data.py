@@ -21,6 +21,7 @@ def main(argv: list[str] | None = None) -> None:
         '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'
     )
     args = parser.parse_args(argv)
+    import backbones.commands.requirements  # noqa: F401
     from backbones.commands import check_data  # imported late: --help must answer at once
     from backbones.data import sheet
     from backbones.errors import plain_errors

@@ -5,7 +5,12 @@ import argparse
 import sys
 from pathlib import Path
 
-from mmengine.config import DictAction
+try:
+    from mmengine.config import DictAction
+except ModuleNotFoundError:
+    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+
+    raise
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -24,6 +29,7 @@ def main(argv: list[str] | None = None) -> None:
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
     )
     args = parser.parse_args(argv)
+    import backbones.commands.requirements  # noqa: F401
     from backbones.commands import export  # imported late: --help must answer at once
     from backbones.errors import UserError, plain_errors
     from backbones.registry import list_backbones

@@ -11,11 +11,16 @@ import shutil
 import time
 from pathlib import Path
 
-import cv2
-import numpy as np
-from numpy.random import Generator
-from pycocotools import mask as rle
-from sklearn.datasets import load_digits, load_sample_images
+try:
+    import cv2
+    import numpy as np
+    from numpy.random import Generator
+    from pycocotools import mask as rle
+    from sklearn.datasets import load_digits, load_sample_images
+except ModuleNotFoundError:
+    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+
+    raise
 
 SIDE = 96  # of a scene, in pixels, like all lengths here
 HEIGHTS = (32, 46)  # of a digit's 8 x 8 square, before rotation

@@ -16,9 +16,14 @@ from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
 
-import numpy as np
-from defusedxml.ElementTree import fromstring
-from PIL import Image
+try:
+    import numpy as np
+    from defusedxml.ElementTree import fromstring
+    from PIL import Image
+except ModuleNotFoundError:
+    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+
+    raise
 
 from backbones.errors import UserError, plain_errors
 

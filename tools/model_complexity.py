@@ -18,6 +18,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args(argv)
+    import backbones.commands.requirements  # noqa: F401
     from backbones.commands import config  # imported late: --help must answer at once
     from backbones.errors import plain_errors
     from backbones.openmmlab.complexity import complexity

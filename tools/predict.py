@@ -24,7 +24,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    from backbones.errors import plain_errors  # imported late: --help must answer at once
+    import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
+    from backbones.errors import plain_errors
     from backbones.openmmlab import console
     from backbones.predict.run import run
 

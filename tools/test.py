@@ -5,7 +5,12 @@ import argparse
 import os
 from pathlib import Path
 
-from mmengine.config import DictAction
+try:
+    from mmengine.config import DictAction
+except ModuleNotFoundError:
+    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+
+    raise
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -37,6 +42,7 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.dist import is_main_process  # imported late: --help must answer at once
     from mmengine.evaluator import DumpResults
 
+    import backbones.commands.requirements  # noqa: F401
     from backbones.checkpoints import load_model
     from backbones.commands import config, devices, preflight, report
     from backbones.errors import plain_errors

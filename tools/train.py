@@ -4,7 +4,12 @@
 import argparse
 import os
 
-from mmengine.config import DictAction
+try:
+    from mmengine.config import DictAction
+except ModuleNotFoundError:
+    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+
+    raise
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
@@ -66,6 +71,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
+    import backbones.commands.requirements  # noqa: F401
     from backbones.commands import config, devices, preflight, report, resume  # --help is at once
     from backbones.errors import plain_errors
     from backbones.openmmlab import console, signals, swap

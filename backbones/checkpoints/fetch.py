@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from mmengine import dist
+from torch import distributed as dist
 
 from backbones.errors import CheckpointError, MissingFileError, listed
 
@@ -58,7 +58,8 @@ def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:
             path = fetch()
     except CheckpointError as problem:  # the others must not wait for ever
         error = problem
-    dist.barrier()
+    if dist.is_available() and dist.is_initialized():
+        dist.barrier()
     if error:
         raise error
     return path or fetch()
@@ -96,10 +97,10 @@ def _fetch_from_hub(checkpoint: str) -> Path:
                         repo, name, revision=revision, local_files_only=local
                     )
                 )
-            except errors.RemoteEntryNotFoundError:
-                continue
             except errors.LocalEntryNotFoundError as error:  # the next may be in the cache
                 unreachable = error
+            except errors.EntryNotFoundError:
+                continue
         if unreachable:
             raise unreachable
         known = huggingface_hub.list_repo_files(repo, revision=revision)

@@ -2,21 +2,25 @@
 
 import pickle
 import re
+import struct
+import zipfile
+import zlib
 from pathlib import Path
 
-import torch
 from torch import Tensor
 
 from backbones.checkpoints.fetch import locate
 from backbones.checkpoints.kinds import ANEW, check_kind, is_foreign_pickle
-from backbones.checkpoints.pickles import (
-    CALLING,
-    RefusedCall,
-    allowed,
-    names_asked_for,
-    only_stand_ins,
-)
+from backbones.checkpoints.pickles import ALLOWED, RefusedCall, names_asked_for
+from backbones.checkpoints.torch_files import load
 from backbones.errors import CheckpointError, listed
+
+# with what reading a damaged file can end
+DAMAGE = (
+    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
+    *(RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError),
+    *(OSError, MemoryError, AssertionError, OverflowError),
+)
 
 
 def read(checkpoint: str) -> dict:
@@ -39,19 +43,11 @@ def read(checkpoint: str) -> dict:
     if _is_safetensors(path):
         return _read_safetensors(path, source)
     try:
-        with only_stand_ins():
-            file = torch.load(path, map_location='cpu', weights_only=True)
+        file = load(path)
     except RefusedCall as error:
         raise _refusal(source, [str(error)]) from error
-    except (
-        *(pickle.UnpicklingError, RuntimeError, EOFError, KeyError, AttributeError, TypeError),
-        *(ValueError, IndexError, OSError, MemoryError, AssertionError, OverflowError),
-    ) as error:
-        asked = names_asked_for(path)
-        names = asked - allowed()
-        if not names and isinstance(error, AttributeError | TypeError):  # of a call, not of damage
-            names = asked & CALLING
-        if names:
+    except DAMAGE as error:
+        if names := names_asked_for(path) - set(ALLOWED):
             raise _refusal(source, sorted(names)) from error
         if is_foreign_pickle(path):
             raise CheckpointError(

@@ -7,13 +7,13 @@ random.
 import logging
 from dataclasses import dataclass, replace
 
-from mmengine.logging import print_log
 from torch import Tensor, nn
 
 from backbones.checkpoints.files import other_entries, read, select
 from backbones.checkpoints.match import Fault, Match, describe, is_own, match, nearest, unusable
 from backbones.errors import SHOWN, CheckpointError
 
+LOG = logging.getLogger('backbones')
 PREFIX = 'backbone.'  # of the backbone's keys in a whole model
 
 
@@ -99,7 +99,7 @@ def load_backbone(
         dropped=report.dropped + other,
         resampled=report.resampled,
     )
-    print_log(str(model.loaded), logger='current')
+    LOG.info(model.loaded)
     return model.loaded
 
 
@@ -132,8 +132,7 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
     assert {*report.state, *fresh} == set(target)
     model.load_state_dict(report.state, strict=False)
     if fresh:
-        said = f'initialised anew for other classes: {", ".join(fresh)}'
-        print_log(said, logger='current', level=logging.WARNING)
+        LOG.warning('initialised anew for other classes: %s', ', '.join(fresh))
 
 
 def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:

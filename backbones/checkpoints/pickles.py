@@ -1,18 +1,18 @@
-"""What the pickle in a PyTorch file may call: stand-ins that drop what they are given."""
+"""What the pickle in a PyTorch file may call: our own rebuilders, and stand-ins that drop."""
 
 import contextlib
+import pickle
 import pickletools
 import zipfile
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
-from collections import OrderedDict
-from collections.abc import Callable, Iterator
+from collections import Counter, OrderedDict
+from collections.abc import Callable
 from pathlib import Path
-from typing import IO
+from typing import IO, Any, ClassVar
 
 import torch
 
-# allowed functions that call, or fetch, what they are given
-CALLING = {'builtins.getattr', 'torch._tensor._rebuild_from_type_v2'}
+from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
 class RefusedCall(Exception):
@@ -72,25 +72,122 @@ STAND_INS: dict[str, Callable] = {
 }
 
 
-@contextlib.contextmanager
-def only_stand_ins() -> Iterator[None]:
-    """Let `torch.load` call PyTorch's own rebuilders and the stand-ins, and nothing else.
+def _bytes(text: str, encoding: str) -> bytes:
+    """Stand in for `codecs.encode`, by which Python writes bytes in these pickles."""
+    if encoding != 'latin1':
+        raise RefusedCall('_codecs.encode')
+    return text.encode(encoding)
 
-    What other code of this process has allowed PyTorch to call is not allowed here.
+
+def _with_attributes(function: object, kind: type, arguments: tuple, state: object) -> object:
+    """Stand in for PyTorch's rebuilder of tensors with attributes or a class, which are dropped."""
+    return _call(function, arguments)
+
+
+def _call(function: object, arguments: tuple) -> object:
+    if not any(function is known for known in CALLABLES.values()):
+        raise pickle.UnpicklingError(f'a call of a {type(function).__name__}')
+    return function(*arguments)  # type: ignore[operator]
+
+
+CALLABLES: dict[str, Callable] = {
+    **STAND_INS,
+    **REBUILDERS,
+    'torch._tensor._rebuild_from_type_v2': _with_attributes,
+    'collections.OrderedDict': OrderedDict,
+    'collections.Counter': Counter,
+    'torch.Size': torch.Size,
+    'torch.device': torch.device,
+    'torch.serialization._get_layout': layout,
+    '_codecs.encode': _bytes,
+    'builtins.bytearray': bytearray,
+    'builtins.set': set,
+    'builtins.complex': complex,
+}
+ALLOWED: dict[str, Any] = {**CALLABLES, **VALUES}
+# what `torch.save` writes beside calls, and so the only operations that are known here
+OPCODES = (
+    *('GLOBAL', 'MARK', 'TUPLE', 'EMPTY_TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3', 'NONE', 'NEWTRUE'),
+    *('NEWFALSE', 'EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET', 'BINPERSID', 'BININT', 'BININT1'),
+    *('BININT2', 'BINFLOAT', 'BINUNICODE', 'SHORT_BINSTRING', 'LONG1', 'BINGET', 'LONG_BINGET'),
+    *('BINPUT', 'LONG_BINPUT', 'PROTO', 'STOP'),
+)
+
+
+class Reader(pickle._Unpickler):
+    """Python's reader of pickles, restricted: names lead to `ALLOWED`, calls to `CALLABLES`.
+
+    Args:
+        file: at the start of a pickle; it is left behind its end.
+        storage: makes the `Storage` of what a file says about one.
     """
-    before = torch.serialization.get_safe_globals()
-    torch.serialization.clear_safe_globals()
-    try:
-        with torch.serialization.safe_globals([(f, name) for name, f in STAND_INS.items()]):
-            yield
-    finally:
-        torch.serialization.add_safe_globals(before)
 
+    stack: list[Any]  # these two are of Python's reader
+    pop_mark: Callable[[], list]
 
-def allowed() -> set[str]:
-    from torch import _weights_only_unpickler as unpickler
+    def __init__(self, file: IO[bytes], storage: Callable | None = None) -> None:
+        super().__init__(file, encoding='utf-8')
+        self.storage = storage
 
-    return {*STAND_INS, *unpickler._get_allowed_globals()}
+    def find_class(self, module: str, name: str) -> Any:
+        found = ALLOWED.get(_today(module, name))
+        if found is None:
+            raise pickle.UnpicklingError(f'{module}.{name}')
+        return found
+
+    def persistent_load(self, pid: Any) -> object:
+        name, kind, *rest = pid
+        if name != 'storage' or self.storage is None or not isinstance(kind, Kind):
+            raise pickle.UnpicklingError('a reference to something else than a storage')
+        return self.storage(kind, *rest)
+
+    def reduce(self) -> None:
+        arguments = self.stack.pop()
+        self.stack[-1] = _call(self.stack[-1], arguments)
+
+    def build(self) -> None:
+        self.stack.pop()  # nothing that is kept has a state
+
+    def append_item(self) -> None:
+        item = self.stack.pop()
+        self._list().append(item)
+
+    def append_items(self) -> None:
+        items = self.pop_mark()
+        self._list().extend(items)
+
+    def set_item(self) -> None:
+        value, key = self.stack.pop(), self.stack.pop()
+        self._dict()[key] = value
+
+    def set_items(self) -> None:
+        items = self.pop_mark()
+        for key, value in zip(items[::2], items[1::2], strict=True):
+            self._dict()[key] = value
+
+    def _list(self) -> list:
+        if type(self.stack[-1]) is not list:
+            raise pickle.UnpicklingError(f'items of a {type(self.stack[-1]).__name__}')
+        return self.stack[-1]
+
+    def _dict(self) -> dict:
+        if type(self.stack[-1]) not in (dict, OrderedDict, Counter):
+            raise pickle.UnpicklingError(f'entries of a {type(self.stack[-1]).__name__}')
+        return self.stack[-1]
+
+    dispatch: ClassVar[dict[int, Any]] = {
+        code: pickle._Unpickler.dispatch[code]
+        for code in (getattr(pickle, name)[0] for name in OPCODES)
+    }
+    dispatch |= {
+        pickle.NEWOBJ[0]: reduce,
+        pickle.REDUCE[0]: reduce,
+        pickle.BUILD[0]: build,
+        pickle.APPEND[0]: append_item,
+        pickle.APPENDS[0]: append_items,
+        pickle.SETITEM[0]: set_item,
+        pickle.SETITEMS[0]: set_items,
+    }
 
 
 def names_asked_for(path: Path) -> set[str]:

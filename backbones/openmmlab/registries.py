@@ -1,20 +1,10 @@
 """What MMEngine knows of the libraries: their registries, and where their configs are."""
 
 from mmengine.config import Config
-from mmengine.config.utils import MODULE2PACKAGE
 from mmengine.registry import Registry, root
 
 COCO_METRICS = ('CocoMetric', 'FasterCocoMetric')  # of boxes and instances
 IOU_METRICS = ('IoUMetric', 'ClasswiseIoUMetric')  # of label maps
-
-
-def find_configs_by_module() -> None:
-    """Make `mmseg::...` work in configs, whichever distribution MMSegmentation comes from.
-
-    MMEngine looks for a distribution `mmsegmentation`, and only if a name is no distribution's for
-    a module of that name. As for `mmdet`, that leads to the right folder.
-    """
-    MODULE2PACKAGE['mmseg'] = 'mmseg'
 
 
 def find_class(name: str | type, scope: str | None) -> type | None:

@@ -6,6 +6,7 @@ compared with its formula in tests/test_mmcv_ops.py and tests/test_mmcv_operator
 """
 
 from backbones.openmmlab import mmcv_ops  # before mmcv, for which it looks up the operators
+from backbones.openmmlab.joining import COMPILED
 
 # isort: split
 import importlib
@@ -21,7 +22,7 @@ pytestmark = pytest.mark.compiled_mmcv
 
 @pytest.fixture(scope='module')
 def ext() -> types.ModuleType:
-    module = importlib.import_module(mmcv_ops.NAME)
+    module = importlib.import_module(COMPILED)
     if isinstance(module, mmcv_ops.StandIn):
         pytest.fail('this mmcv has no compiled operators: set PYTHONPATH as `make mmcv` says')
     return module

@@ -3,12 +3,12 @@
 import functools
 import importlib
 import importlib.metadata
+import logging
 import types
 from collections.abc import Callable
 from typing import NoReturn
 
 import torch
-from mmengine.logging import print_log
 from torch import Tensor
 
 from backbones.errors import MissingOperatorError
@@ -45,7 +45,7 @@ def operator(function: Callable) -> Callable:
 
 @functools.cache
 def announce() -> None:
-    print_log(STANDING_IN, logger='current')
+    logging.getLogger('backbones').info(STANDING_IN)
 
 
 def needs_compiled(what: str, *args: object, **kwargs: object) -> NoReturn:
