@@ -8,8 +8,10 @@ from backbones.cloformer import CloFormer
 from backbones.cswin import CSWin
 from backbones.dilateformer import DilateFormer
 from backbones.errors import UserError
+from backbones.forms import explain
 from backbones.moganet import MogaNet
 from backbones.openmmlab.joining import join
+from backbones.ops.dispatch import plain
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
 from backbones.shipped import config_file
 from backbones.volo import VOLO
@@ -26,7 +28,9 @@ __all__ = [
     'UserError',
     'config_file',
     'create',
+    'explain',
     'list_backbones',
+    'plain',
     'register',
     'variant',
 ]

@@ -36,7 +36,7 @@ class Stem(Convolutions):
         before = in_channels
         for after, stride in ((dim // 2, 2), (dim, 2), (dim, 1), (dim, 1)):
             conv = nn.Conv2d(before, after, 3, stride, 1)
-            layers += [conv, nn.BatchNorm2d(after), nn.ReLU(inplace=True)]
+            layers += [conv, nn.BatchNorm2d(after), nn.ReLU()]
             before = after
         super().__init__(*layers, nn.Conv2d(dim, dim, 1), norm(dim))
 

@@ -21,6 +21,10 @@ class MissingOperatorError(UserError, ImportError):
     """The installed packages lack something that this model needs."""
 
 
+class ArgumentError(UserError, TypeError):
+    """An argument that a function does not have."""
+
+
 class CheckpointError(UserError):
     """A checkpoint that cannot be read, or does not fit the model."""
 

@@ -136,6 +136,8 @@ class Convolutions(nn.Sequential):
         for layer in self:
             if isinstance(layer, nn.GELU):
                 gelu = True
+            elif isinstance(layer, nn.ReLU):
+                x = x.relu_()  # of a norm, whose gradient does not need it
             elif not isinstance(layer, nn.Conv2d):
                 x = layer(x)
             elif layer.kernel_size == (1, 1):

@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
 from typing import Any, TypeVar
 
 from torch import nn
 
-from backbones.errors import UserError, did_you_mean
+from backbones.errors import ArgumentError, UserError, did_you_mean
 from backbones.openmmlab.joining import full_name, register_in_mmengine
 from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
+# what timm and MMDetection call a setting: our name
+RENAMED = dict(
+    in_chans='in_channels',
+    drop_path='drop_path_rate',
+    with_checkpoint='with_cp',
+    use_checkpoint='with_cp',
+    freeze='frozen_stages',
+)
 Class = TypeVar('Class')
 
 
@@ -88,15 +97,17 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
         pretrained: True takes the file that the variant's authors published; a string is a path, a
             URL or `hf-hub:OWNER/REPO` of a published file or of one of ours; None and False start
             from scratch.
-        settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`.
+        settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`, `in_channels=4`, or
+            `fast=False` for the plain form of every part.
 
     Returns:
         The backbone in training mode; `backbone(images)` is a tuple of feature maps.
 
     Raises:
-        UserError: an unknown name; True where no file can be fetched; or see `Pyramid`.
+        UserError: an unknown name or setting; True where no file can be fetched; or see `Pyramid`.
     """
     row = variant(name)
+    _check_settings(name, row, settings)
     if pretrained is True and not row.weights:
         raise UserError(
             f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give the path '
@@ -107,3 +118,22 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
     backbone = row.cls(row.arch, init_cfg=init_cfg, **settings)
     backbone.init_weights()
     return backbone
+
+
+def _check_settings(name: str, row: Variant, settings: dict[str, Any]) -> None:
+    """Refuse what the class has no argument for.
+
+    Raises:
+        ArgumentError: it lists the arguments, and names close ones.
+    """
+    known = [p for p in inspect.signature(row.cls).parameters if p not in ('arch', 'init_cfg')]
+    for setting in settings:
+        if setting == 'init_cfg':
+            raise ArgumentError(
+                'create() takes no init_cfg; give the checkpoint as pretrained=FILE'
+            )
+        if setting not in known:
+            hint = did_you_mean(RENAMED.get(setting, setting), known)
+            raise ArgumentError(
+                f'{name} has no setting {setting!r}; allowed: {", ".join(known)}{hint}'
+            )

@@ -46,7 +46,7 @@ class Stem(Convolutions):
             layers += [
                 nn.Conv2d(before, stem_dim, kernel_size, stride, kernel_size // 2, bias=False),
                 nn.BatchNorm2d(stem_dim),
-                nn.ReLU(inplace=True),
+                nn.ReLU(),
             ]
         super().__init__(*layers, nn.Conv2d(stem_dim, dim, 4, 4))
 

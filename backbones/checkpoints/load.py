@@ -29,7 +29,7 @@ class Loaded:
         tensors: how many of the model's tensors were loaded.
         initial: those that are not in the file and keep their initial values.
         dropped: the file's keys left out on purpose.
-        resampled: see `Match`.
+        resampled, adapted: see `Match`.
     """
 
     model: str
@@ -40,6 +40,7 @@ class Loaded:
     initial: list[str]
     dropped: list[str]
     resampled: list[tuple[str, tuple[int, ...], tuple[int, ...]]]
+    adapted: list[tuple[str, int, int]]
 
     def __str__(self) -> str:
         total = self.tensors + len(self.initial)
@@ -54,6 +55,9 @@ class Loaded:
         lines += [
             f'; {key} resampled from {_cells(old)} to {_cells(new)} cells'
             for key, old, new in self.resampled
+        ]
+        lines += [
+            f'; {key} adapted from {old} to {new} input channels' for key, old, new in self.adapted
         ]
         return ''.join(lines)
 
@@ -98,6 +102,7 @@ def load_backbone(
         initial=[k for k in model.state_dict() if k not in report.state],
         dropped=report.dropped + other,
         resampled=report.resampled,
+        adapted=report.adapted,
     )
     LOG.info(model.loaded)
     return model.loaded

@@ -18,6 +18,7 @@ TITLES = dict(
     shape='of another shape',
     values='with values that no model can use',
 )
+STEM = 'stem.0.weight'  # the kernel that reads images, in every backbone
 NEAR = 0.05  # share of a file's keys that may differ from a variant for it to be named
 
 
@@ -51,12 +52,14 @@ class Match:
         dropped: the file's keys left out on purpose.
         faults: what does not fit.
         resampled: (the file's key, its shape, the shape here) of tensors brought to another size.
+        adapted: (the file's key, its channels, the channels here) of the stem's first kernel.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
     dropped: list[str] = field(default_factory=list)
     faults: list[Fault] = field(default_factory=list)
     resampled: list[tuple[str, tuple[int, ...], tuple[int, ...]]] = field(default_factory=list)
+    adapted: list[tuple[str, int, int]] = field(default_factory=list)
 
     @property
     def misfits(self) -> bool:
@@ -93,6 +96,8 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
             target = built.get(name, every[name])
             plain = tensor.layout == torch.strided and not tensor.is_nested
             fitted = layout.fit(name, tensor, target) if plain else tensor
+            if fitted is None and name == STEM:
+                fitted = adapt_channels(tensor, target)
             if fitted is None:
                 shapes = tuple(tensor.shape), tuple(target.shape)
                 report.faults.append(Fault('shape', key, *shapes))
@@ -102,7 +107,9 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
                 report.dropped.append(key)
             else:
                 report.state[name] = fitted
-                if fitted.numel() != tensor.numel():
+                if name == STEM and fitted.shape[1] != tensor.shape[1]:
+                    report.adapted.append((key, tensor.shape[1], fitted.shape[1]))
+                elif fitted.numel() != tensor.numel():
                     report.resampled.append((key, tuple(tensor.shape), tuple(fitted.shape)))
     report.faults += [
         Fault('missing', name)
@@ -110,6 +117,30 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
         if name not in seen and (complete or not layout.adds(name))
     ]
     return report
+
+
+def adapt_channels(kernel: Tensor, target: Tensor) -> Tensor | None:
+    """Bring a kernel of RGB to another number of input channels, None for other kernels.
+
+    One channel gets the sum; of more each gets the kernel of red, green or blue in turn, scaled so
+    that an image whose channels are equal gives the same values.
+
+    Args:
+        kernel: (C, 3, k, k).
+        target: (C, channels, k, k).
+
+    Source: timm's `adapt_input_conv`, whose rule for other numbers of channels this is.
+    """
+    sides = (0, 2, 3)
+    if kernel.ndim != 4 or kernel.shape[1] != 3:
+        return None
+    if [kernel.shape[i] for i in sides] != [target.shape[i] for i in sides]:
+        return None
+    channels = target.shape[1]
+    if channels == 1:
+        return kernel.sum(1, keepdim=True)
+    turns = torch.arange(channels, device=kernel.device) % 3
+    return kernel[:, turns] * (3 / channels)
 
 
 def is_own(state: Iterable[str]) -> bool:
@@ -143,7 +174,7 @@ def _all_levels(model: nn.Module) -> dict[str, Tensor]:
     if len(model.out_indices) == 4:
         return built
     with torch.device('meta'):
-        return {**type(model)(model.arch).state_dict(), **built}
+        return {**type(model)(model.arch, in_channels=model.in_channels).state_dict(), **built}
 
 
 def describe(faults: list[Fault]) -> str:

@@ -142,7 +142,7 @@ _LAYERS: set[type] = {
     *(nn.AvgPool2d, nn.BatchNorm2d, nn.Conv2d, nn.ConvTranspose2d, nn.GELU, nn.Identity),
     *(nn.Linear, nn.MaxPool2d, nn.ReLU, nn.SiLU),
 }
-_CONTAINERS = frozenset((nn.ModuleDict, nn.ModuleList, nn.Sequential))
+_CONTAINERS = frozenset((nn.ModuleDict, nn.ModuleList))  # they have no forward of their own
 _PARAMETERS = frozenset((Tensor, nn.Parameter, type(None)))
 
 
@@ -302,7 +302,7 @@ def dispatched(
             if (
                 not torch.compiler.is_compiling()
                 and not _is_watched(x)
-                and _has_form(operators, x)
+                and has_form(operators, x)
                 and (_settings().as_if_on or obstacle(self) is None)
             ):
                 return self.fast_forward(x, *rest)
@@ -314,7 +314,7 @@ def dispatched(
     return decorate
 
 
-def _has_form(operators: tuple[str, ...], x: Tensor) -> bool:
+def has_form(operators: tuple[str, ...], x: Tensor) -> bool:
     """Tell whether one of the operators has a form for `x` beside the plain one."""
     for operator in operators:  # noqa: SIM110 - `any` is slow, and it is asked at every call
         if form(operator, x) != PLAIN:
