@@ -14,6 +14,8 @@ from torch import Tensor
 Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
 _default = 'auto'
+# PyTorch tells it from 2.7 on, and the exporter here needs a later one
+_is_exporting = getattr(torch.compiler, 'is_exporting', lambda: False)
 
 
 @contextlib.contextmanager
@@ -61,7 +63,7 @@ def traced() -> bool:
 def exported() -> bool:
     """Tell whether an exporter records the operators, for another library to run them."""
     # for what `torch.compile` records, PyTorch 2.11 says that it is exporting, too
-    exporting = torch.compiler.is_exporting() and not torch.compiler.is_dynamo_compiling()
+    exporting = _is_exporting() and not torch.compiler.is_dynamo_compiling()
     return exporting or torch.jit.is_tracing()
 
 
