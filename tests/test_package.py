@@ -128,7 +128,9 @@ def test_the_metadata_says_who_where_and_under_which_licence(metadata: Message) 
     assert set(urls(metadata)) == {'Repository', 'Issues', 'Changelog'}
     assert all(url.startswith(urls(metadata)['Repository']) for url in urls(metadata).values())
     classifiers = metadata.get_all('Classifier')
-    assert {f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)} < {*classifiers}
+    assert {f'Programming Language :: Python :: 3.{minor}' for minor in range(10, 14)} < {
+        *classifiers
+    }
 
 
 def test_no_requirement_is_pinned(metadata: Message) -> None:
