@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.batchnorm import _BatchNorm
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
@@ -13,7 +12,7 @@ from backbones.feature_info import FeatureInfo
 from backbones.layers import drop_path_schedule, nchw, nhwc
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
-from backbones.recompute import recomputed
+from backbones.recompute import BATCH_NORMS, recomputed
 from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
@@ -336,7 +335,7 @@ class Pyramid(nn.Module):
             module.eval()
         if self.norm_eval:
             for module in self.modules():
-                if isinstance(module, _BatchNorm):
+                if isinstance(module, BATCH_NORMS):
                     module.eval()
         return self
 

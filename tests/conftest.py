@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
 
 
 def __getattr__(name: str) -> object:
@@ -36,6 +35,7 @@ def pytest_collection_finish() -> None:
 def trees(tmp_path_factory) -> Path:
     """COCO, ADE20K and Cityscapes with a few random images."""
     from mmdet.datasets import CocoDataset
+    from PIL import Image
 
     root, rng = tmp_path_factory.mktemp('trees'), np.random.default_rng(0)
 

@@ -18,8 +18,6 @@ from unittest.mock import patch
 
 import pytest
 import torch
-from mmengine.runner import runner
-from mmengine.utils import ManagerMixin
 from torch.utils.data import _utils as loaders
 from weights import weight
 
@@ -41,8 +39,11 @@ SMALLEST_FIRST = [
 ]
 
 torch.set_num_threads(1)
-# it asks git, the compiler and PyTorch, at each start of a training
-runner.collect_env = functools.cache(runner.collect_env)
+if importlib.util.find_spec('mmengine'):  # the core's tests run without it, too
+    from mmengine.runner import runner
+
+    # it asks git, the compiler and PyTorch, at each start of a training
+    runner.collect_env = functools.cache(runner.collect_env)
 # seconds that a loader which is collected in a cycle waits for each of its workers; 5 by default
 for module in (loaders, loaders.worker):
     module.MP_STATUS_CHECK_INTERVAL = 0.1
@@ -163,8 +164,11 @@ def let_stay() -> None:
     gc.freeze()
 
 
-def forget_instances(cls: type = ManagerMixin) -> None:
+def forget_instances(cls: type | None = None) -> None:
     """Drop MMEngine's loggers, message hubs, visualizers and default scopes."""
+    from mmengine.utils import ManagerMixin
+
+    cls = cls or ManagerMixin
     cls._instance_dict.clear()
     for child in cls.__subclasses__():
         forget_instances(child)

@@ -4,6 +4,7 @@ import itertools
 import re
 from functools import cache
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,6 @@ from conftest import (
     twin,
     variant_id,
 )
-from mmcv.cnn import fuse_conv_bn
 from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 from weights import image, summary
@@ -272,7 +272,7 @@ def test_norms_after_convolutions_fold_into_them(cls: type) -> None:
     x = random_image(1, 3, 64, 72).double()
     with torch.no_grad():
         expected = model(x)
-        folded = fuse_conv_bn(model)
+        folded = pytest.importorskip('mmcv.cnn').fuse_conv_bn(model)
         assert not any(isinstance(m, nn.BatchNorm2d) for m in folded.stem.modules())
         for a, b in zip(folded(x), expected, strict=True):
             torch.testing.assert_close(a, b, rtol=1e-10, atol=1e-10)
@@ -285,6 +285,7 @@ def test_modes_return_the_model(row: Variant) -> None:
     assert model.train() is model and model.training
 
 
+@pytest.mark.skipif(find_spec('mmseg') is None, reason='a test of the core alone')
 @pytest.mark.parametrize('scope', ['mmdet', 'mmseg', 'mmengine'])
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_builds_from_every_registry(cls: type, scope: str) -> None:

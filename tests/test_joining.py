@@ -25,7 +25,7 @@ class VOLO(torch.nn.Module):
 
 import backbones
 assert MODELS.get('VOLO') is VOLO
-ours = MODELS.build(dict(type='backbones.volo.VOLO', arch=backbones.VOLO.NANO))
+ours = MODELS.build(dict(type='backbones.VOLO', arch=backbones.VOLO.NANO))
 assert isinstance(ours, backbones.VOLO), type(ours)
 assert MODELS.get('CSWin') is backbones.CSWin
 """
@@ -55,7 +55,7 @@ def test_a_name_that_another_class_has_is_left_to_it_with_one_line() -> None:
     out = call(sys.executable, '-c', OWN_NAME)
     (line,) = (line for line in out.splitlines() if 'MMEngine' in line)
     assert 'VOLO is __main__.VOLO to MMEngine, and stays that' in line
-    assert "type='backbones.volo.VOLO'" in line
+    assert "type='backbones.VOLO'" in line
 
 
 def test_a_broken_mmengine_is_said_once_and_stops_nothing() -> None:

@@ -10,7 +10,9 @@ import torch
 from conftest import draw
 from mmcv.ops import (
     CARAFE,
+    DeformConv2dPack,
     MaskedConv2d,
+    ModulatedDeformConv2dPack,
     PSAMask,
     bbox_overlaps,
     deform_conv2d,
@@ -107,6 +109,46 @@ def test_deformable_convolution_has_exact_gradients(modulated, deformed, device)
         assert torch.autograd.gradcheck(
             lambda *t: deform_conv2d(*t, *GEOMETRY), tuple(inputs[n] for n in names)
         )
+
+
+def border_grads(pack: type) -> tuple[Tensor, Tensor]:
+    """Gradients of the layer that makes the offsets, all of them 0 at first: mmcv's own example."""
+    layer = pack(1, 1, kernel_size=(2, 2), stride=1, padding=1, deform_groups=1, bias=False)
+    layer.weight.data.fill_(1)
+    layer.conv_offset.weight.data.zero_()
+    x = torch.tensor([[[[1.0, 2, 3]] * 3]])
+    layer(x).sum().backward()
+    return layer.conv_offset.weight.grad, layer.conv_offset.bias.grad
+
+
+def test_offsets_of_zero_have_mmcvs_gradients_at_the_border():
+    """The numbers are those of mmcv's test of this operator."""
+    weight, bias = border_grads(ModulatedDeformConv2dPack)
+    expected = [
+        [-7, -4, 0, 0], [-9, 7.5, -6, 5], [-4, -7, 0, 0], [-7.5, -9, -5, -6],
+        [-7, -4, -7, -4], [-6, 5, -9, 7.5], [-4, -7, -4, -7], [-5, -6, -7.5, -9],
+        [10.5, 6, 7, 4], [6, 10.5, 4, 7], [7, 4, 10.5, 6], [4, 7, 6, 10.5],
+    ]  # fmt: skip
+    assert weight.flatten(1).tolist() == expected
+    assert bias.tolist() == [-3, -1.5] * 4 + [4.5] * 4
+    plain, _ = border_grads(DeformConv2dPack)  # without masks of one half
+    assert plain.flatten(1).tolist() == [[2 * x for x in row] for row in expected[:8]]
+
+
+@pytest.mark.parametrize('shift', (-1, 0, 1))
+def test_a_sample_one_cell_before_the_map_has_no_gradient(shift):
+    """Through a stride, a dilation, two groups and a map that is not square."""
+    x, weight = draw(2, 4, 7, 5), draw(4, 2, 3, 2)
+    shape = 2, 2, 3, 2, 2, 5, 5  # batch, groups, taps, y and x, map
+    offset = torch.full((2, 24, 5, 5), float(shift), dtype=x.dtype, requires_grad=True)
+    y = deform_conv2d(x, offset, weight, (2, 1), (2, 1), (1, 2), 2, 2)
+    (grad,) = torch.autograd.grad(y, offset, torch.ones_like(y))
+    rows = 2 * torch.arange(5) - 2 + torch.arange(3)[:, None] + shift  # (taps, map)
+    columns = torch.arange(5) - 1 + 2 * torch.arange(2)[:, None] + shift
+    ok = [(rows > -1) & (rows < 7), (columns > -1) & (columns < 5)]
+    inside = ok[0][:, None, :, None] & ok[1][None, :, None]  # (3, 2, 5, 5)
+    grad = grad.view(shape).abs().amax((0, 1, 4))
+    assert torch.equal(grad > 0, inside) and not inside.all()
 
 
 def test_offsets_of_a_larger_map_are_read_channel_by_channel(deformed):

@@ -346,7 +346,7 @@ def test_timms_feature_nets_find_the_stages(cls: type) -> None:
     with torch.no_grad():
         model(image())
         expected = [seen[i] for i in range(4)]
-        # they put a model together anew from its parts in turn; MogaNet's norms lie between its stages
+        # they run a model's parts in turn, but MogaNet's norms lie between its stages
         for net in (FeatureHookNet, FeatureListNet) if cls is not backbones.MogaNet else ():
             parts = net(copy.deepcopy(model), out_indices=(0, 1, 2, 3), flatten_sequential=True)
             assert_same(parts(image()), expected, 1e-4)

@@ -44,7 +44,14 @@ def _method_of_log(owner: object, name: str) -> type[_Dropped]:
 STAND_INS: dict[str, Callable] = {
     # arguments and configs of trainers; dicts stay dicts, since their items are set one by one
     'argparse.Namespace': _Dropped,
-    **dict.fromkeys(('pathlib.Path', 'pathlib.PosixPath', 'pathlib.WindowsPath'), _Dropped),
+    **dict.fromkeys(
+        (
+            f'{module}.{name}'
+            for module in ('pathlib', 'pathlib._local')  # the latter is that of Python 3.13
+            for name in ('Path', 'PosixPath', 'WindowsPath')
+        ),
+        _Dropped,
+    ),
     **dict.fromkeys(
         (
             *('yacs.config.CfgNode', 'fvcore.common.config.CfgNode', 'easydict.EasyDict'),

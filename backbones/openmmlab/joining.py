@@ -58,9 +58,11 @@ def register_in_mmengine(cls: Callable) -> None:
     if holder is None or full_name(holder) == full_name(cls):  # the same, of a cell run again
         registry.register_module(module=cls, force=True)
         return
+    # MMEngine imports what has dots; the five have a shorter name
+    ours = f'backbones.{name}' if cls.__module__.startswith('backbones.') else full_name(cls)
     warnings.warn(
         f'{name} is {full_name(holder)} to MMEngine, and stays that; a config reaches the backbone '
-        f"by type='{full_name(cls)}'"
+        f"by type='{ours}'"
     )
 
 

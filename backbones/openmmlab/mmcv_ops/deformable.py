@@ -3,6 +3,7 @@
 import importlib
 from collections.abc import Callable
 
+import torch
 from torch import Tensor
 
 from backbones.openmmlab.mmcv_ops.support import gradients, operator, torchvision, widen
@@ -134,7 +135,9 @@ def modulated_deform_conv_backward(
     bias = bias if with_bias else weight.new_zeros(len(weight))
     offset, mask = (_read_as(x, grad_output) for x in (offset, mask))
     tensors = [widen(x) for x in (grad_output, input, weight, offset, mask, bias)]
-    found = torchvision()._deform_conv2d_backward(*tensors, *_modulated(**geometry), True)
+    numbers = _modulated(**geometry)
+    found = [*torchvision()._deform_conv2d_backward(*tensors, *numbers, True)]
+    found[2] = _inside(found[2], input, weight, offset, numbers)
     for grad, value in zip((grad_input, grad_weight, grad_offset, grad_mask), found):
         _write_as_read(grad, value)
     if with_bias:
@@ -205,7 +208,33 @@ def _conv_gradients(
     """Gradients by input, weight, offset, mask and bias, the latter two of no meaning."""
     neutral = _neutral(input, weight)
     tensors = [widen(x) for x in (grad_output, input, weight, offset, *neutral)]
-    return torchvision()._deform_conv2d_backward(*tensors, *_geometry(**geometry), False)
+    numbers = _geometry(**geometry)
+    found = [*torchvision()._deform_conv2d_backward(*tensors, *numbers, False)]
+    found[2] = _inside(found[2], input, weight, offset, numbers)
+    return tuple(found)
+
+
+def _inside(
+    grad_offset: Tensor, input: Tensor, weight: Tensor, offset: Tensor, geometry: tuple[int, ...]
+) -> Tensor:
+    """Zero the gradients by offsets of samples that lie outside of the map, as mmcv does.
+
+    At exactly one cell before the map, where integer offsets of a padded map put samples at the
+    start of training, torchvision takes the slope towards the map. Everywhere else both agree.
+    """
+    dH, dW, padH, padW, dilationH, dilationW = geometry[:6]
+    (H, W), (kH, kW), (rows, columns) = input.shape[2:], weight.shape[2:], offset.shape[2:]
+
+    def start(count: int, stride: int, pad: int, taps: int, dilation: int) -> Tensor:
+        centres = torch.arange(count, device=offset.device) * stride - pad
+        return torch.arange(taps, device=offset.device)[:, None] * dilation + centres
+
+    y = start(rows, dH, padH, kH, dilationH)[:, None, :, None]  # (kH, 1, H', 1)
+    x = start(columns, dW, padW, kW, dilationW)[None, :, None]  # (1, kW, 1, W')
+    shift = widen(offset).unflatten(1, (-1, kH, kW, 2))  # (B, groups, kH, kW, 2, H', W')
+    y, x = y + shift[..., 0, :, :], x + shift[..., 1, :, :]
+    inside = (y > -1) & (y < H) & (x > -1) & (x < W)
+    return (grad_offset.unflatten(1, (-1, kH, kW, 2)) * inside.unsqueeze(-3)).flatten(1, 4)
 
 
 def _read_as(x: Tensor, like: Tensor) -> Tensor:

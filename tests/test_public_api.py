@@ -1,0 +1,93 @@
+"""What `import backbones` offers, and that no more is needed."""
+
+import inspect
+import json
+import pydoc
+import re
+import sys
+
+import pytest
+from conftest import ROOT, call
+
+import backbones
+from backbones.extra import COMMAND
+
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+BARE = """
+import json, sys
+sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))
+import backbones, pydoc
+from backbones import *
+facts = {'all': backbones.__all__, 'help': pydoc.plain(pydoc.render_doc(backbones))}
+for name in ('Predictor', 'swap_backbone', 'paste'):
+    try:
+        getattr(backbones, name)
+    except ImportError as error:
+        facts[name] = str(error)
+print(json.dumps(facts))
+"""
+
+
+@pytest.fixture(scope='module')
+def bare() -> dict:
+    """The package without the extra."""
+    missing = ['mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'torchvision', 'onnxruntime', 'onnx']
+    return json.loads(call(sys.executable, '-c', BARE, json.dumps(missing)).splitlines()[-1])
+
+
+def test_every_public_name_is_there_and_says_what_it_is() -> None:
+    for name in backbones.__all__:
+        value = getattr(backbones, name)
+        assert name in dir(backbones)
+        assert name == 'BACKBONES' or len(inspect.getdoc(value)) > 20, name
+    assert {'Predictor', 'swap_backbone', 'paste', 'create', 'register'} < {*backbones.__all__}
+    with pytest.raises(AttributeError, match="no attribute 'Predicter'"):
+        _ = backbones.Predicter
+
+
+def test_help_begins_with_how_to_use_it() -> None:
+    text = pydoc.plain(pydoc.render_doc(backbones))
+    head = text.split('\n', 30)
+    assert any("backbones.create('cswin_t'" in line for line in head[:8])
+    for name in set(backbones.__all__) - {'BACKBONES'}:
+        assert re.search(rf'`{name}\b', backbones.__doc__), name
+
+
+def test_the_example_of_the_docstring_is_right() -> None:
+    import torch
+
+    names = dict(torch=torch, backbones=backbones)
+    doc = backbones.__doc__.replace('pretrained=True', 'pretrained=None')
+    lines = [line.strip() for line in doc.splitlines()]
+    results = {i: line for i, line in enumerate(lines) if line.startswith(('[(', '(('))}
+    code = [line.removeprefix('>>> ') for line in lines if line.startswith('>>> ')]
+    for line in code[:3]:
+        exec(line, names)
+    assert [repr(eval(line, names)) for line in code[3:]] == list(results.values())
+
+
+def test_readme_has_a_sentence_for_every_public_name() -> None:
+    section = (ROOT / 'README.md').read_text().split('### Public API\n')[1].split('\n## ')[0]
+    for name in set(backbones.__all__) - {'BACKBONES'}:
+        assert f'`{name}' in section, name
+
+
+@pytest.mark.parametrize('page', PAGES, ids=lambda path: path.name)
+def test_pages_make_people_type_public_names_only(page) -> None:
+    lines = page.read_text().splitlines()
+    text = '\n'.join(line for line in lines if 'custom_imports' not in line)
+    code = '\n'.join([*re.findall(r'```python\n(.*?)```', text, re.DOTALL),
+                      *re.findall(r'`([^`\n]+)`', text)])  # fmt: skip
+    used = set(re.findall(r'\bbackbones\.([A-Za-z_]\w*)', code))
+    used |= set(re.findall(r"__import__\('backbones'\)\.(\w+)", code))
+    allowed = {*backbones.__all__, '__version__', 'py'}
+    assert used <= allowed, used - allowed
+    assert not re.search(r'from backbones\.', code)
+
+
+def test_without_the_extra_its_names_say_the_command(bare: dict) -> None:
+    for name in ('Predictor', 'swap_backbone', 'paste'):
+        assert name not in bare['all']
+        assert bare[name].startswith(f'backbones.{name} needs ')
+        assert COMMAND in bare[name]
+    assert "backbones.create('cswin_t'" in bare['help']
