@@ -7,7 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import Convolutions, DropPath, GroupNorm, parameters
+from backbones.layers import Convolutions, DropPath, GroupNorm, biased, parameters
 from backbones.ops.attention import attention
 from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
@@ -71,7 +71,7 @@ class Attention(nn.Module):
         return self.proj(torch.cat([high, low], dim=1))
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        layers = map(parameters, (self.local_conv, self.gate1, self.gate2))
+        layers = map(biased, (self.local_conv, self.gate1, self.gate2))
         high = context_gate(pointwise(x, *parameters(self.local_qkv)), *layers, scale=self.scale)
         kv = pointwise(self.average(x), *parameters(self.global_kv))
         low = self.attend(pointwise(x, *parameters(self.global_q)), kv)
@@ -114,7 +114,7 @@ class ConvMlp(nn.Module):
         return self.fc2(self.dwconv(self.act(self.fc1(x))))
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        layers = map(parameters, (self.fc1, self.dwconv, self.fc2))
+        layers = map(biased, (self.fc1, self.dwconv, self.fc2))
         return conv_mlp(x, *layers, stride=self.dwconv.stride[0])
 
 

@@ -8,7 +8,15 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import Convolutions, DropPath, LayerNorm2d, Mlp, init_linears, parameters
+from backbones.layers import (
+    Convolutions,
+    DropPath,
+    LayerNorm2d,
+    Mlp,
+    biased,
+    init_linears,
+    parameters,
+)
 from backbones.ops.attention import attention
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.ops.dispatch import dispatched
@@ -63,7 +71,7 @@ class CrossShapedAttention(nn.Module):
         return self.proj(torch.cat([attend(parts[i], *b, heads=heads) for i, b in branches], -1))
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        lepe = [parameters(conv) for conv in self.lepe]
+        lepe = [biased(conv) for conv in self.lepe]
         qkv = linear(x, *parameters(self.qkv))
         x = cross_shaped_attention(qkv, lepe, heads=self.heads, stripe=self.stripe)
         return linear(x, *parameters(self.proj))

@@ -31,8 +31,10 @@ def explanation(model: nn.Module) -> str:
         return f'{type(model).__name__} has no part with a fast form'
     rows = [(kind, str(count), form, why) for (kind, form, why), count in parts.items()]
     operators = {name for m in model.modules() for name in _operators(m)}
-    costs = [r for r in json.loads(COSTS.read_text()) if r['operator'] in operators]
-    counted = [tuple(str(value) for value in (*r.values(), _taken(**r))) for r in costs]
+    costs = [r for r in costs_of_forms() if r['operator'] in operators]
+    counted = [
+        tuple(str(value) for value in (*r.values(), taken(r['operator'], r['form']))) for r in costs
+    ]
     return '\n'.join(
         (
             *_aligned([('part', 'count', 'form', 'why'), *rows]),
@@ -59,15 +61,11 @@ def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
         if not _operators(module):
             continue
         x = _example(module)
-        own = owner and dispatch.mode(fast=owner.fast, prefer=owner.prefer)
-        with own if owner is not None and not _is_default(owner) else nullcontext():
+        turned_off = owner is not None and not owner.fast
+        with dispatch.plain() if turned_off else nullcontext():
             yield (type(module).__name__, *_choice(module, name, x, forward.operators))
             for operator in forward.calls:
                 yield operator, *_choice(nn.Identity(), name, x, (operator,))
-
-
-def _is_default(owner: nn.Module) -> bool:
-    return owner.fast and owner.prefer == 'time'
 
 
 def _example(module: nn.Module) -> Tensor:
@@ -94,8 +92,13 @@ def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...])
     return ', '.join(f'{operator} {form}' for operator, form in forms.items()), where
 
 
-def _taken(operator: str, form: str, **costs: float) -> str:
-    """For which preference a form is the one that runs on GPUs."""
+def costs_of_forms() -> list[dict]:
+    """`operator`, `form`, and MB `forward`, `backward` and `kept` of each; see COSTS."""
+    return json.loads(COSTS.read_text())
+
+
+def taken(operator: str, form: str) -> str:
+    """For which preference a form is the one that runs on GPUs, '-' for none."""
     row = dispatch.TABLE[operator]
     columns = dict(inference=row.gpu_inference, time=row.gpu_training, memory=row.gpu_memory)
     if form == 'triton' and operator in TRITON:

@@ -25,6 +25,7 @@ __all__ = [
     'LayerNorm2d',
     'Mlp',
     'SelfAttention',
+    'biased',
     'convolve',
     'depthwise',
     'drop_path_schedule',
@@ -100,15 +101,22 @@ class GroupNorm(nn.GroupNorm):
         return super().forward(x)
 
 
-def parameters(layer: nn.Conv2d | nn.Linear) -> Layer:
-    """Return a layer's weight and bias, as operators take them."""
+def parameters(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor | None]:
+    """Return a layer's weight and bias."""
     return layer.weight, layer.bias
+
+
+def biased(layer: nn.Conv2d | nn.Linear) -> Layer:
+    """Return a layer's weight and bias, zeros for one that somebody took away."""
+    bias = layer.bias
+    return layer.weight, layer.weight.new_zeros(len(layer.weight)) if bias is None else bias
 
 
 def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     """Return the fast form of a depthwise convolution. See `depthwise_conv`."""
     options = dict(stride=conv.stride[0], dilation=conv.dilation[0])
-    return functools.partial(depthwise_conv, weight=conv.weight, bias=conv.bias, **options)
+    weight, bias = biased(conv)
+    return functools.partial(depthwise_conv, weight=weight, bias=bias, **options)
 
 
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
@@ -161,7 +169,7 @@ class Mlp(nn.Module):
         return self.fc2(self.act(self.fc1(x)))
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        return mlp(x, parameters(self.fc1), parameters(self.fc2))
+        return mlp(x, biased(self.fc1), biased(self.fc2))
 
 
 class SelfAttention(nn.Module):

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import Convolutions, DropPath, depthwise, parameters
+from backbones.layers import Convolutions, DropPath, biased, depthwise, parameters
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.decompose_context import decompose_context
 from backbones.ops.dispatch import dispatched
@@ -72,7 +72,7 @@ class SpatialAggregation(nn.Module):
         return self.proj2(self.act(self.gate(context)) * self.act(value)) + x
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        context = decompose_context(x, parameters(self.proj1), self.sigma_scale)
+        context = decompose_context(x, biased(self.proj1), self.sigma_scale)
         value = self.multi_order(context, *map(depthwise, self.orders))
         value = pointwise(value, *parameters(self.value))
         gate = pointwise(context, *parameters(self.gate))
@@ -109,9 +109,7 @@ class ChannelAggregation(nn.Module):
         return self.fc2(x)
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        fc1, dwconv, decompose, fc2 = map(
-            parameters, (self.fc1, self.dwconv, self.decompose, self.fc2)
-        )
+        fc1, dwconv, decompose, fc2 = map(biased, (self.fc1, self.dwconv, self.decompose, self.fc2))
         return channel_aggregation(x, fc1, dwconv, decompose, self.sigma_scale, fc2)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator
 from itertools import groupby
 
 from backbones.commands.tables import table
+from backbones.forms import costs_of_forms, taken
 
 CARDS = (24, 48, 80)  # GiB
 FILLED = 0.8  # of a card; the rest is for what is not counted
@@ -40,6 +41,7 @@ def page(report: dict, commands: dict[str, str]) -> str:
         else:
             parts.append(f'Not measured yet: `benchmarks/performance.py measure {section}`.')
         parts.append(f'```bash\n{commands[section]}\n```')
+    parts += [FORMS, forms(), '```bash\nbenchmarks/forms.py\n```']
     return '\n\n'.join(parts) + '\n'
 
 
@@ -129,6 +131,16 @@ def memory(results: list[dict]) -> str:
     return table((*head, 'share', 'share, `with_cp`'), rows)
 
 
+def forms() -> str:
+    """What the forms of operators cost on a GPU, and which of them run there."""
+    rows = [
+        [*(str(value) for value in record.values()), taken(record['operator'], record['form'])]
+        for record in costs_of_forms()
+    ]
+    head = ('operator', 'form', 'forward, MB', 'backward, MB', 'kept, MB', 'taken for')
+    return table(head, rows)
+
+
 def cards(results: list[dict]) -> str:
     """What a training step needs, and the first way to run it that fits each card."""
     ways = [key for key in results[0] if key not in ('backbone', 'size', 'batch')]
@@ -144,6 +156,16 @@ def cards(results: list[dict]) -> str:
     return table((*head, *(f'{card} GB' for card in CARDS)), rows)
 
 
+FORMS = """\
+## Forms of the operators on a GPU
+
+What one part of the smallest variant's first stage moves and keeps in a training step, on a map of
+200x320 cells in bfloat16. **It is counted by shapes, not measured**: each operation reads its
+inputs and writes its outputs once. *Kept* is what autograd holds from the forward to the backward
+pass. Of the forms of an operator, inference takes the one with the least forward traffic, training
+the one with the least traffic both ways (*time*), or, if the backbone has `prefer='memory'`, the
+one that keeps least. The Triton kernels are taken where DENSE_BACKBONES_TRITON is 1. Operators that
+are not listed run layer by layer on GPUs."""
 PEERS = """\
 Beside other backbones, in the same run. A multiply-add (MAC) counts as two operations; counted are
 convolutions and matrix products as published, attention included."""
@@ -181,17 +203,18 @@ grow with the square of the pixels.""",
         'Memory of a training step, two images of 800x1280 pixels',
         """\
 What autograd keeps from the forward to the backward pass, float32: distinct storages without
-parameters and images. It is counted by shapes, so it is the same on every device. `with_cp=True`
-recomputes each block in the backward pass, which then adds what one block keeps.""",
+parameters and images. It is counted by shapes, as CPUs run it; GPUs with `prefer='memory'` keep
+about as much. `with_cp=True` recomputes each block in the backward pass, which then adds what one
+block keeps.""",
         memory,
     ),
     'cards': (
         'Which variant trains on which card',
         """\
 Mask R-CNN, two images of 800x1280 pixels on a GPU, as our configs train it: for cards of 24, 48 and
-80 GB the first of four ways that fits. They are *nothing* (float32), `--amp`, `with_cp` (that is,
-`--cfg-options model.backbone.with_cp=True`), and both. Each way costs less memory than the one
-before; `with_cp` costs time.
+80 GB the first way that fits. *Nothing* is float32 without an option, `with_cp` stands for
+`--cfg-options model.backbone.with_cp=True`, and the last way is all three options together.
+`--prefer memory` and `with_cp` cost time.
 
 The memory is counted by shapes, and no GPU has confirmed it: weights, gradients and AdamW's moments
 (16 bytes for a parameter), the images, and what the forward pass keeps of backbone, neck, region

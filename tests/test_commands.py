@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
 from PIL import Image
 
 from backbones import errors
@@ -185,7 +186,7 @@ class TestWithoutGpu:
         assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
         notices = devices.adapt_to_device(cfg)
         assert len(notices) == 2 and 'AMP' in notices[0] and 'BatchNorm' in notices[1]
-        assert cfg.optim_wrapper.type == 'OptimWrapper' and 'dtype' not in cfg.optim_wrapper
+        assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
         assert cfg.model.decode_head.norm_cfg.type == 'BN'
         assert devices.adapt_to_device(cfg) == []
 
@@ -203,8 +204,12 @@ def test_training_options(tmp_path: Path) -> None:
     config.set_training(cfg, pretrained='x.pth', auto_scale_lr=True)
     assert cfg.model.backbone.init_cfg.checkpoint == 'x.pth'
     assert cfg.auto_scale_lr.enable
-    config.set_training(cfg, pretrained='none', auto_scale_lr=False)
+    config.set_training(cfg, pretrained='none', auto_scale_lr=False, prefer='memory')
     assert cfg.model.backbone.init_cfg is None
+    assert MODELS.build(cfg.model.backbone).prefer == 'memory'
+    cfg.model.backbone.type = 'ResNet'
+    with pytest.raises(ValueError, match='--prefer: ResNet has one form only'):
+        config.set_training(cfg, pretrained=None, auto_scale_lr=False, prefer='memory')
 
 
 def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:

@@ -226,6 +226,23 @@ def test_a_changed_layer_is_the_one_that_runs(cls: type, change: Callable) -> No
 
 
 @every_backbone
+def test_layers_without_the_bias_they_had_are_taken_as_they_are(cls: type) -> None:
+    model = build(cls)
+    for module in model.modules():
+        if isinstance(module, nn.Linear | nn.Conv2d):
+            module.bias = None
+    assert_same(model(image()), build_plain_twin(model)(image()), 1e-4)
+    loss_of(model.train()(image(2))).backward()
+    assert all(p.grad is not None for p in model.parameters())
+
+
+def build_plain_twin(model: nn.Module) -> nn.Module:
+    twin = copy.deepcopy(model)
+    twin.fast = False
+    return twin
+
+
+@every_backbone
 def test_transforms_of_torch_func_need_no_switch(cls: type) -> None:
     model, x = build(cls).double(), image(2).double()
     parameters = {k: v.detach() for k, v in model.named_parameters()}

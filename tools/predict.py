@@ -18,6 +18,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     )
     parser.add_argument('--tile', type=int, metavar='N', help='cut larger images, N pixels a side')
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
+    parser.add_argument(
+        '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
+    )
     parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
     return parser.parse_args(argv)
 

@@ -23,6 +23,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
     parser.add_argument('--results', action='store_true', help='also write the results page')
     parser.add_argument('--tta', action='store_true', help="test at the config's scales and flips")
+    parser.add_argument(
+        '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
+    )
     parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
@@ -61,7 +64,7 @@ def main(argv: list[str] | None = None) -> None:
             launcher=args.launcher,
             backbone=args.backbone,
         )
-        config.set_testing(cfg, tta=args.tta)
+        config.set_testing(cfg, tta=args.tta, amp=args.amp)
         dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
         devices.adapt_to_device(cfg)
         runner = console.QuietRunner.from_cfg(cfg)

@@ -38,6 +38,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
     parser.add_argument('--amp', action='store_true', help='bfloat16 mixed precision')
     parser.add_argument(
+        '--prefer',
+        choices=('time', 'memory'),
+        help='on GPUs, forms of the backbone that take least time (default) or keep least memory',
+    )
+    parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
     )
     parser.add_argument(
@@ -98,6 +103,7 @@ def main(argv: list[str] | None = None) -> None:
             auto_scale_lr=args.auto_scale_lr,
             ema=args.ema,
             patience=args.early_stopping,
+            prefer=args.prefer,
         )
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
         if args.amp:

@@ -5,6 +5,7 @@ import os
 from importlib.util import find_spec
 from pathlib import Path
 
+import torch
 from mmengine.config import Config
 from mmengine.runner import Runner
 
@@ -14,6 +15,7 @@ from backbones.openmmlab import averaging, early_stopping
 from backbones.openmmlab.registries import add_import, find_class
 from backbones.openmmlab.swap import swap_backbone
 from backbones.openmmlab.wrappers import with_backbone
+from backbones.registry import BACKBONES
 from backbones.shipped import find_config
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
@@ -97,6 +99,7 @@ def set_training(
     auto_scale_lr: bool,
     ema: bool = False,
     patience: int | None = None,
+    prefer: str | None = None,
 ) -> None:
     """Apply the options of tools/train.py.
 
@@ -105,6 +108,7 @@ def set_training(
         auto_scale_lr: scale the learning rate to the batch size.
         ema: average the weights.
         patience: validations without progress after which to stop; None never stops early.
+        prefer: what the backbone's forms cost least of, see `Pyramid`; None leaves the config's.
 
     Raises:
         UserError: the config has no base batch size to scale from, averages already, or does not
@@ -114,6 +118,11 @@ def set_training(
         with_backbone(cfg.model).backbone.init_cfg = (
             None if pretrained == 'none' else dict(type='Pretrained', checkpoint=pretrained)
         )
+    if prefer is not None:
+        backbone = with_backbone(cfg.model).backbone
+        if backbone.type not in {cls.__name__ for cls in BACKBONES}:
+            raise UserError(f'--prefer: {backbone.type} has one form only; leave the option out')
+        backbone.prefer = prefer
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError(
@@ -162,7 +171,7 @@ def _monitored(cfg: Config) -> str:
     return best
 
 
-def set_testing(cfg: Config, *, tta: bool) -> None:
+def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
     """Apply the options of tools/test.py, and leave out what only training needs.
 
     Raises:
@@ -175,6 +184,9 @@ def set_testing(cfg: Config, *, tta: bool) -> None:
     cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
+    if amp:  # MMEngine's word; the type is the one that autocast is set to
+        cfg.test_cfg.fp16 = True
+        torch.set_autocast_dtype('cuda', torch.bfloat16)
     if tta:
         if 'tta_model' not in cfg:
             raise UserError(

@@ -11,6 +11,7 @@ import torch.distributed
 from mmengine.config import Config
 
 from backbones.errors import UserError
+from backbones.openmmlab.amp_on_cpu import CpuAmpOptimWrapper
 from backbones.openmmlab.wrappers import replace_sync_bn
 
 
@@ -69,10 +70,12 @@ def adapt_to_device(cfg: Config) -> list[str]:
         return []
     notices = []
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
-        cfg.optim_wrapper.type = 'OptimWrapper'
+        cfg.optim_wrapper.type = CpuAmpOptimWrapper.__name__
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
-        notices.append('no GPU: training in float32, without AMP')
+        notices.append(
+            'no GPU: AMP is bfloat16 if the dry run finds it right and faster here, else float32'
+        )
     if replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
         cfg.sync_bn = None
         notices.append('no GPU: BatchNorm is not synchronised over processes')

@@ -21,6 +21,7 @@ from torch.utils.data import DataLoader
 
 from backbones.errors import UserError, did_you_mean, listed
 from backbones.openmmlab import console
+from backbones.openmmlab.amp_on_cpu import KEY, CpuAmpOptimWrapper, decide
 from backbones.openmmlab.fit import first_line
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.samples import Samples
@@ -75,6 +76,11 @@ class DryRun(Hook):
             )
         for notice in trial.notices:
             runner.logger.warning(notice)
+        if isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
+            # kept in checkpoints: a resumed run computes as the one before
+            decided = runner.message_hub.runtime_info.get(KEY, trial.decision)
+            runner.message_hub.update_info(KEY, decided)
+            runner.optim_wrapper.bfloat16 = bool(decided)
         seconds = time.perf_counter() - start
         runner.logger.info(f'dry run: {", ".join(trial.tried)} work ({seconds:.1f} s)')
 
@@ -96,6 +102,7 @@ class Trial:
         faults, notices: what failed, and what could not be tried, a line each.
         tracebacks: of the faults.
         tried: names of the parts that were tried.
+        decision: whether to train in bfloat16, on a CPU with --amp.
     """
 
     def __init__(self, runner: Runner, *, skip_unreadable: bool) -> None:
@@ -105,6 +112,7 @@ class Trial:
         self.notices: list[str] = []
         self.tracebacks: list[str] = []
         self.tried: list[str] = []
+        self.decision = False
 
     def run(self) -> None:
         runner = self.runner
@@ -117,6 +125,8 @@ class Trial:
         if train is not None and loaded[0]:
             with self._part('model loss'):
                 self._check_loss(train)
+            if not self.faults and isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
+                self._choose_precision(train, runner.optim_wrapper)
         if val is not None and loaded[1]:
             with self._part('predict'):
                 self._check_predictions(val)
@@ -164,6 +174,21 @@ class Trial:
                if 'loss' in k and not math.isfinite(v)]  # fmt: skip
         if bad:
             raise UserError(f'not finite before the first step: {", ".join(bad)}')
+
+    def _choose_precision(self, batch: object, wrapper: CpuAmpOptimWrapper) -> None:
+        """Decide whether a CPU trains in bfloat16; a resumed run goes on as it was decided then."""
+        hub, model = self.runner.message_hub, self.runner.model
+        inner = model.module if is_model_wrapper(model) else model
+        if hub.runtime_info.get(KEY) is None:
+            data = inner.data_preprocessor(batch, True)
+
+            def loss() -> torch.Tensor:
+                return inner.parse_losses(model(**data, mode='loss'))[0]
+
+            chosen = decide(inner.backbone, data['inputs'], loss)
+            model.zero_grad()
+            self.decision = chosen.bfloat16
+            self.notices.append(f'AMP: {chosen.why}')
 
     def _check_predictions(self, batch: object) -> None:
         self.runner.model.eval()

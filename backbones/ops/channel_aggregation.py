@@ -1,5 +1,6 @@
 """Channel aggregation (MogaNet, arXiv:2211.03295, Sec. 4.3)."""
 
+from collections.abc import Callable
 from functools import partial
 
 import torch
@@ -46,7 +47,11 @@ def channel_aggregation(
 
     Source: Sec. 4.3, in the form of github.com/Westlake-AI/MogaNet.
     """
-    forms = {'folded': _folded, 'recompute': _recompute, 'strips': _strips}
+    forms: dict[str, Callable] = {
+        'folded': _folded,
+        'recompute': _recompute,
+        'strips': _strips,
+    }
     run = pick(backend, forms, form('channel_aggregation', x))
     return run(x, fc1, dwconv, decompose, sigma, fc2)
 

@@ -1,5 +1,7 @@
 """The local branch of CloFormer's attention (arXiv:2303.17803, Sec. 3.2)."""
 
+from collections.abc import Callable
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor
@@ -42,7 +44,11 @@ def context_gate(
 
     Source: AttnConv; github.com/qhfan/CloFormer.
     """
-    forms = {'folded': _folded, 'recompute': _recompute, 'strips': _strips}
+    forms: dict[str, Callable] = {
+        'folded': _folded,
+        'recompute': _recompute,
+        'strips': _strips,
+    }
     return pick(backend, forms, form('context_gate', x))(x, conv, first, second, scale)
 
 

@@ -23,7 +23,7 @@ from torch.nn.modules import module as hooks
 from backbones.errors import UserError, did_you_mean
 
 Class = TypeVar('Class', bound=type)
-Layer = tuple[Tensor, Tensor | None]  # weight and bias of a convolution or a linear layer
+Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
 PLAIN = 'plain'
 SINGLE = (torch.float32,)
@@ -308,7 +308,7 @@ def dispatched(
                 return self.fast_forward(x, *rest)
             return forward(self, x, *rest)
 
-        run.operators, run.calls = operators, calls
+        vars(run).update(operators=operators, calls=calls)
         return run
 
     return decorate

@@ -72,6 +72,8 @@ class Predictor:
             are averaged, and the image is not resized as the config would.
         device: 'auto' is the GPU if there is one.
         backbone: another than the config's. See `swap_backbone`.
+        amp: compute in bfloat16 where autocast does so; on CPUs that pays where they have units for
+            it (AMX, AVX-512 BF16), and scores change in the third digit.
 
     Raises:
         UserError: a value is out of range; or see `load_trained` and `make_pipeline`.
@@ -86,6 +88,7 @@ class Predictor:
         tile: int | None = None,
         device: str = 'auto',
         backbone: str | None = None,
+        amp: bool = False,
     ) -> None:
         faults = []
         if not 0 <= score <= 1:
@@ -94,7 +97,7 @@ class Predictor:
             faults.append(f'tile is {tile}; allowed: from {SMALLEST_TILE} pixels')
         if faults:
             raise UserError('; '.join(faults))
-        self.score, self.tile = score, tile
+        self.score, self.tile, self.amp = score, tile, amp
         self.surest = 0.0  # highest score so far, also of what was left out
         cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
@@ -180,7 +183,8 @@ class Predictor:
         """Run pipeline and model; a label map may be larger than the image."""
         data = self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
         batch = dict(inputs=[data['inputs']], data_samples=[data['data_samples']])
-        with torch.no_grad():
+        device = next(self.model.parameters()).device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.amp):
             [sample] = self.model.test_step(batch)
         found = predicted(sample, self.score)
         if isinstance(found, sv.Detections):

@@ -27,6 +27,7 @@ def run(
     tile: int | None,
     device: str,
     backbone: str | None,
+    amp: bool,
 ) -> int:
     """Predict on images, write the results, and say what they are.
 
@@ -47,7 +48,7 @@ def run(
             )
     chosen = find_images(images)
     predictor = Predictor(
-        config, checkpoint, score=score, tile=tile, device=device, backbone=backbone
+        config, checkpoint, score=score, tile=tile, device=device, backbone=backbone, amp=amp
     )
     results = Results(new_folder(out), Classes(predictor.meta), segments=predictor.segments)
     start = time.perf_counter()
