@@ -22,9 +22,6 @@ CORE = (
     *('test_torch_files.py', 'ops'),
 )
 LEFT_OUT = ('ops/test_triton.py',)  # its kernels have no range of versions
-CANNOT = {  # tests of what a PyTorch does not have yet, and why
-    'oldest': {},
-}
 
 
 @dataclass(frozen=True)
