@@ -3,6 +3,8 @@
 # make example      install, find trees on aerial photographs: docs/own_data.md, about 12 CPU-minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
+# make test-matrix  the core's tests beside the oldest, a middle and the newest Python and PyTorch, and
+#                   beside OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
 # make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
 #                   (DEVICE=cpu runs the same tests on small sizes where there is no GPU)
 # make lint         ruff and mypy
@@ -40,6 +42,9 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
+test-matrix: $(INSTALLED)
+	$(BIN)/python tests/matrix.py
+
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m gpu --device $(DEVICE) tests/gpu
 
@@ -74,4 +79,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-matrix test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv

@@ -22,8 +22,13 @@ CORE = (
     *('test_torch_files.py', 'ops'),
 )
 LEFT_OUT = ('ops/test_triton.py',)  # its kernels have no range of versions
-CANNOT = {  # tests of what a PyTorch does not have yet, and why
-    'oldest': {},
+# what a PyTorch does otherwise than the later ones, with no effect on a model
+OTHERWISE = {
+    'oldest': (
+        'tests/ops/test_linear.py::test_its_operations_are_counted',  # of a backward pass
+        # what `torch.export` records cannot be told from a compilation before 2.7
+        'tests/ops/test_ops.py::test_what_a_compiler_records_is_traced_but_not_exported',
+    )
 }
 
 
@@ -94,6 +99,7 @@ def check(name: str, package: Path) -> tuple[str, str, int]:
     command += ['--override-ini=pythonpath=tests', '-rf']
     command += [f'tests/{path}' for path in environment.tests]
     command += [f'--ignore=tests/{path}' for path in LEFT_OUT]
+    command += [f'--deselect={test}' for test in OTHERWISE.get(name, ())]
     print(f'{name}: {" ".join(environment.tests)}', flush=True)
     done = subprocess.run(
         command,

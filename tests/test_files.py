@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import huggingface_hub
+import huggingface_hub.constants
+import huggingface_hub.errors
 import numpy as np
 import pytest
 import torch
