@@ -9,7 +9,6 @@ from typing import Any
 from mmengine.config import Config
 
 from backbones.data.checks import (
-    LARGE_JSON,
     check_categories,
     check_numbers,
     classes_of,
@@ -17,6 +16,7 @@ from backbones.data.checks import (
     missing_paths,
     reduces,
 )
+from backbones.data.class_order import LARGE_JSON, check_class_order
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
@@ -108,6 +108,7 @@ def _split(
     prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
     file = Path(os.path.join(root, part.get('ann_file') or ''))
     if 'CocoDataset' in bases and file.is_file():
+        check_class_order(part['type'], file, tuple(classes or ()), place, faults)
         if quick and file.stat().st_size > LARGE_JSON:
             return None
         dataset.layout = 'coco'

@@ -226,6 +226,13 @@ KINDS = {
     'classes-differ': Kind(
         'classes are not the same in every split', 'export all splits with the same classes'
     ),
+    'class-order': Kind(
+        'MMDetection numbers the classes by their order in the annotation file, which is not that '
+        'of the config: names would stand for other classes',
+        "name the dataset's type CocoByNameDataset and the metric's CocoByNameMetric or "
+        'FasterCocoByNameMetric, and import backbones.openmmlab.coco_by_name in custom_imports; or '
+        'name the classes in the order of the files, which have to agree',
+    ),
     'similar-classes': _warning(
         'class names differ in case, blanks or a letter only', 'join them if they are the same'
     ),

@@ -15,7 +15,8 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.data.writing import WIDTH, Call, literal, named, override
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab.registries import COCO_METRICS, imports_of
+from backbones.openmmlab import coco_by_name
+from backbones.openmmlab.registries import BY_NAME, COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
 from backbones.openmmlab.wrappers import has_mask_head
 from backbones.shipped import config_file, find_config
@@ -148,6 +149,8 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     needed = ['backbones'] if backbone else []
     if not dataset.detection and _pairing(dataset)['type'] == 'MixedSuffixDataset':
         needed.append('backbones.openmmlab.mixed_suffixes')
+    if dataset.detection:
+        needed.append(coco_by_name.__name__)
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [_statement('custom_imports', literal(wanted))] if needed else []
@@ -174,9 +177,9 @@ def for_classes(node: Any, number: int, place: str = 'model') -> Any:
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
     # images without objects and small ones are used, too
-    shared = dict(_delete_=True, type='CocoDataset', filter_cfg=dict(filter_empty_gt=False))
+    shared = dict(_delete_=True, type='CocoByNameDataset', filter_cfg=dict(filter_empty_gt=False))
     lines = [
-        "# instead of the base's datasets; images without objects are used, too",
+        "# instead of the base's; labels go by metainfo's names; images without objects are used",
         _shared(shared),
     ]
     evaluators = ['# small, medium, large: by the areas in the file, of masks where there are some']
@@ -221,8 +224,11 @@ def _evaluator(cfg: Config, name: str, file: str) -> str:
     base = cfg.get(f'{name}_evaluator')
     parts: list[Call | str] = [f'ann_file={path}']
     if not (isinstance(base, dict) and base.get('type') in COCO_METRICS):
-        parts = ['_delete_=True', "type='FasterCocoMetric'", *parts, f'metric={kinds}']
-    elif base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
+        parts = ['_delete_=True', "type='FasterCocoByNameMetric'", *parts, f'metric={kinds}']
+        return Call(f'{name}_evaluator = dict(', parts).text()
+    if base['type'] in BY_NAME:
+        parts.insert(0, f'type={BY_NAME[base["type"]]!r}')
+    if base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
         parts.append(f'metric={kinds}')
     return Call(f'{name}_evaluator = dict(', parts).text()
 

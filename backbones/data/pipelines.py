@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.data.checks import innermost
+from backbones.data.checks import classes_of, innermost
+from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
@@ -26,6 +28,9 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if file and os.path.realpath(file) != os.path.realpath(used):
                 faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
                            f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
+            if file:
+                names = classes_of(cfg, data) or ()
+                check_class_order(kind, Path(file), tuple(names), f'{name}_evaluator', faults)
             # without a file, COCO's take the annotations from the data
             needs = kind in IOU_METRICS or (kind in COCO_METRICS and not file)
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
