@@ -31,7 +31,7 @@ def save(cfg: Config, iteration: int, *, optimizer: bool = True) -> Path:
     """A checkpoint as MMEngine writes it; later ones are newer."""
     path = Path(cfg.work_dir, f'iter_{iteration}.pth')
     content = dict(
-        meta=dict(cfg=cfg.pretty_text, seed=7, iter=iteration),
+        meta=dict(cfg=cfg.pretty_text, seed=7, epoch=0, iter=iteration),
         state_dict=dict(x=torch.frombuffer(bytearray(b'weights '), dtype=torch.uint8)),
         **(dict(optimizer={}) if optimizer else {}),
     )

@@ -39,13 +39,15 @@ def main(argv: list[str] | None = None) -> None:
 
     from backbones.checkpoints import load_model
     from backbones.commands import config, devices, preflight, report
+    from backbones.data.checks import classes_of, innermost
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
     from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
+    from backbones.openmmlab.safe_loading import safe_loading
     from backbones.results.evaluate import WriteResults
 
-    with plain_errors(), devices.closing_processes(), console.quiet():
+    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -59,7 +61,8 @@ def main(argv: list[str] | None = None) -> None:
         dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
         devices.adapt_to_device(cfg)
         runner = console.QuietRunner.from_cfg(cfg)
-        load_model(unwrapped(runner), args.checkpoint)
+        own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
+        load_model(unwrapped(runner), args.checkpoint, classes=own)
         block = report.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:

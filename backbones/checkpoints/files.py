@@ -23,8 +23,9 @@ def read(checkpoint: str) -> dict:
     """Read the tensors of a checkpoint into main memory.
 
     Of a PyTorch file only what rebuilds tensors is called. Whatever else authors store beside their
-    weights (arguments, config nodes, numbers of numpy, MMEngine's logs) is replaced by stand-ins
-    that drop their content; a file that asks for any other function or class is refused.
+    weights is replaced by stand-ins: arguments and config nodes by ones that drop their content,
+    numbers of numpy and MMEngine's logs by ones that keep plain numbers (see `arrays`). A file that
+    asks for any other function or class is refused.
 
     Args:
         checkpoint: path, http(s) URL, or `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch

@@ -1,4 +1,4 @@
-"""What the pickle in a PyTorch file may call: stand-ins that drop what they are given."""
+"""What the pickle in a PyTorch file may call: stand-ins that keep numbers at most."""
 
 import contextlib
 import pickletools
@@ -11,6 +11,8 @@ from typing import IO
 
 import torch
 
+from backbones.checkpoints.arrays import Dropped, Kind, Log, Numbers, scalar
+
 # allowed functions that call, or fetch, what they are given
 CALLING = {'builtins.getattr', 'torch._tensor._rebuild_from_type_v2'}
 
@@ -19,32 +21,18 @@ class RefusedCall(Exception):
     """A call that a file asked for; the message is the function's name."""
 
 
-class _Dropped:
-    """Stands in for an object beside the weights; drops its arguments and its state."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-class _DroppedLog(_Dropped):
-    """Stands in for MMEngine's HistoryBuffer."""
-
-
-def _method_of_log(owner: object, name: str) -> type[_Dropped]:
+def _method_of_log(owner: object, name: str) -> type[Dropped]:
     """Stand in for `getattr`, by which a HistoryBuffer names its own four statistics."""
-    if owner is not _DroppedLog or name not in ('min', 'max', 'mean', 'current'):
+    if owner is not Log or name not in ('min', 'max', 'mean', 'current'):
         raise RefusedCall('builtins.getattr')
-    return _Dropped
+    return Dropped
 
 
 # what files hold beside tensors, by the names that they have for it
 STAND_INS: dict[str, Callable] = {
     # arguments and configs of trainers; dicts stay dicts, since their items are set one by one
-    'argparse.Namespace': _Dropped,
-    **dict.fromkeys(('pathlib.Path', 'pathlib.PosixPath', 'pathlib.WindowsPath'), _Dropped),
+    'argparse.Namespace': Dropped,
+    **dict.fromkeys(('pathlib.Path', 'pathlib.PosixPath', 'pathlib.WindowsPath'), Dropped),
     **dict.fromkeys(
         (
             *('yacs.config.CfgNode', 'fvcore.common.config.CfgNode', 'easydict.EasyDict'),
@@ -54,21 +42,14 @@ STAND_INS: dict[str, Callable] = {
         OrderedDict,
     ),
     # numbers and arrays of numpy 1 and 2
-    **dict.fromkeys(
-        (
-            *('numpy.ndarray', 'numpy.dtype'),
-            *(
-                f'numpy.{c}.multiarray.{f}'
-                for c in ('core', '_core')
-                for f in ('scalar', '_reconstruct')
-            ),
-        ),
-        _Dropped,
-    ),
+    'numpy.ndarray': Dropped,
+    'numpy.dtype': Kind,
+    **{f'numpy.{core}.multiarray.scalar': scalar for core in ('core', '_core')},
+    **{f'numpy.{core}.multiarray._reconstruct': Numbers for core in ('core', '_core')},
     # MMEngine's logs
-    'mmengine.logging.history_buffer.HistoryBuffer': _DroppedLog,
+    'mmengine.logging.history_buffer.HistoryBuffer': Log,
     'builtins.getattr': _method_of_log,
-    'builtins.slice': _Dropped,
+    'builtins.slice': Dropped,
 }
 
 

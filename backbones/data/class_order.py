@@ -19,7 +19,7 @@ def categories_of(file: Path) -> list[dict]:
     """The categories of a COCO file; of a large one, nothing else of it is read.
 
     Returns:
-        Those entries that have a name and an id; empty where the file cannot be read: reading the
+        Those entries that have a name; empty where the file cannot be read: reading the
         annotations tells what is wrong.
     """
     try:
@@ -27,7 +27,7 @@ def categories_of(file: Path) -> list[dict]:
             found = json.loads(file.read_text(encoding='utf-8-sig'))['categories']
         else:
             found = _search(file)
-        return [c for c in found if isinstance(c.get('name'), str) and 'id' in c]
+        return [category for category in found if isinstance(category.get('name'), str)]
     except (ValueError, KeyError, TypeError, AttributeError, OSError, RecursionError):
         return []
 
@@ -64,22 +64,19 @@ def check_class_order(
         return
     own = [c for c in categories_of(file) if c['name'] in classes]
     names = [c['name'] for c in own]
-    first = next((i for i, (a, b) in enumerate(zip(names, classes)) if a != b), None)
+    if len(names) != len(classes):
+        return  # other checks say so
     what = getattr(kind, '__name__', kind)
-    if len(names) == len(classes) and first is not None:
-        faults.add(
-            'class-order',
-            place,
-            f'{what} would take {names[first]!r} for label {first}, which the config calls '
-            f'{classes[first]!r}: {file} lists {listed(map(repr, names))}',
-        )
-    elif numbers_by_file == 'metric' and [c['id'] for c in own] != sorted(c['id'] for c in own):
-        faults.add(
-            'class-order',
-            place,
-            f'{what} would exchange the AP of single classes: the ids in {file} do not rise '
-            f'({listed(c["id"] for c in own)})',
-        )
+    for label, (found, meant) in enumerate(zip(names, classes)):
+        if found != meant:
+            example = f'{what} would take {found!r} for label {label}, which the config calls ' \
+                      f'{meant!r}: {file} lists {listed(map(repr, names))}'  # fmt: skip
+            return faults.add('class-order', place, example)
+    ids = [c['id'] for c in own if isinstance(c.get('id'), int)]
+    if numbers_by_file == 'metric' and ids != sorted(ids):
+        example = f'{what} would exchange the AP of single classes: the ids in {file} do not ' \
+                  f'rise ({listed(ids)})'  # fmt: skip
+        faults.add('class-order', place, example)
 
 
 def _numbers_by_file(kind: object) -> str | None:
