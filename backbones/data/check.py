@@ -1,6 +1,5 @@
 """Checking a whole dataset: its files, annotations, label maps, classes and splits."""
 
-import difflib
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,6 +16,7 @@ from backbones.data.images import (
 )
 from backbones.data.instances import InstanceChecks, is_number
 from backbones.data.labels import check_labels
+from backbones.data.names import check_names
 
 SMALL = 32  # pixels; the least side that the backbones take
 MOSTLY = 0.8  # share of classes without an instance that cannot be meant
@@ -158,7 +158,7 @@ def _check_splits(report: Report, *, complete: bool) -> None:
             continue  # the maps that were not looked at may have them
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
-    _check_names(dataset, faults)
+    check_names(dataset, faults)
     for name, split in dataset.splits.items():
         report.counts[name] = split_counts(split)
         if complete:
@@ -208,43 +208,6 @@ def split_counts(split: Split) -> dict[str, object]:
         modes = Counter(fact.mode for fact in good)
         counts['pixels'] = ', '.join(f'{n} {mode}' for mode, n in modes.most_common())
     return counts
-
-
-def _check_names(dataset: Dataset, faults: Faults) -> None:
-    plain: dict[str, str] = {}
-    for name in dataset.classes:
-        if str(name) != str(name).strip():
-            faults.add('blank-in-name', dataset.root, repr(name))
-        key = ''.join(str(name).split()).casefold()
-        close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
-        if key in plain or close:
-            other = plain.get(key) or plain[close[0]]
-            kind = 'duplicate-class' if other == name else 'similar-classes'
-            faults.add(kind, dataset.root, f'{other!r} and {name!r}')
-        plain[key] = name
-    if dataset.detection:
-        _check_categories(dataset, faults)
-
-
-def _check_categories(dataset: Dataset, faults: Faults) -> None:
-    """Compare the categories of each split with the training split's and with the classes."""
-    listed = {
-        split.source: Counter(
-            str(category.get('name')) for category in split.records.get('categories', [])
-        )
-        for split in dataset.splits.values()
-    }
-    first, *_ = listed.values()
-    for source, names in listed.items():
-        for name in sorted(names.keys() ^ first.keys()) if names and first else ():
-            where = 'is not in the training split' if name in names else 'is missing'
-            faults.add('classes-differ', source, f'{name!r} {where}')
-    source = next(iter(listed))
-    for name in dataset.classes:
-        if first and name not in first:
-            faults.add('classes-differ', source, f'{name!r} is missing')
-    for name in sorted(first.keys() - set(dataset.classes)):
-        faults.add('class-left-out', source, repr(name))
 
 
 def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from backbones.data.images import ImageFacts, near
 from backbones.data.kinds import KINDS
-from backbones.errors import UserError, did_you_mean
+from backbones.errors import UserError, did_you_mean, shown
 
 EXAMPLES = 3  # that a fault shows
 
@@ -47,10 +47,11 @@ class Faults:
 
     def add(self, kind: str, place: object, example: object, *, total: int = 0) -> None:
         """Count a case, and keep it as an example if it is among the first."""
-        fault = self.found.setdefault((kind, str(place)), Fault(kind, str(place), total=total))
+        place = shown(place)
+        fault = self.found.setdefault((kind, place), Fault(kind, place, total=total))
         fault.count += 1
         if len(fault.examples) < EXAMPLES:
-            fault.examples.append(str(example))
+            fault.examples.append(shown(example))
 
     def count(self, kind: str) -> int:
         """How many cases of a kind there are in all places."""

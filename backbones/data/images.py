@@ -76,6 +76,11 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     """
     found = ImageFacts(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError:  # OpenCV would end the process
+        found.fault = 'control-character'
+        return found
+    try:
         with _open(found) as image:
             if image is None:
                 return found

@@ -233,6 +233,10 @@ KINDS = {
         'FasterCocoByNameMetric, and import backbones.openmmlab.coco_by_name in custom_imports; or '
         'name the classes in the order of the files, which have to agree',
     ),
+    'control-character': Kind(
+        'names have line breaks, other control characters, or bytes that are no UTF-8',
+        'rename them with letters, digits and signs that can be seen',
+    ),
     'similar-classes': _warning(
         'class names differ in case, blanks or a letter only', 'join them if they are the same'
     ),
