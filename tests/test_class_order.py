@@ -4,14 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
-from own_data import CLASSES, json_file, make_coco, make_voc
+from own_data import CLASSES, json_file, make_coco, make_voc, sample_of
 
 from backbones.commands import check_data
 from backbones.data import class_order
@@ -63,13 +62,7 @@ def score(metric: CocoMetric, dataset: CocoDataset, *, without: str | None = Non
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         keep = [x for x in info['instances'] if Path(info['img_path']).stem != without]
-        found = dict(
-            bboxes=torch.tensor([x['bbox'] for x in keep]).reshape(-1, 4),
-            scores=torch.ones(len(keep)),
-            labels=torch.tensor([x['bbox_label'] for x in keep], dtype=torch.long),
-        )
-        sample = dict(img_id=info['img_id'], ori_shape=(64, 64), pred_instances=found)
-        metric.process({}, [sample])
+        metric.process({}, [sample_of(info, keep)])
     return metric.evaluate(len(dataset))
 
 

@@ -17,6 +17,7 @@ from backbones.data.images import (
 from backbones.data.instances import InstanceChecks, is_number
 from backbones.data.labels import check_labels
 from backbones.data.names import check_names
+from backbones.data.voc import MARKS
 
 SMALL = 32  # pixels; the least side that the backbones take
 MOSTLY = 0.8  # share of classes without an instance that cannot be meant
@@ -201,6 +202,9 @@ def split_counts(split: Split) -> dict[str, object]:
         annotations = split.records.get('annotations', [])
         counts['annotations'] = len(annotations)
         counts['with masks'] = sum(bool(a.get('segmentation')) for a in annotations)
+        for mark in MARKS:
+            if number := sum(bool(a.get(mark)) for a in annotations):
+                counts[f'marked {mark}'] = number
     if good:
         areas = sorted((fact.size[0] * fact.size[1], fact.size) for fact in good)
         sizes = [f'{w}x{h}' for _, (w, h) in (areas[0], areas[len(areas) // 2], areas[-1])]

@@ -20,7 +20,7 @@ from backbones.data.class_order import LARGE_JSON, check_class_order
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
-from backbones.data.images import list_images
+from backbones.data.images import list_files, list_images, read_lines
 from backbones.data.left_out import check_left_out
 from backbones.data.masks import pair_by_name
 from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
@@ -167,9 +167,9 @@ def _pairs(
     image_suffix = argument(part, cls, 'img_suffix')
     label_suffix = argument(part, cls, 'seg_map_suffix')
     if part.get('ann_file') and file.is_file():
-        names = list(filter(None, map(str.strip, file.read_text().splitlines())))
+        names = read_lines(file)
     else:
-        files = sorted(images.rglob(f'*{image_suffix}'))
+        files = [path for path in list_files(images) if path.name.endswith(image_suffix)]
         names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
     for name in names:
         yield images / (name + image_suffix), labels / (name + label_suffix)

@@ -89,6 +89,7 @@ class InstanceChecks:
         corners = self._are_corners()
         masks = sum(bool(a.get('segmentation')) for a in self.annotations)
         crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
+        difficult = sum(bool(a.get('difficult')) for a in self.annotations)
         total = len(self.annotations)
         seen: set[tuple] = set()
         used = set()
@@ -98,7 +99,9 @@ class InstanceChecks:
                 self.add('annotation-id-zero', where)
             if annotation.get('iscrowd') not in (0, 1, None):
                 self.add('wrong-type', f'{where}: iscrowd {annotation["iscrowd"]!r}')
-            if annotation.get('iscrowd'):
+            if annotation.get('difficult') and difficult < total:
+                self.add('difficult', where, total)
+            elif annotation.get('iscrowd'):
                 self.add('mostly-crowd' if crowds > MOSTLY * total else 'crowd', where, total)
             if annotation.get('ignore'):
                 self.add('marked-ignore', where, total)

@@ -114,6 +114,11 @@ KINDS = {
     'label-without-image': Kind(
         'label files have no image of the same name', 'add the image, or remove the label file'
     ),
+    'ambiguous-image': Kind(
+        'label files fit several images, so that one could stand for another',
+        'put the images into JPEGImages beside Annotations, with the same sub-folders, or each '
+        'XML file beside its image',
+    ),
     'absolute-path': _warning(
         'images are named by an absolute path or from outside of the image folder',
         'name them relative to the image folder, so that the dataset can be moved',
@@ -174,8 +179,14 @@ KINDS = {
         'annotations are marked iscrowd: they are not trained on and not counted by the metric',
         'set iscrowd to 0 unless they stand for groups',
     ),
+    'difficult': _warning(
+        'objects are marked difficult: they are not trained on and not counted by the metric, as '
+        'in Pascal VOC',
+        'set difficult to 0 to use them',
+    ),
     'mostly-crowd': Kind(
-        'annotations, most of all, are marked iscrowd: they are not trained on and not counted',
+        'annotations, most of all, are marked iscrowd, or all are difficult: they are not trained '
+        'on and not counted',
         'set iscrowd to 0; some programs set it for every run-length code',
     ),
     'marked-ignore': _warning(

@@ -49,7 +49,7 @@ def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testi
     if annotation.get('category_id') not in known:
         return 'other class'
     if annotation.get('iscrowd'):
-        return 'iscrowd'
+        return 'difficult' if annotation.get('difficult') else 'iscrowd'
     if testing or not is_box(annotation.get('bbox')):
         return ''
     if annotation.get('ignore'):
