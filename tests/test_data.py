@@ -366,6 +366,14 @@ def line(text: str) -> Callable[[Path], object]:
     return lambda root: (root / 'labels/train/0.txt').write_text(text + '\n')
 
 
+def every_line(text: str) -> Callable[[Path], None]:
+    def do(root: Path) -> None:
+        for path in root.glob('labels/*/*.txt'):
+            path.write_text(text + '\n')
+
+    return do
+
+
 def data_yaml(**fields: object) -> Callable[[Path], None]:
     def do(root: Path) -> None:
         content = yaml.safe_load((root / 'data.yaml').read_text()) | fields
@@ -392,7 +400,13 @@ YOLO_MISTAKES = [
     ('class-count', data_yaml(names={0: 'a', 2: 'b'})),
     ('class-count', data_yaml(names={'a': 0, 'b': 1})),
     ('unknown-class', line('inf 0.5 0.5 0.2 0.2')),
-    ('unnamed-class', data_yaml(names=[False, True])),
+    ('unnamed-class', data_yaml(names=['a', ''])),
+    ('wrong-yaml', data_yaml(kpt_shape=17)),
+    ('keypoints-or-polygons', every_line('0 0.5 0.5 0.4 0.4 0.4 0.4 0.6 0.6')),
+    (
+        'labels-in-two-places',
+        lambda root: shutil.move(root / 'labels/train/0.txt', root / 'images/train/0.txt'),
+    ),
     ('unnamed-class', data_yaml(names=['a', None])),
     ('ambiguous-name', lambda root: noise(root / 'images/train/0.png')),
     ('missing-image', data_yaml(train='images/gone')),

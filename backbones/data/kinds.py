@@ -27,7 +27,8 @@ KINDS = {
     # images
     'missing-image': Kind(
         'images that are named are not there',
-        'add the files, or take their entries out of the annotations',
+        'add the files, write their paths as they are in the folder, or take their entries out of '
+        'the annotations',
     ),
     'empty-file': Kind('files have 0 bytes', 'copy or download them again'),
     'not-an-image': Kind('files are not images', 'download them again, or remove them'),
@@ -102,8 +103,7 @@ KINDS = {
     'duplicate-class': Kind('class names are used twice', 'give each class a name of its own'),
     'unnamed-class': Kind(
         'classes have no name, or one that is no text',
-        'name them, in quotes if YAML takes the name for something else; from classes.txt, take '
-        'blank lines out',
+        'name them; from classes.txt, take blank lines out',
     ),
     'unknown-image': Kind(
         'annotations belong to an image id that is not listed', 'list the image, or remove them'
@@ -119,6 +119,11 @@ KINDS = {
         'put the images into JPEGImages beside Annotations, with the same sub-folders, or each '
         'XML file beside its image',
     ),
+    'labels-in-two-places': Kind(
+        'label files lie in labels/ and beside the images, and YOLO reads one of them only',
+        'move them into labels/, with the folders that the images have in images/',
+    ),
+    'wrong-yaml': Kind('settings of data.yaml are not as YOLO has them', 'correct them as said'),
     'absolute-path': _warning(
         'images are named by an absolute path or from outside of the image folder',
         'name them relative to the image folder, so that the dataset can be moved',
@@ -197,6 +202,12 @@ KINDS = {
     ),
     'keypoints-dropped': _warning(
         'annotations have keypoints, of which the box alone is used', 'nothing, if that is meant'
+    ),
+    'keypoints-or-polygons': Kind(
+        'lines look like boxes with keypoints, but data.yaml has no kpt_shape; they are read as '
+        'boxes',
+        'say kpt_shape: [points, values of each] in data.yaml; if they are polygons, repeat a '
+        'point in one of them',
     ),
     # label maps
     'missing-label': Kind(
