@@ -121,7 +121,14 @@ JSON_MISTAKES = [
     ('broken-box', first('annotations', bbox=[8, 8, float('nan'), 24])),
     ('box-beside-mask', first('annotations', bbox=[8, 8, 8, 8], area=64)),
     ('area-empty', first('annotations', area=0)),
-    ('area-empty', first('annotations', area=None)),
+    ('null-field', first('annotations', area=None)),
+    ('null-field', first('annotations', iscrowd=None)),
+    ('url-file-name', first('images', file_name='https://a.example/x.png')),
+    ('mask-hole', first('annotations', segmentation=[POLYGON, [16, 16, 24, 16, 24, 24]])),
+    ('masks-differ', without('annotations', 'segmentation')),
+    ('broken-box', first('annotations', bbox=[10**400, 8, 32, 24])),
+    ('mask-broken', first('annotations', segmentation=[[10**400, 8, 40, 8, 40, 32]])),
+    ('wrong-type', first('images', width=10**400)),
     ('area-too-large', first('annotations', area=5000)),
     ('size-swapped', each('images', width=48, height=64)),
     ('size-differs', first('images', width=640, height=480)),
@@ -160,7 +167,8 @@ JSON_MISTAKES = [
     ('mask-missing', first('annotations', segmentation=[])),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 40, 8]])),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 40, 8, 40, 32, 8]])),
-    ('mask-broken', first('annotations', segmentation=[[]])),
+    ('mask-missing', first('annotations', segmentation=[[]])),
+    ('mask-broken', first('annotations', segmentation=[[], POLYGON])),
     ('mask-broken', first('annotations', segmentation=POLYGON)),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 8, 8, 8, 8]])),
     ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts=[5, 5]))),
@@ -724,7 +732,9 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    tried |= {'control-character', 'ambiguous-image', 'difficult'}  # in files of their own
+    tried |= {
+        *('ambiguous-image', 'control-character', 'difficult', 'test-unannotated', 'unread-format')
+    }  # in files of their own
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
                   'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs

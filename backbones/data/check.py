@@ -1,12 +1,14 @@
 """Checking a whole dataset: its files, annotations, label maps, classes and splits."""
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
+from backbones.data.foreign import other_images
 from backbones.data.images import (
     content_key,
     image_facts,
@@ -14,9 +16,11 @@ from backbones.data.images import (
     label_facts,
     list_images,
 )
-from backbones.data.instances import InstanceChecks, is_number
+from backbones.data.instances import InstanceChecks
 from backbones.data.labels import check_labels
 from backbones.data.names import check_names
+from backbones.data.numbers import is_number
+from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
 
 SMALL = 32  # pixels; the least side that the backbones take
@@ -65,6 +69,9 @@ def check_dataset(
         report.notes.append(
             'image files were not decoded: damage in their middle is not seen; --decode does it'
         )
+    folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
+    for path in other_images(folders | {split.images for split in dataset.splits.values()}):
+        faults.add('unread-format', path.parent, path.name)
     for split in dataset.splits.values():
         _look_at_files(split, decode=decoded, sample=sample, progress=progress)
         _check_image_files(split, faults)
@@ -160,10 +167,18 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
     check_names(dataset, faults)
+    without = dataset.without_masks()
+    if dataset.detection and without and any(map(has_mask, _annotations(dataset))):
+        faults.add('masks-differ', dataset.root, f'none in {", ".join(without)}')
     for name, split in dataset.splits.items():
         report.counts[name] = split_counts(split)
         if complete:
             _check_unused(dataset, split, faults)
+
+
+def _annotations(dataset: Dataset) -> Iterator[dict]:
+    for split in dataset.splits.values():
+        yield from split.records.get('annotations', [])
 
 
 def _is_judged(dataset: Dataset) -> bool:
@@ -185,7 +200,7 @@ def class_counts(dataset: Dataset, split: Split) -> Counter:
     if dataset.detection:
         names = {c.get('id'): c.get('name') for c in split.records.get('categories', [])}
         ids = (a.get('category_id') for a in split.records.get('annotations', []))
-        return Counter(names.get(i) for i in ids if isinstance(i, int | str))
+        return Counter(names.get(i) for i in ids if isinstance(i, int | float | str))
     values = (f.values for f in split.label_facts.values() if f.values is not None)
     found = Counter(int(v) for some in values for v in some)
     first = int(dataset.zero_ignored)
@@ -201,7 +216,7 @@ def split_counts(split: Split) -> dict[str, object]:
     else:
         annotations = split.records.get('annotations', [])
         counts['annotations'] = len(annotations)
-        counts['with masks'] = sum(bool(a.get('segmentation')) for a in annotations)
+        counts['with masks'] = sum(map(has_mask, annotations))
         for mark in MARKS:
             if number := sum(bool(a.get(mark)) for a in annotations):
                 counts[f'marked {mark}'] = number

@@ -40,6 +40,7 @@ SLIPS = (
     'label-size',
     'mask-beyond',
     'mask-broken',
+    'mask-hole',
     'mask-missing',
     'mixed-suffixes',
     'similar-classes',
@@ -114,6 +115,7 @@ def _split(
         dataset.layout = 'coco'
         records = read_json(file, faults)
         split = Split(name, file, prefix.get('img', Path(root)), records=records)
+        split.by_name = 'CocoByNameDataset' in bases
         check_left_out(split, part, dataset.classes, faults)
         return split
     if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():

@@ -4,8 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backbones.data.images import ImageFacts, near
+from backbones.data.images import ImageFacts
 from backbones.data.kinds import KINDS
+from backbones.data.near import elsewhere, near
 from backbones.errors import UserError, did_you_mean, shown
 
 EXAMPLES = 3  # that a fault shows
@@ -112,5 +113,5 @@ def add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -
     name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
     detail = f' ({fact.detail})' if fact.detail else ''
     if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:
-        detail = near(fact.path)
+        detail = elsewhere(str(name), folder) or near(fact.path)
     faults.add(fact.fault, folder, f'{name}{detail}', total=total)

@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import unicodedata
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -132,7 +131,12 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
                 return found
             _read_header(found, image)
             found.size, found.turned = image.size, False
-            if (decode or not _has_end(path, found.format)) and len(image.getbands()) == 1:
+            bands = len(image.getbands())
+            if (decode or not _has_end(path, found.format)) and bands > 1:
+                colours = np.asarray(image)[..., :3]
+                if bands > 2 and (colours == colours[..., :1]).all():
+                    found.detail = 'all channels are equal: save one of them'
+            elif decode or not _has_end(path, found.format):
                 values = np.unique(np.asarray(image))
                 found.values = np.nan_to_num(values, nan=-1)  # which no class has
     except DAMAGED as error:
@@ -201,27 +205,11 @@ def _what_else(path: Path) -> tuple[str, str]:
     ):
         if start.startswith(sign):
             return 'not-an-image', what
+    if start[4:8] == b'ftyp':
+        return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps of a telephone'
     if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
         return 'damaged-image', 'its header is cut short'
     return 'not-an-image', f'starts with {start[:12]!r}'
-
-
-def near(path: Path) -> str:
-    """What is there instead of a missing file: one whose name differs in case, suffix or accents.
-
-    Returns:
-        ' (there is NAME)', or '' if nothing comes close.
-    """
-    if '\\' in path.name:
-        return ' (a backslash is not a separator; write /)'
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
-    there = [name for name in names if _plain(name) == _plain(path.name)]
-    return f' (there is {there[0]})' if there else ''
-
-
-def _plain(name: str) -> str:
-    """A name without its suffix and what systems write differently: case, composed accents."""
-    return unicodedata.normalize('NFC', Path(name).stem).casefold()
 
 
 def _has_end(path: Path, kind: str) -> bool:

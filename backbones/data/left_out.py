@@ -4,7 +4,7 @@ import math
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.instances import is_box, is_number
+from backbones.data.numbers import is_box, is_number
 
 
 def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:

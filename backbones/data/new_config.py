@@ -115,9 +115,11 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
             'label maps', 'upernet_* or semantic_fpn_*')  # fmt: skip
         raise UserError(f'--base {base} is a config of {scope}, but the data are {kind}: take one '
                         f'of {wanted}')  # fmt: skip
-    if has_mask_head(cfg.model) and not dataset.has_masks():
-        raise UserError(f'--base {base} learns masks, but the annotations have boxes only: take '
-                        'one of faster_rcnn_* or retinanet_*')  # fmt: skip
+    missing = dataset.without_masks()
+    if has_mask_head(cfg.model) and missing:
+        where = f' in the split {", ".join(missing)}' if missing != [*dataset.splits] else ''
+        raise UserError(f'--base {base} learns masks, but the annotations{where} have boxes only: '
+                        'take one of faster_rcnn_* or retinanet_*')  # fmt: skip
     if not num_classes(cfg.model, 'model'):
         raise UserError(f'--base {base} has no num_classes that could be set')
     for split in ('train', 'val'):

@@ -44,10 +44,17 @@ def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
     loads_masks = any(step.get('with_mask') for step in loading)
     annotated = any(part.records.get('annotations') for part in train)
-    if annotated and loads_masks and not dataset.has_masks():
+    without = dataset.without_masks()
+    if annotated and loads_masks and 'train' in without:
         faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
                    'annotation has a segmentation: take a config for boxes, such as '
                    'faster_rcnn_*, or add masks')  # fmt: skip
+    evaluators = cfg.get('val_evaluator') or ()
+    for one in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if one and 'segm' in (one.get('metric') or ()) and 'val' in without:
+            faults.add('wrong-config', 'val_evaluator', 'it measures masks, but no annotation of '
+                       'the validation split has a segmentation: add masks, or take a config for '
+                       'boxes')  # fmt: skip
     roi_head = cfg.model.get('roi_head') or {}  # others learn masks from boxes
     if train and roi_head.get('mask_head') and loading and not loads_masks:
         faults.add('wrong-config', 'train_dataloader', 'the model learns masks, but '

@@ -38,8 +38,22 @@ def ids_by_name(categories: Sequence[dict], names: Sequence[str]) -> list[int]:
     return [ids[name][0] for name in names]
 
 
+def fill_nulls(annotations: Sequence[dict]) -> None:
+    """Write what null stands for in fields that MMDetection and pycocotools compare."""
+    for annotation in annotations:
+        if annotation.get('iscrowd', 0) is None:
+            annotation['iscrowd'] = 0
+        if annotation.get('area', 0) is None:
+            _, _, width, height = annotation['bbox']
+            annotation['area'] = width * height
+
+
 class CocoApi(COCO):
     """MMDetection's reader of COCO's files, whose ids stand in the order of the names asked for."""
+
+    def __init__(self, annotation_file: str | None = None) -> None:
+        super().__init__(annotation_file)
+        fill_nulls(self.dataset.get('annotations', ()))
 
     def get_cat_ids(
         self, cat_names: Sequence[str] = (), sup_names: Sequence = (), cat_ids: Sequence = ()
@@ -67,6 +81,7 @@ class _ByName(CocoMetric):
 
     def compute_metrics(self, results: list) -> dict[str, float]:
         if self._coco_api is not None and self.cat_ids is None:
+            fill_nulls(self._coco_api.dataset['annotations'])
             categories = self._coco_api.dataset['categories']
             self.ids_of_labels = ids_by_name(categories, self.dataset_meta['classes'])
             # the evaluation sorts them, and its table of classes takes them for sorted
