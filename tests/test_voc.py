@@ -11,7 +11,7 @@ from own_data import CLASSES, make_voc, noise, sample_of
 
 from backbones.commands import check_data
 from backbones.data.dataset import Dataset
-from backbones.data.images import list_images
+from backbones.data.listing import list_images
 from backbones.data.new_config import new_config
 from backbones.predict.finding import find_images
 

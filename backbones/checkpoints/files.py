@@ -9,6 +9,7 @@ from torch import Tensor
 
 from backbones.checkpoints.fetch import locate
 from backbones.checkpoints.kinds import ANEW, check_kind, is_foreign_pickle
+from backbones.checkpoints.limits import check_archive, check_pickles, check_tensors
 from backbones.checkpoints.pickles import (
     CALLING,
     RefusedCall,
@@ -36,9 +37,11 @@ def read(checkpoint: str) -> dict:
         CheckpointError: it cannot be fetched, is damaged, is something else, or asks for code.
     """
     path, source = locate(str(checkpoint))
+    check_archive(path, source)
     check_kind(path, source)
     if _is_safetensors(path):
         return _read_safetensors(path, source)
+    check_pickles(path, source)
     try:
         with only_stand_ins():
             file = torch.load(path, map_location='cpu', weights_only=True)
@@ -67,6 +70,7 @@ def read(checkpoint: str) -> dict:
         raise CheckpointError(
             f'{source} holds a {type(file).__name__}; a checkpoint is a dict of tensors'
         )
+    check_tensors(file, source)
     return file
 
 

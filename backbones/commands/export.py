@@ -15,7 +15,7 @@ from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.commands.config import load_config, set_testing
 from backbones.commands.tables import table
-from backbones.data.images import SUFFIXES
+from backbones.data.listing import SUFFIXES
 from backbones.errors import UserError
 from backbones.openmmlab import durable
 from backbones.openmmlab.export.check import (

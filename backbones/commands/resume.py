@@ -13,6 +13,7 @@ from mmengine.config import Config
 
 from backbones.checkpoints import read
 from backbones.checkpoints.classes import classes_in, same_classes
+from backbones.checkpoints.limits import check_archive
 from backbones.commands.config import averages
 from backbones.data.checks import classes_of, innermost
 from backbones.errors import CheckpointError, MissingFileError, UserError, listed
@@ -148,6 +149,7 @@ def _read_whole(path: Path) -> dict:
     Raises:
         CheckpointError: it is torn, or holds weights alone.
     """
+    check_archive(path, str(path))
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()  # compares checksums

@@ -9,15 +9,10 @@ from pathlib import Path
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
-from backbones.data.images import (
-    content_key,
-    image_facts,
-    in_parallel,
-    label_facts,
-    list_images,
-)
+from backbones.data.images import content_key, image_facts, in_parallel, label_facts
 from backbones.data.instances import InstanceChecks
 from backbones.data.labels import check_labels
+from backbones.data.listing import list_images
 from backbones.data.names import check_names
 from backbones.data.numbers import is_number
 from backbones.data.segmentations import has_mask

@@ -20,8 +20,8 @@ from backbones.data.class_order import LARGE_JSON, check_class_order
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
-from backbones.data.images import list_files, list_images, read_lines
 from backbones.data.left_out import check_left_out
+from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.masks import pair_by_name
 from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
 from backbones.errors import UserError

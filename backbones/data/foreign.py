@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from backbones.data.images import SUFFIXES, list_images, walk
+from backbones.data.listing import SUFFIXES, list_images, walk
 
 LOOKED_AT = 2000  # files of a folder
 HEAD = 1 << 16  # characters of a JSON that are looked at

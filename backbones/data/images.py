@@ -1,13 +1,18 @@
 """What the files of a dataset are: size, kind of pixels, damage; headers alone, or decoded."""
 
+import contextlib
 import hashlib
 import os
+import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -15,14 +20,18 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.progress import track
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 TURNED = range(2, 9)  # EXIF orientations of an image that loading turns or mirrors
 SWAPPED = (5, 6, 7, 8)  # those that exchange width and height
 THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
 PROGRESS = 500  # files from which on a bar is worth it
+LARGEST = 1 << 30  # pixels that OpenCV loads, which MMDetection and MMSegmentation use
+LARGE = 1 << 26  # pixels from which images are decoded one after the other
 TAIL = 4096  # bytes at the end of a file that are looked at
-# what Pillow raises for damaged files; the last two for cut TIFFs
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError)
+# what Pillow raises for damaged files of one kind or another
+DAMAGED = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, MemoryError),
+    *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
+)
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -56,41 +65,6 @@ class ImageFacts:
     values: np.ndarray | None = None
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Image files in a folder and below, sorted, whatever the case of their suffix."""
-    return list_files(folder, SUFFIXES)
-
-
-def list_files(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """Files in a folder and below, sorted; with `suffixes`, in lower case, those alone."""
-    return sorted(p for p in walk(folder)
-                  if (not suffixes or p.suffix.lower() in suffixes) and p.is_file())  # fmt: skip
-
-
-def walk(folder: Path) -> Iterator[Path]:
-    """All but folders, in a folder and below; links are followed, each real folder once."""
-    seen = set()
-    for place, folders, files in os.walk(folder, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:  # a link to where we have been, perhaps to a folder above
-            folders.clear()
-            continue
-        seen.add(real)
-        folders.sort()
-        yield from visible(Path(place, name) for name in files)
-
-
-def read_lines(file: Path) -> list[str]:
-    """Lines of a text that are not blank, without what Windows adds."""
-    text = file.read_text(encoding='utf-8-sig', errors='surrogateescape')
-    return [line for line in map(str.strip, text.splitlines()) if line]
-
-
-def visible(paths: Iterable[Path]) -> Iterator[Path]:
-    """All but hidden files: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see such."""
-    return (path for path in paths if not path.name.startswith('.'))
-
-
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     """Look at an image file.
 
@@ -111,7 +85,9 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
         return found
-    if not cv2.haveImageReader(str(path)):
+    if found.size[0] * found.size[1] > LARGEST:
+        found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*found.size)
+    elif not cv2.haveImageReader(str(path)):
         found.fault, found.detail = 'unsupported-format', found.format
     elif decode or not _has_end(path, found.format):
         _decode(found)
@@ -131,6 +107,9 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
                 return found
             _read_header(found, image)
             found.size, found.turned = image.size, False
+            if image.size[0] * image.size[1] > LARGEST:
+                found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*image.size)
+                return found
             bands = len(image.getbands())
             if (decode or not _has_end(path, found.format)) and bands > 1:
                 colours = np.asarray(image)[..., :3]
@@ -174,7 +153,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
     )
     if 'transparency' in image.info and found.mode != 'RGBA':
         found.mode += ' with transparency'
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    orientation = _exif(found.path, image).get(ExifTags.Base.Orientation)
     found.turned = orientation in TURNED
     if orientation in SWAPPED:
         found.size = image.size[::-1]
@@ -185,6 +164,28 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
         found.bits = max(image.tag_v2.get(258) or (1,))  # type: ignore[attr-defined]
     elif found.mode in DEEP_MODES:
         found.bits = 16
+
+
+def _exif(path: Path, image: Image.Image) -> Image.Exif:
+    """An image's EXIF tags, of the header alone: for a PNG, Pillow would decode all pixels."""
+    if image.format != 'PNG':
+        return image.getexif()
+    exif = Image.Exif()
+    for kind, size, file in png_chunks(path):
+        if kind == b'eXIf' and size < 1 << 20:
+            exif.load(file.read(size))
+            break
+    return exif
+
+
+def png_chunks(path: Path) -> Iterator[tuple[bytes, int, BinaryIO]]:
+    """The kinds and sizes of a PNG's chunks, with the file at the beginning of their content."""
+    with open(path, 'rb') as file:
+        place = 8
+        while len(head := (file.seek(place), file.read(8))[1]) == 8:
+            size, kind = struct.unpack('>I4s', head)
+            yield kind, size, file
+            place += 12 + size
 
 
 def _is_lossy(path: Path) -> bool:
@@ -222,16 +223,21 @@ def _has_end(path: Path, kind: str) -> bool:
         return ends[kind] in file.read()
 
 
+_one_by_one = threading.Lock()
+
+
 def _decode(found: ImageFacts) -> None:
     """Load all pixels with both libraries: OpenCV fills a cut JPEG with grey without an error."""
-    if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
-        found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
-        return
-    try:
-        with Image.open(found.path) as image:
-            image.load()
-    except DAMAGED as error:
-        found.fault, found.detail = 'damaged-image', str(error)
+    large = found.size[0] * found.size[1] > LARGE
+    with _one_by_one if large else contextlib.nullcontext():
+        try:
+            if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
+                found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
+                return
+            with Image.open(found.path) as image:
+                image.load()
+        except (*DAMAGED, cv2.error) as error:
+            found.fault, found.detail = 'damaged-image', str(error) or 'too large for the memory'
 
 
 def content_key(path: Path) -> str:

@@ -13,6 +13,10 @@ IMAGES = {
     'damaged-image': Kind(
         'images are cut short or damaged', 'download them again, or remove them with their labels'
     ),
+    'too-many-pixels': Kind(
+        'images have more than 2 ** 30 pixels, which OpenCV does not load',
+        'cut them into smaller ones, or remove them',
+    ),
     'unsupported-format': Kind(
         'images have a format that OpenCV, which loads them, does not read',
         'convert them to PNG or JPEG',

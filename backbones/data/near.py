@@ -4,7 +4,7 @@ import os
 import unicodedata
 from pathlib import Path
 
-from backbones.data.images import SUFFIXES, list_images
+from backbones.data.listing import SUFFIXES, list_images
 
 
 def near(path: Path) -> str:

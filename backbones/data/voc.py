@@ -10,7 +10,7 @@ from defusedxml.ElementTree import parse
 
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
-from backbones.data.images import SUFFIXES, list_files, read_lines
+from backbones.data.listing import SUFFIXES, list_files, read_lines
 from backbones.data.voc_images import Images
 from backbones.data.yolo import outline
 

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from backbones.data.images import SUFFIXES, list_images
+from backbones.data.listing import SUFFIXES, list_images
 
 LABELS = ('annotations', 'annotation', 'xmls', 'xml', 'labels')  # folders of XML files
 IMAGES = ('JPEGImages', 'images', 'Images', 'imgs', 'img', 'image', 'jpegimages')

@@ -10,7 +10,8 @@ from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.images import image_facts, in_parallel, list_images, read_lines
+from backbones.data.images import image_facts, in_parallel
+from backbones.data.listing import list_images, read_lines
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.images import visible
+from backbones.data.listing import visible
 
 BOX = 4  # values of a box: centre, width and height
 SEEN = (0, 1, 2)  # visibility of a keypoint: not labelled, hidden, visible
