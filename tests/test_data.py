@@ -665,6 +665,34 @@ def test_images_that_a_config_passes_over_are_found(masks: Path, tmp_path: Path)
     assert 'where img_suffix is .png' in check_data.text(check_data.check(str(path)))
 
 
+@pytest.mark.parametrize(
+    'text, said',
+    [
+        ("model['decode_head']['ignore_index'] = 0", 'it is 255 in train_dataloader.dataset'),
+        ('val_evaluator = dict(ignore_index=7)', '7 in val_evaluator'),
+        ("val_dataloader['dataset']['reduce_zero_label'] = True", 'label 0 means "ignore"'),
+    ],
+)
+def test_parts_that_ignore_different_labels_are_found(text, said, masks: Path, tmp_path) -> None:
+    path = tmp_path / 'own.py'
+    plain = (
+        "_base_ = __import__('backbones').config_file('upernet_cloformer_nano_digits')\n"
+        "metainfo = dict(classes=('background', 'flower', 'tree'))\n"
+        'model = dict(decode_head=dict(num_classes=3))\n'
+        f"__data = dict(data_root={str(masks)!r}, metainfo=metainfo, img_suffix='.jpg')\n"
+        'train_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/train', seg_map_path='masks/train')))\n"
+        'val_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/val', seg_map_path='masks/val')))\n"
+    )
+    same = 'test_dataloader = val_dataloader\n'
+    path.write_text(plain + same)
+    assert not kinds(check_data.check(str(path)))
+    path.write_text(f'{plain}{text}\n{same}')
+    report = check_data.check(str(path))
+    assert 'wrong-config' in kinds(report) and said in check_data.text(report)
+
+
 def test_a_mask_detector_needs_masks(coco: Path, tmp_path: Path) -> None:
     change(coco, without('annotations', 'segmentation'))
     text = check_data.text(check_data.check(str(config_of(coco, tmp_path / 'own.py'))))

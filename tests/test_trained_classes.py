@@ -152,3 +152,32 @@ def test_a_training_executes_no_file(way: str, trained: Path, digits: Path, tmp_
     said = tool('train', CONFIG, '--data-root', digits, '--work-dir', tmp_path / 'work',
                 '--no-dry-run', *options, fails=True)  # fmt: skip
     assert 'is refused: reading it would call posix.mkdir' in said and not mark.exists()
+
+
+@pytest.mark.parametrize(
+    'mean, std, bgr, differs',
+    [
+        ([1.0, 2, 3], [4, 5, 6], True, False),
+        ((1, 2.5, 3), [4, 5, 6], True, True),
+        ([1, 2, 3], [4, 5, 6], False, True),
+    ],
+)
+def test_other_preprocessing_than_in_the_training_is_told(mean, std, bgr, differs) -> None:
+    from mmengine.logging import MMLogger
+
+    from backbones.commands.trained import warn_of_preprocessing
+
+    part = dict(type='DetDataPreprocessor', mean=[1, 2, 3], std=[4, 5, 6], bgr_to_rgb=True)
+    model = dict(backbone=dict(type='CSWin'), data_preprocessor=part)
+    text = Config(dict(model=model)).pretty_text
+    now = Config(
+        dict(model=dict(model, data_preprocessor=dict(part, mean=mean, std=std, bgr_to_rgb=bgr)))
+    )
+    said = []
+    logger = MMLogger.get_current_instance()
+    logger.addFilter(lambda record: said.append(record.getMessage()) or True)
+    warn_of_preprocessing(now, dict(meta=dict(cfg=text)), 'x.pth')
+    logger.filters.clear()
+    assert bool(said) == differs
+    for broken in (dict(meta=[]), {}, dict(meta=dict(cfg=3)), dict(meta=dict(cfg='(('))):
+        warn_of_preprocessing(now, broken, 'x.pth')

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from own_data import make_yolo
+from own_data import CLASSES, make_yolo
 
 from backbones.commands import check_data
 from backbones.data.check import Report
@@ -217,11 +217,18 @@ def test_lists_written_on_windows(yolo: Path) -> None:
 
 def test_texts_that_are_no_labels_are_no_fault(yolo: Path) -> None:
     (yolo / 'labels/train/README.txt').write_text('exported 2024\n')
-    (yolo / 'labels/train/classes.txt').write_text('a\nb\n')
+    (yolo / 'labels/train/classes.txt').write_text('\n'.join(CLASSES), encoding='utf-8')
     (yolo / 'labels/train/train.txt').write_text('images/train/0.jpg\n')
     assert not checked(yolo)[1]
     (yolo / 'labels/train/9.txt').write_text('0 0.5 0.5 0.2 0.2\n')
     assert checked(yolo)[1] == {'label-without-image'}
+
+
+def test_another_list_of_the_names_is_compared(yolo: Path) -> None:
+    (yolo / 'labels/classes.txt').write_text('\n'.join(CLASSES[::-1]), encoding='utf-8')
+    report, errors = checked(yolo)
+    assert errors == {'wrong-yaml'}
+    assert f'but labels/classes.txt has {CLASSES[1]}, {CLASSES[0]}' in check_data.text(report)
 
 
 @settings(max_examples=300, deadline=None)

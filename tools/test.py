@@ -37,8 +37,9 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.dist import is_main_process  # imported late: --help must answer at once
     from mmengine.evaluator import DumpResults
 
-    from backbones.checkpoints import load_model
+    from backbones.checkpoints import load_model, read
     from backbones.commands import config, devices, preflight, report
+    from backbones.commands.trained import warn_of_preprocessing
     from backbones.data.checks import classes_of, innermost
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
@@ -62,7 +63,9 @@ def main(argv: list[str] | None = None) -> None:
         devices.adapt_to_device(cfg)
         runner = console.QuietRunner.from_cfg(cfg)
         own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
-        load_model(unwrapped(runner), args.checkpoint, classes=own)
+        file = read(args.checkpoint)
+        load_model(unwrapped(runner), args.checkpoint, file=file, classes=own)
+        warn_of_preprocessing(cfg, file, args.checkpoint)
         block = report.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:

@@ -72,9 +72,9 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
     if cfg.get('train_dataloader'):
         own = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
         same_classes(classes_in(file), own, str(path))
-    before = _settings(str(meta.get('cfg', '')))
+    before = settings(str(meta.get('cfg', '')))
     if before:
-        notices += _compare(before, _settings(cfg.pretty_text), path)
+        notices += _compare(before, settings(cfg.pretty_text), path)
     if 'ema_state_dict' in file and not averages(cfg):
         raise UserError(
             f'{path} is of a training with averaged weights: add --ema, as it was started'
@@ -194,7 +194,7 @@ def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> l
     return notices
 
 
-def _settings(text: str) -> dict[str, object]:
+def settings(text: str) -> dict[str, object]:
     """The settings in the text of a config by their dotted names; nothing in it is executed."""
     found: dict[str, object] = {}
     try:

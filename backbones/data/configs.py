@@ -23,7 +23,7 @@ from backbones.data.faults import Faults
 from backbones.data.left_out import check_left_out
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.masks import pair_by_name
-from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
+from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
@@ -76,6 +76,8 @@ def read_config(
     if found or faults.count('missing-data'):  # else they are of a kind that is not known here
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
+        if cfg.get('default_scope') == 'mmseg':
+            check_ignored(cfg, splits, faults)
     return dataset
 
 
@@ -119,10 +121,12 @@ def _split(
         check_left_out(split, part, dataset.classes, faults)
         return split
     if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
+        ignored = reduces(part.get('pipeline', [])) or bool(part.get('reduce_zero_label'))
+        if dataset.layout == 'masks' and ignored != dataset.zero_ignored:
+            faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
+                       'dataset and the first class in another')  # fmt: skip
         dataset.layout = 'masks'
-        dataset.zero_ignored = reduces(part.get('pipeline', [])) or bool(
-            part.get('reduce_zero_label')
-        )
+        dataset.zero_ignored = ignored
         labels = prefix.get('seg_map_path', prefix['img_path'])
         if 'MixedSuffixDataset' in bases:
             pairs = pair_by_name(prefix['img_path'], labels, faults)

@@ -10,6 +10,7 @@ from backbones.data.checks import classes_of, innermost
 from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
+from backbones.data.labels import IGNORED
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -59,6 +60,29 @@ def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     if train and roi_head.get('mask_head') and loading and not loads_masks:
         faults.add('wrong-config', 'train_dataloader', 'the model learns masks, but '
                    'LoadAnnotations in the pipeline has no with_mask=True')  # fmt: skip
+
+
+def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
+    """Datasets, heads and metrics of label maps have to leave out the same label."""
+    said: dict[int, list[str]] = {}
+    for name in splits:
+        if cfg.get(LOADERS[name]):
+            for part in innermost(cfg[LOADERS[name]].dataset):
+                place = f'{LOADERS[name]}.dataset'
+                said.setdefault(part.get('ignore_index', IGNORED), []).append(place)
+        evaluators = cfg.get(f'{name}_evaluator') or ()
+        for one in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if one and one.get('type') in IOU_METRICS:
+                said.setdefault(one.get('ignore_index', IGNORED), []).append(f'{name}_evaluator')
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = cfg.model.get(key) or ()
+        for head in heads if isinstance(heads, list) else [heads]:
+            if head:
+                said.setdefault(head.get('ignore_index', IGNORED), []).append(f'model.{key}')
+    if len(said) > 1:
+        parts = '; '.join(f'{label} in {", ".join(dict.fromkeys(p))}' for label, p in said.items())
+        faults.add('wrong-config', 'ignore_index', f'it is {parts}: what one leaves out would be '
+                   'learnt or counted by another')  # fmt: skip
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:

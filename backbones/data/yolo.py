@@ -11,9 +11,10 @@ from pathlib import Path
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.images import image_facts, in_parallel
-from backbones.data.listing import list_images, read_lines
+from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
+from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 VALUES = 1000  # of the keypoints of an object, at most
@@ -60,6 +61,7 @@ def read(
     classes = _names(content['names'], file, faults)
     if str(content.get('nc', len(classes))) != str(len(classes)):
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
+    _check_lists(root, file, classes, faults)
     shape = _keypoints(content, file, faults)
     found: dict[str, tuple[Split, dict[Path, Labels]]] = {}
     for name, keys in KEYS.items():
@@ -98,6 +100,15 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
         if not isinstance(name, str):
             faults.add('unnamed-class', file, f'names has {str(name)[:40]}')
     return [name if isinstance(name, str) else '' for name in names]
+
+
+def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
+    """Compare with the `classes.txt` that LabelImg and others leave beside the labels."""
+    for other in list_files(root, ('.txt',)):
+        if other.name == 'classes.txt' and (there := read_lines(other)) != classes:
+            example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
+                      f'{listed(there)}: correct the one, or remove the other'  # fmt: skip
+            faults.add('wrong-yaml', file, example)
 
 
 def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | None:
