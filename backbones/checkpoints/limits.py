@@ -121,13 +121,27 @@ class Cell:
 
     __slots__ = ('depth', 'size', 'value')
 
-    def __init__(self, parts: list['Cell'], value: object = None) -> None:
+    def __init__(self, value: object = None) -> None:
         self.size, self.depth, self.value = 1, 0, value
-        self.add(parts)
 
     def add(self, parts: list['Cell']) -> None:
-        self.size += sum(part.size for part in parts)
-        self.depth = max([self.depth, *(part.depth + 1 for part in parts)])
+        for part in parts:
+            self.size += part.size
+            if part.depth >= self.depth:
+                self.depth = part.depth + 1
+
+
+def _taken(opcode: pickletools.OpcodeInfo) -> tuple[int, bool, bool]:
+    """What an operation takes from the stack, whether all down to a mark, and whether it adds."""
+    before = opcode.stack_before
+    marked = pickletools.markobject in before
+    number = before.index(pickletools.markobject) if marked else len(before)
+    return number, marked, bool(opcode.stack_after)
+
+
+TAKEN = {opcode.name: _taken(opcode) for opcode in pickletools.opcodes}
+KEPT = {opcode.name for opcode in pickletools.opcodes if opcode.name.endswith('PUT')}
+FETCHED = {opcode.name for opcode in pickletools.opcodes if opcode.name.endswith('GET')}
 
 
 def cost(file: IO[bytes], size: int) -> str:
@@ -141,45 +155,48 @@ def cost(file: IO[bytes], size: int) -> str:
         What is too large in it, '' for nothing. Of a damaged pickle reading itself tells.
     """
     stack: list[Cell | None] = []  # None is a mark
-    memo: dict[object, Cell] = {}
+    memo: dict[object, Cell | None] = {}
     try:
         for opcode, argument, _ in pickletools.genops(file):
-            if said := _step(opcode, argument, stack, memo, size):
+            name = opcode.name
+            if name in KEPT or name == 'MEMOIZE':
+                place = len(memo) if argument is None else argument
+                if not 0 <= place <= size:
+                    return f'it numbers an object {place}'
+                memo[place] = stack[-1]
+            elif name in FETCHED:
+                stack.append(memo[argument])
+            elif name == 'MARK':
+                stack.append(None)
+            elif name == 'DUP':
+                stack.append(stack[-1])
+            elif said := _step(name, argument, stack):
                 return said
-    except (ValueError, IndexError, KeyError, AttributeError, OSError, EOFError, RuntimeError):
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError, EOFError):
         return ''
     return ''
 
 
-def _step(
-    opcode: pickletools.OpcodeInfo,
-    argument: object,
-    stack: list[Cell | None],
-    memo: dict[object, Cell],
-    size: int,
-) -> str:
-    name = opcode.name
-    if name == 'MARK':
-        stack.append(None)
+def _step(name: str, argument: object, stack: list[Cell | None]) -> str:
+    """One operation that makes or changes an object; returns what is too large, '' for nothing."""
+    number, marked, adds = TAKEN[name]
+    parts: list = []
+    if marked:
+        start = len(stack) - 1
+        while stack[start] is not None:
+            start -= 1
+        parts = stack[start + 1 :]
+        del stack[start:]
+    if number:
+        parts = stack[-number:] + parts
+        del stack[-number:]
+    if not adds:
         return ''
-    if name == 'MEMOIZE' or name.endswith('PUT'):
-        place = len(memo) if name == 'MEMOIZE' else argument
-        if not isinstance(place, int) or not 0 <= place <= size:
-            return f'it numbers an object {place}'
-        memo[place] = _top(stack)
-        return ''
-    if name.endswith('GET') or name == 'DUP':
-        stack.append(_top(stack) if name == 'DUP' else memo[argument])
-        return ''
-    parts = _taken(opcode, stack)
-    if not opcode.stack_after:
-        return ''
-    if name in CHANGING:
-        cell = parts[0]
-        cell.add(parts[1:])
-    else:
-        cell = Cell(parts, _small(name, argument, parts))
+    cell = parts[0] if name in CHANGING else Cell(_small(name, argument, parts))
     stack.append(cell)
+    if not parts:
+        return ''
+    cell.add(parts[1:] if name in CHANGING else parts)
     if name in ('REDUCE', 'NEWOBJ') and (said := _allocation(parts)):
         return said
     if cell.size > ENTRIES:
@@ -189,33 +206,12 @@ def _step(
 
 def _small(name: str, argument: object, parts: list[Cell]) -> object:
     """A number, a short text, or a few of them in a tuple; None for anything else."""
-    if name.startswith('TUPLE'):
-        return [part.value for part in parts[:9]]
-    value = parts[-1].value if name == 'STACK_GLOBAL' else argument
-    short = isinstance(value, int) or (isinstance(value, str) and len(value) < 300)
-    return value if short else None
-
-
-def _top(stack: list[Cell | None]) -> Cell:
-    cell = stack[-1]
-    if cell is None:
-        raise ValueError('a mark is no object')
-    return cell
-
-
-def _taken(opcode: pickletools.OpcodeInfo, stack: list[Cell | None]) -> list[Cell]:
-    """What an operation takes from the stack: so many, or all down to a mark, and those below."""
-    needed = opcode.stack_before
-    parts: list[Cell] = []
-    if pickletools.markobject in needed:
-        while (cell := stack.pop()) is not None:
-            parts.append(cell)
-        parts.reverse()
-        needed = needed[: needed.index(pickletools.markobject)]
-    for _ in needed:
-        parts.insert(0, _top(stack))
-        stack.pop()
-    return parts
+    if parts:
+        if name.startswith('TUPLE'):
+            return [part.value for part in parts[:9]]
+        return parts[-1].value if name == 'STACK_GLOBAL' else None
+    short = isinstance(argument, int) or (isinstance(argument, str) and len(argument) < 300)
+    return argument if short else None
 
 
 def _allocation(parts: list[Cell]) -> str:
