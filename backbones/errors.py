@@ -39,6 +39,11 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     return f'; did you mean {" or ".join(map(repr, close))}?' if close else ''
 
 
+def shown(text: object) -> str:
+    """A text in one line, in which what nobody could see stands as an escape, as `\\n`."""
+    return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
+
+
 def listed(entries: Iterable) -> str:
     """The first entries, and how many more there are."""
     names = list(map(str, entries))

@@ -127,7 +127,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        # not torch.addcmul: under FSDP2 its gradients are wrong on channels_last maps (PyTorch 2.11)
+        # not torch.addcmul, whose gradients on channels_last maps FSDP2 gets wrong (PyTorch 2.11)
         x = x + self.layer_scale_1 * self.drop_path(self.attn(self.norm1(x)))
         return x + self.layer_scale_2 * self.drop_path(self.mlp(self.norm2(x)))
 

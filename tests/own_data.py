@@ -4,6 +4,7 @@ import json
 from pathlib import Path
 
 import numpy as np
+import torch
 import yaml
 from PIL import Image
 
@@ -91,3 +92,13 @@ def make_voc(root: Path) -> Path:
         lists.parent.mkdir(parents=True, exist_ok=True)
         lists.write_text('\n'.join(names))
     return root
+
+
+def sample_of(info: dict, found: list[dict]) -> dict:
+    """What a model would give for an image on which it finds these instances."""
+    predicted = dict(
+        bboxes=torch.tensor([x['bbox'] for x in found]).reshape(-1, 4),
+        scores=torch.ones(len(found)),
+        labels=torch.tensor([x['bbox_label'] for x in found], dtype=torch.long),
+    )
+    return dict(img_id=info['img_id'], ori_shape=(64, 64), pred_instances=predicted)

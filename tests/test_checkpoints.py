@@ -175,8 +175,8 @@ def test_whole_models_load_strictly(tmp_path: Path) -> None:
         ValueError, match=r'2 of another shape:\n  decode_head.weight \(4, 3\) \(here \(7, 3\)\)'
     ):
         load_model(other, str(tmp_path / 'model.pth'))
-    load_model(other, str(tmp_path / 'model.pth'), new_classes=True)
+    load_model(other, str(tmp_path / 'model.pth'), new_classes=set)
     assert torch.equal(other['backbone'].weight, state['backbone.weight'])
     del other['backbone']
     with pytest.raises(ValueError, match='2 not known here'):
-        load_model(other, str(tmp_path / 'model.pth'), new_classes=True)
+        load_model(other, str(tmp_path / 'model.pth'), new_classes=set)

@@ -234,3 +234,20 @@ def test_tables_of_metrics() -> None:
     assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
     text = report.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
     assert '41.50' in text and 'wall' in text and '70.25' in text
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            "_base_ = 'gone.py'",
+            r'inherits from a file that is not there: .*gone.*correct its _base_',
+        ),
+        ("_base_ = ['../none/gone.py']", r'inherits from a file that is not there'),
+        ('model = dict(', r'is no Python'),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / 'own.py').write_text(text)
+    with pytest.raises(errors.UserError, match=message):
+        config.read_config(str(tmp_path / 'own.py'))

@@ -121,7 +121,14 @@ JSON_MISTAKES = [
     ('broken-box', first('annotations', bbox=[8, 8, float('nan'), 24])),
     ('box-beside-mask', first('annotations', bbox=[8, 8, 8, 8], area=64)),
     ('area-empty', first('annotations', area=0)),
-    ('area-empty', first('annotations', area=None)),
+    ('null-field', first('annotations', area=None)),
+    ('null-field', first('annotations', iscrowd=None)),
+    ('url-file-name', first('images', file_name='https://a.example/x.png')),
+    ('mask-hole', first('annotations', segmentation=[POLYGON, [16, 16, 24, 16, 24, 24]])),
+    ('masks-differ', without('annotations', 'segmentation')),
+    ('broken-box', first('annotations', bbox=[10**400, 8, 32, 24])),
+    ('mask-broken', first('annotations', segmentation=[[10**400, 8, 40, 8, 40, 32]])),
+    ('wrong-type', first('images', width=10**400)),
     ('area-too-large', first('annotations', area=5000)),
     ('size-swapped', each('images', width=48, height=64)),
     ('size-differs', first('images', width=640, height=480)),
@@ -160,7 +167,8 @@ JSON_MISTAKES = [
     ('mask-missing', first('annotations', segmentation=[])),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 40, 8]])),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 40, 8, 40, 32, 8]])),
-    ('mask-broken', first('annotations', segmentation=[[]])),
+    ('mask-missing', first('annotations', segmentation=[[]])),
+    ('mask-broken', first('annotations', segmentation=[[], POLYGON])),
     ('mask-broken', first('annotations', segmentation=POLYGON)),
     ('mask-broken', first('annotations', segmentation=[[8, 8, 8, 8, 8, 8]])),
     ('mask-broken', first('annotations', segmentation=dict(size=[48, 64], counts=[5, 5]))),
@@ -366,6 +374,14 @@ def line(text: str) -> Callable[[Path], object]:
     return lambda root: (root / 'labels/train/0.txt').write_text(text + '\n')
 
 
+def every_line(text: str) -> Callable[[Path], None]:
+    def do(root: Path) -> None:
+        for path in root.glob('labels/*/*.txt'):
+            path.write_text(text + '\n')
+
+    return do
+
+
 def data_yaml(**fields: object) -> Callable[[Path], None]:
     def do(root: Path) -> None:
         content = yaml.safe_load((root / 'data.yaml').read_text()) | fields
@@ -392,7 +408,13 @@ YOLO_MISTAKES = [
     ('class-count', data_yaml(names={0: 'a', 2: 'b'})),
     ('class-count', data_yaml(names={'a': 0, 'b': 1})),
     ('unknown-class', line('inf 0.5 0.5 0.2 0.2')),
-    ('unnamed-class', data_yaml(names=[False, True])),
+    ('unnamed-class', data_yaml(names=['a', ''])),
+    ('wrong-yaml', data_yaml(kpt_shape=17)),
+    ('keypoints-or-polygons', every_line('0 0.5 0.5 0.4 0.4 0.4 0.4 0.6 0.6')),
+    (
+        'labels-in-two-places',
+        lambda root: shutil.move(root / 'labels/train/0.txt', root / 'images/train/0.txt'),
+    ),
     ('unnamed-class', data_yaml(names=['a', None])),
     ('ambiguous-name', lambda root: noise(root / 'images/train/0.png')),
     ('missing-image', data_yaml(train='images/gone')),
@@ -643,6 +665,34 @@ def test_images_that_a_config_passes_over_are_found(masks: Path, tmp_path: Path)
     assert 'where img_suffix is .png' in check_data.text(check_data.check(str(path)))
 
 
+@pytest.mark.parametrize(
+    'text, said',
+    [
+        ("model['decode_head']['ignore_index'] = 0", 'it is 255 in train_dataloader.dataset'),
+        ('val_evaluator = dict(ignore_index=7)', '7 in val_evaluator'),
+        ("val_dataloader['dataset']['reduce_zero_label'] = True", 'label 0 means "ignore"'),
+    ],
+)
+def test_parts_that_ignore_different_labels_are_found(text, said, masks: Path, tmp_path) -> None:
+    path = tmp_path / 'own.py'
+    plain = (
+        "_base_ = __import__('backbones').config_file('upernet_cloformer_nano_digits')\n"
+        "metainfo = dict(classes=('background', 'flower', 'tree'))\n"
+        'model = dict(decode_head=dict(num_classes=3))\n'
+        f"__data = dict(data_root={str(masks)!r}, metainfo=metainfo, img_suffix='.jpg')\n"
+        'train_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/train', seg_map_path='masks/train')))\n"
+        'val_dataloader = dict(dataset=dict(**__data, data_prefix=dict(\n'
+        "    img_path='images/val', seg_map_path='masks/val')))\n"
+    )
+    same = 'test_dataloader = val_dataloader\n'
+    path.write_text(plain + same)
+    assert not kinds(check_data.check(str(path)))
+    path.write_text(f'{plain}{text}\n{same}')
+    report = check_data.check(str(path))
+    assert 'wrong-config' in kinds(report) and said in check_data.text(report)
+
+
 def test_a_mask_detector_needs_masks(coco: Path, tmp_path: Path) -> None:
     change(coco, without('annotations', 'segmentation'))
     text = check_data.text(check_data.check(str(config_of(coco, tmp_path / 'own.py'))))
@@ -710,6 +760,8 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    of_configs = {'filtered-image', 'class-left-out', 'missing-data', 'mixed-suffixes', 'schedule',
-                  'wrong-config'}  # fmt: skip
+    tried |= {'ambiguous-image', 'control-character', 'difficult'}  # in files of their own
+    tried |= {'test-unannotated', 'too-many-pixels', 'unread-format'}
+    of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
+                  'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs

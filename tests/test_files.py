@@ -145,9 +145,10 @@ def test_a_file_that_fetches_an_attribute_is_refused(name: str, form: str, tmp_p
 def test_no_stand_in_keeps_what_it_is_given(name: str) -> None:
     """Whatever a file may call beside PyTorch's own rebuilders returns something inert."""
     stand_in = STAND_INS[name]
-    made = stand_in({'a': eval}) if issubclass(stand_in, dict) else stand_in(eval, 'code')
+    plain_dict = isinstance(stand_in, type) and issubclass(stand_in, dict)
+    made = stand_in({'a': eval}) if plain_dict else stand_in(eval, 'code')
     assert not vars(made) and not callable(made)
-    if not issubclass(stand_in, dict):
+    if isinstance(stand_in, type) and not plain_dict:
         made.__setstate__({'__class__': dict, 'x': eval})
         assert not vars(made) and type(made) is stand_in
 

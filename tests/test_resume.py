@@ -31,7 +31,7 @@ def save(cfg: Config, iteration: int, *, optimizer: bool = True) -> Path:
     """A checkpoint as MMEngine writes it; later ones are newer."""
     path = Path(cfg.work_dir, f'iter_{iteration}.pth')
     content = dict(
-        meta=dict(cfg=cfg.pretty_text, seed=7, iter=iteration),
+        meta=dict(cfg=cfg.pretty_text, seed=7, epoch=0, iter=iteration),
         state_dict=dict(x=torch.frombuffer(bytearray(b'weights '), dtype=torch.uint8)),
         **(dict(optimizer={}) if optimizer else {}),
     )
@@ -69,6 +69,37 @@ def test_survives_a_last_checkpoint_that_names_nothing(tmp_path: Path) -> None:
     (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
     set_resume(cfg, 'auto')
     assert cfg.load_from == str(whole)
+
+
+@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 100_000, b'\0', None])
+def test_survives_any_last_checkpoint(content: bytes | None, tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    whole, named = save(cfg, 2), tmp_path / 'last_checkpoint'
+    named.unlink()
+    if content is None:
+        named.mkdir()
+    else:
+        named.write_bytes(content)
+    assert set_resume(cfg, 'auto') == [] and cfg.load_from == str(whole)
+
+
+@pytest.mark.parametrize('meta', [[], None, 'x', dict(cfg=3), dict(iter='4', epoch=0)])
+def test_a_checkpoint_that_does_not_say_where_it_was_is_skipped(meta, tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    whole, other = save(cfg, 2), tmp_path / 'iter_4.pth'
+    torch.save(dict(meta=meta, state_dict={}, optimizer={}), other)
+    (notice,) = set_resume(cfg, 'auto')
+    assert 'does not say at which' in notice and cfg.load_from == str(whole)
+
+
+@pytest.mark.parametrize('text', ['(' * 3000, 'a = \0', '-' * 200_000, 'x' * (2 << 20), 7])
+def test_any_config_in_a_checkpoint_is_compared_or_passed_over(text, tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    path = save(cfg, 2)
+    content = torch.load(path)
+    content['meta']['cfg'] = text
+    torch.save(content, path)
+    assert set_resume(cfg, 'auto') == [] and cfg.load_from == str(path)
 
 
 def test_starts_afresh_where_nothing_is(tmp_path: Path) -> None:

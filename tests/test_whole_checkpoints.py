@@ -23,15 +23,21 @@ import pytest
 import torch
 import yaml
 from conftest import HERE, ROOT, drawn, file_name, published_shapes, split_leaf, tool
+from mmdet.datasets import CocoDataset
 from mmengine.config import Config
 from mmengine.model import revert_sync_batchnorm
 from mmengine.registry import init_default_scope
+from mmseg.datasets import ADE20KDataset
 from torch import Tensor, nn
 
 from backbones import checkpoints
 from backbones.checkpoints import load_model
 from backbones.openmmlab.registries import import_scope
 
+CLASSES = {
+    name: cls.METAINFO['classes']
+    for name, cls in (('mmdet', CocoDataset), ('mmseg', ADE20KDataset))
+}
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
 # of which the authors published a file, with method and variant
 LEAVES = {leaf: split_leaf(leaf)[:2] for leaf, facts in PUBLISHED.items() if 'checkpoint' in facts}
@@ -95,7 +101,7 @@ def save(state: dict[str, Tensor], path: Path, *, library: str) -> Path:
         'exp_name': f'{path.stem}.py',
         'config': "model = dict(type='EncoderDecoder')\n",
         'env_info': 'sys.platform: linux\nPython: 3.8.13',
-        'CLASSES': ('wall', 'building'),
+        'CLASSES': CLASSES[library],
         'PALETTE': [[120, 120, 120], (180, 120, 120)],
         'hook_msgs': dict(best_score=np.float64(0.4929), best_ckpt='best.pth', last_ckpt=None),
         'palette_of_own_classes': np.zeros((2, 3), np.uint8),

@@ -32,10 +32,11 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.commands.requirements  # noqa: F401
     from backbones.commands import export  # imported late: --help must answer at once
     from backbones.errors import UserError, plain_errors
+    from backbones.openmmlab.safe_loading import safe_loading
     from backbones.registry import list_backbones
 
     size = tuple(args.size) if args.size else None
-    with plain_errors():
+    with plain_errors(), safe_loading():
         export.check_arguments(args.out, size)
         if args.config in list_backbones():
             if args.backbone or args.cfg_options:

@@ -33,6 +33,7 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.commands.requirements  # noqa: F401
     from backbones.commands import check_data  # imported late: --help must answer at once
     from backbones.data.new_config import new_config
+    from backbones.data.written import write_config
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
 
@@ -57,8 +58,7 @@ def main(argv: list[str] | None = None) -> None:
             recipe=args.recipe,
             allowed=args.allow,
         )
-        args.out.parent.mkdir(parents=True, exist_ok=True)
-        args.out.write_text(text)
+        write_config(text, report.dataset, args.out)
     print(f'\n{text}\nwritten to {args.out}; next: tools/train.py {args.out}')
 
 

@@ -30,9 +30,10 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
+    from backbones.openmmlab.safe_loading import safe_loading
     from backbones.predict.run import run
 
-    with plain_errors(), console.quiet():
+    with plain_errors(), console.quiet(), safe_loading():
         if run(**vars(args)):
             sys.exit(1)
 

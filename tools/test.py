@@ -46,15 +46,18 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.evaluator import DumpResults
 
     import backbones.commands.requirements  # noqa: F401
-    from backbones.checkpoints import load_model
+    from backbones.checkpoints import load_model, read
     from backbones.commands import config, devices, preflight, report
+    from backbones.commands.trained import warn_of_preprocessing
+    from backbones.data.checks import classes_of, innermost
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
     from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
+    from backbones.openmmlab.safe_loading import safe_loading
     from backbones.results.evaluate import WriteResults
 
-    with plain_errors(), devices.closing_processes(), console.quiet():
+    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -68,7 +71,10 @@ def main(argv: list[str] | None = None) -> None:
         dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
         devices.adapt_to_device(cfg)
         runner = console.QuietRunner.from_cfg(cfg)
-        load_model(unwrapped(runner), args.checkpoint)
+        own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
+        file = read(args.checkpoint)
+        load_model(unwrapped(runner), args.checkpoint, file=file, classes=own)
+        warn_of_preprocessing(cfg, file, args.checkpoint)
         block = report.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:

@@ -83,10 +83,11 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.dry_run import DryRun
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
+    from backbones.openmmlab.safe_loading import safe_loading
     from backbones.openmmlab.samples import UnreadableError
     from backbones.results import evaluate
 
-    with plain_errors(), devices.closing_processes(), console.quiet():
+    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,

@@ -1,5 +1,6 @@
 """Finding the file of a path, a URL or a name on the Hugging Face hub."""
 
+import hashlib
 import os
 import re
 from collections.abc import Callable
@@ -32,8 +33,9 @@ def locate(checkpoint: str) -> tuple[Path, str]:
         path = _once(lambda: _fetch_from_hub(checkpoint), checkpoint)
         return path, f'{checkpoint} ({path})'
     if is_remote(checkpoint):
-        path = Path(torch.hub.get_dir(), 'checkpoints', Path(checkpoint.split('?')[0]).name)
+        path = cached(checkpoint)
         _once(lambda: _download(checkpoint, path), checkpoint)
+        _check_sum(checkpoint, path)
         return path, f'{checkpoint} ({path})'
     path = Path(checkpoint).expanduser()
     if path.is_dir():
@@ -65,18 +67,67 @@ def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:
     return path or fetch()
 
 
+def cached(url: str) -> Path:
+    """Where the file of a URL is kept; of two URLs with the same file name, in two folders."""
+    name = re.sub(r'[^\w.-]', '_', url.split('?')[0].rpartition('/')[2])[-100:].strip('.') or 'file'
+    key = hashlib.sha256(url.encode()).hexdigest()[:16]
+    return Path(torch.hub.get_dir(), 'checkpoints', key, name)
+
+
+def _sum_of(path: Path) -> Path:
+    return path.with_name(f'{path.name}.sha256')
+
+
 def _download(url: str, path: Path) -> Path:
-    if path.is_file():
+    if path.is_file() and _sum_of(path).is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(path))
+        if not path.is_file():
+            torch.hub.download_url_to_file(url, str(path))
+        _check_name(url, path)
+        _sum_of(path).write_text(f'{_digest(path)}  {path.name}\n')  # as sha256sum reads it
     except OSError as error:
         raise CheckpointError(
             f'cannot download {url}: {error}. Fetch it elsewhere and put it at {path}, or give its '
             'path instead (tools/train.py: --pretrained FILE, or none for no weights)'
         ) from error
     return path
+
+
+def _digest(path: Path) -> str:
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _check_name(url: str, path: Path) -> None:
+    """Compare a file with the first digits of its checksum, where PyTorch's convention names them.
+
+    Raises:
+        CheckpointError: they differ; the file is removed.
+    """
+    named = re.search(r'-([0-9a-f]{8,64})\.', path.name)
+    # eight digits alone are a date
+    if named and not named[1].isdecimal() and not _digest(path).startswith(named[1]):
+        path.unlink()
+        raise CheckpointError(
+            f'{url} is not the file that its name says: the checksum does not begin with '
+            f'{named[1]}. Try again, or fetch it elsewhere and give its path'
+        )
+
+
+def _check_sum(url: str, path: Path) -> None:
+    """Compare a kept file with the checksum that it had when it was fetched.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    expected = _sum_of(path).read_text().split()[:1]
+    if expected != [_digest(path)]:
+        raise CheckpointError(
+            f'{path} has changed since it was fetched from {url} (see {_sum_of(path).name} beside '
+            'it): remove both files to fetch it again'
+        )
 
 
 def _fetch_from_hub(checkpoint: str) -> Path:

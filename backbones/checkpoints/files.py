@@ -11,6 +11,7 @@ from torch import Tensor
 
 from backbones.checkpoints.fetch import locate
 from backbones.checkpoints.kinds import ANEW, check_kind, is_foreign_pickle
+from backbones.checkpoints.limits import check_archive, check_pickles, check_tensors
 from backbones.checkpoints.pickles import ALLOWED, RefusedCall, names_asked_for
 from backbones.checkpoints.torch_files import load
 from backbones.errors import CheckpointError, listed
@@ -27,8 +28,9 @@ def read(checkpoint: str) -> dict:
     """Read the tensors of a checkpoint into main memory.
 
     Of a PyTorch file only what rebuilds tensors is called. Whatever else authors store beside their
-    weights (arguments, config nodes, numbers of numpy, MMEngine's logs) is replaced by stand-ins
-    that drop their content; a file that asks for any other function or class is refused.
+    weights is replaced by stand-ins: arguments and config nodes by ones that drop their content,
+    numbers of numpy and MMEngine's logs by ones that keep plain numbers (see `arrays`). A file that
+    asks for any other function or class is refused.
 
     Args:
         checkpoint: path, http(s) URL, or `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch
@@ -39,9 +41,11 @@ def read(checkpoint: str) -> dict:
         CheckpointError: it cannot be fetched, is damaged, is something else, or asks for code.
     """
     path, source = locate(str(checkpoint))
+    check_archive(path, source)
     check_kind(path, source)
     if _is_safetensors(path):
         return _read_safetensors(path, source)
+    check_pickles(path, source)
     try:
         file = load(path)
     except RefusedCall as error:
@@ -62,6 +66,7 @@ def read(checkpoint: str) -> dict:
         raise CheckpointError(
             f'{source} holds a {type(file).__name__}; a checkpoint is a dict of tensors'
         )
+    check_tensors(file, source)
     return file
 
 

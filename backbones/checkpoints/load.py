@@ -5,13 +5,15 @@ random.
 """
 
 import logging
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from torch import Tensor, nn
 
+from backbones.checkpoints.classes import classes_in, same_classes
 from backbones.checkpoints.files import other_entries, read, select
 from backbones.checkpoints.match import Fault, Match, describe, is_own, match, nearest, unusable
-from backbones.errors import SHOWN, CheckpointError
+from backbones.errors import SHOWN, CheckpointError, listed
 
 LOG = logging.getLogger('backbones')
 PREFIX = 'backbone.'  # of the backbone's keys in a whole model
@@ -108,7 +110,14 @@ def load_backbone(
     return model.loaded
 
 
-def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) -> None:
+def load_model(
+    model: nn.Module,
+    checkpoint: str,
+    *,
+    file: dict | None = None,
+    classes: Sequence[str] | None = None,
+    new_classes: Callable[[], set[str]] | None = None,
+) -> None:
     """Load a whole detector or segmentor, strictly: one of ours, or a published dense file.
 
     Published files (MMDetection 2.x, MMSegmentation 0.x) name necks and heads, and order classes,
@@ -117,16 +126,23 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
     Args:
         model: the model that the config describes.
         checkpoint: see `files.read`.
-        new_classes: leave the head tensors as they are whose number of classes alone differs, as
-            fine-tuning on other data needs it, and log their names.
+        file: what `read` has returned for it; None reads it.
+        classes: names of the model's classes; None, or a file without names, compares nothing.
+        new_classes: tells the tensors whose shape depends on the number of classes. These stay as
+            they are, and are logged, where the file's classes are others, as fine-tuning on other
+            data needs it; None refuses other classes.
 
     Raises:
-        MissingFileError, CheckpointError: see `load_backbone`.
+        MissingFileError, CheckpointError: see `load_backbone`; or the classes differ.
     """
-    _, state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
+    file = read(checkpoint) if file is None else file
+    trained = classes_in(file)
+    _, state = select(file, None, ('state_dict', 'model'), checkpoint)
     report = _match_model(model, state)
-    target = model.state_dict()
-    fresh = [fault.key for fault in report.faults if new_classes and _other_classes(fault)]
+    strict = new_classes is None
+    other_model = strict and not all(map(_other_classes, report.faults))  # which says more
+    same = other_model or same_classes(trained, classes, checkpoint, fresh=not strict)
+    fresh = [] if new_classes is None else _fresh(report, [] if same else new_classes())
     faults = [fault for fault in report.faults if fault.key not in fresh]
     if faults:
         raise CheckpointError(
@@ -134,10 +150,21 @@ def load_model(model: nn.Module, checkpoint: str, *, new_classes: bool = False) 
             'Use the config that the checkpoint was trained with; to start a training from a '
             "backbone's file, use tools/train.py --pretrained FILE."
         )
-    assert {*report.state, *fresh} == set(target)
-    model.load_state_dict(report.state, strict=False)
+    kept = {key: tensor for key, tensor in report.state.items() if key not in fresh}
+    assert {*kept, *fresh} == set(model.state_dict())
+    model.load_state_dict(kept, strict=False)
     if fresh:
-        LOG.warning('initialised anew for other classes: %s', ', '.join(fresh))
+        others = (
+            f' ({listed(trained)} there, {listed(classes)} here)' if trained and classes else ''
+        )
+        LOG.warning('initialised anew for other classes%s: %s', others, ', '.join(fresh))
+
+
+def _fresh(report: Match, of_classes: Iterable[str]) -> list[str]:
+    """The tensors that other classes leave at their initial values."""
+    misfits = [fault.key for fault in report.faults if _other_classes(fault)]
+    named = [f.key for f in report.faults if f.kind == 'shape' and f.key in of_classes]
+    return list(dict.fromkeys([*misfits, *named, *(k for k in report.state if k in of_classes)]))
 
 
 def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:

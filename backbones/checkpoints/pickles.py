@@ -1,4 +1,4 @@
-"""What the pickle in a PyTorch file may call: our own rebuilders, and stand-ins that drop."""
+"""What the pickle in a PyTorch file may call: our own rebuilders, and stand-ins for the rest."""
 
 import contextlib
 import pickle
@@ -12,6 +12,7 @@ from typing import IO, Any, ClassVar
 
 import torch
 
+from backbones.checkpoints.arrays import Dropped, Log, NumberKind, Numbers, scalar
 from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
@@ -19,38 +20,24 @@ class RefusedCall(Exception):
     """A call that a file asked for; the message is the function's name."""
 
 
-class _Dropped:
-    """Stands in for an object beside the weights; drops its arguments and its state."""
-
-    def __init__(self, *args: object, **kwargs: object) -> None:
-        pass
-
-    def __setstate__(self, state: object) -> None:
-        pass
-
-
-class _DroppedLog(_Dropped):
-    """Stands in for MMEngine's HistoryBuffer."""
-
-
-def _method_of_log(owner: object, name: str) -> type[_Dropped]:
+def _method_of_log(owner: object, name: str) -> type[Dropped]:
     """Stand in for `getattr`, by which a HistoryBuffer names its own four statistics."""
-    if owner is not _DroppedLog or name not in ('min', 'max', 'mean', 'current'):
+    if owner is not Log or name not in ('min', 'max', 'mean', 'current'):
         raise RefusedCall('builtins.getattr')
-    return _Dropped
+    return Dropped
 
 
 # what files hold beside tensors, by the names that they have for it
 STAND_INS: dict[str, Callable] = {
     # arguments and configs of trainers; dicts stay dicts, since their items are set one by one
-    'argparse.Namespace': _Dropped,
+    'argparse.Namespace': Dropped,
     **dict.fromkeys(
         (
             f'{module}.{name}'
             for module in ('pathlib', 'pathlib._local')  # the latter is that of Python 3.13
             for name in ('Path', 'PosixPath', 'WindowsPath')
         ),
-        _Dropped,
+        Dropped,
     ),
     **dict.fromkeys(
         (
@@ -61,21 +48,14 @@ STAND_INS: dict[str, Callable] = {
         OrderedDict,
     ),
     # numbers and arrays of numpy 1 and 2
-    **dict.fromkeys(
-        (
-            *('numpy.ndarray', 'numpy.dtype'),
-            *(
-                f'numpy.{c}.multiarray.{f}'
-                for c in ('core', '_core')
-                for f in ('scalar', '_reconstruct')
-            ),
-        ),
-        _Dropped,
-    ),
+    'numpy.ndarray': Dropped,
+    'numpy.dtype': NumberKind,
+    **{f'numpy.{core}.multiarray.scalar': scalar for core in ('core', '_core')},
+    **{f'numpy.{core}.multiarray._reconstruct': Numbers for core in ('core', '_core')},
     # MMEngine's logs
-    'mmengine.logging.history_buffer.HistoryBuffer': _DroppedLog,
+    'mmengine.logging.history_buffer.HistoryBuffer': Log,
     'builtins.getattr': _method_of_log,
-    'builtins.slice': _Dropped,
+    'builtins.slice': Dropped,
 }
 
 
@@ -153,7 +133,9 @@ class Reader(pickle._Unpickler):
         self.stack[-1] = _call(self.stack[-1], arguments)
 
     def build(self) -> None:
-        self.stack.pop()  # nothing that is kept has a state
+        state = self.stack.pop()
+        if isinstance(self.stack[-1], Dropped):  # a stand-in keeps plain numbers at most
+            self.stack[-1].__setstate__(state)
 
     def append_item(self) -> None:
         item = self.stack.pop()

@@ -10,7 +10,7 @@ from backbones.data.configs import allowed_faults, images_per_epoch, read_config
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
 from backbones.data.schedules import check_schedule
-from backbones.errors import UserError, listed
+from backbones.errors import UserError, listed, shown
 
 
 def check(
@@ -58,13 +58,13 @@ def text(report: Report) -> str:
     task = instances if dataset.detection else 'label maps'
     number = len(dataset.classes)
     counted = f'{number} {"class" if number == 1 else "classes"}'
-    blocks = [f'{dataset.root} ({dataset.layout}): {task} of {counted}: '
-              f'{listed(dataset.classes)}']  # fmt: skip
+    blocks = [f'{shown(dataset.root)} ({dataset.layout}): {task} of {counted}: '
+              f'{listed(map(shown, dataset.classes))}']  # fmt: skip
     for split, counts in report.counts.items():
         blocks.append('\n'.join([split, *(f'  {k}: {v}' for k, v in counts.items())]))
     if report.classes:
         title = 'instances of class' if dataset.detection else 'label maps with class'
-        rows = [[name, *counts.values()] for name, counts in report.classes.items()]
+        rows = [[shown(name), *counts.values()] for name, counts in report.classes.items()]
         blocks.append(table([title, *dataset.splits], rows))
     blocks += ['\n'.join(report.notes)] if report.notes else []
     if faults.found:

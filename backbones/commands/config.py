@@ -10,7 +10,7 @@ from mmengine.config import Config
 from mmengine.runner import Runner
 
 from backbones.data.checks import innermost
-from backbones.errors import UserError, did_you_mean
+from backbones.errors import MissingFileError, UserError, did_you_mean
 from backbones.openmmlab import averaging, early_stopping
 from backbones.openmmlab.registries import add_import, find_class
 from backbones.openmmlab.swap import swap_backbone
@@ -83,10 +83,20 @@ def read_config(path: str) -> Config:
     """Read a config by its path or name. See `find_config`.
 
     Raises:
-        UserError: it imports a package that is not installed, as some of MMDetection's do.
+        MissingFileError: it, or a file that it inherits from, is not there.
+        UserError: it is no Python, or imports a package that is not installed, as some of
+            MMDetection's do.
     """
     try:
         return Config.fromfile(find_config(path))
+    except MissingFileError:
+        raise
+    except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine gives the path alone
+        raise MissingFileError(
+            f'config {path} inherits from a file that is not there: {error}; correct its _base_'
+        ) from error
+    except SyntaxError as error:
+        raise UserError(f'config {path} is no Python: {error}') from error
     except ImportError as error:
         reason = str(error.__cause__ or error)  # MMEngine itself lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error

@@ -11,10 +11,12 @@ from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
 from torch import nn
 
-from backbones.checkpoints import load_model
+from backbones.checkpoints import load_model, read
+from backbones.checkpoints.classes import classes_in
 from backbones.commands.config import load_config, set_testing
 from backbones.commands.tables import table
-from backbones.data.images import SUFFIXES
+from backbones.commands.trained import warn_of_preprocessing
+from backbones.data.listing import SUFFIXES
 from backbones.errors import UserError
 from backbones.openmmlab import durable
 from backbones.openmmlab.export.check import (
@@ -133,21 +135,23 @@ def read_model(
     import_scope(scope)
     init_default_scope(scope)
     model = MODELS.build(cfg.model)
-    load_model(model, checkpoint)
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    file, own = read(checkpoint), _classes(dataset)
+    load_model(model, checkpoint, file=file, classes=own)
+    warn_of_preprocessing(cfg, file, checkpoint)
     model.eval()
     preprocessing = _preprocessing(cfg, dynamic)
     if scope == 'mmseg':
         from mmseg.structures import SegDataSample as Sample
     else:
         from mmdet.structures import DetDataSample as Sample
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     name = Path(config.rpartition('::')[2]).stem
     return Source(
         name=name,
         model=model,
         preprocessing=preprocessing,
         in_pytorch=model_in_pytorch(model, Sample, preprocessing.divisor),
-        metadata=dict(model=name, classes=_classes(dataset)),
+        metadata=dict(model=name, classes=own or list(classes_in(file) or ())),
         images=_images(dataset),
     )
 

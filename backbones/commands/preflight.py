@@ -1,19 +1,23 @@
 """Checks before the start: what a training would only trip over minutes or hours later."""
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
-from backbones.checkpoints import load_model
+from backbones.checkpoints import load_model, read
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.check import check_dataset
+from backbones.data.checks import classes_of, innermost, num_classes
 from backbones.data.configs import allowed_faults, images_per_epoch, read_config
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
+from backbones.data.new_config import for_classes
 from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
+from backbones.openmmlab import safe_loading
+from backbones.openmmlab.fit import without_files
 from backbones.openmmlab.hooks import LoadFrom, unwrapped
 from backbones.openmmlab.wrappers import with_backbone
 from backbones.pyramid import Pyramid
@@ -88,10 +92,34 @@ def check_weights(runner: Runner) -> None:
     Raises:
         UserError: see `backbones.checkpoints.load_model`.
     """
-    if runner._load_from and runner._resume:
-        load_model(unwrapped(runner), runner._load_from)  # for the errors; the Runner loads again
-    elif runner._load_from:
-        hook = LoadFrom(runner._load_from)
-        hook.before_train(runner)  # once now, for the errors
-        runner.register_hook(hook)
-        runner._load_from = None
+    cfg, source = runner.cfg, runner._load_from
+    if not source:
+        return
+    if runner._resume:
+        # for the errors; the Runner loads again
+        load_model(unwrapped(runner), source, file=safe_loading.handed_on(source))
+        return
+    settings = dict(
+        checkpoint=source,
+        file=read(source),
+        classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
+        new_classes=lambda: tensors_of_classes(cfg),
+    )
+    load_model(unwrapped(runner), **settings)  # once now, for the errors
+    runner.register_hook(LoadFrom(**settings))
+    runner._load_from = None
+
+
+def tensors_of_classes(cfg: Config) -> set[str]:
+    """The tensors of a model whose shape depends on the number of classes.
+
+    Found by building the model once more, for one class more than the config has.
+    """
+    shapes = []
+    for more in (0, 1):
+        model = cfg.model
+        for _, number in num_classes(model, 'model')[:1]:
+            model = for_classes(model, number + more)
+        built = MODELS.build(without_files(ConfigDict(model)))
+        shapes.append({key: tensor.shape for key, tensor in built.state_dict().items()})
+    return {key for key, shape in shapes[0].items() if shapes[1].get(key) != shape}

@@ -12,8 +12,12 @@ from pathlib import Path
 from mmengine.config import Config
 
 from backbones.checkpoints import read
+from backbones.checkpoints.classes import classes_in, same_classes
+from backbones.checkpoints.limits import check_archive
 from backbones.commands.config import averages
+from backbones.data.checks import classes_of, innermost
 from backbones.errors import CheckpointError, MissingFileError, UserError, listed
+from backbones.openmmlab import safe_loading
 
 # settings that the weights and the optimiser's state belong to
 FIXED = re.compile(
@@ -25,6 +29,8 @@ FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
 # settings whose state in the checkpoint replaces the config's
 KEPT = re.compile(r'(optim_wrapper\.optimizer|param_scheduler)\b.*')
 TAKEN = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|randomness)\b.*')
+
+LONGEST = 1 << 20  # characters of a config; ours have 30,000
 
 
 def set_resume(cfg: Config, resume: str | None) -> list[str]:
@@ -53,7 +59,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
             )
         return []
     if resume in (None, 'auto'):
-        path, meta, notices = _newest(Path(cfg.work_dir))
+        path, file, notices = _newest(Path(cfg.work_dir))
         if path is None:
             cfg.resume = False
             return [*notices, f'no checkpoint in {cfg.work_dir} to resume, so the start is fresh']
@@ -61,15 +67,20 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         path, notices = Path(resume), []
         if not path.is_file():
             raise MissingFileError(f'--resume: checkpoint {path} does not exist')
-        meta = _read_meta(path)
-    before = _settings(str(meta.get('cfg', '')))
+        file = _read_whole(path)
+    meta = file['meta']
+    if cfg.get('train_dataloader'):
+        own = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
+        same_classes(classes_in(file), own, str(path))
+    before = settings(str(meta.get('cfg', '')))
     if before:
-        notices += _compare(before, _settings(cfg.pretty_text), path)
-    if meta['averaged'] and not averages(cfg):
+        notices += _compare(before, settings(cfg.pretty_text), path)
+    if 'ema_state_dict' in file and not averages(cfg):
         raise UserError(
             f'{path} is of a training with averaged weights: add --ema, as it was started'
         )
     cfg.resume, cfg.load_from = True, str(path)
+    safe_loading.hand_on(str(path), file)
     if meta.get('seed') is not None:
         # before the sampler is built with another
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=meta['seed'])
@@ -104,32 +115,44 @@ def _candidates(folder: Path) -> list[Path]:
     """What a training can go on with, newest first; the best lack the optimiser's state."""
     named = folder / 'last_checkpoint'
     folders = {folder}
-    if named.is_file() and (path := Path(named.read_text().strip())).is_file():
+    if (path := _named_in(named)) is not None:
         folders.add(path.parent)  # another one if the hook has an `out_dir`
     files = [p for f in folders for p in f.glob('*.pth') if not p.name.startswith('best')]
     whole = {p.stat().st_ino: p for p in sorted(files, key=lambda p: p.name != 'last.pth')}
     return sorted(whole.values(), key=lambda p: p.stat().st_mtime, reverse=True)
 
 
+def _named_in(file: Path) -> Path | None:
+    """The checkpoint that `last_checkpoint` names; None where it names none that is there."""
+    if not file.is_file():
+        return None
+    try:
+        path = Path(file.read_text()[:4096].strip())
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # no text, or no name that could be one
+        return None
+
+
 def _newest(folder: Path) -> tuple[Path | None, dict, list[str]]:
     notices: list[str] = []
     for path in _candidates(folder):
         try:
-            return path, _read_meta(path), notices
+            return path, _read_whole(path), notices
         except CheckpointError as error:
             notices.append(f'skipped a checkpoint: {error}')
     return None, {}, notices
 
 
-def _read_meta(path: Path) -> dict:
-    """What a checkpoint says of its training, once every byte of it has proved right.
+def _read_whole(path: Path) -> dict:
+    """A checkpoint that a training can go on with, once every byte of it has proved right.
 
     Raises:
         CheckpointError: it is torn, or holds weights alone.
     """
+    check_archive(path, str(path))
     try:
-        with zipfile.ZipFile(path) as file:
-            torn = file.testzip()  # compares checksums
+        with zipfile.ZipFile(path) as archive:
+            torn = archive.testzip()  # compares checksums
     except (
         *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError),
         *(zlib.error, UnicodeError, IndexError),
@@ -137,13 +160,19 @@ def _read_meta(path: Path) -> dict:
         raise CheckpointError(f'{path} is torn ({error})') from error
     if torn is not None:
         raise CheckpointError(f'{path} is torn (checksum of {torn})')
-    content = read(str(path))
-    if 'optimizer' not in content or 'meta' not in content:
+    file = read(str(path))
+    if 'optimizer' not in file or 'meta' not in file:
         raise CheckpointError(
             f'{path} holds no state of the optimiser to go on with; to start from its weights, '
             f'use --cfg-options load_from={path}'
         )
-    return dict(content['meta'], averaged='ema_state_dict' in content)
+    meta = safe_loading.plain(file, path.parent)['meta']
+    if missing := [key for key in ('epoch', 'iter') if key not in meta]:
+        raise CheckpointError(
+            f'{path} does not say at which {" and ".join(missing)} it was saved, as MMEngine does '
+            '(meta); to start from its weights, use --cfg-options load_from=...'
+        )
+    return file
 
 
 def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> list[str]:
@@ -165,12 +194,12 @@ def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> l
     return notices
 
 
-def _settings(text: str) -> dict[str, object]:
+def settings(text: str) -> dict[str, object]:
     """The settings in the text of a config by their dotted names; nothing in it is executed."""
     found: dict[str, object] = {}
     try:
-        statements = ast.parse(text).body
-    except SyntaxError:
+        statements = ast.parse(text).body if len(text) < LONGEST else []
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a NUL, or nested too deeply
         return {}
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):

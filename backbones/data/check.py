@@ -1,22 +1,22 @@
 """Checking a whole dataset: its files, annotations, label maps, classes and splits."""
 
-import difflib
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
-from backbones.data.images import (
-    content_key,
-    image_facts,
-    in_parallel,
-    label_facts,
-    list_images,
-)
-from backbones.data.instances import InstanceChecks, is_number
+from backbones.data.foreign import other_images
+from backbones.data.images import content_key, image_facts, in_parallel, label_facts
+from backbones.data.instances import InstanceChecks
 from backbones.data.labels import check_labels
+from backbones.data.listing import list_images
+from backbones.data.names import check_names
+from backbones.data.numbers import is_number
+from backbones.data.segmentations import has_mask
+from backbones.data.voc import MARKS
 
 SMALL = 32  # pixels; the least side that the backbones take
 MOSTLY = 0.8  # share of classes without an instance that cannot be meant
@@ -64,6 +64,9 @@ def check_dataset(
         report.notes.append(
             'image files were not decoded: damage in their middle is not seen; --decode does it'
         )
+    folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
+    for path in other_images(folders | {split.images for split in dataset.splits.values()}):
+        faults.add('unread-format', path.parent, path.name)
     for split in dataset.splits.values():
         _look_at_files(split, decode=decoded, sample=sample, progress=progress)
         _check_image_files(split, faults)
@@ -158,11 +161,19 @@ def _check_splits(report: Report, *, complete: bool) -> None:
             continue  # the maps that were not looked at may have them
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
-    _check_names(dataset, faults)
+    check_names(dataset, faults)
+    without = dataset.without_masks()
+    if dataset.detection and without and any(map(has_mask, _annotations(dataset))):
+        faults.add('masks-differ', dataset.root, f'none in {", ".join(without)}')
     for name, split in dataset.splits.items():
         report.counts[name] = split_counts(split)
         if complete:
             _check_unused(dataset, split, faults)
+
+
+def _annotations(dataset: Dataset) -> Iterator[dict]:
+    for split in dataset.splits.values():
+        yield from split.records.get('annotations', [])
 
 
 def _is_judged(dataset: Dataset) -> bool:
@@ -184,7 +195,7 @@ def class_counts(dataset: Dataset, split: Split) -> Counter:
     if dataset.detection:
         names = {c.get('id'): c.get('name') for c in split.records.get('categories', [])}
         ids = (a.get('category_id') for a in split.records.get('annotations', []))
-        return Counter(names.get(i) for i in ids if isinstance(i, int | str))
+        return Counter(names.get(i) for i in ids if isinstance(i, int | float | str))
     values = (f.values for f in split.label_facts.values() if f.values is not None)
     found = Counter(int(v) for some in values for v in some)
     first = int(dataset.zero_ignored)
@@ -200,7 +211,10 @@ def split_counts(split: Split) -> dict[str, object]:
     else:
         annotations = split.records.get('annotations', [])
         counts['annotations'] = len(annotations)
-        counts['with masks'] = sum(bool(a.get('segmentation')) for a in annotations)
+        counts['with masks'] = sum(map(has_mask, annotations))
+        for mark in MARKS:
+            if number := sum(bool(a.get(mark)) for a in annotations):
+                counts[f'marked {mark}'] = number
     if good:
         areas = sorted((fact.size[0] * fact.size[1], fact.size) for fact in good)
         sizes = [f'{w}x{h}' for _, (w, h) in (areas[0], areas[len(areas) // 2], areas[-1])]
@@ -208,43 +222,6 @@ def split_counts(split: Split) -> dict[str, object]:
         modes = Counter(fact.mode for fact in good)
         counts['pixels'] = ', '.join(f'{n} {mode}' for mode, n in modes.most_common())
     return counts
-
-
-def _check_names(dataset: Dataset, faults: Faults) -> None:
-    plain: dict[str, str] = {}
-    for name in dataset.classes:
-        if str(name) != str(name).strip():
-            faults.add('blank-in-name', dataset.root, repr(name))
-        key = ''.join(str(name).split()).casefold()
-        close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
-        if key in plain or close:
-            other = plain.get(key) or plain[close[0]]
-            kind = 'duplicate-class' if other == name else 'similar-classes'
-            faults.add(kind, dataset.root, f'{other!r} and {name!r}')
-        plain[key] = name
-    if dataset.detection:
-        _check_categories(dataset, faults)
-
-
-def _check_categories(dataset: Dataset, faults: Faults) -> None:
-    """Compare the categories of each split with the training split's and with the classes."""
-    listed = {
-        split.source: Counter(
-            str(category.get('name')) for category in split.records.get('categories', [])
-        )
-        for split in dataset.splits.values()
-    }
-    first, *_ = listed.values()
-    for source, names in listed.items():
-        for name in sorted(names.keys() ^ first.keys()) if names and first else ():
-            where = 'is not in the training split' if name in names else 'is missing'
-            faults.add('classes-differ', source, f'{name!r} {where}')
-    source = next(iter(listed))
-    for name in dataset.classes:
-        if first and name not in first:
-            faults.add('classes-differ', source, f'{name!r} is missing')
-    for name in sorted(first.keys() - set(dataset.classes)):
-        faults.add('class-left-out', source, repr(name))
 
 
 def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
-from backbones.data.images import SUFFIXES
+from backbones.data.foreign import json_sign
 from backbones.errors import UserError
 
 PARTS = ('images', 'annotations', 'categories')
@@ -22,28 +22,36 @@ def find(root: Path) -> dict[str, Path]:
     Raises:
         UserError: several files for one split.
     """
-    files = []
+    files: list[Path] = []
     for folder in (root / 'annotations', root, *sorted(p for p in root.iterdir() if p.is_dir())):
-        here = sorted(folder.glob('*.json'))
+        here = sorted(f for f in folder.glob('*.json') if f.is_file())
         files += here if len(here) <= MANY else []
     files = list(dict.fromkeys(f for f in files if _may_be_coco(f)))
     instances = [f for f in files if f.name.startswith('instances')]
     found: dict[str, Path] = {}
     for file in instances or files:
-        split = split_of(file.stem) or split_of(file.parent.name) or 'train'
+        split = split_of_file(root, file) or 'train'
         if split in found:
             raise UserError(
-                f'{found[split]} and {file} are both annotations of the split {split}; leave one '
-                'of them in the folder, and name files or folders train, val and test'
+                f'{found[split]} and {file} are both annotations of the split {split}: join them '
+                'into one file, or name files or folders train, val and test; a file that is no '
+                'annotation belongs elsewhere'
             )
         found[split] = file
     return found
 
 
+def split_of_file(root: Path, file: Path) -> str | None:
+    """Which split a file is for, by its name or its folder's; the dataset's own says nothing."""
+    inside = split_of(file.parent.name) if file.parent != root else None
+    return split_of(file.stem) or inside
+
+
 def _may_be_coco(file: Path) -> bool:
     with open(file, errors='replace') as opened:
         start = opened.read(1 << 16)
-    return any(f'"{part}"' in start for part in PARTS) or not start.strip()
+    parts = any(f'"{part}"' in start for part in ('images', 'annotations'))
+    return not start.strip() or (parts and not json_sign(file))
 
 
 def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
@@ -61,7 +69,7 @@ def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
 def _not_taken(root: Path, found: dict[str, Path]) -> list[Path]:
     """Files whose names say that they are the annotations of a split that has none."""
     files = [*root.glob('annotations/*.json'), *root.glob('*.json'), *root.glob('*/*.json')]
-    named = {file: split_of(file.stem) or split_of(file.parent.name) for file in files}
+    named = {file: split_of_file(root, file) for file in files}
     return sorted(f for f, s in named.items() if s in ('train', 'val') and s not in found)
 
 
@@ -72,6 +80,9 @@ def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
         content = json.loads(raw.decode('utf-8-sig'))
     except (ValueError, OSError) as error:
         faults.add('broken-file', file, error)
+        return {part: [] for part in PARTS}
+    except RecursionError:
+        faults.add('broken-file', file, 'it is nested too deeply')
         return {part: [] for part in PARTS}
     if raw.startswith(codecs.BOM_UTF8):
         faults.add('broken-file', file, 'it begins with a byte order mark, which MMDetection does '
@@ -99,7 +110,7 @@ def image_folder(root: Path, file: Path, records: dict) -> Path:
     names = [e['file_name'] for e in records['images'] if isinstance(e.get('file_name'), str)]
     names = names[:: max(1, len(names) // LOOKED_AT)]
     stem = file.stem.removeprefix('instances_')
-    split = split_of(file.stem) or split_of(file.parent.name) or 'train'
+    split = split_of_file(root, file) or 'train'
     words = [
         stem,
         split,
@@ -109,20 +120,3 @@ def image_folder(root: Path, file: Path, records: dict) -> Path:
     candidates = [folder / word for word in words for folder in inside]
     candidates = [f for f in (file.parent, *candidates, *inside) if f.is_dir()]
     return max(candidates, key=lambda folder: sum(os.path.isfile(folder / n) for n in names))
-
-
-def other_layout(root: Path) -> str:
-    """What the files of a folder look like, for the message that nothing could be read."""
-    json_files = [f for f, _ in zip(root.rglob('*.json'), range(MANY))]
-    for file in json_files[:1]:
-        with open(file, errors='replace') as opened:
-            start = opened.read(1 << 16)
-        if '"shapes"' in start:
-            return ' These look like LabelMe files: convert them to COCO.'
-        if '"regions"' in start:
-            return ' These look like files of the VGG annotator: export them as COCO.'
-    if any(root.rglob('*.csv')):
-        return ' There are CSV files: convert them to COCO.'
-    if not any(p.suffix.lower() in SUFFIXES for p in root.rglob('*')):
-        return ' There is not even an image.'
-    return ''

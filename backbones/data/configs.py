@@ -9,7 +9,6 @@ from typing import Any
 from mmengine.config import Config
 
 from backbones.data.checks import (
-    LARGE_JSON,
     check_categories,
     check_numbers,
     classes_of,
@@ -17,13 +16,14 @@ from backbones.data.checks import (
     missing_paths,
     reduces,
 )
+from backbones.data.class_order import LARGE_JSON, check_class_order
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
-from backbones.data.images import list_images
 from backbones.data.left_out import check_left_out
+from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.masks import pair_by_name
-from backbones.data.pipelines import LOADERS, check_evaluators, check_masks
+from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
@@ -40,6 +40,7 @@ SLIPS = (
     'label-size',
     'mask-beyond',
     'mask-broken',
+    'mask-hole',
     'mask-missing',
     'mixed-suffixes',
     'similar-classes',
@@ -75,6 +76,8 @@ def read_config(
     if found or faults.count('missing-data'):  # else they are of a kind that is not known here
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
+        if cfg.get('default_scope') == 'mmseg':
+            check_ignored(cfg, splits, faults)
     return dataset
 
 
@@ -108,18 +111,22 @@ def _split(
     prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
     file = Path(os.path.join(root, part.get('ann_file') or ''))
     if 'CocoDataset' in bases and file.is_file():
+        check_class_order(part['type'], file, tuple(classes or ()), place, faults)
         if quick and file.stat().st_size > LARGE_JSON:
             return None
         dataset.layout = 'coco'
         records = read_json(file, faults)
         split = Split(name, file, prefix.get('img', Path(root)), records=records)
+        split.by_name = 'CocoByNameDataset' in bases
         check_left_out(split, part, dataset.classes, faults)
         return split
     if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
+        ignored = reduces(part.get('pipeline', [])) or bool(part.get('reduce_zero_label'))
+        if dataset.layout == 'masks' and ignored != dataset.zero_ignored:
+            faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
+                       'dataset and the first class in another')  # fmt: skip
         dataset.layout = 'masks'
-        dataset.zero_ignored = reduces(part.get('pipeline', [])) or bool(
-            part.get('reduce_zero_label')
-        )
+        dataset.zero_ignored = ignored
         labels = prefix.get('seg_map_path', prefix['img_path'])
         if 'MixedSuffixDataset' in bases:
             pairs = pair_by_name(prefix['img_path'], labels, faults)
@@ -166,9 +173,9 @@ def _pairs(
     image_suffix = argument(part, cls, 'img_suffix')
     label_suffix = argument(part, cls, 'seg_map_suffix')
     if part.get('ann_file') and file.is_file():
-        names = list(filter(None, map(str.strip, file.read_text().splitlines())))
+        names = read_lines(file)
     else:
-        files = sorted(images.rglob(f'*{image_suffix}'))
+        files = [path for path in list_files(images) if path.name.endswith(image_suffix)]
         names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
     for name in names:
         yield images / (name + image_suffix), labels / (name + label_suffix)

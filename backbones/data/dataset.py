@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.data.images import ImageFacts
+from backbones.data.segmentations import has_mask
 
 SPLITS = {
     'train': ('train', 'training'),
@@ -26,6 +27,7 @@ class Split:
             COCO's form, complete as far as the source is.
         pairs: of a segmentation dataset, image and label map; the latter may be missing.
         facts: what was found in the image files so far.
+        by_name: whether `CocoByNameDataset` reads it, as in the configs of tools/new_config.py.
         left_out: of 'images' and 'annotations', why and how many a config's dataset leaves out.
     """
 
@@ -36,6 +38,7 @@ class Split:
     pairs: list[tuple[Path, Path]] = field(default_factory=list)
     facts: dict[Path, ImageFacts] = field(default_factory=dict)
     label_facts: dict[Path, ImageFacts] = field(default_factory=dict)
+    by_name: bool = True
     left_out: dict[str, Counter[str]] = field(
         default_factory=lambda: dict(images=Counter(), annotations=Counter())
     )
@@ -76,10 +79,17 @@ class Dataset:
         return [split for split in self.splits.values() if split.name == name]
 
     def has_masks(self) -> bool:
-        """Whether instances have masks."""
-        train = next(iter(self.splits.values()), None)
-        annotations = train.records.get('annotations', []) if train else []
-        return any(a.get('segmentation') for a in annotations if isinstance(a, dict))
+        """Whether instances have masks, in every split that has instances."""
+        return self.detection and bool(self.splits) and not self.without_masks()
+
+    def without_masks(self) -> list[str]:
+        """The splits with instances, but without a single mask."""
+        return [
+            name
+            for name, split in self.splits.items()
+            if (annotations := split.records.get('annotations'))
+            and not any(map(has_mask, annotations))
+        ]
 
 
 def split_of(name: str) -> str | None:

@@ -4,9 +4,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backbones.data.images import ImageFacts, near
+from backbones.data.images import ImageFacts
 from backbones.data.kinds import KINDS
-from backbones.errors import UserError, did_you_mean
+from backbones.data.near import elsewhere, near
+from backbones.errors import UserError, did_you_mean, shown
 
 EXAMPLES = 3  # that a fault shows
 
@@ -47,10 +48,11 @@ class Faults:
 
     def add(self, kind: str, place: object, example: object, *, total: int = 0) -> None:
         """Count a case, and keep it as an example if it is among the first."""
-        fault = self.found.setdefault((kind, str(place)), Fault(kind, str(place), total=total))
+        place = shown(place)
+        fault = self.found.setdefault((kind, place), Fault(kind, place, total=total))
         fault.count += 1
         if len(fault.examples) < EXAMPLES:
-            fault.examples.append(str(example))
+            fault.examples.append(shown(example))
 
     def count(self, kind: str) -> int:
         """How many cases of a kind there are in all places."""
@@ -111,5 +113,5 @@ def add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -
     name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
     detail = f' ({fact.detail})' if fact.detail else ''
     if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:
-        detail = near(fact.path)
+        detail = elsewhere(str(name), folder) or near(fact.path)
     faults.add(fact.fault, folder, f'{name}{detail}', total=total)

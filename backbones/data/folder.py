@@ -6,6 +6,7 @@ from pathlib import Path
 from backbones.data import coco, masks, voc, yolo
 from backbones.data.dataset import SPLITS, Dataset, Split
 from backbones.data.faults import Faults
+from backbones.data.foreign import describe
 from backbones.errors import MissingFileError, UserError
 
 LAYOUTS: dict[str, Callable] = {
@@ -52,7 +53,7 @@ def read_folder(
     found = {name: there for name in tried if (there := LAYOUTS[name](root))}
     if not found:
         raise UserError(
-            f'{root} holds no dataset that can be read.{yolo.hint(root)}{coco.other_layout(root)} '
+            f'{root} holds no dataset that can be read.{yolo.hint(root)}{describe(root)} '
             f'Expected is one of:{EXPECTED}'
         )
     if len(found) > 1:

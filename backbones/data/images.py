@@ -1,14 +1,18 @@
 """What the files of a dataset are: size, kind of pixels, damage; headers alone, or decoded."""
 
+import contextlib
 import hashlib
 import os
-import unicodedata
+import struct
+import threading
 import warnings
+import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -16,14 +20,18 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.progress import track
 
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 TURNED = range(2, 9)  # EXIF orientations of an image that loading turns or mirrors
 SWAPPED = (5, 6, 7, 8)  # those that exchange width and height
 THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
 PROGRESS = 500  # files from which on a bar is worth it
+LARGEST = 1 << 30  # pixels that OpenCV loads, which MMDetection and MMSegmentation use
+LARGE = 1 << 26  # pixels from which images are decoded one after the other
 TAIL = 4096  # bytes at the end of a file that are looked at
-# what Pillow raises for damaged files; the last two for cut TIFFs
-DAMAGED = (OSError, SyntaxError, ValueError, TypeError, KeyError)
+# what Pillow raises for damaged files of one kind or another
+DAMAGED = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, MemoryError),
+    *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
+)
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -57,17 +65,6 @@ class ImageFacts:
     values: np.ndarray | None = None
 
 
-def list_images(folder: Path) -> list[Path]:
-    """Image files in a folder and below, sorted, whatever the case of their suffix."""
-    return sorted(p for p in visible(folder.rglob('*'))
-                  if p.suffix.lower() in SUFFIXES and p.is_file())  # fmt: skip
-
-
-def visible(paths: Iterable[Path]) -> Iterator[Path]:
-    """All but hidden files: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see such."""
-    return (path for path in paths if not path.name.startswith('.'))
-
-
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     """Look at an image file.
 
@@ -76,6 +73,11 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     """
     found = ImageFacts(path)
     try:
+        str(path).encode()
+    except UnicodeEncodeError:  # OpenCV would end the process
+        found.fault = 'control-character'
+        return found
+    try:
         with _open(found) as image:
             if image is None:
                 return found
@@ -83,7 +85,9 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
         return found
-    if not cv2.haveImageReader(str(path)):
+    if found.size[0] * found.size[1] > LARGEST:
+        found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*found.size)
+    elif not cv2.haveImageReader(str(path)):
         found.fault, found.detail = 'unsupported-format', found.format
     elif decode or not _has_end(path, found.format):
         _decode(found)
@@ -103,7 +107,15 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
                 return found
             _read_header(found, image)
             found.size, found.turned = image.size, False
-            if (decode or not _has_end(path, found.format)) and len(image.getbands()) == 1:
+            if image.size[0] * image.size[1] > LARGEST:
+                found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*image.size)
+                return found
+            bands = len(image.getbands())
+            if (decode or not _has_end(path, found.format)) and bands > 1:
+                colours = np.asarray(image)[..., :3]
+                if bands > 2 and (colours == colours[..., :1]).all():
+                    found.detail = 'all channels are equal: save one of them'
+            elif decode or not _has_end(path, found.format):
                 values = np.unique(np.asarray(image))
                 found.values = np.nan_to_num(values, nan=-1)  # which no class has
     except DAMAGED as error:
@@ -141,7 +153,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
     )
     if 'transparency' in image.info and found.mode != 'RGBA':
         found.mode += ' with transparency'
-    orientation = image.getexif().get(ExifTags.Base.Orientation)
+    orientation = _exif(found.path, image).get(ExifTags.Base.Orientation)
     found.turned = orientation in TURNED
     if orientation in SWAPPED:
         found.size = image.size[::-1]
@@ -152,6 +164,28 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
         found.bits = max(image.tag_v2.get(258) or (1,))  # type: ignore[attr-defined]
     elif found.mode in DEEP_MODES:
         found.bits = 16
+
+
+def _exif(path: Path, image: Image.Image) -> Image.Exif:
+    """An image's EXIF tags, of the header alone: for a PNG, Pillow would decode all pixels."""
+    if image.format != 'PNG':
+        return image.getexif()
+    exif = Image.Exif()
+    for kind, size, file in png_chunks(path):
+        if kind == b'eXIf' and size < 1 << 20:
+            exif.load(file.read(size))
+            break
+    return exif
+
+
+def png_chunks(path: Path) -> Iterator[tuple[bytes, int, BinaryIO]]:
+    """The kinds and sizes of a PNG's chunks, with the file at the beginning of their content."""
+    with open(path, 'rb') as file:
+        place = 8
+        while len(head := (file.seek(place), file.read(8))[1]) == 8:
+            size, kind = struct.unpack('>I4s', head)
+            yield kind, size, file
+            place += 12 + size
 
 
 def _is_lossy(path: Path) -> bool:
@@ -172,27 +206,11 @@ def _what_else(path: Path) -> tuple[str, str]:
     ):
         if start.startswith(sign):
             return 'not-an-image', what
+    if start[4:8] == b'ftyp':
+        return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps of a telephone'
     if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
         return 'damaged-image', 'its header is cut short'
     return 'not-an-image', f'starts with {start[:12]!r}'
-
-
-def near(path: Path) -> str:
-    """What is there instead of a missing file: one whose name differs in case, suffix or accents.
-
-    Returns:
-        ' (there is NAME)', or '' if nothing comes close.
-    """
-    if '\\' in path.name:
-        return ' (a backslash is not a separator; write /)'
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
-    there = [name for name in names if _plain(name) == _plain(path.name)]
-    return f' (there is {there[0]})' if there else ''
-
-
-def _plain(name: str) -> str:
-    """A name without its suffix and what systems write differently: case, composed accents."""
-    return unicodedata.normalize('NFC', Path(name).stem).casefold()
 
 
 def _has_end(path: Path, kind: str) -> bool:
@@ -205,16 +223,21 @@ def _has_end(path: Path, kind: str) -> bool:
         return ends[kind] in file.read()
 
 
+_one_by_one = threading.Lock()
+
+
 def _decode(found: ImageFacts) -> None:
     """Load all pixels with both libraries: OpenCV fills a cut JPEG with grey without an error."""
-    if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
-        found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
-        return
-    try:
-        with Image.open(found.path) as image:
-            image.load()
-    except DAMAGED as error:
-        found.fault, found.detail = 'damaged-image', str(error)
+    large = found.size[0] * found.size[1] > LARGE
+    with _one_by_one if large else contextlib.nullcontext():
+        try:
+            if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
+                found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
+                return
+            with Image.open(found.path) as image:
+                image.load()
+        except (*DAMAGED, cv2.error) as error:
+            found.fault, found.detail = 'damaged-image', str(error) or 'too large for the memory'
 
 
 def content_key(path: Path) -> str:

@@ -1,15 +1,12 @@
 """Checks of boxes and masks in COCO's form, whatever layout they were read from."""
 
-import math
 from collections import Counter
-from typing import TypeGuard
-
-from pycocotools import mask as coco_mask
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
+from backbones.data.numbers import is_box, is_number, rounded
+from backbones.data.segmentations import SLACK, check_mask, has_mask
 
-SLACK = 2  # pixels that a box may reach beyond the border: rounding of the annotation tool
 MOSTLY = 0.5  # share of annotations from which on a pattern counts as the whole file's mistake
 
 
@@ -70,6 +67,8 @@ class InstanceChecks:
                 elif field != 'file_name' and value is not None and not is_number(value):
                     self.add('wrong-type', f'{where}: {field} {value!r}')
             name = str(image.get('file_name', ''))
+            if '://' in name:
+                self.add('url-file-name', name[:80], len(self.images))
             if not isinstance(image.get('file_name', ''), str):
                 self.add('wrong-type', f'image {image.get("id")}: file_name {name}')
             if name.startswith('/') or '..' in name.split('/'):
@@ -83,12 +82,15 @@ class InstanceChecks:
 
     def _check_annotations(self) -> None:
         if not self.annotations:
-            self.add('no-annotations', f'{len(self.images)} images')
+            meant = self.split.name == 'test' and self.split.by_name  # of a folder, it is left out
+            kind = 'test-unannotated' if meant else 'no-annotations'
+            self.add(kind, f'{len(self.images)} images')
             return
         self._check_ids(self.annotations, 'annotation')
         corners = self._are_corners()
-        masks = sum(bool(a.get('segmentation')) for a in self.annotations)
+        masks = any(map(has_mask, self.annotations))
         crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
+        difficult = sum(bool(a.get('difficult')) for a in self.annotations)
         total = len(self.annotations)
         seen: set[tuple] = set()
         used = set()
@@ -96,9 +98,15 @@ class InstanceChecks:
             where = self._where(annotation)
             if annotation.get('id') == 0 and self.split.name != 'train':
                 self.add('annotation-id-zero', where)
+            for field in ('iscrowd', 'area'):
+                if field in annotation and annotation[field] is None:
+                    kind = 'null-field' if self.split.by_name else 'missing-field'
+                    self.add(kind, f'{where}: {field} is null', total)
             if annotation.get('iscrowd') not in (0, 1, None):
                 self.add('wrong-type', f'{where}: iscrowd {annotation["iscrowd"]!r}')
-            if annotation.get('iscrowd'):
+            if annotation.get('difficult') and difficult < total:
+                self.add('difficult', where, total)
+            elif annotation.get('iscrowd'):
                 self.add('mostly-crowd' if crowds > MOSTLY * total else 'crowd', where, total)
             if annotation.get('ignore'):
                 self.add('marked-ignore', where, total)
@@ -109,7 +117,7 @@ class InstanceChecks:
                 continue
             used.add(annotation['image_id'])
             sound = self._check_box(annotation, image, where, corners=corners)
-            if masks and not annotation.get('segmentation'):
+            if masks and not has_mask(annotation):
                 self.add('mask-missing', where, total)
             elif masks:
                 self._check_mask(annotation, image, where, compare=sound)
@@ -159,18 +167,16 @@ class InstanceChecks:
                 return False
             checked += 1
             area = annotation.get('area')
-            is_corner_area = (
-                isinstance(area, int | float) and abs(area - (w - x) * (h - y)) < 0.02 * w * h
-            )
+            is_corner_area = is_number(area) and abs(area - (w - x) * (h - y)) < 0.02 * w * h
             beyond += x + w > image['width'] + SLACK or y + h > image['height'] + SLACK
-            beyond += bool(is_corner_area and abs(area - w * h) > 0.1 * w * h)
+            beyond += is_number(area) and is_corner_area and abs(area - w * h) > 0.1 * w * h
         return checked > 0 and beyond > 0.2 * checked
 
     def _check_box(self, annotation: dict, image: dict, where: str, *, corners: bool) -> bool:
         """Tell whether a box is right, so that its mask can be compared with it."""
         kind = self._box_fault(annotation, image, corners=corners)
         if kind:
-            what = f'{where}: {_rounded(annotation["bbox"])}'
+            what = f'{where}: {rounded(annotation["bbox"])}'
             area = f', area {annotation["area"]}' if kind.startswith('area') else ''
             self.add(kind, what + area, len(self.annotations))
         return not kind
@@ -178,7 +184,9 @@ class InstanceChecks:
     def _box_fault(self, annotation: dict, image: dict, *, corners: bool) -> str:
         x, y, w, h = annotation['bbox']
         width, height = image['width'], image['height']
-        area = annotation.get('area', w * h)
+        area: object = annotation.get('area')
+        if area is None:
+            area = w * h
         if min(x, y) >= 0 and max(x, y, w, h) <= 1 and min(w, h) > 0 and max(width, height) > 4:
             return 'box-fractions'
         if corners:
@@ -194,82 +202,13 @@ class InstanceChecks:
         return 'area-too-large' if area > (w + 1) * (h + 1) * 1.01 else ''
 
     def _check_mask(self, annotation: dict, image: dict, where: str, *, compare: bool) -> None:
-        mask = annotation['segmentation']
-        width, height = image['width'], image['height']
-        if isinstance(mask, dict):
-            bounds = self._check_code(mask, width, height, where)
-        else:
-            bounds = self._check_polygons(mask, width, height, where)
+        found, bounds = check_mask(annotation['segmentation'], image['width'], image['height'])
+        for kind, said in found:
+            self.add(kind, f'{where}: {said}')
         compare = compare and not annotation.get('iscrowd')
         if bounds and compare and _overlap(bounds, annotation['bbox']) < 0.5:
-            box = _rounded(annotation['bbox'])
-            self.add('box-beside-mask', f'{where}: box {box}, mask within {_rounded(bounds)}')
-
-    def _check_code(self, mask: dict, width: int, height: int, where: str) -> list[float] | None:
-        """Check a run-length code; return the box that bounds it if that can be told."""
-        counts, size = mask.get('counts'), mask.get('size')
-        if not isinstance(counts, str | list) or not isinstance(size, list) or not counts:
-            self.add('mask-broken', where)
-        elif size != [height, width]:
-            self.add('mask-size', f'{where}: size {size}, should be [{height}, {width}]')
-        elif isinstance(counts, list) and not all(map(is_number, counts)):
-            self.add('mask-broken', f'{where}: counts {str(counts)[:40]}')
-        elif isinstance(counts, list) and sum(counts) != width * height:
-            self.add('mask-broken', f'{where}: counts add up to {sum(counts)}')
-        else:
-            try:
-                code = coco_mask.frPyObjects(mask, height, width) if _is_list(counts) else mask
-                bounds = [float(v) for v in coco_mask.toBbox(code)]
-            except (TypeError, ValueError, IndexError, OverflowError) as error:
-                self.add('mask-broken', f'{where}: {error}')
-                return None
-            if not bounds[2] * bounds[3]:
-                self.add('mask-broken', f'{where}: empty')
-                return None
-            if bounds[0] + bounds[2] > width or bounds[1] + bounds[3] > height:
-                self.add('mask-broken', f'{where}: the code does not fill its size')
-                return None
-            return bounds
-        return None
-
-    def _check_polygons(
-        self, mask: object, width: int, height: int, where: str
-    ) -> list[float] | None:
-        """Check polygons; return the box that bounds them if that can be told."""
-        if not isinstance(mask, list) or not all(map(_is_polygon, mask)):
-            shown = str(mask)
-            self.add('mask-broken', f'{where}: {shown[:50]}')
-            return None
-        xs = [x for polygon in mask for x in polygon[::2]]
-        ys = [y for polygon in mask for y in polygon[1::2]]
-        bounds = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-        if max(map(abs, xs + ys)) <= 1:
-            self.add('box-fractions', f'{where}: segmentation')
-            return None
-        if min(xs + ys) < -SLACK or max(xs) > width + SLACK or max(ys) > height + SLACK:
-            self.add('mask-beyond', f'{where}: mask within {_rounded(bounds)}')
-        if not bounds[2] or not bounds[3]:
-            self.add('mask-broken', f'{where}: a polygon without area')
-            return None
-        return bounds
-
-
-def _is_list(value: object) -> bool:
-    return isinstance(value, list)
-
-
-def is_number(value: object) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-
-
-def is_box(box: object) -> bool:
-    return isinstance(box, list) and len(box) == 4 and all(map(is_number, box))
-
-
-def _is_polygon(polygon: object) -> bool:
-    if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
-        return False
-    return all(map(is_number, polygon))
+            box = rounded(annotation['bbox'])
+            self.add('box-beside-mask', f'{where}: box {box}, mask within {rounded(bounds)}')
 
 
 def _is_size(image: dict) -> bool:
@@ -282,10 +221,6 @@ def _overlap(a: list[float], b: list[float]) -> float:
     h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     both = max(w, 0) * max(h, 0)
     return both / max(a[2] * a[3] + b[2] * b[3] - both, 1e-9)
-
-
-def _rounded(box: list[float]) -> list[float]:
-    return [float(f'{v:.4g}') for v in box]
 
 
 def _short(entry: dict) -> str:

@@ -4,8 +4,10 @@ from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import EXAMPLES, Faults, add_file_fault
-from backbones.data.images import ImageFacts, near
+from backbones.data.images import ImageFacts
+from backbones.data.near import near
 
+LAST = 254  # label that MMSegmentation can load, in 8 bits, beside "ignore"
 IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric
 
 
@@ -27,7 +29,8 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
         if fact.lossy:
             faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)
         elif fact.mode.split()[0] in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr'):
-            faults.add('label-colour', folder, f'{label.name}, {fact.mode}', total=total)
+            detail = f' ({fact.detail})' if fact.detail else ''
+            faults.add('label-colour', folder, f'{label.name}, {fact.mode}{detail}', total=total)
         elif fact.values is not None:
             values |= _check_values(fact, dataset, folder, total, faults)
         size = split.facts[image].size if image in split.facts else (0, 0)
@@ -48,7 +51,7 @@ def _check_values(
         example = f'{fact.path.name} has {broken[0]:g}, no whole number'
         faults.add('label-values', folder, example, total=total)
     values = {int(value) for value in fact.values}
-    last = len(dataset.classes) - 1 + dataset.zero_ignored
+    last = min(len(dataset.classes) - 1 + dataset.zero_ignored, LAST)
     beyond = sorted(value for value in values if value != IGNORED and not 0 <= value <= last)
     if beyond and dataset.classes:
         shown = ', '.join(map(str, beyond[:5])) + (', ...' if len(beyond) > 5 else '')

@@ -4,7 +4,7 @@ import math
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.instances import is_box, is_number
+from backbones.data.numbers import is_box, is_number
 
 
 def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
@@ -49,7 +49,7 @@ def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testi
     if annotation.get('category_id') not in known:
         return 'other class'
     if annotation.get('iscrowd'):
-        return 'iscrowd'
+        return 'difficult' if annotation.get('difficult') else 'iscrowd'
     if testing or not is_box(annotation.get('bbox')):
         return ''
     if annotation.get('ignore'):

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import Faults
-from backbones.data.images import list_images, near
+from backbones.data.listing import list_images
+from backbones.data.near import near
 
 IMAGES = ('images', 'imgs', 'img', 'image', 'JPEGImages')
 LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt')

@@ -1,6 +1,5 @@
 """Writing a config for an own dataset: short, plain, and every decision said beside its line."""
 
-import json
 import os
 import textwrap
 from collections.abc import Sequence
@@ -11,11 +10,21 @@ import supervision as sv
 from mmengine.config import Config
 
 from backbones.data.checks import innermost, num_classes, reduces
-from backbones.data.dataset import Dataset, Split
+from backbones.data.dataset import Dataset
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.data.writing import WIDTH, Call, literal, named, override
+from backbones.data.written import (
+    BRACES,
+    comment,
+    data_root,
+    of_all_splits,
+    of_split,
+    used,
+    write_annotations,
+)
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab.registries import COCO_METRICS, imports_of
+from backbones.openmmlab import coco_by_name
+from backbones.openmmlab.registries import BY_NAME, COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
 from backbones.openmmlab.wrappers import has_mask_head
 from backbones.shipped import config_file, find_config
@@ -45,7 +54,7 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
         name = base.removesuffix('.py')
         expression = absolute = f"__import__('backbones').config_file({name!r})"
     try:
-        return expression, Config.fromstring(f'_base_ = {absolute}', '.py')
+        return expression, Config.fromstring(f'_base_ = {absolute}'.replace(*BRACES), '.py')
     except FileNotFoundError as error:
         raise MissingFileError(f'--base {base}: {error}') from error
 
@@ -79,21 +88,24 @@ def new_config(
     _check_fit(dataset, cfg, base)
     new = cfg if backbone is None else swap_backbone(cfg, backbone, recipe=recipe)
     plan = make_plan(cfg, len(dataset.splits['train'].paths()), epochs=epochs, batch=batch)
+    write_annotations(dataset, out)
     lines = [
-        f'# {dataset.root.name}: {plan.images} images to train, '
-        f'{len(dataset.splits["val"].paths())} to validate, {len(dataset.classes)} classes',
+        comment(
+            f'{dataset.root.name}: {plan.images} images to train, '
+            f'{len(dataset.splits["val"].paths())} to validate, {len(dataset.classes)} classes'
+        ),
         f'_base_ = {expression}',
         *_classes(dataset),
         *_model(cfg, new, len(dataset.classes), backbone),
         *_imports(cfg, dataset, backbone),
         *(_detection(dataset, cfg, out, plan) if dataset.detection else
-          _label_maps(dataset, cfg, plan)),
+          _label_maps(dataset, cfg, out, plan)),
         *schedule_lines(cfg, new, plan),
     ]  # fmt: skip
     if allowed:
         kinds = f'allow_faults = {list(allowed)!r}'
         lines += ['# what tools/check_data.py finds in the data and what is meant', kinds]
-    return '\n'.join(lines) + '\n'
+    return '\n'.join(lines).replace(*BRACES) + '\n'
 
 
 def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
@@ -103,9 +115,11 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
             'label maps', 'upernet_* or semantic_fpn_*')  # fmt: skip
         raise UserError(f'--base {base} is a config of {scope}, but the data are {kind}: take one '
                         f'of {wanted}')  # fmt: skip
-    if has_mask_head(cfg.model) and not dataset.has_masks():
-        raise UserError(f'--base {base} learns masks, but the annotations have boxes only: take '
-                        'one of faster_rcnn_* or retinanet_*')  # fmt: skip
+    missing = dataset.without_masks()
+    if has_mask_head(cfg.model) and missing:
+        where = f' in the split {", ".join(missing)}' if missing != [*dataset.splits] else ''
+        raise UserError(f'--base {base} learns masks, but the annotations{where} have boxes only: '
+                        'take one of faster_rcnn_* or retinanet_*')  # fmt: skip
     if not num_classes(cfg.model, 'model'):
         raise UserError(f'--base {base} has no num_classes that could be set')
     for split in ('train', 'val'):
@@ -123,7 +137,7 @@ def _classes(dataset: Dataset) -> list[str]:
     palette = [colours[i % len(colours)].as_rgb() for i in range(len(dataset.classes))]
     metainfo = dict(classes=tuple(dataset.classes), palette=palette)
     return [
-        f'data_root = {str(dataset.root.absolute()) + "/"!r}',
+        f'data_root = {data_root(dataset)!r}',
         _statement('metainfo', literal(metainfo)),
     ]
 
@@ -139,15 +153,17 @@ def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[
     said = [what, *doubts(new, backbone)]
     if cfg.get('load_from'):
         lines.append('load_from = None  # a model with the old backbone')
-    return [f'# {line}' for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
+    return [comment(line) for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     """The line that imports what registers backbone and dataset, unless the base does."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
-    if not dataset.detection and _pairing(dataset)['type'] == 'MixedSuffixDataset':
+    if not dataset.detection and of_all_splits(dataset)['type'] == 'MixedSuffixDataset':
         needed.append('backbones.openmmlab.mixed_suffixes')
+    if dataset.detection:
+        needed.append(coco_by_name.__name__)
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [_statement('custom_imports', literal(wanted))] if needed else []
@@ -173,22 +189,17 @@ def for_classes(node: Any, number: int, place: str = 'model') -> Any:
 
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
-    # images without objects and small ones are used, too
-    shared = dict(_delete_=True, type='CocoDataset', filter_cfg=dict(filter_empty_gt=False))
     lines = [
-        "# instead of the base's datasets; images without objects are used, too",
-        _shared(shared),
+        "# instead of the base's; labels go by metainfo's names; images without objects are used",
+        _shared(of_all_splits(dataset)),
     ]
     evaluators = ['# small, medium, large: by the areas in the file, of masks where there are some']
-    for name in _used(dataset):
-        split = dataset.splits[name]
-        file = _coco_file(split, dataset, out)
-        images = os.path.relpath(split.images, dataset.root)
-        settings = dict(ann_file=file, data_prefix=dict(img='' if images == '.' else images))
+    for name in used(dataset):
+        settings = of_split(dataset, name, out)
         lines.append(_loader(cfg, name, plan, settings))
         if name != 'train':
-            evaluators.append(_evaluator(cfg, name, file))
-    if 'test' not in _used(dataset):
+            evaluators.append(_evaluator(cfg, name, settings['ann_file']))
+    if 'test' not in used(dataset):
         lines.append('test_dataloader = val_dataloader')
         evaluators.append('test_evaluator = val_evaluator')
     return lines + evaluators
@@ -196,7 +207,7 @@ def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str
 
 def _shared(settings: dict) -> str:
     """The variable with what the datasets of all splits share."""
-    made = literal(settings)
+    made = literal(dict(_delete_=True, **settings))
     assert isinstance(made, Call)
     made.parts[2:2] = ['data_root=data_root', 'metainfo=metainfo']
     return _statement('__data', made)
@@ -221,27 +232,13 @@ def _evaluator(cfg: Config, name: str, file: str) -> str:
     base = cfg.get(f'{name}_evaluator')
     parts: list[Call | str] = [f'ann_file={path}']
     if not (isinstance(base, dict) and base.get('type') in COCO_METRICS):
-        parts = ['_delete_=True', "type='FasterCocoMetric'", *parts, f'metric={kinds}']
-    elif base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
+        parts = ['_delete_=True', "type='FasterCocoByNameMetric'", *parts, f'metric={kinds}']
+        return Call(f'{name}_evaluator = dict(', parts).text()
+    if base['type'] in BY_NAME:
+        parts.insert(0, f'type={BY_NAME[base["type"]]!r}')
+    if base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
         parts.append(f'metric={kinds}')
     return Call(f'{name}_evaluator = dict(', parts).text()
-
-
-def _used(dataset: Dataset) -> list[str]:
-    """Splits of the config; a test split that is not annotated cannot be evaluated."""
-    test = dataset.splits.get('test')
-    annotated = test is not None and (test.records.get('annotations') or test.pairs)
-    return ['train', 'val', *(['test'] if annotated else [])]
-
-
-def _coco_file(split: Split, dataset: Dataset, out: Path) -> str:
-    """The annotation file of a split, relative to the data; written where the data have another."""
-    if dataset.layout == 'coco':
-        return os.path.relpath(split.source, dataset.root)
-    file = out.with_suffix('') / f'{split.name}.json'
-    file.parent.mkdir(parents=True, exist_ok=True)
-    file.write_text(json.dumps(split.records))
-    return str(file.absolute())
 
 
 def _pipeline(cfg: Config, split: str) -> str:
@@ -255,13 +252,13 @@ def _pipeline(cfg: Config, split: str) -> str:
     return f'{place}.pipeline'
 
 
-def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
-    pairing = _pairing(dataset)
-    several = pairing['type'] == 'MixedSuffixDataset'
+def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
+    shared = of_all_splits(dataset)
+    several = shared['type'] == 'MixedSuffixDataset'
     how = '; files of several suffixes are paired by the rest of their names' if several else ''
     lines = [f'# instead of the base\'s datasets; 255 is "ignore"{how}']
-    lines.append(_shared(dict(_delete_=True, **pairing, ignore_index=255)))
-    reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in _used(dataset))
+    lines.append(_shared(dict(shared, ignore_index=255)))
+    reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in used(dataset))
     tta = reduces(cfg.get('tta_pipeline', []))
     if reduced or tta:
         lines += [
@@ -271,12 +268,9 @@ def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
             '    for x in steps]',
         ]
     wrap = '__own({})' if reduced else '{}'
-    for name in _used(dataset):
-        split = dataset.splits[name]
-        images, labels = (os.path.relpath(p, dataset.root) for p in (split.images, split.source))
-        prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
-        lines.append(_loader(cfg, name, plan, prefix, wrap))
-    if 'test' not in _used(dataset):
+    for name in used(dataset):
+        lines.append(_loader(cfg, name, plan, of_split(dataset, name, out), wrap))
+    if 'test' not in used(dataset):
         lines.append('test_dataloader = val_dataloader')
     if tta:
         lines += [
@@ -285,12 +279,3 @@ def _label_maps(dataset: Dataset, cfg: Config, plan: Plan) -> list[str]:
             '    __load, dict(__augment, transforms=[__own(x) for x in __augment.transforms])]',
         ]
     return lines
-
-
-def _pairing(dataset: Dataset) -> dict:
-    """The class of dataset that pairs images and label maps, and the suffixes that occur."""
-    pairs = [pair for name in _used(dataset) for pair in dataset.splits[name].pairs]
-    images, labels = (tuple(sorted({path.suffix for path in side})) for side in zip(*pairs))
-    if len(images) == len(labels) == 1:
-        return dict(type='BaseSegDataset', img_suffix=images[0], seg_map_suffix=labels[0])
-    return dict(type='MixedSuffixDataset', img_suffix=images, seg_map_suffix=labels)

@@ -2,12 +2,15 @@
 
 import os
 from collections.abc import Iterator, Sequence
+from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.data.checks import innermost
+from backbones.data.checks import classes_of, innermost
+from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
+from backbones.data.labels import IGNORED
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -26,6 +29,9 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if file and os.path.realpath(file) != os.path.realpath(used):
                 faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
                            f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
+            if file:
+                names = classes_of(cfg, data) or ()
+                check_class_order(kind, Path(file), tuple(names), f'{name}_evaluator', faults)
             # without a file, COCO's take the annotations from the data
             needs = kind in IOU_METRICS or (kind in COCO_METRICS and not file)
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
@@ -39,14 +45,44 @@ def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
     loads_masks = any(step.get('with_mask') for step in loading)
     annotated = any(part.records.get('annotations') for part in train)
-    if annotated and loads_masks and not dataset.has_masks():
+    without = dataset.without_masks()
+    if annotated and loads_masks and 'train' in without:
         faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
                    'annotation has a segmentation: take a config for boxes, such as '
                    'faster_rcnn_*, or add masks')  # fmt: skip
+    evaluators = cfg.get('val_evaluator') or ()
+    for one in evaluators if isinstance(evaluators, list) else [evaluators]:
+        if one and 'segm' in (one.get('metric') or ()) and 'val' in without:
+            faults.add('wrong-config', 'val_evaluator', 'it measures masks, but no annotation of '
+                       'the validation split has a segmentation: add masks, or take a config for '
+                       'boxes')  # fmt: skip
     roi_head = cfg.model.get('roi_head') or {}  # others learn masks from boxes
     if train and roi_head.get('mask_head') and loading and not loads_masks:
         faults.add('wrong-config', 'train_dataloader', 'the model learns masks, but '
                    'LoadAnnotations in the pipeline has no with_mask=True')  # fmt: skip
+
+
+def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
+    """Datasets, heads and metrics of label maps have to leave out the same label."""
+    said: dict[int, list[str]] = {}
+    for name in splits:
+        if cfg.get(LOADERS[name]):
+            for part in innermost(cfg[LOADERS[name]].dataset):
+                place = f'{LOADERS[name]}.dataset'
+                said.setdefault(part.get('ignore_index', IGNORED), []).append(place)
+        evaluators = cfg.get(f'{name}_evaluator') or ()
+        for one in evaluators if isinstance(evaluators, list) else [evaluators]:
+            if one and one.get('type') in IOU_METRICS:
+                said.setdefault(one.get('ignore_index', IGNORED), []).append(f'{name}_evaluator')
+    for key in ('decode_head', 'auxiliary_head'):
+        heads = cfg.model.get(key) or ()
+        for head in heads if isinstance(heads, list) else [heads]:
+            if head:
+                said.setdefault(head.get('ignore_index', IGNORED), []).append(f'model.{key}')
+    if len(said) > 1:
+        parts = '; '.join(f'{label} in {", ".join(dict.fromkeys(p))}' for label, p in said.items())
+        faults.add('wrong-config', 'ignore_index', f'it is {parts}: what one leaves out would be '
+                   'learnt or counted by another')  # fmt: skip
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:

@@ -10,8 +10,9 @@ from pycocotools import mask as coco_mask
 
 from backbones.data.check import Report
 from backbones.data.dataset import Dataset, Split
-from backbones.data.instances import is_box
 from backbones.data.labels import IGNORED
+from backbones.data.numbers import is_box
+from backbones.data.segmentations import has_mask
 from backbones.openmmlab.captions import Picture, legend
 from backbones.openmmlab.paint import Found, are_readable, paint
 from backbones.openmmlab.palette import Classes
@@ -89,7 +90,7 @@ def _instances(
     boxes = np.array([a['bbox'] for a in here], float)
     boxes[:, 2:] += boxes[:, :2]
     masks = None
-    if size and all(a.get('segmentation') for a in here):
+    if size and all(map(has_mask, here)):
         masks = np.array([_mask(a['segmentation'], size) for a in here])
     found = [numbers[a['category_id']] for a in here]
     return sv.Detections(xyxy=boxes, class_id=np.array(found), mask=masks)

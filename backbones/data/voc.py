@@ -10,10 +10,13 @@ from defusedxml.ElementTree import parse
 
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
-from backbones.data.images import list_images, visible
+from backbones.data.listing import SUFFIXES, list_files, read_lines
+from backbones.data.voc_images import Images
 from backbones.data.yolo import outline
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+MARKS = ('truncated', 'occluded')  # of objects, which count like others
+DIGITS = 9  # of a width or height
 
 
 def find(root: Path) -> dict[str, list[Path]]:
@@ -22,18 +25,26 @@ def find(root: Path) -> dict[str, list[Path]]:
     lists = {name: sets / f'{name}.txt' for name in ('train', 'val', 'test')}
     if (root / 'Annotations').is_dir() and any(file.is_file() for file in lists.values()):
         return {
-            name: [
-                root / 'Annotations' / f'{line.split()[0]}.xml' for line in lines if line.strip()
-            ]
+            name: [_listed(root / 'Annotations', line) for line in read_lines(file)]
             for name, file in lists.items()
-            if file.is_file() and (lines := file.read_text().splitlines())
+            if file.is_file()
         }
     found: dict[str, list[Path]] = {}
-    for file in sorted(visible(root.rglob('*.xml'))):
+    for file in list_files(root, ('.xml',)):
         parts = file.relative_to(root).parent.parts
         split = next(filter(None, map(split_of, parts)), 'train')
         found.setdefault(split, []).append(file)
     return dict(sorted(found.items(), key=lambda item: ('train', 'val', 'test').index(item[0])))
+
+
+def _listed(folder: Path, line: str) -> Path:
+    """The XML file of a line: the name of an image, perhaps with a number behind it."""
+    for name in (line, line.split()[0]):
+        file = Path(name)
+        stem = name.removesuffix(file.suffix) if file.suffix.lower() in SUFFIXES else name
+        if (folder / f'{stem}.xml').is_file():
+            return folder / f'{stem}.xml'
+    return folder / f'{line.split()[0]}.xml'
 
 
 def read(
@@ -44,10 +55,7 @@ def read(
     Returns:
         Splits, and the names of classes that occur, sorted.
     """
-    images: dict[str, list[Path]] = {}
-    for path in list_images(root):
-        images.setdefault(path.stem, []).append(path)
-    parsed = {name: _parse(root, files, faults) for name, files in found.items()}
+    parsed = {name: _parse(files, faults) for name, files in found.items()}
     names = {
         obj.findtext('name', '').strip()
         for trees in parsed.values()
@@ -56,6 +64,7 @@ def read(
     }
     classes = tuple(sorted(names - {''}))
     numbers = {name: i for i, name in enumerate(classes, 1)}
+    images = Images(root)
     splits = []
     for name, trees in parsed.items():
         split = Split(name, next(iter(trees), root).parent, root)
@@ -64,38 +73,50 @@ def read(
     return splits, classes
 
 
-def _parse(root: Path, files: list[Path], faults: Faults) -> dict[Path, Element]:
+def _parse(files: list[Path], faults: Faults) -> dict[Path, Element]:
     trees = {}
     for file in files:
         if not file.is_file():
             faults.add('missing-label', file.parent, file.name)
             continue
         try:
-            trees[file] = parse(file).getroot()
-        except (ParseError, ValueError) as error:
+            tree = parse(file).getroot()
+        except (ParseError, ValueError, LookupError, OSError) as error:  # an unknown encoding
             faults.add('broken-file', file.parent, f'{file.name}: {error}')
+            continue
+        if tree.tag == 'annotation':
+            trees[file] = tree
+        else:
+            hint = ', as CVAT writes it: export as COCO' if tree.tag == 'annotations' else ''
+            example = f'{file.name}: <{tree.tag}> instead of <annotation>{hint}'
+            faults.add('wrong-structure', file.parent, example)
     return trees
 
 
 def _records(
     split: Split,
     trees: dict[Path, Element],
-    images: dict[str, list[Path]],
+    images: Images,
     numbers: dict[str, int],
     faults: Faults,
 ) -> dict[str, list[dict]]:
     entries: list[dict] = []
     annotations: list[dict] = []
     for file, tree in trees.items():
-        here = images.get(file.stem) or images.get(Path(tree.findtext('filename', '')).stem)
+        said = [(tree.findtext(key) or '').strip() for key in ('folder', 'filename')]
+        here = images.of(file, *said)
         if not here:
             faults.add('label-without-image', split.source, file.name)
             continue
-        image = max(here, key=lambda path: path.parent == file.parent)
-        entry = dict(id=len(entries) + 1, file_name=str(image.relative_to(split.images)))
+        if len(here) > 1:
+            both = ' and '.join(str(path.relative_to(split.images)) for path in here[:3])
+            faults.add('ambiguous-image', split.source, f'{file.name} fits {both}')
+            continue
+        name = here[0].relative_to(split.images)
+        entry = dict(id=len(entries) + 1, file_name=str(name))
         for side in ('width', 'height'):
-            text = tree.findtext(f'size/{side}', '')
-            if text.strip().isdigit() and int(text):
+            text = (tree.findtext(f'size/{side}') or '').strip()
+            if text.isdecimal() and len(text) <= DIGITS and int(text):
                 entry[side] = int(text)
         entries.append(entry)
         for obj in tree.iter('object'):
@@ -125,5 +146,13 @@ def _annotation(
     box = [max(x1 - 1, 0.0), max(y1 - 1, 0.0), x2 - max(x1 - 1, 0.0), y2 - max(y1 - 1, 0.0)]
     if x1 < 0 or y1 < 0:
         box = [x1, y1, x2 - x1, y2 - y1]
-    found = dict(category_id=numbers[name], bbox=box, area=box[2] * box[3], iscrowd=0)
+    difficult = _is_marked(obj, 'difficult')
+    found = dict(category_id=numbers[name], bbox=box, area=box[2] * box[3], iscrowd=int(difficult))
+    # not learnt and not counted, as in the challenge
+    marks = [*(['difficult'] if difficult else []), *(m for m in MARKS if _is_marked(obj, m))]
+    found |= dict.fromkeys(marks, 1)
     return found | (outline(polygon) if len(polygon) >= 6 else {})
+
+
+def _is_marked(obj: Element, mark: str) -> bool:
+    return (obj.findtext(mark) or '').strip().lower() in ('1', 'true', 'yes')

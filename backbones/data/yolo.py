@@ -5,39 +5,46 @@ both the faults and the polygons. A test compares the boxes.
 """
 
 import math
+import os
 from pathlib import Path
-
-import yaml
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.images import ImageFacts, image_facts, in_parallel, list_images, visible
+from backbones.data.images import image_facts, in_parallel
+from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.yaml_text import YamlError, read_yaml
+from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
+from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
+VALUES = 1000  # of the keypoints of an object, at most
 
 
 def find(root: Path) -> Path | None:
     """The YAML file at the root that names classes and folders."""
-    files = sorted(p for p in root.iterdir() if p.suffix in ('.yaml', '.yml'))
-    return next((f for f in files if 'names' in (_load(f) or {})), None)
+    return next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
 
 
 def hint(root: Path) -> str:
     """Why a YAML file at the root is not one of YOLO's; '' if there is none."""
-    for file in sorted(p for p in root.iterdir() if p.suffix in ('.yaml', '.yml')):
+    for file in _files(root):
         try:
-            if not isinstance(yaml.safe_load(file.read_text(encoding='utf-8-sig')), dict):
+            if not isinstance(read_yaml(file), dict):
                 return f' {file.name} has no settings.'
-        except (yaml.YAMLError, UnicodeDecodeError) as error:
-            return f' {file.name} cannot be read: {" ".join(str(error).split())}.'
+        except YamlError as error:
+            return f' {file.name} cannot be read: {error}.'
         return f' {file.name} has no "names" of classes.'
     return ''
 
 
+def _files(root: Path) -> list[Path]:
+    return sorted(p for p in root.iterdir() if p.suffix in ('.yaml', '.yml'))
+
+
 def _load(file: Path) -> dict | None:
     try:
-        content = yaml.safe_load(file.read_text(encoding='utf-8-sig'))
-    except (yaml.YAMLError, UnicodeDecodeError):
+        content = read_yaml(file)
+    except YamlError:
         return None
     return content if isinstance(content, dict) else None
 
@@ -52,10 +59,11 @@ def read(
     """
     content = _load(file) or {}
     classes = _names(content['names'], file, faults)
-    if content.get('nc', len(classes)) != len(classes):
+    if str(content.get('nc', len(classes))) != str(len(classes)):
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
-    keypoints = math.prod(content['kpt_shape']) if content.get('kpt_shape') else 0
-    splits = []
+    _check_lists(root, file, classes, faults)
+    shape = _keypoints(content, file, faults)
+    found: dict[str, tuple[Split, dict[Path, Labels]]] = {}
     for name, keys in KEYS.items():
         entry = next((content[key] for key in keys if content.get(key)), None)
         if entry is None:
@@ -67,120 +75,143 @@ def read(
             title=f'images of {name}',
             progress=progress,
         )
-        split = Split(name, _label_file(images[0]).parent if images else file, root)
+        split = Split(name, file, root)
         split.facts = {fact.path: fact for fact in facts}
-        split.records = _records(split, classes, keypoints, faults)
-        splits.append(split)
-    return splits, tuple(classes)
+        found[name] = split, read_labels(split, root, faults)
+    labels = [label for _, part in found.values() for label in part.values()]
+    keypoints = keypoints_of(labels, file, faults) if shape is None else math.prod(shape)
+    for split, part in found.values():
+        split.records = _records(split, part, classes, keypoints, faults)
+    return [split for split, _ in found.values()], tuple(classes)
 
 
 def _names(names: object, file: Path, faults: Faults) -> list[str]:
     if isinstance(names, dict):
-        if sorted(map(str, names)) != sorted(map(str, range(len(names)))):
-            shown = ', '.join(map(str, names))
+        if sorted(names) != sorted(map(str, range(len(names)))):
+            shown = ', '.join(names)
             faults.add('class-count', file, f'names has the numbers {shown[:40]}, not 0 to '
                        f'{len(names) - 1}')  # fmt: skip
             return []
         names = [names[key] for key in sorted(names, key=int)]
-    for name in names if isinstance(names, list) else ():
-        if name is None or isinstance(name, bool):  # YAML reads no, yes, on and off so
-            faults.add('unnamed-class', file, f'names has {name!r}; write it in quotes')
-    return [str(name) for name in names] if isinstance(names, list) else []
+    if not isinstance(names, list):
+        faults.add('wrong-yaml', file, f'names is {str(names)[:40]!r}; it lists the classes')
+        return []
+    for name in names:
+        if not isinstance(name, str):
+            faults.add('unnamed-class', file, f'names has {str(name)[:40]}')
+    return [name if isinstance(name, str) else '' for name in names]
+
+
+def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
+    """Compare with the `classes.txt` that LabelImg and others leave beside the labels."""
+    for other in list_files(root, ('.txt',)):
+        if other.name == 'classes.txt' and (there := read_lines(other)) != classes:
+            example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
+                      f'{listed(there)}: correct the one, or remove the other'  # fmt: skip
+            faults.add('wrong-yaml', file, example)
+
+
+def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | None:
+    """The number of keypoints and of the values of each; None if nothing is said of them."""
+    said = content.get('kpt_shape')
+    if said is None:
+        return None
+    words = said if isinstance(said, list) else [said]
+    numbers = [int(w) for w in words if isinstance(w, str) and w.isdecimal() and len(w) < 5]
+    if len(words) == len(numbers) == 2 and numbers[1] in (2, 3) and math.prod(numbers) < VALUES:
+        return tuple(numbers)
+    faults.add('wrong-yaml', file, f'kpt_shape is {str(said)[:40]}; it is [keypoints, 2 or 3], '
+               'as in kpt_shape: [17, 3]')  # fmt: skip
+    return ()
 
 
 def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Path]:
     """The images of a split: of a folder, of a text file that lists them, or of several such."""
     images: list[Path] = []
+    path = content.get('path')
+    base = _first([file.parent], path if isinstance(path, str) else '.') or file.parent
     for part in entry if isinstance(entry, list) else [entry]:
-        tries = [file.parent / (content.get('path') or '.') / str(part), file.parent / str(part)]
+        text = str(part)
         # exports for notebooks write ../train/images beside train
-        tries += [file.parent / str(part).removeprefix('../')]
-        place = next((t for t in tries if t.exists()), None)
+        place = _first([base, file.parent], text) or _first([file.parent], text.removeprefix('../'))
         if place is None:
-            faults.add('missing-image', file, f'{part} does not exist')
+            faults.add('missing-image', file, f'{text[:200]} does not exist')
         elif place.is_file():
-            lines = filter(None, map(str.strip, place.read_text().splitlines()))
-            images += [place.parent / line for line in lines]
-        else:
+            # relative to the list, or else to the dataset
+            images += [
+                _first([place.parent, base], line) or place.parent / line
+                for line in read_lines(place)
+            ]
+        elif place.is_dir():
             images += list_images(place)
-    return [Path(*image.parts) for image in images]
+        else:
+            faults.add('missing-image', file, f'{text[:200]} is neither a folder nor a file')
+    return list(dict.fromkeys(Path(*image.parts) for image in images))
 
 
-def _label_file(image: Path) -> Path:
-    """images/train/a.jpg -> labels/train/a.txt."""
-    parts = list(image.parts)
-    for i in reversed(range(len(parts) - 1)):
-        if parts[i] == 'images':
-            parts[i] = 'labels'
-            break
-    return Path(*parts).with_suffix('.txt')
+def _first(folders: list[Path], text: str) -> Path | None:
+    """What a path means that is relative to one of the folders, perhaps written on Windows."""
+    tries = [folder / name for name in (text, text.replace('\\', '/')) for folder in folders]
+    return next((path for path in tries if os.path.exists(path)), None)
 
 
 def _records(
-    split: Split, classes: list[str], keypoints: int, faults: Faults
+    split: Split, labels: dict[Path, Labels], classes: list[str], keypoints: int, faults: Faults
 ) -> dict[str, list[dict]]:
     images: list[dict] = []
     annotations: list[dict] = []
-    expected = set()
     for number, (path, fact) in enumerate(split.facts.items(), 1):
         width, height = fact.size
         name = path.relative_to(split.images) if path.is_relative_to(split.images) else path
         images.append(dict(id=number, file_name=str(name), width=width, height=height))
-        file = _label_file(path)
-        if file in expected:
-            faults.add('ambiguous-name', split.source, f'{name} and another have {file.name}')
-        expected.add(file)
-        if not file.is_file() or fact.fault:
+        if path not in labels or fact.fault:
             continue
-        lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
-        for row, line in enumerate(filter(str.strip, lines), 1):
-            where = f'{file.name} line {row}: {line.strip()[:60]}'
-            found = _annotation(line, fact, len(classes), keypoints, where, split, faults)
+        for row, line in labels[path].lines:
+            where = f'{labels[path].file.name} line {row}: {line[:60]}'
+            kind, found = annotation(line, fact.size, len(classes), keypoints)
+            if kind:
+                faults.add(kind, split.source, where)
             if found:
                 annotations.append(dict(found, id=len(annotations) + 1, image_id=number))
-    for folder in sorted({file.parent for file in expected}):
-        for file in sorted(set(visible(folder.glob('*.txt'))) - expected):
-            if file.name != 'classes.txt':
-                faults.add('label-without-image', folder, file.name)
     categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
     return dict(images=images, annotations=annotations, categories=categories)
 
 
-def _annotation(
-    line: str,
-    fact: ImageFacts,
-    classes: int,
-    keypoints: int,
-    where: str,
-    split: Split,
-    faults: Faults,
-) -> dict | None:
-    """A line in COCO's form; None, and a fault noted, if it says nothing that can be used."""
+def annotation(
+    line: str, size: tuple[int, int], classes: int, keypoints: int
+) -> tuple[str, dict | None]:
+    """A line in COCO's form.
+
+    Args:
+        size: width and height of the image, pixels.
+        classes: their number.
+        keypoints: values of the keypoints of an object, 0 if there are none.
+
+    Returns:
+        A kind of fault, '' for none; and the annotation, None if nothing can be used.
+    """
     try:
         label, *values = [float(word) for word in line.split()]
     except ValueError:
-        faults.add('broken-box', split.source, where)
-        return None
+        return 'broken-box', None
     if label not in range(classes):
-        faults.add('unknown-class', split.source, f'{where}; {classes} classes, from 0')
-        return None
+        return 'unknown-class', None
+    kind = ''
     if keypoints and len(values) == 4 + keypoints:
-        faults.add('keypoints-dropped', split.source, where)
-        values = values[:4]
+        kind, values = 'keypoints-dropped', values[:4]
     if len(values) < 4 or not all(map(math.isfinite, values)):
-        faults.add('broken-box', split.source, where)
-        return None
+        return 'broken-box', None
     values = values if len(values) in (4, 5) else values[: len(values) // 2 * 2]
     if max(values[:4]) > 2:
-        faults.add('box-pixels', split.source, where)
-        return None
-    width, height = fact.size
+        return 'box-pixels', None
+    width, height = size
+    shared = dict(category_id=int(label) + 1, iscrowd=0)
     if len(values) in (4, 5):  # the fifth is a confidence
         x, y, w, h = values[:4]
         box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
-        return dict(category_id=int(label) + 1, bbox=box, area=box[2] * box[3], iscrowd=0)
+        return kind, dict(shared, bbox=box, area=box[2] * box[3])
     polygon = [v * (height if i % 2 else width) for i, v in enumerate(values)]
-    return dict(category_id=int(label) + 1, iscrowd=0, **outline(polygon))
+    return kind, dict(shared, **outline(polygon))
 
 
 def outline(polygon: list[float]) -> dict:

@@ -90,7 +90,8 @@ def _formatting_once() -> Iterator[None]:
     def once(cfg: Config) -> str:
         content = repr(cfg.to_dict())
         if content not in formatted:
-            formatted[content] = pretty_text.fget(cfg)
+            # whoever reads it again takes two braces for a variable, also in a string
+            formatted[content] = pretty_text.fget(cfg).replace('{{', '{\\x7b')
         return formatted[content]
 
     Config.pretty_text = property(once)

@@ -1,6 +1,7 @@
 """Hooks of the tools."""
 
 from collections.abc import Callable
+from typing import Any
 
 from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
@@ -19,13 +20,18 @@ def unwrapped(runner: Runner) -> nn.Module:
 
 
 class LoadFrom(Hook):
-    """Load a whole model after MMEngine has initialised the weights."""
+    """Load a whole model after MMEngine has initialised the weights.
 
-    def __init__(self, checkpoint: str) -> None:
-        self.checkpoint = checkpoint
+    Args:
+        settings: arguments of `load_model`.
+    """
+
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
 
     def before_train(self, runner: Runner) -> None:
-        load_model(unwrapped(runner), self.checkpoint, new_classes=True)
+        load_model(unwrapped(runner), **self.settings)
+        self.settings.clear()  # the file takes as much memory as the model
 
 
 class StartReport(Hook):

@@ -3,7 +3,9 @@
 from mmengine.config import Config
 from mmengine.registry import Registry, root
 
-COCO_METRICS = ('CocoMetric', 'FasterCocoMetric')  # of boxes and instances
+# of boxes and instances, and ours of the same
+BY_NAME = {'CocoMetric': 'CocoByNameMetric', 'FasterCocoMetric': 'FasterCocoByNameMetric'}
+COCO_METRICS = (*BY_NAME, *BY_NAME.values())
 IOU_METRICS = ('IoUMetric', 'ClasswiseIoUMetric')  # of label maps
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.data.images import SUFFIXES, visible
+from backbones.data.listing import SUFFIXES, walk
 from backbones.errors import MissingFileError, UserError, did_you_mean, listed
 
 
@@ -81,7 +81,7 @@ def find_images(arguments: Sequence[str]) -> Images:
 
 def _files(path: Path) -> Iterable[Path]:
     """All but folders: a link that leads nowhere is an image that is missing."""
-    return (p for p in (visible(path.rglob('*')) if path.is_dir() else [path]) if not p.is_dir())
+    return walk(path) if path.is_dir() else [path]
 
 
 def _holding(files: Iterable[Path]) -> Path:

@@ -1,6 +1,6 @@
 """A trained model, the names of its classes, and what prepares an image for it."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 
 import torch
 from mmcv.transforms import Compose
@@ -9,6 +9,8 @@ from mmengine.registry import DATASETS, MODELS, init_default_scope
 from torch import nn
 
 from backbones.checkpoints import load_model, read
+from backbones.checkpoints.classes import classes_in
+from backbones.commands.trained import warn_of_preprocessing
 from backbones.data.checks import check_numbers, innermost
 from backbones.errors import UserError
 from backbones.openmmlab.fit import without_files
@@ -54,41 +56,21 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
         )
     init_default_scope(scope)
     dataset = dict(next(innermost(cfg.test_dataloader.dataset)))
-    if not _named(check_numbers(cfg, dataset), checkpoint):
-        dataset['metainfo'] = dict(classes=_classes_in(checkpoint))
-    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo  # reads no file
-    replace_sync_bn(cfg.model)
-    model = MODELS.build(without_files(cfg.model))
-    load_model(model, checkpoint)
-    return model.to(device).eval(), meta
-
-
-def _classes_in(checkpoint: str) -> tuple[str, ...] | None:
-    """The class names in a checkpoint: MMEngine's, or those of MMCV 1."""
-    meta = read(checkpoint).get('meta')
-    meta = meta if isinstance(meta, dict) else {}
-    names = (meta.get('dataset_meta') or meta).get('classes', meta.get('CLASSES'))
-    return tuple(map(str, names)) if isinstance(names, list | tuple) else None
-
-
-def _named(own: Sequence[str] | None, checkpoint: str) -> bool:
-    """Whether the config names the classes, and as the checkpoint does; else the latter has to."""
-    trained = _classes_in(checkpoint)
+    file = read(checkpoint)
+    own, trained = check_numbers(cfg, dataset), classes_in(file)
     if own is None:
         if trained is None:
             raise UserError(
                 f'neither the config nor {checkpoint} names the classes: name them in the '
                 'test_dataloader, metainfo=dict(classes=(...))'
             )
-        return False
-    if trained is not None and trained != tuple(own):
-        pairs = enumerate(zip(trained, own))
-        first = [f'; number {i} is {a!r} there, {b!r} here' for i, (a, b) in pairs if a != b]
-        raise UserError(
-            f'{checkpoint} was trained on {len(trained)} classes and this config names '
-            f'{len(own)}{"".join(first[:1])}: use the config that it was trained with'
-        )
-    return True
+        dataset['metainfo'] = dict(classes=trained)
+    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo  # reads no file
+    replace_sync_bn(cfg.model)
+    model = MODELS.build(without_files(cfg.model))
+    load_model(model, checkpoint, file=file, classes=own)
+    warn_of_preprocessing(cfg, file, checkpoint)
+    return model.to(device).eval(), meta
 
 
 def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:

@@ -15,9 +15,8 @@ NO_RANGE = ' have no known range of values; save it with 8 or 16 bits per channe
 def read_image(path: Path) -> tuple[Picture, list[str]]:
     """Read an image as MMDetection's and MMSegmentation's loaders do.
 
-    The orientation that a camera noted is applied, grey becomes RGB, and an alpha channel is
-    ignored. Of 16 bits per channel the loaders would keep the upper 8, which leaves next to nothing
-    of an image that uses 12 of them: here the upper 8 of the bits in use are kept.
+    The orientation that a camera noted is applied, grey becomes RGB, an alpha channel is ignored,
+    and of 16 bits per channel the upper 8 are kept, whatever the range of the values.
 
     Returns:
         (H, W, 3) RGB, and what of that might surprise.
@@ -37,17 +36,19 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
         notes.append('transparency is ignored')
     if facts.frames > 1:
         notes.append('the first of several frames is taken')
-    depth = cv2.IMREAD_ANYDEPTH if facts.bits > 8 else 0
     try:
-        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_COLOR | depth)
+        content = np.fromfile(path, np.uint8)
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)  # as mmcv does
+        whole = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+        deep = cv2.imdecode(content, whole) if facts.bits > 8 else None
     except cv2.error as error:  # too large for OpenCV, for example
         raise UnreadableError(f'{path}: {error}') from error
     if pixels is None:
         raise UnreadableError(f'{path}: damaged image')
-    if pixels.dtype == np.uint16:
-        used = max(8, int(pixels.max()).bit_length())
-        pixels = (pixels // 2 ** (used - 8)).astype(np.uint8)
-        notes.append(f'16 bits per channel, {used} in use: divided by {2 ** (used - 8)}')
-    if pixels.dtype != np.uint8:
-        raise UnreadableError(f'{path}: pixels of type {pixels.dtype}{NO_RANGE}')
+    if deep is not None and deep.dtype not in (np.uint8, np.uint16):
+        raise UnreadableError(f'{path}: pixels of type {deep.dtype}{NO_RANGE}')
+    if deep is not None and deep.dtype == np.uint16:
+        used = int(deep.max()).bit_length()
+        few = f', of which {used} are in use: scale the values to 8 bits first' if used < 14 else ''
+        notes.append(f'the upper 8 of 16 bits per channel are taken{few}')
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), notes

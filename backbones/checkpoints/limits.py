@@ -1,0 +1,223 @@
+"""What reading a checkpoint may cost: a small file must not stand for gigabytes, or for hours.
+
+PyTorch stores tensors as they are, so what is read is about as large as the file. Compressed
+entries, tuples of tuples and tensors that repeat one number can stand for any amount.
+"""
+
+import io
+import pickletools
+import struct
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import IO
+
+from torch import Tensor, strided
+
+from backbones.errors import CheckpointError
+
+RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
+ENTRIES = 50_000_000  # of a pickle, with all that is repeated counted again
+DEPTH = 200  # of lists in lists
+PICKLES = 5  # in a row, in PyTorch's older files; the numbers follow
+LARGE, TIMES = 1 << 30, 64  # bytes that a tensor stands for, and how often its storage may be
+ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # ends of names of what takes a size
+CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
+
+
+def check_archive(path: Path, source: str) -> None:
+    """Refuse a zip archive that stands for far more bytes than it has, before any is unpacked.
+
+    Raises:
+        CheckpointError: see there.
+    """
+    if not zipfile.is_zipfile(path):
+        return
+    size = path.stat().st_size
+    try:
+        with zipfile.ZipFile(path) as archive:
+            total = sum(entry.file_size for entry in archive.infolist())
+    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+        return  # reading it tells what is wrong
+    if total > RATIO * size + SPARE:
+        raise _refusal(source, f'its {size} bytes stand for {total}')
+
+
+def check_pickles(path: Path, source: str) -> None:
+    """Refuse pickles that would take far more memory or time than their size.
+
+    Raises:
+        CheckpointError: see there.
+    """
+    size, said = path.stat().st_size, ''
+    if zipfile.is_zipfile(path):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                for entry in archive.infolist():
+                    if entry.filename.endswith('data.pkl'):
+                        said = said or cost(io.BytesIO(_content(path, archive, entry)), size)
+        except zipfile.BadZipFile as error:
+            said = f'what it holds cannot be looked at ({error})'
+    else:
+        with path.open('rb') as file:
+            for _ in range(PICKLES):
+                said = said or cost(file, size)
+    if said:
+        raise _refusal(source, said)
+
+
+def _content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
+    """An entry as it is in the file; PyTorch can be told to write no checksum, which Python wants.
+
+    Raises:
+        zipfile.BadZipFile: a compressed entry without one.
+    """
+    if entry.compress_type != zipfile.ZIP_STORED:
+        return archive.read(entry)
+    with path.open('rb') as file:
+        file.seek(entry.header_offset + 26)
+        name, extra = struct.unpack('<HH', file.read(4))
+        file.seek(name + extra, io.SEEK_CUR)
+        return file.read(entry.file_size)
+
+
+def _refusal(source: str, said: str) -> CheckpointError:
+    return CheckpointError(
+        f'{source} is refused: {said}, more than weights would take. Ask its author for a file of '
+        'plain tensors, as torch.save or safetensors write it'
+    )
+
+
+def check_tensors(content: object, source: str) -> None:
+    """Refuse tensors that stand for far more numbers than the file has.
+
+    Raises:
+        CheckpointError: names the first.
+    """
+    for name, tensor in _tensors(content, '', DEPTH):
+        if tensor.is_meta or tensor.layout is not strided or tensor.is_nested:
+            continue
+        claimed, held = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
+        if claimed > LARGE and claimed > TIMES * held:
+            raise CheckpointError(
+                f'{source} is refused: {name} is {tuple(tensor.shape)}, {claimed} bytes, of which '
+                f'the file holds {held}'
+            )
+
+
+def _tensors(content: object, name: str, depth: int) -> Iterator[tuple[str, Tensor]]:
+    if isinstance(content, Tensor):
+        yield name, content
+    elif isinstance(content, dict) and depth:
+        for key, value in content.items():
+            yield from _tensors(value, f'{name}.{key}'.lstrip('.'), depth - 1)
+    elif isinstance(content, list | tuple) and depth:
+        for i, value in enumerate(content):
+            yield from _tensors(value, f'{name}.{i}', depth - 1)
+
+
+class Cell:
+    """What stands for an object of a pickle: how large it is, and its value if that is small."""
+
+    __slots__ = ('depth', 'size', 'value')
+
+    def __init__(self, value: object = None) -> None:
+        self.size, self.depth, self.value = 1, 0, value
+
+    def add(self, parts: list['Cell']) -> None:
+        for part in parts:
+            self.size += part.size
+            if part.depth >= self.depth:
+                self.depth = part.depth + 1
+
+
+def _taken(opcode: pickletools.OpcodeInfo) -> tuple[int, bool, bool]:
+    """What an operation takes from the stack, whether all down to a mark, and whether it adds."""
+    before = opcode.stack_before
+    marked = pickletools.markobject in before
+    number = before.index(pickletools.markobject) if marked else len(before)
+    return number, marked, bool(opcode.stack_after)
+
+
+TAKEN = {opcode.name: _taken(opcode) for opcode in pickletools.opcodes}
+KEPT = {opcode.name for opcode in pickletools.opcodes if opcode.name.endswith('PUT')}
+FETCHED = {opcode.name for opcode in pickletools.opcodes if opcode.name.endswith('GET')}
+
+
+def cost(file: IO[bytes], size: int) -> str:
+    """Read a pickle without making any of its objects.
+
+    Args:
+        file: at the beginning of a pickle; left behind it.
+        size: of the whole file in bytes.
+
+    Returns:
+        What is too large in it, '' for nothing. Of a damaged pickle reading itself tells.
+    """
+    stack: list[Cell | None] = []  # None is a mark
+    memo: dict[object, Cell | None] = {}
+    try:
+        for opcode, argument, _ in pickletools.genops(file):
+            name = opcode.name
+            if name in KEPT or name == 'MEMOIZE':
+                place = len(memo) if argument is None else argument
+                if not 0 <= place <= size:
+                    return f'it numbers an object {place}'
+                memo[place] = stack[-1]
+            elif name in FETCHED:
+                stack.append(memo[argument])
+            elif name == 'MARK':
+                stack.append(None)
+            elif name == 'DUP':
+                stack.append(stack[-1])
+            elif said := _step(name, argument, stack):
+                return said
+    except (ValueError, IndexError, KeyError, TypeError, AttributeError, OSError, EOFError):
+        return ''
+    return ''
+
+
+def _step(name: str, argument: object, stack: list[Cell | None]) -> str:
+    """One operation that makes or changes an object; returns what is too large, '' for nothing."""
+    number, marked, adds = TAKEN[name]
+    parts: list = []
+    if marked:
+        start = len(stack) - 1
+        while stack[start] is not None:
+            start -= 1
+        parts = stack[start + 1 :]
+        del stack[start:]
+    if number:
+        parts = stack[-number:] + parts
+        del stack[-number:]
+    if not adds:
+        return ''
+    cell = parts[0] if name in CHANGING else Cell(_small(name, argument, parts))
+    stack.append(cell)
+    if not parts:
+        return ''
+    cell.add(parts[1:] if name in CHANGING else parts)
+    if name in ('REDUCE', 'NEWOBJ') and (said := _allocation(parts)):
+        return said
+    if cell.size > ENTRIES:
+        return f'its lists stand for more than {ENTRIES} entries'
+    return f'its lists are nested more than {DEPTH} times' if cell.depth > DEPTH else ''
+
+
+def _small(name: str, argument: object, parts: list[Cell]) -> object:
+    """A number, a short text, or a few of them in a tuple; None for anything else."""
+    if parts:
+        if name.startswith('TUPLE'):
+            return [part.value for part in parts[:9]]
+        return parts[-1].value if name == 'STACK_GLOBAL' else None
+    short = isinstance(argument, int) or (isinstance(argument, str) and len(argument) < 300)
+    return argument if short else None
+
+
+def _allocation(parts: list[Cell]) -> str:
+    """What a call would allocate for a bare number, as no file of weights asks for."""
+    called, *arguments = parts
+    numbers = arguments[0].value if arguments and isinstance(arguments[0].value, list) else []
+    large = [n for n in numbers if isinstance(n, int) and n > SPARE]
+    name = str(called.value)
+    return f'it asks {name} for {large[0]} places' if large and name.endswith(ALLOCATING) else ''

@@ -1,0 +1,50 @@
+"""What a checkpoint says of its own training, compared with the config that is to use it."""
+
+import logging
+
+from mmengine.config import Config
+from mmengine.logging import print_log
+
+from backbones.commands.resume import settings
+from backbones.errors import listed
+from backbones.openmmlab.wrappers import with_backbone
+
+# of the model's data_preprocessor; weights trained with one of these know no other
+PREPROCESSING = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
+
+
+def warn_of_preprocessing(cfg: Config, file: dict, source: str) -> None:
+    """Warn if images would be normalised otherwise than in the training.
+
+    Args:
+        cfg: the config to use.
+        file: the checkpoint, as `backbones.checkpoints.read` returns it.
+        source: what the warning calls it.
+    """
+    meta = file.get('meta')
+    text = meta.get('cfg') if isinstance(meta, dict) else None
+    own = with_backbone(cfg.model).get('data_preprocessor')
+    if not isinstance(text, str) or not own:
+        return
+    before = settings(text)
+    differs = [
+        f'{key} {before[key]} there, {now} here'
+        for name in PREPROCESSING
+        for key, now in settings(f'model = {dict(data_preprocessor={name: own.get(name)})}').items()
+        if key in before and _value(before[key]) != _value(now)
+    ]
+    if differs:
+        print_log(
+            f'{source} was trained with other preprocessing of images than this config has, so '
+            f'results will be worse: {listed(differs)}. Use the config that it was trained with',
+            logger='current',
+            level=logging.WARNING,
+        )
+
+
+def _value(text: object) -> object:
+    """A number for the text of one: 1 and 1.0 are the same."""
+    try:
+        return float(str(text))
+    except ValueError:
+        return text

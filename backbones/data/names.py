@@ -1,0 +1,70 @@
+"""Checks of names: of classes in all places that list them, of files and folders."""
+
+import difflib
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from backbones.data.dataset import Dataset
+from backbones.data.faults import Faults
+
+# change the direction of writing
+TURNING = '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
+
+
+def check_names(dataset: Dataset, faults: Faults) -> None:
+    """Check all names of a dataset, and those of its classes against each other."""
+    for place, names in _names(dataset):
+        for name in filter(has_controls, names):
+            faults.add('control-character', place, repr(name))
+    plain: dict[str, str] = {}
+    for name in dataset.classes:
+        if str(name) != str(name).strip():
+            faults.add('blank-in-name', dataset.root, repr(name))
+        key = ''.join(str(name).split()).casefold()
+        close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
+        if key in plain or close:
+            other = plain.get(key) or plain[close[0]]
+            kind = 'duplicate-class' if other == name else 'similar-classes'
+            faults.add(kind, dataset.root, f'{other!r} and {name!r}')
+        plain[key] = name
+    if dataset.detection:
+        _check_categories(dataset, faults)
+
+
+def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:
+    """All that a config or a page repeats of a dataset, and where it stands."""
+    yield dataset.root, [str(dataset.root), *map(str, dataset.classes)]
+    for split in dataset.splits.values():
+        categories = split.records.get('categories', [])
+        yield split.source, {str(c.get('name')) for c in categories} - set(dataset.classes)
+        yield split.images, (str(path) for path in split.paths())
+
+
+def has_controls(name: str) -> bool:
+    """Whether a name has what breaks a line, turns the direction, or is half a character."""
+    return not name.isprintable() and any(
+        unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') or c in TURNING for c in name
+    )
+
+
+def _check_categories(dataset: Dataset, faults: Faults) -> None:
+    """Compare the categories of each split with the training split's and with the classes."""
+    listed = {
+        split.source: Counter(
+            str(category.get('name')) for category in split.records.get('categories', [])
+        )
+        for split in dataset.splits.values()
+    }
+    first, *_ = listed.values()
+    for source, names in listed.items():
+        for name in sorted(names.keys() ^ first.keys()) if names and first else ():
+            where = 'is not in the training split' if name in names else 'is missing'
+            faults.add('classes-differ', source, f'{name!r} {where}')
+    source = next(iter(listed))
+    for name in dataset.classes:
+        if first and name not in first:
+            faults.add('classes-differ', source, f'{name!r} is missing')
+    for name in sorted(first.keys() - set(dataset.classes)):
+        faults.add('class-left-out', source, repr(name))

@@ -1,0 +1,43 @@
+"""What is there instead of a file that is missing."""
+
+import os
+import unicodedata
+from pathlib import Path
+
+from backbones.data.listing import SUFFIXES, list_images
+
+
+def near(path: Path) -> str:
+    """What is there instead of a missing file: one whose name differs in case, suffix or accents.
+
+    Returns:
+        ' (there is NAME)', or '' if nothing comes close.
+    """
+    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    there = [name for name in names if _plain(name) == _plain(path.name)]
+    there += [name for name in names if _plain(name) in _labels_of(_plain(path.name))]
+    if there:
+        return f' (there is {there[0]})'
+    return ' (a backslash is not a separator; write /)' if '\\' in path.name else ''
+
+
+def elsewhere(name: str, folder: Path) -> str:
+    """Where below a folder the image lies that is named otherwise; '' if nowhere."""
+    last = name.replace('\\', '/').rpartition('/')[2]
+    found = [path for path in list_images(folder) if path.name == last]
+    if len(found) != 1:
+        return ''
+    return f' (there is {found[0].relative_to(folder).as_posix()}: write that path)'
+
+
+def _plain(name: str) -> str:
+    """A name without its suffixes and what systems write differently: case, composed accents."""
+    plain = unicodedata.normalize('NFC', Path(name).stem).casefold()
+    while plain.endswith(SUFFIXES):  # NAME.png.png
+        plain = Path(plain).stem
+    return plain
+
+
+def _labels_of(name: str) -> tuple[str, ...]:
+    """What label maps of an image are often called."""
+    return tuple(f'{name}{sign}{word}' for sign in '_-' for word in ('mask', 'label', 'gt', 'seg'))

@@ -1,0 +1,77 @@
+"""Which image a file of Pascal VOC belongs to: by its place, never by its name alone."""
+
+import functools
+from collections.abc import Iterator
+from pathlib import Path
+
+from backbones.data.listing import SUFFIXES, list_images
+
+LABELS = ('annotations', 'annotation', 'xmls', 'xml', 'labels')  # folders of XML files
+IMAGES = ('JPEGImages', 'images', 'Images', 'imgs', 'img', 'image', 'jpegimages')
+
+
+class Images:
+    """The images of a dataset.
+
+    Args:
+        root: the dataset's folder.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def of(self, file: Path, folder: str, filename: str) -> list[Path]:
+        """The images that an XML file can mean: one, or none, or several that contradict.
+
+        `Annotations/X/a.xml` belongs to `JPEGImages/X/a.*` or `images/X/a.*`; else to the file
+        beside it, or to `FOLDER/FILENAME` that it names. If none of these is there, to the only
+        image of its name in the whole dataset.
+
+        Args:
+            file: the XML file.
+            folder, filename: what it says of its image, '' for nothing.
+        """
+        name = Path(filename.replace('\\', '/')).name
+        places = [*self._places(file), file.parent]
+        for place in places:
+            if found := self._in(place, file.stem, name):
+                return found
+        parents = [self.root, *(p for p in file.parents if p.is_relative_to(self.root))]
+        if name and folder and '..' not in Path(folder).parts and not Path(folder).is_absolute():
+            for parent in parents:
+                if (parent / folder / name).is_file():
+                    return [parent / folder / name]
+        stems = (file.stem, Path(name).stem) if name else (file.stem,)
+        return next((self._all[stem] for stem in stems if stem in self._all), [])
+
+    def _places(self, file: Path) -> Iterator[Path]:
+        """Folders of images beside the folder of XML files that the file is in."""
+        parts = file.parent.relative_to(self.root).parts
+        for i in reversed(range(len(parts))):
+            if parts[i].lower() in LABELS:
+                for images in IMAGES:
+                    yield self.root.joinpath(*parts[:i], images, *parts[i + 1 :])
+
+    def _in(self, folder: Path, stem: str, name: str) -> list[Path]:
+        """Images in one folder by the name of the XML file, or by the one that it says."""
+        here = self._names(folder)
+        by_stem = here.get(stem, [])
+        said = [path for path in here.get(Path(name).stem, []) if path.name == name]
+        if said and (not by_stem or said[0] in by_stem):
+            return said  # of a.jpg and a.png the one that is named
+        return [*by_stem, *said] or (here.get(Path(name).stem, []) if name else [])
+
+    @functools.lru_cache(maxsize=1000)  # noqa: B019, of one reading
+    def _names(self, folder: Path) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+            if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
+                found.setdefault(path.stem, []).append(path)
+        return found
+
+    @functools.cached_property
+    def _all(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in list_images(self.root):
+            found.setdefault(path.stem, []).append(path)
+        return found

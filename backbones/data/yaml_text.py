@@ -1,0 +1,64 @@
+"""Reading a small YAML file of settings, every value as it is written.
+
+YAML takes `no` for False, `02146` for 1126 and `12:30` for 750: as names of classes these are the
+texts that stand there. Aliases and nesting are bounded, since a few hundred bytes can stand for
+gigabytes.
+"""
+
+from pathlib import Path
+
+import yaml
+
+LARGEST = 1 << 20  # bytes of a file
+ENTRIES = 100_000  # with every alias written out
+DEPTH = 20
+EMPTY = ('', '~', 'null', 'Null', 'NULL')
+
+
+class YamlError(ValueError):
+    """What is wrong with a file, in one line."""
+
+
+def read_yaml(file: Path) -> object:
+    """Dicts and lists of texts; None for nothing. Keys are texts.
+
+    Raises:
+        YamlError: not YAML, not UTF-8, too large or nested too deeply.
+    """
+    try:
+        size = file.stat().st_size
+        if not file.is_file() or size > LARGEST:
+            raise YamlError(f'it is no file of settings ({size} bytes)')
+        node = yaml.compose(file.read_text(encoding='utf-8-sig'), yaml.SafeLoader)
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        raise YamlError(' '.join(str(error).split())) from error
+    except RecursionError as error:
+        raise YamlError(f'it is nested more than {DEPTH} levels deep') from error
+    if node is None:
+        return None
+    _count(node, {}, 0)
+    return _value(node)
+
+
+def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
+    """How many entries a node stands for; those of an alias are counted once and multiplied."""
+    if depth > DEPTH:
+        raise YamlError(f'it is nested more than {DEPTH} levels deep')
+    if id(node) not in known:
+        children: list[yaml.Node] = []
+        if isinstance(node, yaml.SequenceNode):
+            children = node.value
+        elif isinstance(node, yaml.MappingNode):
+            children = [part for pair in node.value for part in pair]
+        known[id(node)] = 1 + sum(_count(child, known, depth + 1) for child in children)
+    if known[id(node)] > ENTRIES:
+        raise YamlError(f'its aliases stand for more than {ENTRIES} entries')
+    return known[id(node)]
+
+
+def _value(node: yaml.Node) -> object:
+    if isinstance(node, yaml.SequenceNode):
+        return [_value(entry) for entry in node.value]
+    if isinstance(node, yaml.MappingNode):
+        return {str(_value(key)): _value(value) for key, value in node.value}
+    return None if node.style is None and node.value in EMPTY else node.value

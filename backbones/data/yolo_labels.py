@@ -1,0 +1,133 @@
+"""YOLO's text files: which belongs to an image, and whether its lines hold keypoints."""
+
+import math
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbones.data.dataset import Split
+from backbones.data.faults import Faults
+from backbones.data.listing import visible
+
+BOX = 4  # values of a box: centre, width and height
+SEEN = (0, 1, 2)  # visibility of a keypoint: not labelled, hidden, visible
+
+
+@dataclass(frozen=True)
+class Labels:
+    """A text file of an image: its lines that are not blank, with their numbers."""
+
+    file: Path
+    lines: tuple[tuple[int, str], ...]
+
+
+def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
+    """Read the label file of each image of a split.
+
+    It lies in `labels` where the image lies in `images` (the last folder of that name in the
+    dataset), or beside the image. A split with both kinds is a fault, since YOLO reads one.
+
+    Args:
+        split: gets its `source`.
+    """
+    found: dict[Path, Labels] = {}
+    owner: dict[Path, Path] = {}
+    apart: list[Path] = []
+    beside: list[Path] = []
+    for image in split.facts:
+        far, near = label_places(image, root)
+        files = [file for file in dict.fromkeys((far, near)) if file.is_file()]
+        if len(files) == 2:
+            faults.add('labels-in-two-places', root, f'{image.name} has {_names(files, root)}')
+        if files:
+            (apart if files[0] == far else beside).append(files[0])
+            found[image] = Labels(files[0], tuple(_lines(files[0])))
+        file = files[0] if files else far
+        if owner.setdefault(file, image) != image:
+            example = f'{image.name} and {owner[file].name} have {file.name}'
+            faults.add('ambiguous-name', split.source, example)
+    if apart and set(beside) - set(apart):
+        some = next(file for file in beside if file not in apart)
+        faults.add('labels-in-two-places', root, _names([apart[0], some], root))
+    if owner:
+        split.source = next(iter(owner)).parent
+    for folder in sorted({file.parent for file in owner}):
+        for file in sorted(set(visible(folder.glob('*.txt'))) - owner.keys()):
+            if _is_label(file):
+                faults.add('label-without-image', folder, file.name)
+    return found
+
+
+def label_places(image: Path, root: Path) -> tuple[Path, Path]:
+    """Where the label file of an image may be: images/train/a.jpg -> labels/train/a.txt, or beside.
+
+    A folder `images` that the dataset itself lies in does not count.
+    """
+    inside = image.is_relative_to(root)
+    parts = list(image.relative_to(root).parts if inside else image.parts)
+    for i in reversed(range(len(parts) - 1)):
+        if parts[i] == 'images':
+            parts[i] = 'labels'
+            break
+    far = Path(root if inside else '', *parts)
+    return far.with_suffix('.txt'), image.with_suffix('.txt')
+
+
+def _names(files: Iterable[Path], root: Path) -> str:
+    shown = (file.relative_to(root) if file.is_relative_to(root) else file for file in files)
+    return ' and '.join(map(str, shown))
+
+
+def _lines(file: Path) -> Iterator[tuple[int, str]]:
+    lines = file.read_text(encoding='utf-8-sig', errors='replace').splitlines()
+    return ((row, line.strip()) for row, line in enumerate(lines, 1) if line.strip())
+
+
+def _is_label(file: Path) -> bool:
+    """Whether a text has labels, or nothing, as that of an image without objects; not a README."""
+    if not file.is_file():
+        return False
+    with file.open(encoding='utf-8-sig', errors='replace') as opened:
+        words = opened.read(4096).split()
+    return not words or (len(words) > BOX and all(map(_is_number, words[: BOX + 1])))
+
+
+def _is_number(word: str) -> bool:
+    try:
+        return math.isfinite(float(word))
+    except ValueError:
+        return False
+
+
+def keypoints_of(labels: list[Labels], file: Path, faults: Faults) -> int:
+    """Find keypoints that no `kpt_shape` declares: they would be taken for polygons.
+
+    Lines of keypoints have as many values each; the first four are a box, and the others are points
+    in it. Polygons that look so, too, are told apart by nobody.
+
+    Returns:
+        The number of their values, 0 for none; a fault is noted.
+    """
+    rows = [line.split()[1:] for each in labels for _, line in each.lines]
+    lengths = {len(row) for row in rows} - {BOX}
+    if len(lengths) != 1 or not all(_is_number(word) for row in rows for word in row):
+        return 0
+    number = lengths.pop() - BOX
+    values = [[float(word) for word in row] for row in rows if len(row) > BOX]
+    for each in (3, 2):
+        if number >= each and number % each == 0 and all(_is_pose(row, each) for row in values):
+            example = f'every line has a box and {number // each} points of {each} values'
+            faults.add('keypoints-or-polygons', file, example, total=len(rows))
+            return number
+    return 0
+
+
+def _is_pose(row: list[float], each: int) -> bool:
+    x, y, w, h = row[:BOX]
+    points = [row[i : i + each] for i in range(BOX, len(row), each)]
+    if each == 3 and not all(point[2] in SEEN for point in points):
+        return False
+    return all(
+        (abs(px - x) <= 0.5 * w + 0.01 and abs(py - y) <= 0.5 * h + 0.01) or px == py == 0
+        for px, py, *_ in points
+    )

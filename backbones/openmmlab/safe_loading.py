@@ -1,0 +1,163 @@
+"""While a tool runs, MMEngine opens no checkpoint: what asks for one gets what `read` makes of it.
+
+MMEngine unpickles what its list of allowed functions does not cover without any restriction, and
+runs the text of a config in a checkpoint that is resumed.
+"""
+
+import contextlib
+import os
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from mmengine.logging import HistoryBuffer
+from mmengine.runner import checkpoint as mmengine_checkpoint
+from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor
+
+from backbones.checkpoints import read
+from backbones.checkpoints.arrays import Log
+from backbones.errors import UserError, did_you_mean
+
+# of a training, what the Runner and its hooks read; the text of the config is compared, never run
+META = {
+    'cfg': str,
+    'dataset_meta': dict,
+    'epoch': int,
+    'experiment_name': str,
+    'hook_msgs': dict,
+    'iter': int,
+    'mmengine_version': str,
+    'seed': int,
+    'time': str,
+}
+STEPS = 'keep_ckpt_ids'  # the numbers of the checkpoints that hooks will delete
+PLAIN = bool | int | float | str | None
+_handed_on: dict[str, dict] = {}  # what was read already, until MMEngine asks for it
+
+
+@contextlib.contextmanager
+def safe_loading() -> Iterator[None]:
+    """Let all of MMEngine's loaders of checkpoints, local and remote, use `read`."""
+    before = dict(CheckpointLoader._schemes)
+    CheckpointLoader.register_scheme([*before], load_from_safe_reader, force=True)
+    try:
+        yield
+    finally:
+        for prefix, loader in before.items():
+            CheckpointLoader.register_scheme(prefix, loader, force=True)
+        _handed_on.clear()
+
+
+def hand_on(checkpoint: str, file: dict) -> None:
+    """Keep what `read` has returned for MMEngine's next question for that checkpoint."""
+    _handed_on.clear()  # one is enough, and may take gigabytes
+    _handed_on[checkpoint] = file
+
+
+def handed_on(checkpoint: str) -> dict | None:
+    """What was handed on, which stays."""
+    return _handed_on.get(checkpoint)
+
+
+def load_from_safe_reader(filename: str, map_location: object = None) -> dict:
+    """Read a checkpoint for MMEngine, into main memory, whatever `map_location` says.
+
+    Args:
+        filename: what `read` takes; or a name in MMEngine's lists, such as `torchvision://resnet50`
+            and `open-mmlab://...`.
+
+    Raises:
+        UserError: see `read`; or a name or an address that nothing is known of.
+    """
+    place = _resolved(str(filename))
+    file = _handed_on.pop(str(filename), None) or read(place)
+    if str(filename).startswith('mmcls://'):
+        return mmengine_checkpoint._process_mmcls_checkpoint(file)
+    return plain(file, Path(place).parent)
+
+
+def plain(file: dict, folder: Path) -> dict:
+    """A checkpoint in which all that is not weights is data of a known kind.
+
+    Args:
+        file: what `read` has returned.
+        folder: the checkpoint's; hooks delete what `message_hub` names, and no other folder's.
+    """
+    made = dict(file)
+    if 'meta' in made:
+        made['meta'] = _plain_meta(made['meta'])
+    if 'message_hub' in made:
+        made['message_hub'] = _plain_hub(made['message_hub'], folder)
+    return made
+
+
+def _plain_meta(meta: object) -> dict:
+    given = meta if isinstance(meta, dict) else {}
+    return {
+        key: _plain_value(given[key])
+        for key, kind in META.items()
+        if isinstance(given.get(key), kind)
+    }
+
+
+def _plain_hub(hub: object, folder: Path) -> dict:
+    parts = hub if isinstance(hub, dict) else {}
+    logs, info, resumed = (
+        part if isinstance(part := parts.get(key), dict) else {}
+        for key in ('log_scalars', 'runtime_info', 'resumed_keys')
+    )
+    kept = {str(key): _plain_value(value) for key, value in info.items()}
+    for key, value in kept.items():
+        if isinstance(value, str) and ('best_ckpt' in key or key == 'last_ckpt'):
+            kept[key] = str(folder / os.path.basename(value))
+    steps = kept.get(STEPS, [])
+    if not (isinstance(steps, list) and all(isinstance(step, int) for step in steps)):
+        kept[STEPS] = []
+    return dict(
+        log_scalars={
+            str(key): HistoryBuffer(np.array(log.values), np.array(log.counts))
+            for key, log in logs.items()
+            if isinstance(log, Log) and hasattr(log, 'values')
+        },
+        runtime_info=kept,
+        resumed_keys={str(key): bool(value) for key, value in resumed.items()},
+    )
+
+
+def _plain_value(value: object) -> object:
+    """Numbers, texts and tensors, and lists and dicts of them; anything else is None."""
+    if isinstance(value, PLAIN | Tensor):
+        return value
+    if isinstance(value, Mapping):
+        return {str(key): _plain_value(entry) for key, entry in value.items()}
+    if isinstance(value, list | tuple | set):
+        return type(value)(map(_plain_value, value))
+    return None
+
+
+def _resolved(name: str) -> str:
+    """The path or URL of a name in one of MMEngine's lists."""
+    scheme, sign, rest = name.partition('://')
+    if not sign or scheme in ('http', 'https'):
+        return name
+    urls = dict(
+        torchvision=mmengine_checkpoint.get_torchvision_models,
+        modelzoo=mmengine_checkpoint.get_torchvision_models,
+        openmmlab=mmengine_checkpoint.get_external_models,
+        mmcls=mmengine_checkpoint.get_mmcls_models,
+    )
+    find = urls.get(scheme.replace('-', ''))
+    if find is None:
+        raise UserError(
+            f'{name}: checkpoints are read from paths, http(s), hf-hub: and {", ".join(urls)}://; '
+            'fetch the file and give its path'
+        )
+    known = find()
+    if scheme.replace('-', '') == 'openmmlab':
+        rest = mmengine_checkpoint.get_deprecated_model_names().get(rest, rest)
+    if rest not in known:
+        raise UserError(f'{name}: MMEngine knows no {rest!r}{did_you_mean(rest, known)}')
+    found = known[rest]
+    return (
+        found if '://' in found else os.path.join(mmengine_checkpoint._get_mmengine_home(), found)
+    )

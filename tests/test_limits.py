@@ -1,0 +1,177 @@
+"""A small checkpoint cannot cost much, and a kept download is the file that was fetched."""
+
+import io
+import pickle
+import struct
+import time
+import zipfile
+from pathlib import Path
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from mmengine.logging import HistoryBuffer
+
+from backbones.checkpoints import CheckpointError, fetch, read
+from backbones.checkpoints.limits import ENTRIES, cost
+
+
+def archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
+    """A file of PyTorch with another pickle in it."""
+    made = io.BytesIO()
+    torch.save({}, made)
+    with zipfile.ZipFile(made) as source, zipfile.ZipFile(path, 'w', compression) as target:
+        for name in source.namelist():
+            target.writestr(name, pickled if name.endswith('data.pkl') else source.read(name))
+    return path
+
+
+def refused(path: Path) -> str:
+    start = time.perf_counter()
+    with pytest.raises(CheckpointError) as caught:
+        read(str(path))
+    assert time.perf_counter() - start < 3
+    return str(caught.value)
+
+
+PAIRS = b'K\x01\x85' + b'2\x86' * 40  # a tuple of twice itself, 40 times
+SAME = b'q\x000h\x00h\x00\x86'  # the same by the memo
+NAME = b'cbuiltins\nbytearray\n'
+COSTLY = {
+    'tuples of tuples as a key': (b'\x80\x02}(' + PAIRS + b'K\x01u.', 'entries'),
+    'tuples of tuples in a set': (b'\x80\x02cbuiltins\nset\n]' + PAIRS + b'a\x85R.', 'entries'),
+    'tuples by the memo': (b'\x80\x02}(K\x01\x85' + SAME * 40 + b'K\x01u.', 'entries'),
+    'nesting': (b'\x80\x02' + b']' * 1000 + b'a' * 999 + b'.', 'nested'),
+    'nested tuples': (b'\x80\x02)' + b'\x85' * 100_000 + b'.', 'nested'),
+    'a buffer of any size': (b'\x80\x02' + NAME + b'\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
+    'a storage': (b'\x80\x02ctorch\nFloatStorage\n\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
+    'a number of an object': (b'\x80\x02}r\xff\xff\xff\x7f.', 'numbers an object'),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize('form', ['zip', 'zip without checksums', 'pickle'])
+@pytest.mark.parametrize('name', COSTLY)
+def test_a_pickle_that_costs_much_is_refused_at_once(name: str, form: str, tmp_path: Path) -> None:
+    content, said = COSTLY[name]
+    path = tmp_path / 'x.pth'
+    if 'zip' in form:
+        archive(path, content)
+        if 'without' in form:
+            with zipfile.ZipFile(path) as made:
+                sums = [struct.pack('<I', entry.CRC) for entry in made.infolist()]
+            for checksum in sums:
+                path.write_bytes(path.read_bytes().replace(checksum, bytes(4)))
+    else:
+        path.write_bytes(content + bytes(8))
+    assert said in refused(path)
+
+
+def test_an_archive_that_unpacks_to_much_is_refused_before(tmp_path: Path) -> None:
+    path = archive(tmp_path / 'x.pth', bytes(200 << 20), zipfile.ZIP_DEFLATED)
+    assert path.stat().st_size < 1 << 20
+    assert 'bytes stand for 20971' in refused(path)
+
+
+def test_a_tensor_that_repeats_a_number_is_refused(tmp_path: Path) -> None:
+    torch.save(dict(state_dict={'a.b': torch.zeros(1).expand(10**6, 10**6)}), tmp_path / 'x.pth')
+    assert 'state_dict.a.b is (1000000, 1000000), 4000000000000 bytes' in refused(
+        tmp_path / 'x.pth'
+    )
+
+
+@pytest.mark.parametrize('protocol', [2, 4])
+def test_what_trainers_write_costs_what_it_is(protocol: int) -> None:
+    content = dict(
+        state=[dict(step=i, shared=('a', 'b')) for i in range(5000)],
+        log=HistoryBuffer([0.5] * 1000, [1] * 1000),
+        nested=[[[[(1, 2), {3: (4,)}]]]],
+        text='x' * 10**6,
+        big=10**600,
+    )
+    made = pickle.dumps(content, protocol=protocol)
+    assert cost(io.BytesIO(made), len(made)) == ''
+
+
+@settings(max_examples=300, deadline=None)
+@given(content=st.binary(max_size=60))
+def test_any_bytes_are_looked_at(content: bytes) -> None:
+    assert isinstance(cost(io.BytesIO(b'\x80\x02' + content), 62), str)
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    content=st.recursive(
+        st.integers() | st.text(max_size=3) | st.none() | st.binary(max_size=3),
+        lambda part: (
+            st.lists(part, max_size=4)
+            | st.tuples(part, part)
+            | st.dictionaries(st.text(max_size=2), part, max_size=3)
+            | st.frozensets(st.integers(), max_size=3)
+        ),
+        max_leaves=30,
+    )
+)
+def test_no_plain_data_is_refused(content: object) -> None:
+    for protocol in range(5):
+        made = pickle.dumps(content, protocol=protocol)
+        assert cost(io.BytesIO(made), len(made)) == ''
+    assert ENTRIES > 10**6
+
+
+@pytest.fixture
+def web(tmp_path: Path, monkeypatch) -> dict[str, bytes]:
+    """What each URL answers, instead of the network; the cache is empty."""
+    answers: dict[str, bytes] = {}
+    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'cache'))
+
+    def download(url: str, path: str) -> None:
+        Path(path).write_bytes(answers[url])
+
+    monkeypatch.setattr('torch.hub.download_url_to_file', download)
+    return answers
+
+
+def weights(value: float) -> bytes:
+    made = io.BytesIO()
+    torch.save(dict(x=torch.full((3,), value)), made)
+    return made.getvalue()
+
+
+ONE, TWO = 'https://a.example/one/model.pth?x=1', 'https://a.example/two/model.pth'
+
+
+def test_two_addresses_with_one_file_name_are_two_files(web: dict[str, bytes]) -> None:
+    web |= {ONE: weights(1), TWO: weights(2), ONE.replace('x=1', 'x=2'): weights(3)}
+    found = {url: float(read(url)['x'][0]) for url in [*web, *web]}
+    assert [*found.values()] == [1, 2, 3]
+
+
+def test_a_kept_file_that_has_changed_is_refused(web: dict[str, bytes]) -> None:
+    web[ONE] = weights(1)
+    read(ONE)
+    path = fetch.cached(ONE)
+    assert path.name == 'model.pth' and path.with_name('model.pth.sha256').is_file()
+    path.write_bytes(weights(2))
+    with pytest.raises(CheckpointError, match=r'has changed since it was fetched.*remove both'):
+        read(ONE)
+
+
+@pytest.mark.parametrize('name', ['model-00ab0000.pth', 'model-20230101.pth', 'model-abc.pth'])
+def test_a_name_with_digits_of_the_checksum_is_compared(name: str, web: dict[str, bytes]) -> None:
+    url = f'https://a.example/{name}'
+    web[url] = weights(1)
+    if name == 'model-00ab0000.pth':
+        with pytest.raises(CheckpointError, match='not the file that its name says'):
+            read(url)
+        assert not fetch.cached(url).exists()
+    else:
+        assert read(url)['x'].sum() == 3
+
+
+@pytest.mark.parametrize(
+    'url', ['https://a.example/', 'https://a.example/../../x', 'http://a/b?c/d', 'http://a/..']
+)
+def test_an_address_names_a_file_in_the_cache(url: str, tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path))
+    assert fetch.cached(url).resolve().is_relative_to(tmp_path / 'checkpoints')
