@@ -44,7 +44,7 @@ def test_mmengines_models_initialise_a_backbone_once(cls: type, monkeypatch) -> 
     assert len(calls) == 2
 
 
-@pytest.mark.parametrize('shape', [(64, 3, 2, 2), (64, 4, 8)])
+@pytest.mark.parametrize('shape', [(64, 3, 2, 2), (64, 4, 8, 5)])
 def test_drop_path_draws_as_that_of_mmcv(shape: tuple[int, ...]) -> None:
     from mmcv.cnn.bricks import DropPath as Theirs
 

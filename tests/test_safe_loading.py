@@ -160,28 +160,28 @@ def test_what_was_read_is_not_read_again(tmp_path: Path) -> None:
     [('f8', b'1234567'), ('O', b'12345678'), ('V8', b'12345678'), ('f8', 'text'), (None, b'')],
 )
 def test_numbers_of_another_kind_keep_nothing(kind: object, data: object) -> None:
-    from backbones.checkpoints.arrays import Kind, Numbers, scalar
+    from backbones.checkpoints.arrays import NumberKind, Numbers, scalar
 
-    assert not isinstance(scalar(Kind(kind), data), float)
+    assert not isinstance(scalar(NumberKind(kind), data), float)
     array = Numbers()
-    array.__setstate__((1, (1,), Kind(kind), False, data))
+    array.__setstate__((1, (1,), NumberKind(kind), False, data))
     assert not hasattr(array, 'values')
 
 
 def test_numbers_of_the_other_byte_order_keep_nothing() -> None:
-    from backbones.checkpoints.arrays import Kind, scalar
+    from backbones.checkpoints.arrays import NumberKind, scalar
 
-    kind = Kind('f8')
+    kind = NumberKind('f8')
     kind.__setstate__((3, '>', None, None, None, -1, -1, 0))
     assert not isinstance(scalar(kind, b'12345678'), float)
 
 
 def test_an_array_without_all_its_bytes_keeps_nothing() -> None:
-    from backbones.checkpoints.arrays import Kind, Numbers
+    from backbones.checkpoints.arrays import NumberKind, Numbers
 
     for shape in ((2,), (10**12,), (-1,), ('x',)):
         array = Numbers()
-        array.__setstate__((1, shape, Kind('f8'), False, b'12345678'))
+        array.__setstate__((1, shape, NumberKind('f8'), False, b'12345678'))
         assert not hasattr(array, 'values')
 
 

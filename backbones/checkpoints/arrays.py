@@ -7,7 +7,7 @@ Nothing of numpy's pickling is called; what is not an array of plain numbers kee
 import math
 import struct
 
-# how numpy writes the kinds of plain numbers, little-endian as all our machines are, and struct does
+# what numpy and struct call the kinds of plain numbers; files have them in little-endian order
 KINDS = {
     **{'b1': '?', 'i1': 'b', 'i2': 'h', 'i4': 'i', 'i8': 'q', 'u1': 'B', 'u2': 'H', 'u4': 'I'},
     **{'u8': 'Q', 'f2': 'e', 'f4': 'f', 'f8': 'd'},
