@@ -9,7 +9,7 @@ from conftest import NANO, draw, published_shapes
 
 from backbones import VOLO
 from backbones.checkpoints import match
-from backbones.volo import Upsample, resample
+from backbones.volo import _upsample, resample
 
 DIMS = NANO[VOLO]['dims']
 
@@ -36,7 +36,7 @@ def test_position_table_is_added_once_resampled_and_stored_as_it_is(volo: VOLO) 
 
 
 def test_upsampling_starts_as_nearest_and_learns_each_of_four_pixels(seed) -> None:
-    up, x = Upsample(3), draw(2, 3, 4, 5).float()
+    up, x = _upsample(3), draw(2, 3, 4, 5).float()
     assert torch.equal(up(x), F.interpolate(x, scale_factor=2, mode='nearest'))
     torch.nn.init.normal_(up.weight)
     torch.nn.init.normal_(up.bias)

@@ -81,6 +81,8 @@ class DryRun(Hook):
             decided = runner.message_hub.runtime_info.get(KEY, trial.decision)
             runner.message_hub.update_info(KEY, decided)
             runner.optim_wrapper.bfloat16 = bool(decided)
+            why = trial.why or f'as before, in {"bfloat16" if decided else "float32"}'
+            runner.logger.info(f'AMP: {why}')
         seconds = time.perf_counter() - start
         runner.logger.info(f'dry run: {", ".join(trial.tried)} work ({seconds:.1f} s)')
 
@@ -102,7 +104,7 @@ class Trial:
         faults, notices: what failed, and what could not be tried, a line each.
         tracebacks: of the faults.
         tried: names of the parts that were tried.
-        decision: whether to train in bfloat16, on a CPU with --amp.
+        decision, why: whether to train in bfloat16, on a CPU with --amp.
     """
 
     def __init__(self, runner: Runner, *, skip_unreadable: bool) -> None:
@@ -112,7 +114,7 @@ class Trial:
         self.notices: list[str] = []
         self.tracebacks: list[str] = []
         self.tried: list[str] = []
-        self.decision = False
+        self.decision, self.why = False, ''
 
     def run(self) -> None:
         runner = self.runner
@@ -187,8 +189,7 @@ class Trial:
 
             chosen = decide(inner.backbone, data['inputs'], loss)
             model.zero_grad()
-            self.decision = chosen.bfloat16
-            self.notices.append(f'AMP: {chosen.why}')
+            self.decision, self.why = chosen.bfloat16, chosen.why
 
     def _check_predictions(self, batch: object) -> None:
         self.runner.model.eval()
