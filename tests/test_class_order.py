@@ -206,3 +206,19 @@ def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) 
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         assert names[info['instances'][0]['bbox_label']] == expected[info['img_id']]
+
+
+def test_a_model_that_learnt_names_in_another_order_is_refused(tmp_path: Path) -> None:
+    """Also by tools that need no data, if the training's are still there."""
+    from backbones.commands.trained import check_training
+
+    file = write_file(tmp_path / 'a.json', list(NAMES[::-1]), [1, 2, 3, 4])
+    part = dict(type='CocoDataset', ann_file=str(file), metainfo=dict(classes=NAMES))
+    model = dict(backbone=dict(type='CSWin'))
+    cfg = Config(dict(default_scope='mmdet', model=model, train_dataloader=dict(dataset=part)))
+    with pytest.raises(UserError, match=r'x\.pth learnt other names\n.*class-order'):
+        check_training(cfg, {}, 'x.pth')
+    cfg.train_dataloader.dataset.type = 'CocoByNameDataset'
+    check_training(cfg, {}, 'x.pth')
+    cfg.train_dataloader.dataset.update(type='CocoDataset', ann_file='gone.json')
+    check_training(cfg, {}, 'x.pth')

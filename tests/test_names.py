@@ -87,24 +87,22 @@ def renamed(root: Path, names: list[str]) -> None:
 
 
 @pytest.mark.parametrize('folder', ['plain', 'a {{ fileDirname }} b', "it's $x # {{$HOME:x}}"])
-@pytest.mark.parametrize('name', NAMES)
-def test_a_config_of_odd_names_is_what_was_meant(name: str, folder: str, tmp_path: Path) -> None:
-    if folder != 'plain' and name not in NAMES[:3]:
-        return
+def test_a_config_of_odd_names_is_what_was_meant(folder: str, tmp_path: Path) -> None:
     root, out = tmp_path / folder, tmp_path / 'own.py'
+    numbers = range(1, len(NAMES) + 1)
     for split in ('train', 'val'):
         noise(root / split / f'{split}.png')
         content = dict(
             images=[dict(id=1, file_name=f'{split}.png', width=64, height=48)],
-            annotations=[annotation(1, 1, 1), annotation(2, 1, 2)],
-            categories=[dict(id=1, name=name), dict(id=2, name='tree')],
+            annotations=[annotation(i, 1, i) for i in numbers],
+            categories=[dict(id=i, name=name) for i, name in zip(numbers, NAMES)],
         )
         write(root, split, content)
     dataset = check_data.check(str(root)).dataset
     text = new_config(dataset, base='retinanet_cloformer_nano_small', out=out)
     write_config(text, dataset, out)
     cfg = Config.fromfile(out)
-    assert tuple(cfg.metainfo.classes) == (name, 'tree')
+    assert [*cfg.metainfo.classes] == NAMES
     assert cfg.data_root == f'{root}/' and MARK not in os.environ
     assert cfg.val_evaluator.ann_file == str(json_file(root, 'val'))
 
