@@ -161,3 +161,14 @@ def test_a_file_whose_name_is_no_text_is_a_fault(tmp_path: Path) -> None:
         os.rename(path, os.fsencode(path.parent) + b'/\xff.' + suffix.encode())
     said = tool('check_data', root, fails=True)
     assert '[control-character]' in said and '\\udcff.jpg' in said
+
+
+def test_an_image_whose_name_is_no_text_ends_no_prediction(tmp_path: Path) -> None:
+    from backbones.predict.reading import UnreadableError, read_image
+
+    path = Path(os.fsdecode(os.fsencode(tmp_path) + b'/\xff.png'))
+    noise(tmp_path / 'a.png')
+    os.rename(tmp_path / 'a.png', path)
+    with pytest.raises(UnreadableError, match='control character') as caught:
+        read_image(path)
+    assert shown(caught.value).endswith('.png: control character')
