@@ -218,7 +218,7 @@ def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) 
 
 
 def test_a_model_that_learnt_names_in_another_order_is_refused(tmp_path: Path) -> None:
-    """Also by tools that need no data, if the training's are still there."""
+    """Also by tools that need no data, if those of the training run are still there."""
     from backbones.commands.trained import check_training
 
     file = write_file(tmp_path / 'a.json', list(NAMES[::-1]), [1, 2, 3, 4])

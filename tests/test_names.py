@@ -57,7 +57,7 @@ def read(text: str, path: Path) -> Config:
 @example(names=NAMES)
 @SLOW
 def test_names_are_read_as_they_were_written(names: list[str], tmp_path: Path) -> None:
-    """Also from the copy that a training leaves in its work dir."""
+    """Also from the copy that a training run leaves in its work dir."""
     from backbones.data.written import BRACES
 
     part = named('metainfo', literal(dict(classes=tuple(names))), sign=' = ')

@@ -19,7 +19,7 @@ PREPROCESSING = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
 def check_training(cfg: Config, file: dict, source: str) -> None:
-    """Compare what a config says of the training with the training's data and with the checkpoint.
+    """Compare what a config says of a training run with its data and with the checkpoint.
 
     Args:
         cfg: the config to use.
