@@ -12,7 +12,8 @@ from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
 from own_data import CLASSES, json_file, make_coco, make_voc, sample_of
 
-from backbones.commands import check_data
+from backbones.commands import check_data, preflight
+from backbones.commands.config import load_config
 from backbones.data import class_order
 from backbones.data.class_order import categories_of, check_class_order
 from backbones.data.faults import Faults
@@ -189,6 +190,14 @@ def test_a_written_config_maps_by_name_and_a_stock_one_is_refused(
     out.write_text(text + STOCK)
     faults = check_data.check(str(out)).faults.errors
     assert {fault.kind for fault in faults} == {'class-order'}
+    cfg = load_config(str(out), options=None, work_dir=None, data_root=None, launcher='none')
+    cfg.model.backbone.init_cfg = None
+    for loaders in (
+        ('train_dataloader', 'val_dataloader'),
+        ('test_dataloader', 'train_dataloader'),
+    ):
+        with pytest.raises(UserError, match='class-order'):  # tools/train.py and tools/test.py
+            preflight.check(cfg, loaders=loaders)
 
 
 def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) -> None:
@@ -206,3 +215,19 @@ def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) 
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
         assert names[info['instances'][0]['bbox_label']] == expected[info['img_id']]
+
+
+def test_a_model_that_learnt_names_in_another_order_is_refused(tmp_path: Path) -> None:
+    """Also by tools that need no data, if those of the training run are still there."""
+    from backbones.commands.trained import check_training
+
+    file = write_file(tmp_path / 'a.json', list(NAMES[::-1]), [1, 2, 3, 4])
+    part = dict(type='CocoDataset', ann_file=str(file), metainfo=dict(classes=NAMES))
+    model = dict(backbone=dict(type='CSWin'))
+    cfg = Config(dict(default_scope='mmdet', model=model, train_dataloader=dict(dataset=part)))
+    with pytest.raises(UserError, match=r'x\.pth learnt other names\n.*class-order'):
+        check_training(cfg, {}, 'x.pth')
+    cfg.train_dataloader.dataset.type = 'CocoByNameDataset'
+    check_training(cfg, {}, 'x.pth')
+    cfg.train_dataloader.dataset.update(type='CocoDataset', ann_file='gone.json')
+    check_training(cfg, {}, 'x.pth')

@@ -171,6 +171,15 @@ def test_a_folder_ends_right_or_is_explained(
     assert said in check_data.text(report)
 
 
+@pytest.mark.parametrize('brand', ['heic', 'avif'])
+def test_a_picture_of_a_telephone_is_named(brand: str, tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    (root / 'train/Bäume 0.png').write_bytes(b'\0\0\0\x1cftyp' + brand.encode() + bytes(40))
+    report = check_data.check(str(root))
+    assert {fault.kind for fault in report.faults.errors} == {'unsupported-format'}
+    assert f'{brand}, perhaps of a telephone' in check_data.text(report)
+
+
 @pytest.mark.parametrize('name', ['test_project', 'my val data', 'testing'])
 def test_the_name_of_the_whole_folder_is_no_split(name: str, tmp_path: Path) -> None:
     root = make_coco(tmp_path / name)

@@ -12,8 +12,8 @@ from mmengine.registry import DATASETS, init_default_scope
 from own_data import CLASSES, NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo
 
 from backbones.commands import check_data
-from backbones.data.checks import innermost, num_classes, reduces
-from backbones.data.new_config import _statement, for_classes, new_config, read_base
+from backbones.data.checks import for_classes, innermost, num_classes, reduces
+from backbones.data.new_config import _statement, new_config, read_base
 from backbones.data.writing import override
 from backbones.errors import UserError
 from backbones.openmmlab.swap import swap_backbone

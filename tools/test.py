@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.commands.requirements  # noqa: F401
     from backbones.checkpoints import load_model, read
     from backbones.commands import config, devices, preflight, report
-    from backbones.commands.trained import warn_of_preprocessing
+    from backbones.commands.trained import check_training
     from backbones.data.checks import classes_of, innermost
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
         own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
         file = read(args.checkpoint)
         load_model(unwrapped(runner), args.checkpoint, file=file, classes=own)
-        warn_of_preprocessing(cfg, file, args.checkpoint)
+        check_training(cfg, file, args.checkpoint)
         block = report.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
         if args.show_dir:

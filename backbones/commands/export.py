@@ -15,7 +15,7 @@ from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.commands.config import load_config, set_testing
 from backbones.commands.tables import table
-from backbones.commands.trained import warn_of_preprocessing
+from backbones.commands.trained import check_training
 from backbones.data.listing import SUFFIXES
 from backbones.errors import UserError
 from backbones.openmmlab import durable
@@ -138,7 +138,7 @@ def read_model(
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     file, own = read(checkpoint), _classes(dataset)
     load_model(model, checkpoint, file=file, classes=own)
-    warn_of_preprocessing(cfg, file, checkpoint)
+    check_training(cfg, file, checkpoint)
     model.eval()
     preprocessing = _preprocessing(cfg, dynamic)
     if scope == 'mmseg':

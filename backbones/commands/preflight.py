@@ -9,11 +9,10 @@ from backbones.checkpoints import load_model, read
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.commands.config import DATALOADERS
 from backbones.data.check import check_dataset
-from backbones.data.checks import classes_of, innermost, num_classes
+from backbones.data.checks import classes_of, for_classes, innermost, num_classes
 from backbones.data.configs import allowed_faults, images_per_epoch, read_config
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
-from backbones.data.new_config import for_classes
 from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
 from backbones.openmmlab import safe_loading

@@ -14,6 +14,7 @@ from torch import nn
 from backbones.commands.tables import table
 from backbones.data.checks import innermost
 from backbones.data.dataset import Dataset, Split
+from backbones.errors import shown
 from backbones.openmmlab import durable
 from backbones.openmmlab.hooks import unwrapped
 from backbones.openmmlab.wrappers import with_backbone
@@ -138,7 +139,9 @@ def _block(facts: dict[str, list[str]]) -> str:
     width = max(map(len, facts))
     rows = [(key if i == 0 else '', line) for key, lines in facts.items()
             for i, line in enumerate(lines)]  # fmt: skip
-    return '\n'.join(['-' * 80, *(f'{key:<{width}}  {line}' for key, line in rows), '-' * 80])
+    return '\n'.join(
+        ['-' * 80, *(f'{key:<{width}}  {shown(line)}' for key, line in rows), '-' * 80]
+    )
 
 
 def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:

@@ -144,7 +144,7 @@ def _newest(folder: Path) -> tuple[Path | None, dict, list[str]]:
 
 
 def _read_whole(path: Path) -> dict:
-    """A checkpoint that a training can go on with, once every byte of it has proved right.
+    """A checkpoint that a training run can continue from, once every byte of it has proved right.
 
     Raises:
         CheckpointError: it is torn, or holds weights alone.

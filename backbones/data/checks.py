@@ -3,6 +3,7 @@
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmengine.config import Config
 
@@ -72,6 +73,25 @@ def num_classes(node: object, place: str) -> list[tuple[str, int]]:
         number = node['num_things_classes'] + node.get('num_stuff_classes', 0)
         here.append((f'{place}.num_things_classes', number))
     return here + [f for k, n in node.items() for f in num_classes(n, f'{place}.{k}')]
+
+
+def for_classes(node: Any, number: int, place: str = 'model') -> Any:
+    """A model config with another number of classes, without weights of the base's classes."""
+    if isinstance(node, list | tuple):
+        return type(node)(for_classes(n, number, f'{place}.{i}') for i, n in enumerate(node))
+    if not isinstance(node, dict):
+        return node
+    made = {k: for_classes(v, number, f'{place}.{k}') for k, v in node.items()}
+    for key in {'num_classes', 'num_things_classes'} & {*made}:
+        if dict(num_classes(node, place)).get(f'{place}.{key}'):
+            made[key] = number
+    if isinstance(made.get('class_weight'), list | tuple):
+        made['class_weight'] = None
+    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # the last is "no object"
+        weights = node['loss_cls'].get('class_weight')
+        if isinstance(weights, list | tuple):
+            made['loss_cls']['class_weight'] = [1.0] * number + [weights[-1]]
+    return made
 
 
 def check_categories(cfg: Config, dataset: dict) -> None:

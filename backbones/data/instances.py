@@ -25,6 +25,9 @@ class InstanceChecks:
         self.categories = split.records.get('categories', [])
         self.names = {c.get('id'): str(c.get('name', '')) for c in self.categories}
         self.image_of = {image.get('id'): image for image in self.images}
+        crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
+        self.mostly_crowd = crowds > MOSTLY * len(self.annotations)
+        self.all_difficult = all(a.get('difficult') for a in self.annotations)
 
     def run(self) -> None:
         """Check categories, images, and every annotation."""
@@ -89,29 +92,12 @@ class InstanceChecks:
         self._check_ids(self.annotations, 'annotation')
         corners = self._are_corners()
         masks = any(map(has_mask, self.annotations))
-        crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
-        difficult = sum(bool(a.get('difficult')) for a in self.annotations)
         total = len(self.annotations)
         seen: set[tuple] = set()
         used = set()
         for annotation in self.annotations:
             where = self._where(annotation)
-            if annotation.get('id') == 0 and self.split.name != 'train':
-                self.add('annotation-id-zero', where)
-            for field in ('iscrowd', 'area'):
-                if field in annotation and annotation[field] is None:
-                    kind = 'null-field' if self.split.by_name else 'missing-field'
-                    self.add(kind, f'{where}: {field} is null', total)
-            if annotation.get('iscrowd') not in (0, 1, None):
-                self.add('wrong-type', f'{where}: iscrowd {annotation["iscrowd"]!r}')
-            if annotation.get('difficult') and difficult < total:
-                self.add('difficult', where, total)
-            elif annotation.get('iscrowd'):
-                self.add('mostly-crowd' if crowds > MOSTLY * total else 'crowd', where, total)
-            if annotation.get('ignore'):
-                self.add('marked-ignore', where, total)
-            if annotation.get('keypoints'):
-                self.add('keypoints-dropped', where, total)
+            self._check_fields(annotation, where)
             image = self._owner(annotation, where)
             if image is None:
                 continue
@@ -128,6 +114,26 @@ class InstanceChecks:
         for image in self.images:
             if image.get('id') not in used:
                 self.add('without-objects', image.get('file_name'), len(self.images))
+
+    def _check_fields(self, annotation: dict, where: str) -> None:
+        """Check what decides whether an annotation is learnt and counted."""
+        total = len(self.annotations)
+        if annotation.get('id') == 0 and self.split.name != 'train':
+            self.add('annotation-id-zero', where)
+        for field in ('iscrowd', 'area'):
+            if field in annotation and annotation[field] is None:
+                kind = 'null-field' if self.split.by_name else 'missing-field'
+                self.add(kind, f'{where}: {field} is null', total)
+        if annotation.get('iscrowd') not in (0, 1, None):
+            self.add('wrong-type', f'{where}: iscrowd {annotation["iscrowd"]!r}')
+        if annotation.get('difficult') and not self.all_difficult:
+            self.add('difficult', where, total)
+        elif annotation.get('iscrowd'):
+            self.add('mostly-crowd' if self.mostly_crowd else 'crowd', where, total)
+        if annotation.get('ignore'):
+            self.add('marked-ignore', where, total)
+        if annotation.get('keypoints'):
+            self.add('keypoints-dropped', where, total)
 
     def _where(self, annotation: dict) -> str:
         image = self.image_of.get(annotation.get('image_id'), {})

@@ -128,7 +128,8 @@ FILES = {
 
 LABEL_MAPS = {
     'missing-label': Kind(
-        'images have no label map of the same name', 'add the label map, or remove the image'
+        'images have no label map, or no label file, of the same name',
+        'add it, or remove the image; the name has to be the same but for the suffix',
     ),
     'label-size': Kind(
         'label maps have another size than their image as it is loaded',

@@ -4,12 +4,12 @@ import os
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 import supervision as sv
 from mmengine.config import Config
 
-from backbones.data.checks import innermost, num_classes, reduces
+from backbones.data.checks import for_classes, innermost, num_classes, reduces
+from backbones.data.class_order import COCO_BY_NAME
 from backbones.data.dataset import Dataset
 from backbones.data.schedules import Plan, make_plan, schedule_lines
 from backbones.data.writing import WIDTH, Call, literal, named, override
@@ -23,7 +23,6 @@ from backbones.data.written import (
     write_annotations,
 )
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab import coco_by_name
 from backbones.openmmlab.registries import BY_NAME, COCO_METRICS, imports_of
 from backbones.openmmlab.swap import doubts, swap_backbone
 from backbones.openmmlab.wrappers import has_mask_head
@@ -163,29 +162,10 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     if not dataset.detection and of_all_splits(dataset)['type'] == 'MixedSuffixDataset':
         needed.append('backbones.openmmlab.mixed_suffixes')
     if dataset.detection:
-        needed.append(coco_by_name.__name__)
+        needed.append(COCO_BY_NAME)
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [_statement('custom_imports', literal(wanted))] if needed else []
-
-
-def for_classes(node: Any, number: int, place: str = 'model') -> Any:
-    """A model config with another number of classes, without weights of the base's classes."""
-    if isinstance(node, list | tuple):
-        return type(node)(for_classes(n, number, f'{place}.{i}') for i, n in enumerate(node))
-    if not isinstance(node, dict):
-        return node
-    made = {k: for_classes(v, number, f'{place}.{k}') for k, v in node.items()}
-    for key in {'num_classes', 'num_things_classes'} & {*made}:
-        if dict(num_classes(node, place)).get(f'{place}.{key}'):
-            made[key] = number
-    if isinstance(made.get('class_weight'), list | tuple):
-        made['class_weight'] = None
-    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # the last is "no object"
-        weights = node['loss_cls'].get('class_weight')
-        if isinstance(weights, list | tuple):
-            made['loss_cls']['class_weight'] = [1.0] * number + [weights[-1]]
-    return made
 
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:

@@ -74,7 +74,7 @@ def comment(text: str) -> str:
 
 
 def write_config(text: str, dataset: Dataset, out: Path) -> None:
-    """Write a config, once MMEngine has read it as what is meant.
+    """Write a config, once MMEngine has read it as the dataset that it is for.
 
     Args:
         text: what `new_config` has made for `out`.
@@ -91,7 +91,7 @@ def write_config(text: str, dataset: Dataset, out: Path) -> None:
         trial.unlink(missing_ok=True)
     if faults:
         raise UserError(
-            f'{out} was not written, since MMEngine would read from it what is not meant: '
+            f'{out} was not written, since MMEngine would read something else from it: '
             f'{"; ".join(faults)}. Rename the classes or folders'
         )
     durable.write(out, text.encode())

@@ -19,7 +19,7 @@ from backbones.checkpoints import read
 from backbones.checkpoints.arrays import Log
 from backbones.errors import UserError, did_you_mean
 
-# of a training, what the Runner and its hooks read; the text of the config is compared, never run
+# what the Runner and its hooks read of a training run; the text of the config is never run
 META = {
     'cfg': str,
     'dataset_meta': dict,

@@ -10,7 +10,7 @@ from torch import nn
 
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
-from backbones.commands.trained import warn_of_preprocessing
+from backbones.commands.trained import check_training
 from backbones.data.checks import check_numbers, innermost
 from backbones.errors import UserError
 from backbones.openmmlab.fit import without_files
@@ -69,7 +69,7 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
     replace_sync_bn(cfg.model)
     model = MODELS.build(without_files(cfg.model))
     load_model(model, checkpoint, file=file, classes=own)
-    warn_of_preprocessing(cfg, file, checkpoint)
+    check_training(cfg, file, checkpoint)
     return model.to(device).eval(), meta
 
 

@@ -8,7 +8,7 @@ import torch
 from rich.console import Console
 from rich.progress import track
 
-from backbones.errors import UserError
+from backbones.errors import UserError, shown
 from backbones.openmmlab.palette import Classes
 from backbones.predict.finding import Images, find_images, suffixes
 from backbones.predict.memory import TooLargeError
@@ -69,9 +69,9 @@ def _predict(chosen: Images, predictor: Predictor, results: Results) -> list[str
             try:
                 prediction = predictor.predict(path)
             except UnreadableError as error:
-                failed.append(str(error))
+                failed.append(shown(error))
             except TooLargeError as error:
-                failed.append(f'{path}: {error}')
+                failed.append(shown(f'{path}: {error}'))
             except torch.OutOfMemoryError:
                 failed.append(f'{path}: the memory of the GPU is too small for it; try --tile N')
             else:
