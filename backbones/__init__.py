@@ -11,8 +11,8 @@
 `list_backbones()` has the names, `variant(name)` what is known about one; `create` builds a model.
 `CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the classes, `Pyramid` what they have
 in common, and `register` a decorator that adds one of your own, with a `Variant` for each row of
-its table. `explain(model)` prints which of its parts run by a faster form and why; a `with` block of
-`plain()` turns those off. What a user can put right is a `UserError`, whose message says how.
+its table. `explain(model)` prints which of its parts run by a faster form and why; a `with` block
+of `plain()` turns those off. What a user can put right is a `UserError`, whose message says how.
 
 This needs torch alone. Where MMEngine is installed, importing the package also makes the five known
 to the configs of MMDetection and MMSegmentation. With the extra, `pip install

@@ -65,6 +65,8 @@ def results(
 def test_every_convolution_is_right_in_bfloat16(last: bool) -> None:
     wrong = []
     for (shape, out, *kernel), name in convolutions().items():
+        if not last and kernel[0] == (1, 1):
+            continue  # a product, as in the other case
         torch.manual_seed(0)
         conv = nn.Conv2d(shape[1], out, *kernel, bias=True)
         x = torch.randn(shape)
