@@ -299,12 +299,7 @@ def dispatched(
     def decorate(forward: Callable[..., Any]) -> Callable[..., Any]:
         @functools.wraps(forward)
         def run(self: nn.Module, x: Tensor, *rest: Any) -> Any:
-            if (
-                not torch.compiler.is_compiling()
-                and not _is_watched(x)
-                and has_form(operators, x)
-                and (_settings().as_if_on or obstacle(self) is None)
-            ):
+            if not torch.compiler.is_compiling() and is_fast_for(self, x, operators):
                 return self.fast_forward(x, *rest)
             return forward(self, x, *rest)
 
@@ -312,6 +307,13 @@ def dispatched(
         return run
 
     return decorate
+
+
+def is_fast_for(module: nn.Module, x: Tensor, operators: tuple[str, ...]) -> bool:
+    """Tell whether a dispatched module computes `x` by its `fast_forward`, here and now."""
+    if _is_watched(x) or not has_form(operators, x):
+        return False
+    return _settings().as_if_on is not None or obstacle(module) is None
 
 
 def has_form(operators: tuple[str, ...], x: Tensor) -> bool:
