@@ -205,7 +205,7 @@ class MogaNet(Pyramid):
             self.add_module(name, nn.BatchNorm2d(dim))
 
     def forward_stage(self, i: int, x: Tensor) -> Tensor:
-        return self.get_submodule(self.NORM_NAMES[i])(super().forward_stage(i, x))
+        return getattr(self, self.NORM_NAMES[i])(super().forward_stage(i, x))
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
         return x  # the trunk has normalised it

@@ -247,7 +247,7 @@ class Pyramid(nn.Module):
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
         """Turn the output of stage i into level i: its output norm."""
-        return self.get_submodule(self.NORM_NAMES[i])(x)
+        return getattr(self, self.NORM_NAMES[i])(x)
 
     @property
     def feature_info(self) -> FeatureInfo:
@@ -321,7 +321,7 @@ class Pyramid(nn.Module):
         for i in range(self.frozen_stages):
             yield self.stages[i]
             if i in self.out_indices:
-                yield self.get_submodule(self.NORM_NAMES[i])
+                yield getattr(self, self.NORM_NAMES[i])
 
     def _freeze(self) -> None:
         """Stop the gradients of the frozen modules."""
