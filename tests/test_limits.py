@@ -37,6 +37,7 @@ def refused(path: Path) -> str:
 
 PAIRS = b'K\x01\x85' + b'2\x86' * 40  # a tuple of twice itself, 40 times
 SAME = b'q\x000h\x00h\x00\x86'  # the same by the memo
+CODED = b'X\x04\x00\x00\x00\xc3\xa4\xc3\xa4X\x08\x00\x00\x00punycode\x86R.'  # takes hours
 NAME = b'cbuiltins\nbytearray\n'
 COSTLY = {
     'tuples of tuples as a key': (b'\x80\x02}(' + PAIRS + b'K\x01u.', 'entries'),
@@ -46,6 +47,10 @@ COSTLY = {
     'nested tuples': (b'\x80\x02)' + b'\x85' * 100_000 + b'.', 'nested'),
     'a buffer of any size': (b'\x80\x02' + NAME + b'\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
     'a storage': (b'\x80\x02ctorch\nFloatStorage\n\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
+    'an encoding': (b'\x80\x02c_codecs\nencode\n' + CODED, 'it encodes by'),
+    'an encoding by a later protocol': (
+        b'\x80\x04\x8c\x07_codecs\x8c\x06encode\x93' + CODED, 'it encodes by'),
+    'an encoding of a buffer': (b'\x80\x02' + NAME + CODED, 'it encodes by'),
     'a number of an object': (b'\x80\x02}r\xff\xff\xff\x7f.', 'numbers an object'),
 }  # fmt: skip
 

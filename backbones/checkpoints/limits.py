@@ -22,6 +22,8 @@ DEPTH = 200  # of lists in lists
 PICKLES = 5  # in a row, in PyTorch's older files; the numbers follow
 LARGE, TIMES = 1 << 30, 64  # bytes that a tensor stands for, and how often its storage may be
 ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # ends of names of what takes a size
+# what a call for bytes may say of their encoding
+LATIN: tuple[list[str], ...] = ([], ['latin1'], ['latin-1'])
 CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
 
 
@@ -197,7 +199,7 @@ def _step(name: str, argument: object, stack: list[Cell | None]) -> str:
     if not parts:
         return ''
     cell.add(parts[1:] if name in CHANGING else parts)
-    if name in ('REDUCE', 'NEWOBJ') and (said := _allocation(parts)):
+    if name in ('REDUCE', 'NEWOBJ') and (said := _demand(parts)):
         return said
     if cell.size > ENTRIES:
         return f'its lists stand for more than {ENTRIES} entries'
@@ -209,15 +211,21 @@ def _small(name: str, argument: object, parts: list[Cell]) -> object:
     if parts:
         if name.startswith('TUPLE'):
             return [part.value for part in parts[:9]]
-        return parts[-1].value if name == 'STACK_GLOBAL' else None
+        words = [str(part.value) for part in parts]
+        return ' '.join(words) if name == 'STACK_GLOBAL' else None
     short = isinstance(argument, int) or (isinstance(argument, str) and len(argument) < 300)
     return argument if short else None
 
 
-def _allocation(parts: list[Cell]) -> str:
-    """What a call would allocate for a bare number, as no file of weights asks for."""
+def _demand(parts: list[Cell]) -> str:
+    """What a call would cost beside its arguments: room for a bare number, or a slow encoding."""
     called, *arguments = parts
-    numbers = arguments[0].value if arguments and isinstance(arguments[0].value, list) else []
-    large = [n for n in numbers if isinstance(n, int) and n > SPARE]
-    name = str(called.value)
-    return f'it asks {name} for {large[0]} places' if large and name.endswith(ALLOCATING) else ''
+    values = arguments[0].value if arguments and isinstance(arguments[0].value, list) else []
+    name = str(called.value).replace(' ', '.')
+    large = [n for n in values if isinstance(n, int) and n > SPARE]
+    if large and name.endswith(ALLOCATING):
+        return f'it asks {name} for {large[0]} places'
+    # by which pickles write bytes; others, such as punycode, take hours
+    if name.endswith(('.encode', '.bytearray')) and values[1:] not in LATIN:
+        return f'it encodes by {values[1:]}'
+    return ''
