@@ -13,8 +13,9 @@ from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
 from backbones.ops.dispatch import dispatched, exported, traced
 from backbones.ops.pointwise import pointwise
-from backbones.pyramid import Pyramid, Stage
+from backbones.pyramid import Pyramid
 from backbones.registry import register
+from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 torch.fx.wrap('attention')  # a function that traces need not look into

@@ -21,8 +21,9 @@ from backbones.ops.attention import attention
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.ops.dispatch import dispatched
 from backbones.ops.linear import linear
-from backbones.pyramid import Pyramid, Stage
+from backbones.pyramid import Pyramid
 from backbones.registry import register
+from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 torch.fx.wrap('attention')  # a function that traces need not look into

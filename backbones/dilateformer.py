@@ -20,8 +20,9 @@ from backbones.layers import (
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.dispatch import dispatched
 from backbones.ops.linear import linear
-from backbones.pyramid import Pyramid, Stage
+from backbones.pyramid import Pyramid
 from backbones.registry import register
+from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 torch.fx.wrap('dilated_attention')  # a function that traces need not look into

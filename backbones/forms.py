@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.ops import dispatch
+from backbones.ops._watchers import obstacle, watcher
 from backbones.ops.dispatch import PLAIN, TRITON
 
 COSTS = Path(__file__).parent / 'ops/costs.json'  # written by benchmarks/forms.py
@@ -78,9 +79,9 @@ def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...])
     """Form and reason."""
     if not dispatch.is_fast():
         return PLAIN, 'fast forms are turned off'
-    if watcher := dispatch.watcher():
-        return PLAIN, f'{watcher} is active'
-    if found := dispatch.obstacle(module):
+    if active := watcher():
+        return PLAIN, f'{active} is active'
+    if found := obstacle(module):
         return PLAIN, f'{name}.{found}'
     forms = {operator: dispatch.form(operator, x) for operator in operators}
     training = 'training' if torch.is_grad_enabled() else 'inference'

@@ -8,10 +8,11 @@ import torch.fx
 from torch import Tensor, nn
 
 from backbones.errors import UserError
+from backbones.ops._watchers import ordinary
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
-from backbones.ops.dispatch import Layer, dispatched, ordinary
+from backbones.ops.dispatch import Layer, dispatched
 from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise

@@ -13,8 +13,9 @@ from backbones.ops.decompose_context import decompose_context
 from backbones.ops.dispatch import dispatched
 from backbones.ops.gated_product import gated_product
 from backbones.ops.pointwise import pointwise
-from backbones.pyramid import Pyramid, Stage
+from backbones.pyramid import Pyramid
 from backbones.registry import register
+from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)

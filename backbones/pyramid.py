@@ -1,49 +1,23 @@
 """The contract that every backbone keeps: one class, four levels, strict loading."""
 
 import copy
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 
 import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
-from backbones.feature_info import FeatureInfo
-from backbones.layers import drop_path_schedule, nchw, nhwc
+from backbones.for_timm import STRIDES, ForTimm
+from backbones.layers import drop_path_schedule
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
-from backbones.recompute import BATCH_NORMS, recomputed
+from backbones.stage import BATCH_NORMS, Stage
 from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
     torch.fx.wrap(name)  # functions that traces need not look into
-STRIDES = (4, 8, 16, 32)
 MIN_SIZE = 32
-SCALES = ('layer_scale', 'sigma_scale')
-
-
-class Stage(nn.Module):
-    """What leads into a level (`downsample`, the identity for the first) and its `blocks`.
-
-    Args:
-        axes: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
-    """
-
-    def __init__(
-        self, downsample: nn.Module, blocks: list[nn.Module], *, axes: str = 'BHWC'
-    ) -> None:
-        super().__init__()
-        self.downsample = downsample
-        self.blocks = nn.ModuleList(blocks)
-        self.axes, self.with_cp = axes, False
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Compute the stage: (B, C, H, W) -> (B, C_i, H_i, W_i)."""
-        x = self.downsample(x)
-        x = nhwc(x) if self.axes == 'BHWC' else x
-        for block in self.blocks:
-            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
-        return nchw(x) if self.axes == 'BHWC' else x
 
 
 def _levels(given: int | Sequence[int]) -> tuple[int, ...]:
@@ -62,7 +36,7 @@ def _levels(given: int | Sequence[int]) -> tuple[int, ...]:
     return levels
 
 
-class Pyramid(nn.Module):
+class Pyramid(ForTimm):
     """Base of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
     A subclass fills the class attributes and says in `build_stem`, `build_stage` and `build_norm`
@@ -248,71 +222,6 @@ class Pyramid(nn.Module):
     def forward_level(self, i: int, x: Tensor) -> Tensor:
         """Turn the output of stage i into level i: its output norm."""
         return getattr(self, self.NORM_NAMES[i])(x)
-
-    @property
-    def feature_info(self) -> FeatureInfo:
-        """Channels and strides as timm's feature extractors tell them."""
-        info = [
-            dict(num_chs=self.arch['dims'][i], reduction=STRIDES[i], module=f'stages.{i}')
-            for i in range(self.num_stages)
-        ]
-        return FeatureInfo(info, self.out_indices)
-
-    def set_grad_checkpointing(self, enable: bool = True) -> None:
-        """Recompute the blocks in the backward pass, or store their activations (timm's name)."""
-        self.with_cp = enable
-        for stage in self.stages:
-            stage.with_cp = enable
-
-    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
-        """Tell a parameter's layer from its name, for timm's layer decay; see `get_layer_depth`.
-
-        Args:
-            coarse: by stage instead of by block.
-        """
-
-        def layer(name: str) -> int:
-            parts = name.split('.')
-            if not coarse:
-                return self.get_layer_depth(name)[0]
-            if parts[0] == 'stages':
-                return 1 + int(parts[1])
-            return 0 if parts[0] == 'stem' else self.num_stages + 1
-
-        return layer
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that take no weight decay beside norms and biases, as timm asks.
-
-        They are scales of layers and tables of positions.
-        """
-        names = (name for name, _ in self.named_parameters())
-        return {n for n in names if n.rsplit('.', 1)[-1].startswith(('pos_embed', *SCALES))}
-
-    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter lies, for learning rates that fall with depth.
-
-        The stem is layer 0, each block one layer, a downsampling belongs to the block that it
-        leads to, and all that follows the blocks (or is not of the backbone) to the last layer.
-
-        Args:
-            name: of a parameter.
-            prefix: what comes before the backbone's own names, e.g. 'backbone.'.
-
-        Returns:
-            The layer, from 0, and the number of layers.
-        """
-        blocks = [len(stage.blocks) for stage in self.stages]
-        layers = sum(blocks) + 2
-        if not name.startswith(prefix):
-            return layers - 1, layers
-        parts = name[len(prefix) :].split('.')
-        if parts[0] == 'stem':
-            return 0, layers
-        if parts[0] != 'stages':
-            return layers - 1, layers
-        within = int(parts[3]) if parts[2] == 'blocks' else 0
-        return 1 + sum(blocks[: int(parts[1])]) + within, layers
 
     def frozen_modules(self) -> Iterator[nn.Module]:
         """The modules that `frozen_stages` freezes."""

@@ -23,8 +23,9 @@ from backbones.layers import (
 from backbones.ops.dispatch import dispatched, like, to_fast_layout
 from backbones.ops.linear import linear
 from backbones.ops.outlook_attention import CELLS, outlook_attention
-from backbones.pyramid import Pyramid, Stage
+from backbones.pyramid import Pyramid
 from backbones.registry import register
+from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 for name in ('like', 'outlook_attention', 'resample', 'to_fast_layout'):

@@ -11,7 +11,7 @@ from torch.distributed.tensor import DTensor
 from torch.nn.parallel import DistributedDataParallel
 
 import backbones
-from backbones.pyramid import Stage
+from backbones.stage import Stage
 
 
 def build(cls: type) -> nn.Module:

@@ -17,6 +17,7 @@ import backbones
 from backbones import BACKBONES
 from backbones.errors import UserError
 from backbones.ops import dispatch
+from backbones.ops._watchers import obstacle
 from backbones.ops.dispatch import PLAIN, plain
 
 every_backbone = pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
@@ -61,7 +62,7 @@ def forms_taken(model: nn.Module) -> Counter:
     """How many of the dispatched modules run by another form than the plain one."""
     x = next(model.parameters()).detach()
     taken = (
-        dispatch.has_form(type(m).forward.operators, x) and dispatch.obstacle(m) is None
+        dispatch.has_form(type(m).forward.operators, x) and obstacle(m) is None
         for m in model.modules()
         if hasattr(type(m).forward, 'operators')
     )

@@ -1,4 +1,4 @@
-"""Less memory in training: blocks that are computed again instead of stored."""
+"""A stage: its blocks, stored for the backward pass or computed again in it."""
 
 import contextlib
 from collections.abc import Iterator
@@ -7,7 +7,33 @@ import torch
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
+from backbones.layers import nchw, nhwc
+
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+
+
+class Stage(nn.Module):
+    """What leads into a level (`downsample`, the identity for the first) and its `blocks`.
+
+    Args:
+        axes: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
+    """
+
+    def __init__(
+        self, downsample: nn.Module, blocks: list[nn.Module], *, axes: str = 'BHWC'
+    ) -> None:
+        super().__init__()
+        self.downsample = downsample
+        self.blocks = nn.ModuleList(blocks)
+        self.axes, self.with_cp = axes, False
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Compute the stage: (B, C, H, W) -> (B, C_i, H_i, W_i)."""
+        x = self.downsample(x)
+        x = nhwc(x) if self.axes == 'BHWC' else x
+        for block in self.blocks:
+            x = recomputed(block, x) if self.with_cp and torch.is_grad_enabled() else block(x)
+        return nchw(x) if self.axes == 'BHWC' else x
 
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:

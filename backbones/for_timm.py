@@ -1,0 +1,133 @@
+"""What timm asks of a model: widths and strides of its levels, depths of its parameters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from torch import nn
+
+STRIDES = (4, 8, 16, 32)
+SCALES = ('layer_scale', 'sigma_scale')
+
+
+class FeatureInfo(list):
+    """One dict for every stage that is built: `num_chs`, `reduction`, `module` and `index`.
+
+    A list, which timm's feature extractors take as they take timm's own class of this name: that
+    one cannot be imported without all of timm's models.
+
+    Args:
+        stages: `num_chs` (channels), `reduction` (stride, in input pixels) and `module` (name).
+        out_indices: of the stages that the methods tell about.
+    """
+
+    def __init__(self, stages: list[dict], out_indices: Sequence[int]) -> None:
+        super().__init__(dict(stage, index=i) for i, stage in enumerate(stages))
+        self.out_indices = tuple(out_indices)
+
+    @property
+    def info(self) -> list[dict]:
+        """All stages."""
+        return self
+
+    def get(self, key: str, idx: int | Sequence[int] | None = None) -> object:
+        """Values of `key`: of the emitted levels, or of stages by number, emitted or not."""
+        if isinstance(idx, int):
+            return self[idx][key]
+        return [self[i][key] for i in (self.out_indices if idx is None else idx)]
+
+    def get_dicts(
+        self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None
+    ) -> object:
+        """Several entries at once, all if `keys` is None. See `get`."""
+        if isinstance(idx, int):
+            return {k: v for k, v in self[idx].items() if keys is None or k in keys}
+        wanted = self.out_indices if idx is None else idx
+        return [self.get_dicts(keys, i) for i in wanted]
+
+    def channels(self, idx: int | Sequence[int] | None = None) -> object:
+        """Widths. See `get`."""
+        return self.get('num_chs', idx)
+
+    def reduction(self, idx: int | Sequence[int] | None = None) -> object:
+        """Strides, in input pixels. See `get`."""
+        return self.get('reduction', idx)
+
+    def module_name(self, idx: int | Sequence[int] | None = None) -> object:
+        """Names of the modules. See `get`."""
+        return self.get('module', idx)
+
+
+class ForTimm(nn.Module):
+    """The part of a `Pyramid` that timm's tools call, by timm's names."""
+
+    arch: dict
+    stages: nn.Sequential
+    num_stages: int
+    out_indices: tuple[int, ...]
+    with_cp: bool
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """Channels and strides as timm's feature extractors tell them."""
+        info = [
+            dict(num_chs=self.arch['dims'][i], reduction=STRIDES[i], module=f'stages.{i}')
+            for i in range(self.num_stages)
+        ]
+        return FeatureInfo(info, self.out_indices)
+
+    def set_grad_checkpointing(self, enable: bool = True) -> None:
+        """Recompute the blocks in the backward pass, or store their activations (timm's name)."""
+        self.with_cp = enable
+        for stage in self.stages:
+            stage.with_cp = enable
+
+    def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
+        """Tell a parameter's layer from its name, for timm's layer decay; see `get_layer_depth`.
+
+        Args:
+            coarse: by stage instead of by block.
+        """
+
+        def layer(name: str) -> int:
+            parts = name.split('.')
+            if not coarse:
+                return self.get_layer_depth(name)[0]
+            if parts[0] == 'stages':
+                return 1 + int(parts[1])
+            return 0 if parts[0] == 'stem' else self.num_stages + 1
+
+        return layer
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of the parameters that take no weight decay beside norms and biases, as timm asks.
+
+        They are scales of layers and tables of positions.
+        """
+        names = (name for name, _ in self.named_parameters())
+        return {n for n in names if n.rsplit('.', 1)[-1].startswith(('pos_embed', *SCALES))}
+
+    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
+        """Tell how deep a parameter lies, for learning rates that fall with depth.
+
+        The stem is layer 0, each block one layer, a downsampling belongs to the block that it
+        leads to, and all that follows the blocks (or is not of the backbone) to the last layer.
+
+        Args:
+            name: of a parameter.
+            prefix: what comes before the backbone's own names, e.g. 'backbone.'.
+
+        Returns:
+            The layer, from 0, and the number of layers.
+        """
+        blocks = [len(stage.blocks) for stage in self.stages]
+        layers = sum(blocks) + 2
+        if not name.startswith(prefix):
+            return layers - 1, layers
+        parts = name[len(prefix) :].split('.')
+        if parts[0] == 'stem':
+            return 0, layers
+        if parts[0] != 'stages':
+            return layers - 1, layers
+        within = int(parts[3]) if parts[2] == 'blocks' else 0
+        return 1 + sum(blocks[: int(parts[1])]) + within, layers
