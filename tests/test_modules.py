@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -9,7 +10,7 @@ from collections.abc import Callable
 import pytest
 import torch
 import torch.autograd.forward_ad as forward_ad
-from conftest import NANO, variant_id
+from conftest import HERE, NANO, call, variant_id
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
@@ -508,3 +509,12 @@ def test_explain_says_which_form_runs_and_why(capsys) -> None:
     assert 'Counted, not measured' in out and PLAIN in out
     backbones.explain(nn.Linear(2, 2))
     assert capsys.readouterr().out == 'Linear has no part with a fast form\n'
+
+
+@pytest.mark.slow
+@every_backbone
+def test_sharded_parameters_get_the_gradients_of_ddp(cls: type) -> None:
+    command = (sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', 2)
+    out = call(*command, HERE / 'sharded.py', cls.__name__)
+    for part in ('stage', 'block', 'layer'):
+        assert f'{cls.__name__} {part} equal' in out
