@@ -2,6 +2,7 @@
 """Train a detector or segmentor: tools/train.py CONFIG [options]."""
 
 import argparse
+import contextlib
 import os
 
 try:
@@ -76,8 +77,8 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import config, devices, preflight, report, resume  # --help is at once
+    import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
+    from backbones.commands import config, devices, owner, preflight, report, resume
     from backbones.errors import plain_errors
     from backbones.openmmlab import console, signals, swap
     from backbones.openmmlab.dry_run import DryRun
@@ -87,7 +88,9 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.samples import UnreadableError
     from backbones.results import evaluate
 
-    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
+    with contextlib.ExitStack() as during:
+        for context in (plain_errors, devices.closing_processes, console.quiet, safe_loading):
+            during.enter_context(context())
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -111,7 +114,8 @@ def main(argv: list[str] | None = None) -> None:
             devices.set_amp(cfg)
         if args.backbone:
             doubts = swap.doubts(cfg, args.backbone) + doubts
-        notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
+        notices = during.enter_context(owner.owning(cfg.work_dir, args.launcher))
+        notices += devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
         runner = console.QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)
         runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
