@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -82,6 +83,19 @@ def point(name: Path, target: Path) -> None:
     except OSError as error:
         _remove(partial)
         _refuse(name, 0, error)
+
+
+@contextlib.contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Let what the disk refuses while `path` is written end in one line.
+
+    Raises:
+        UserError: see `write`.
+    """
+    try:
+        yield
+    except OSError as error:
+        _refuse(path, 0, error)
 
 
 def named_in(file: Path) -> Path | None:
