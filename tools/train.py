@@ -80,12 +80,11 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
     from backbones.commands import config, devices, owner, preflight, report, resume
     from backbones.errors import plain_errors
-    from backbones.openmmlab import console, signals, swap
+    from backbones.openmmlab import console, failures, signals, swap
     from backbones.openmmlab.dry_run import DryRun
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.openmmlab.samples import UnreadableError
     from backbones.results import evaluate
 
     with contextlib.ExitStack() as during:
@@ -118,20 +117,21 @@ def main(argv: list[str] | None = None) -> None:
         notices += devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
         runner = console.QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)
-        runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
+        stopping = signals.SignalHook(resume.command(args.config, args.resume))
+        runner.register_hook(stopping)
         runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
         runner.register_hook(StartReport(lambda r: report.start_block(r, dataset, notices)))
         if args.dry_run and cfg.get('dry_run', True):
             runner.register_hook(DryRun(skip_unreadable=cfg.get('skip_unreadable', False)))
         else:
             notices.append('no dry run: what fails only in a validation fails then')
-        try:
+        with failures.saving(runner, stopping):
             runner.train()
-        except UnreadableError:
-            signals.save_between_iterations(runner)
-            raise
-        if not args.no_results and (page := evaluate.after_training(runner)):
-            runner.logger.info(f'results page: {page}')
+        if not args.no_results:
+            with failures.once_trained(runner):
+                page = evaluate.after_training(runner)
+            if page:
+                runner.logger.info(f'results page: {page}')
 
 
 if __name__ == '__main__':

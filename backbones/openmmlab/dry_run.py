@@ -63,10 +63,8 @@ class DryRun(Hook):
         trial = Trial(runner, skip_unreadable=self.skip_unreadable)
         with untouched(runner), silent(runner):
             trial.run()
-        console.hold(runner.logger)
         for trace in trial.tracebacks:
-            runner.logger.info(trace)
-        console.release(runner.logger)
+            console.to_the_file(runner.logger, trace)
         faults = list(dict.fromkeys(f for each in all_gather_object(trial.faults) for f in each))
         if faults:
             _stop(

@@ -13,7 +13,7 @@ import supervision as sv
 from pycocotools import mask as coco_mask
 
 from backbones.commands.tables import table
-from backbones.errors import UserError, listed
+from backbones.errors import UserError, listed, shown
 from backbones.openmmlab import durable
 from backbones.openmmlab.palette import Classes
 from backbones.predict.predictor import Prediction
@@ -124,7 +124,8 @@ class Results:
         """Write what describes all images."""
         names = self.classes.names
         if self.segments:
-            durable.write(self.folder / 'classes.txt', '\n'.join([*names, '']).encode())
+            lines = [*map(shown, names), '']
+            durable.write(self.folder / 'classes.txt', '\n'.join(lines).encode())
             return
         images: list[dict] = []
         instances: list[dict] = []
