@@ -57,6 +57,16 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
         ('model.backbone.with_cp', True),  # an argument that the config does not name
         ('param_scheduler.1.end', 3),
         ('randomness.seed', 1),
+        ('randomness.deterministic', True),
+        ('model.test_cfg.crop_size', [512, 512]),
+        ('optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult', 0.1),
+        ('optim_wrapper.paramwise_cfg.custom_keys.norm1.decay_mult', 0.0),
+        ('optim_wrapper.clip_grad.norm_type', 1),
+        ('optim_wrapper.accumulative_counts', 2),
+        ('param_scheduler.0.convert_to_iter_based', True),
+        ('default_hooks.logger.priority', 'LOW'),
+        ('model.decode_head.loss_decode.avg_non_ignore', True),
+        ('model.decode_head.sampler.thresh', 0.7),  # nothing is there yet
         ('find_unused_parameters', True),
         ('optim_wrapper.optimizer.eps', 1e-7),
         ('default_hooks.checkpoint.published_keys', ['meta']),
@@ -67,6 +77,44 @@ def test_an_option_that_something_reads_reaches_the_config(key: str, value: obje
     for part in key.split('.'):
         node = node[int(part)] if part.isdigit() else node[part]
     assert node == value
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model.test_cfg.rcnn.nms.min_score', 0.01),  # of a function in mmcv
+        ('model.rpn_head.anchor_generator.octave_base_scale', 4),
+        ('model.roi_head.bbox_head.norm_cfg', None),  # an argument of a base class
+        ('train_dataloader.dataset.filter_cfg.min_size', 8),
+        ('test_evaluator.iou_thrs', [0.5]),
+    ],
+)
+def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
+    node = load(DETECTION, **{key: value})
+    for part in key.split('.'):
+        node = node[part]
+    assert node == value
+
+
+def test_a_class_that_passes_arguments_on_takes_any_but_typos(monkeypatch) -> None:
+    class Base:
+        def __init__(self, width: int) -> None:
+            pass
+
+    class Closed(Base):
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    class Open:
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    cfg = Config(dict(a=dict(type=Closed), b=dict(type=Open, depth=2)))
+    config.check_option(cfg, 'a.width')
+    config.check_option(cfg, 'b.anything')
+    for option in ('a.anything', 'b.deph'):
+        with pytest.raises(errors.UserError, match=f'--cfg-options {option}: . has no'):
+            config.check_option(cfg, option)
 
 
 def test_an_option_below_a_value_that_is_replaced_is_accepted() -> None:
