@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import load_tool
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from PIL import Image
@@ -237,6 +238,35 @@ class TestWithoutGpu:
         assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
         assert cfg.model.decode_head.norm_cfg.type == 'BN'
         assert devices.adapt_to_device(cfg) == []
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    cfg = load()
+    devices.set_amp(cfg, 'float16')
+    assert cfg.optim_wrapper.dtype == 'float16'
+    devices.set_amp(cfg)
+    assert cfg.optim_wrapper.dtype == 'float16', "the config's own"
+    notices = devices.adapt_to_device(cfg)
+    if gpu:
+        assert notices == [] and cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    else:
+        assert notices[0] == 'no GPU: float16 is for GPUs, so AMP is tried in bfloat16'
+        assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize(
+    'typed, amp, dtype',
+    [
+        (['a.py', '--amp'], True, None),
+        (['--amp', 'a.py'], True, None),
+        (['--amp-dtype', 'float16', 'a.py'], False, 'float16'),
+    ],
+)
+def test_amp_stands_before_and_after_the_config(typed: list, amp: bool, dtype: str | None) -> None:
+    args = load_tool('train').parse_args(typed)
+    assert (args.config, args.amp, args.amp_dtype) == ('a.py', amp, dtype)
 
 
 def test_testing_options(tmp_path: Path) -> None:

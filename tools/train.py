@@ -37,7 +37,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='go on with the newest checkpoint of the work dir, or with the one named',
     )
     parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
-    parser.add_argument('--amp', action='store_true', help='bfloat16 mixed precision')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, in bfloat16')
+    parser.add_argument(
+        '--amp-dtype',
+        choices=('bfloat16', 'float16'),
+        help='--amp in another type; float16 is for GPUs older than Ampere',
+    )
     parser.add_argument(
         '--prefer',
         choices=('time', 'memory'),
@@ -109,8 +114,8 @@ def main(argv: list[str] | None = None) -> None:
             prefer=args.prefer,
         )
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
-        if args.amp:
-            devices.set_amp(cfg)
+        if args.amp or args.amp_dtype:
+            devices.set_amp(cfg, args.amp_dtype)
         if args.backbone:
             doubts = swap.doubts(cfg, args.backbone) + doubts
         notices = during.enter_context(owner.owning(cfg.work_dir, args.launcher))
