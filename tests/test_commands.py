@@ -277,6 +277,29 @@ def test_testing_options(tmp_path: Path) -> None:
         config.set_testing(load(DETECTION), tta=True)
 
 
+def test_masks_are_not_tested_at_several_scales() -> None:
+    cfg = load(DETECTION)
+    cfg.tta_model, cfg.tta_pipeline = dict(type='DetTTAModel'), []
+    with pytest.raises(ValueError, match=r'boxes only, no masks.*test_evaluator\.metric=bbox'):
+        config.set_testing(cfg, tta=True)
+    cfg.test_evaluator.metric = 'bbox'
+    config.set_testing(cfg, tta=True)
+    assert cfg.model.type == 'DetTTAModel'
+
+
+@pytest.mark.parametrize('path', [DETECTION, SEGMENTATION])
+def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
+    cfg = load(path)
+    cfg.test_evaluator.format_only = True
+    assert config.only_formats(cfg, 'test_evaluator')
+    assert not config.only_formats(cfg, 'val_evaluator')
+    config.set_testing(cfg, tta=False)
+    steps = [step.type for step in cfg.test_dataloader.dataset.pipeline]
+    assert 'LoadImageFromFile' in steps and 'LoadAnnotations' not in steps
+    _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although nothing is there
+    assert doubts == []
+
+
 def test_training_options(tmp_path: Path) -> None:
     cfg = load()
     config.set_training(cfg, pretrained='x.pth', auto_scale_lr=True)

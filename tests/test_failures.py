@@ -3,6 +3,7 @@
 import errno
 import logging
 import os
+import re
 import signal
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from backbones.errors import UserError
 from backbones.openmmlab.console import _tell_once
 from backbones.openmmlab.exact_resume import ExactResumeHook
 from backbones.openmmlab.failures import saving
+from backbones.openmmlab.remedies import with_remedies
 from backbones.openmmlab.signals import SignalHook
 
 
@@ -151,3 +153,22 @@ def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path, capsys) -> No
         handler.emit(logging.LogRecord('x', logging.INFO, '', 0, 'text', None, None))
     said = capsys.readouterr().err
     assert said.count('/dev/full is incomplete: [Errno 28]') == 1 and 'Traceback' not in said
+
+
+@pytest.mark.parametrize(
+    'error, said',
+    [
+        (ValueError('Expected more than 1 value per channel when training, got input size x'),
+         'iteration 4 failed: ValueError: Expected more than .*drop_last=True'),
+        (RuntimeError('stack expects each tensor to be equal size, but got'),
+         'the images of a batch differ in size: let the pipeline crop'),
+    ],
+)  # fmt: skip
+def test_what_the_libraries_say_comes_with_the_remedy(
+    error: Exception, said: str, tmp_path: Path
+) -> None:
+    assert re.search(said, train(*run(tmp_path, Fail('before_train_iter', 3, error))))
+    with pytest.raises(UserError, match=said.partition(': ')[2]), with_remedies():
+        raise error
+    with pytest.raises(KeyError), with_remedies():
+        raise KeyError('bug')

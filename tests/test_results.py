@@ -184,6 +184,44 @@ def test_no_text_can_end_a_page(tmp_path: Path) -> None:
     assert (file.parent / 'confusion.png').is_file() and (file.parent / 'curves.png').is_file()
 
 
+def make_untrained(name: str, folder: Path) -> None:
+    """Three digits scenes, and a checkpoint `x.pth`."""
+    tool('make_digits', '--out', folder / 'digits', '--train', 1, '--val', 2)
+    with as_a_process():
+        cfg = Config.fromfile(config_file(name))
+        init_default_scope(cfg.default_scope)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), folder / 'x.pth')
+
+
+@pytest.mark.parametrize('method', ['mask_rcnn', 'upernet'])
+def test_images_without_labels_are_only_formatted(method: str, tmp_path: Path) -> None:
+    name = f'{method}_dilateformer_nano_digits'
+    make_untrained(name, tmp_path)
+    annotations = tmp_path / 'digits/annotations/test.json'
+    content = json.loads((tmp_path / 'digits/annotations/val.json').read_text())
+    del content['annotations']
+    annotations.write_text(json.dumps(content))
+    if method == 'mask_rcnn':
+        dataset, written = dict(ann_file='annotations/test.json'), 'out.segm.json'
+        evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'], ann_file=str(annotations),
+                         outfile_prefix=str(tmp_path / 'out'))  # fmt: skip
+    else:
+        dataset = dict(data_prefix=dict(_delete_=True, img_path='images/val'))
+        evaluator, written = dict(type='IoUMetric', output_dir=str(tmp_path / 'maps')), 'maps'
+    evaluator |= dict(_delete_=True, format_only=True)
+    (tmp_path / 'only.py').write_text(
+        f'_base_ = {config_file(name)!r}\ntest_dataloader = dict(dataset={dataset})\n'
+        f'test_evaluator = {evaluator}\n'
+    )
+    tool('test', tmp_path / 'only.py', tmp_path / 'x.pth', '--data-root', tmp_path / 'digits',
+         '--work-dir', tmp_path / 'run')  # fmt: skip
+    path = tmp_path / written
+    if path.is_dir():
+        assert sorted(file.name for file in path.iterdir()) == ['0000.png', '0001.png']
+    else:
+        assert {entry['image_id'] for entry in json.loads(path.read_text())} == {0, 1}
+
+
 @pytest.mark.parametrize('fault', ['page', 'pictures'])
 def test_metrics_are_written_whatever_becomes_of_pages_and_pictures(
     fault: str, tmp_path: Path, monkeypatch
@@ -192,11 +230,7 @@ def test_metrics_are_written_whatever_becomes_of_pages_and_pictures(
         raise ValueError('no page')
 
     name = 'upernet_dilateformer_nano_digits'
-    tool('make_digits', '--out', tmp_path / 'digits', '--train', 1, '--val', 2)
-    with as_a_process():
-        cfg = Config.fromfile(config_file(name))
-        init_default_scope('mmseg')
-        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), tmp_path / 'x.pth')
+    make_untrained(name, tmp_path)
     where = (evaluate, 'write_page') if fault == 'page' else (pictures, 'side_by_side')
     monkeypatch.setattr(*where, fail)
     said = tool('test', name, tmp_path / 'x.pth', '--data-root', tmp_path / 'digits', '--results',

@@ -54,6 +54,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab import console
     from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
+    from backbones.openmmlab.remedies import with_remedies
     from backbones.openmmlab.safe_loading import safe_loading
     from backbones.results.evaluate import WriteResults
 
@@ -83,7 +84,8 @@ def main(argv: list[str] | None = None) -> None:
                 runner.register_hook(hook)
         if args.out:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-        metrics = runner.test()
+        with with_remedies():
+            metrics = runner.test()
         if is_main_process():
             class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
             path = Path(cfg.work_dir, 'metrics.json')

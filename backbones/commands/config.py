@@ -176,6 +176,8 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
     cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
+    if only_formats(cfg, 'test_evaluator'):
+        _load_no_labels(cfg)
     if amp:  # MMEngine's word; the type is the one that autocast is set to
         cfg.test_cfg.fp16 = True
         torch.set_autocast_dtype('cuda', torch.bfloat16)
@@ -186,8 +188,30 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
                 'published numbers are, and MMDetection merges boxes only, no masks; the '
                 'segmentation configs for ADE20K and Cityscapes have one'
             )
+        if cfg.get('default_scope') == 'mmdet' and 'segm' in str(cfg.get('test_evaluator')):
+            raise UserError(
+                '--tta: MMDetection merges boxes only, no masks: leave --tta out, or evaluate '
+                'boxes alone with --cfg-options test_evaluator.metric=bbox'
+            )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
+
+
+def only_formats(cfg: Config, evaluator: str) -> bool:
+    """Whether predictions are only written, as for a server that keeps the labels to itself."""
+    metrics = cfg.get(evaluator) or []
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    return bool(metrics) and all(metric.get('format_only') for metric in metrics)
+
+
+def _load_no_labels(cfg: Config) -> None:
+    """Leave out of the test pipelines what would load annotations."""
+    for dataset in innermost(cfg.test_dataloader.dataset):
+        dataset['pipeline'] = [
+            step
+            for step in dataset.get('pipeline') or ()
+            if not str(step['type']).rpartition('.')[2].endswith('Annotations')
+        ]
 
 
 def _move_data(cfg: Config, data_root: str) -> None:

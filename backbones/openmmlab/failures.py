@@ -10,6 +10,7 @@ from mmengine.runner import Runner
 from backbones.errors import UserError
 from backbones.openmmlab import console, durable
 from backbones.openmmlab.fit import first_line
+from backbones.openmmlab.remedies import remedy
 from backbones.openmmlab.signals import SignalHook, save_now
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
@@ -93,6 +94,8 @@ def _cause(error: Exception, place: str, iteration: int) -> str:
     if isinstance(error, OSError) and error.errno in DISK:
         where = f' {error.filename}' if error.filename else ''
         return f'cannot write{where}: {durable.REASONS[error.errno]}; the last checkpoint is whole'
+    if said := remedy(error):
+        return f'iteration {iteration + 1} failed: {first_line(error)}{said}'
     if place == 'validation':
         return f'the validation after iteration {iteration} failed: {first_line(error)}'
     return ''
