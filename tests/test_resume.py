@@ -112,7 +112,7 @@ def test_a_copied_folder_never_resumes_from_the_original(tmp_path: Path) -> None
     """As MMEngine, and this project before, wrote it: with an absolute path."""
     original = config(tmp_path / 'a')
     (tmp_path / 'a').mkdir()
-    save(original, 2)
+    os.link(save(original, 2), tmp_path / 'a/last.pth')
     shutil.copytree(tmp_path / 'a', tmp_path / 'b')
     further = save(original, 4)
     (tmp_path / 'b/last_checkpoint').write_text(str(further))

@@ -44,7 +44,7 @@ def candidates(cfg: Config) -> list[Path]:
     """
     files = [p for f in _folders(cfg) for p in f.glob('*.pth') if not p.name.startswith('best')]
     whole = {p.stat().st_ino: p for p in sorted(files, key=_is_numbered) if p.is_file()}
-    ordered = sorted(whole.values(), key=lambda path: (_is_numbered(path), path.name))
+    ordered = sorted(whole.values(), key=lambda path: (not _is_numbered(path), path.name))
     return sorted(ordered, key=_iterations, reverse=True)
 
 
