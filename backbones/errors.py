@@ -29,13 +29,18 @@ class CheckpointError(UserError):
     """A checkpoint that cannot be read, or does not fit the model."""
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
+def did_you_mean(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
     """Suggest what comes close to a misspelt word.
+
+    Args:
+        word: what was typed.
+        known: what might have been meant.
+        closeness: from 0, anything, to 1, the word itself.
 
     Returns:
         "; did you mean 'x' or 'y'?", or '' if nothing comes close.
     """
-    close = difflib.get_close_matches(str(word), list(known), n=3)
+    close = difflib.get_close_matches(str(word), list(known), n=3, cutoff=closeness)
     return f'; did you mean {" or ".join(map(repr, close))}?' if close else ''
 
 

@@ -120,7 +120,7 @@ def die_writing(pattern: str, count: int, part: float) -> Callable[[], None]:
 
         def opened(self: Path, mode: str = 'r', *args: object, **kwargs: object) -> object:
             file = original(self, mode, *args, **kwargs)
-            hit = mode == 'wb' and fnmatch.fnmatch(self.name, f'.{pattern}.partial')
+            hit = mode == 'wb' and fnmatch.fnmatch(self.name, f'.{pattern}.[0-9]*.partial')
             return Dying(file) if hit and next(matches) == count else file
 
         Path.open = opened

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from mmengine.runner import find_latest_checkpoint
 from runners import small_runner
 
 from backbones.errors import UserError
@@ -31,7 +30,7 @@ def test_keeps_the_newest_under_its_number_and_as_last(tmp_path: Path) -> None:
     small_runner(tmp_path, checkpoint=dict(max_keep_ckpts=2)).train()
     assert names(tmp_path) == {'iter_4.pth', 'iter_6.pth', 'last.pth', 'last_checkpoint'}
     assert iteration(tmp_path / 'last.pth') == 6
-    assert find_latest_checkpoint(str(tmp_path)) == str(tmp_path / 'iter_6.pth')
+    assert (tmp_path / 'last_checkpoint').read_text() == 'iter_6.pth', 'the folder may be moved'
 
 
 @pytest.mark.parametrize('metric', ['acc', 'auto'])
@@ -96,7 +95,7 @@ def test_a_kill_at_any_step_of_saving_leaves_a_whole_checkpoint(
         runner.train()
     monkeypatch.undo()
     assert iteration(tmp_path / 'iter_2.pth') == 2
-    assert Path(find_latest_checkpoint(str(tmp_path))).is_file()
+    assert durable.named_in(tmp_path / 'last_checkpoint').is_file()
 
     again = small_runner(tmp_path, checkpoint=dict(max_keep_ckpts=keep), resume=True)
     again.train()
@@ -122,6 +121,22 @@ def test_a_kill_before_the_last_name_is_mended_by_a_resume(tmp_path: Path, monke
     assert iteration(tmp_path / 'last.pth') == 4
     small_runner(tmp_path, resume=True).train()
     assert iteration(tmp_path / 'last.pth') == 6
+
+
+def test_what_another_process_writes_stays(tmp_path: Path) -> None:
+    for process in (1, os.getpid(), 2**22 + 1):  # running, ourselves before a kill, none
+        (tmp_path / f'.iter_2.pth.{process}.partial').touch()
+    (tmp_path / '.old.pth.partial').touch()
+    assert len(durable.remove_partial(tmp_path)) == 3
+    assert names(tmp_path) == {'.iter_2.pth.1.partial'}
+
+
+def test_a_resume_of_mmengines_own_takes_the_moved_folders_checkpoint(tmp_path: Path) -> None:
+    small_runner(tmp_path / 'a').train()
+    shutil.move(tmp_path / 'a', tmp_path / 'b')
+    again = small_runner(tmp_path / 'b', iterations=8, resume=True)
+    again.train()
+    assert again._load_from == str(tmp_path / 'b/iter_6.pth') and again.iter == 8
 
 
 def test_a_full_disk_is_one_plain_line_and_what_was_there_stays(

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import load_tool
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
 from PIL import Image
@@ -57,6 +58,16 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
         ('model.backbone.with_cp', True),  # an argument that the config does not name
         ('param_scheduler.1.end', 3),
         ('randomness.seed', 1),
+        ('randomness.deterministic', True),
+        ('model.test_cfg.crop_size', [512, 512]),
+        ('optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult', 0.1),
+        ('optim_wrapper.paramwise_cfg.custom_keys.norm1.decay_mult', 0.0),
+        ('optim_wrapper.clip_grad.norm_type', 1),
+        ('optim_wrapper.accumulative_counts', 2),
+        ('param_scheduler.0.convert_to_iter_based', True),
+        ('default_hooks.logger.priority', 'LOW'),
+        ('model.decode_head.loss_decode.avg_non_ignore', True),
+        ('model.decode_head.sampler.thresh', 0.7),  # nothing is there yet
         ('find_unused_parameters', True),
         ('optim_wrapper.optimizer.eps', 1e-7),
         ('default_hooks.checkpoint.published_keys', ['meta']),
@@ -67,6 +78,44 @@ def test_an_option_that_something_reads_reaches_the_config(key: str, value: obje
     for part in key.split('.'):
         node = node[int(part)] if part.isdigit() else node[part]
     assert node == value
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model.test_cfg.rcnn.nms.min_score', 0.01),  # of a function in mmcv
+        ('model.rpn_head.anchor_generator.octave_base_scale', 4),
+        ('model.roi_head.bbox_head.norm_cfg', None),  # an argument of a base class
+        ('train_dataloader.dataset.filter_cfg.min_size', 8),
+        ('test_evaluator.iou_thrs', [0.5]),
+    ],
+)
+def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
+    node = load(DETECTION, **{key: value})
+    for part in key.split('.'):
+        node = node[part]
+    assert node == value
+
+
+def test_a_class_that_passes_arguments_on_takes_any_but_typos(monkeypatch) -> None:
+    class Base:
+        def __init__(self, width: int) -> None:
+            pass
+
+    class Closed(Base):
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    class Open:
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    cfg = Config(dict(a=dict(type=Closed), b=dict(type=Open, depth=2)))
+    config.check_option(cfg, 'a.width')
+    config.check_option(cfg, 'b.anything')
+    for option in ('a.anything', 'b.deph'):
+        with pytest.raises(errors.UserError, match=f'--cfg-options {option}: . has no'):
+            config.check_option(cfg, option)
 
 
 def test_an_option_below_a_value_that_is_replaced_is_accepted() -> None:
@@ -191,12 +240,64 @@ class TestWithoutGpu:
         assert devices.adapt_to_device(cfg) == []
 
 
+@pytest.mark.parametrize('gpu', [True, False])
+def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    cfg = load()
+    devices.set_amp(cfg, 'float16')
+    assert cfg.optim_wrapper.dtype == 'float16'
+    devices.set_amp(cfg)
+    assert cfg.optim_wrapper.dtype == 'float16', "the config's own"
+    notices = devices.adapt_to_device(cfg)
+    if gpu:
+        assert notices == [] and cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    else:
+        assert notices[0] == 'no GPU: float16 is for GPUs, so AMP is tried in bfloat16'
+        assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize(
+    'typed, amp, dtype',
+    [
+        (['a.py', '--amp'], True, None),
+        (['--amp', 'a.py'], True, None),
+        (['--amp-dtype', 'float16', 'a.py'], False, 'float16'),
+    ],
+)
+def test_amp_stands_before_and_after_the_config(typed: list, amp: bool, dtype: str | None) -> None:
+    args = load_tool('train').parse_args(typed)
+    assert (args.config, args.amp, args.amp_dtype) == ('a.py', amp, dtype)
+
+
 def test_testing_options(tmp_path: Path) -> None:
     cfg = load()
     config.set_testing(cfg, tta=True)
     assert cfg.model.type == 'SegTTAModel' and cfg.model.module.type == 'EncoderDecoder'
     with pytest.raises(ValueError, match=r'--tta: this config has no tta_model.*masks'):
         config.set_testing(load(DETECTION), tta=True)
+
+
+def test_masks_are_not_tested_at_several_scales() -> None:
+    cfg = load(DETECTION)
+    cfg.tta_model, cfg.tta_pipeline = dict(type='DetTTAModel'), []
+    with pytest.raises(ValueError, match=r'boxes only, no masks.*test_evaluator\.metric=bbox'):
+        config.set_testing(cfg, tta=True)
+    cfg.test_evaluator.metric = 'bbox'
+    config.set_testing(cfg, tta=True)
+    assert cfg.model.type == 'DetTTAModel'
+
+
+@pytest.mark.parametrize('path', [DETECTION, SEGMENTATION])
+def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
+    cfg = load(path)
+    cfg.test_evaluator.format_only = True
+    assert config.only_formats(cfg, 'test_evaluator')
+    assert not config.only_formats(cfg, 'val_evaluator')
+    config.set_testing(cfg, tta=False)
+    steps = [step.type for step in cfg.test_dataloader.dataset.pipeline]
+    assert 'LoadImageFromFile' in steps and 'LoadAnnotations' not in steps
+    _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although nothing is there
+    assert doubts == []
 
 
 def test_training_options(tmp_path: Path) -> None:

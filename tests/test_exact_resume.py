@@ -1,6 +1,7 @@
 """A training that was interrupted goes on with the very numbers of one that was not."""
 
 from pathlib import Path
+from unittest.mock import patch
 
 import pytest
 import torch
@@ -77,3 +78,16 @@ def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
         runner.train()
     small_runner(tmp_path, iterations=4, scores=[0.7], resume=True, **options).train()
     assert (tmp_path / 'best_acc_iter_4.pth').samefile(tmp_path / 'best.pth')
+
+
+def test_another_total_batch_is_told(tmp_path: Path, capsys) -> None:
+    options = dict(custom_hooks=[dict(type='ExactResumeHook')], log_level='WARNING')
+    small_runner(tmp_path, iterations=2, **options).train()
+    small_runner(tmp_path, iterations=4, resume=True, **options).train()
+    assert 'total batch' not in ''.join(capsys.readouterr())
+    with patch('backbones.openmmlab.exact_resume.get_world_size', lambda: 2):
+        small_runner(tmp_path, iterations=6, resume=True, **options).train()
+    assert (
+        'resumed with another total batch: 2 images before, now 4 (2 process(es) x 2)'
+        in ''.join(capsys.readouterr())
+    )

@@ -4,6 +4,7 @@ import itertools
 import os
 import random
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 
 import pytest
 from conftest import ROOT, tool
-from killable import Training, die_evaluating, die_writing, limit_files
+from killable import SECONDS, Training, die_evaluating, die_writing, limit_files
 
 from backbones.checkpoints import read
 
@@ -174,6 +175,51 @@ def test_a_killed_training_goes_on(
         training.kill_at(str(when), part)
     assert training.wait() in (-signal.SIGKILL, 0)  # 0: it had ended before
     check_that_it_goes_on(command, work_dir, training.iterations)
+
+
+def moments() -> list:
+    """When a second training starts, and how long after that the owner is killed, in seconds."""
+    draw = random.Random(1)
+    return [(round(draw.uniform(0, 3), 2), round(draw.uniform(0, 2), 2)) for _ in range(8)]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('later, killed', moments())
+def test_of_two_trainings_one_owns_the_folder_and_a_copy_is_on_its_own(
+    later: float, killed: float, digits: Path, tmp_path: Path
+) -> None:
+    work_dir, copy = tmp_path / 'run', tmp_path / 'copy'
+    command = arguments(digits, work_dir, 'keep 3')
+    command[command.index(f'train_cfg.max_iters={ITERATIONS}')] = 'train_cfg.max_iters=500'
+    first = Training(tmp_path / 'first', command)
+    time.sleep(later)
+    second = Training(tmp_path / 'second', command)
+    for _ in range(SECONDS * 20):
+        ended = [t for t in (first, second) if 'belongs to another' in t.output]
+        if ended:
+            break
+        time.sleep(0.05)
+    (refused,) = ended
+    owner = second if refused is first else first
+    assert refused.wait() == 1 and f'process {owner.process} on' in refused.output
+    assert 'Traceback' not in refused.output
+    owner.kill_at(r'Saving checkpoint at [4-9] iterations', killed)
+    assert owner.wait() == -signal.SIGKILL
+    shutil.copytree(work_dir, copy)  # with new times, in any order
+    before = {path: path.stat().st_mtime_ns for path in work_dir.rglob('*.pth')}
+    reached = owner.iterations
+    last = ['train_cfg.max_iters=' + str(reached + 2) if 'max_iters' in word else word
+            for word in command]  # fmt: skip
+    for folder in (copy, work_dir):
+        mine = [str(folder) if word == str(work_dir) else word for word in last]
+        again = Training(tmp_path / f'again_{folder.name}', mine)
+        assert again.wait() == 0, again.output[-3000:]
+        assert reached - INTERVAL <= again.start and again.iterations == reached + 2
+        assert f'from {folder}/iter_' in again.output and 'taken over' in again.output
+        assert read(str(folder / 'last.pth'))['meta']['iter'] == reached + 2
+        assert not [*folder.glob('.*')] and not (folder / 'training.lock').exists()
+        if folder is copy:
+            assert before == {path: path.stat().st_mtime_ns for path in work_dir.rglob('*.pth')}
 
 
 @pytest.mark.slow

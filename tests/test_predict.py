@@ -1,6 +1,9 @@
 """Predictions: what is read, what is found, what is written, and what is refused."""
 
+import os
 import re
+import signal
+import tracemalloc
 from pathlib import Path
 
 import cv2
@@ -9,7 +12,7 @@ import numpy as np
 import pytest
 import supervision as sv
 import torch
-from conftest import as_a_process, tool
+from conftest import as_a_process, load_tool, tool
 from mmengine.config import Config
 from mmengine.registry import MODELS, init_default_scope
 from PIL import Image
@@ -19,6 +22,7 @@ from pycocotools.coco import COCO
 from backbones import config_file
 from backbones.errors import MissingFileError, UserError
 from backbones.predict import Predictor, UnreadableError, memory, read_image
+from backbones.predict import predictor as predictor_module
 from backbones.predict.finding import find_images
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
@@ -114,7 +118,11 @@ def test_instances_are_written_as_coco_reads_them(
     )
     assert re.search(r'nothing has a score of 0\.5; the highest is 0\.[1-4]\d', none)
     again = tool('predict', DETECTION, weights[DETECTION], album, '--out', out, fails=True)
-    assert 'out is not empty (3 entries)' in again and 'Traceback' not in again
+    assert (
+        'out is not empty (4 entries)' in again
+        and 'add --resume' in again
+        and 'Traceback' not in again
+    )
 
 
 def test_label_maps_are_as_large_as_their_images(
@@ -160,14 +168,20 @@ def test_predictions_are_those_of_the_libraries(weights: dict[str, str], tmp_pat
         assert np.array_equal(result.found, expected)
 
 
-def test_what_lies_in_two_tiles_is_found_once(predictor: Predictor, monkeypatch) -> None:
+@pytest.mark.parametrize('batch', [1, 4])
+def test_what_lies_in_two_tiles_is_found_once(
+    batch: int, predictor: Predictor, monkeypatch
+) -> None:
     """Of bright rectangles, which a stand-in for the model finds in every tile."""
     boxes = [(10, 10, 40, 30), (98, 70, 126, 102), (200, 20, 230, 50), (56, 150, 66, 160)]
     image = np.zeros((200, 300, 3), np.uint8)
     for x1, y1, x2, y2 in boxes:
         image[y1:y2, x1:x2] = 255
 
-    def find(tile: np.ndarray) -> sv.Detections:
+    def find(tiles: list[np.ndarray]) -> list[sv.Detections]:
+        return [*map(find_in, tiles)]
+
+    def find_in(tile: np.ndarray) -> sv.Detections:
         assert max(tile.shape) <= 128
         number, _, spots, _ = cv2.connectedComponentsWithStats(tile[..., 0])
         xyxy = np.array([[x, y, x + w, y + h] for x, y, w, h, _ in spots[1:]], float).reshape(-1, 4)
@@ -181,6 +195,7 @@ def test_what_lies_in_two_tiles_is_found_once(predictor: Predictor, monkeypatch)
         )
 
     monkeypatch.setattr(predictor, 'tile', 128)
+    monkeypatch.setattr(predictor, 'batch', batch)
     monkeypatch.setattr(predictor, '_run', find)
     found = predictor.find(image)
     assert sorted(map(tuple, found.xyxy.astype(int).tolist())) == sorted(boxes)
@@ -315,3 +330,108 @@ def test_sixteen_bits_are_read_as_in_a_training(tmp_path: Path) -> None:
         assert np.array_equal(pixels[..., ::-1], mmcv.imread(tmp_path / name))
         assert note.startswith('the upper 8 of 16 bits')
         assert (f'{used} are in use: scale' in note) == (used < 14)
+
+
+def test_tiles_need_no_memory_beyond_the_image(predictor: Predictor, monkeypatch) -> None:
+    """They are views; numbering the pixels took 8 bytes for each."""
+    found = sv.Detections(np.array([[200.0, 200, 210, 210]]), class_id=np.zeros(1, int),
+                          confidence=np.ones(1))  # fmt: skip
+    monkeypatch.setattr(predictor, 'tile', 512)
+    tiles = []
+    monkeypatch.setattr(
+        predictor, '_run', lambda some: tiles.extend(some) or [found.select([0]) for _ in some]
+    )
+    image = np.zeros((2000, 3000, 3), np.uint8)
+    tracemalloc.start()
+    count = len(predictor.find(image))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert count == len(tiles) > 40
+    assert peak < 1 << 20 < image.nbytes
+
+
+@pytest.mark.parametrize('name', [DETECTION, SEGMENTATION])
+def test_several_images_at_once_are_predicted_as_one_by_one(
+    name: str, weights: dict[str, str], album: Path
+) -> None:
+    (album / 'a/cut.png').unlink()
+    paths = sorted(album.rglob('*.png')) + sorted(album.rglob('*.jpg'))  # of several sizes
+    with as_a_process():
+        one, many = (Predictor(name, weights[name], score=SOME, batch=n) for n in (1, 4))
+        steps = []
+        step = many._step
+        many._step = lambda prepared: steps.append(len(prepared)) or step(prepared)
+        for a, b in zip(one(paths), many(paths), strict=True):
+            if name == SEGMENTATION:
+                assert np.array_equal(a.found, b.found)
+                continue
+            assert len(a.found) == len(b.found) > 0
+            assert np.allclose(a.found.xyxy, b.found.xyxy, atol=1e-3)
+            assert np.allclose(a.found.confidence, b.found.confidence, atol=1e-5)
+            assert np.array_equal(a.found.class_id, b.found.class_id)
+            assert np.array_equal(a.found.mask, b.found.mask)
+    assert sum(steps) == len(paths) and max(steps) > 1
+
+
+def test_memory_that_one_image_lacks_does_not_end_the_others(
+    weights: dict[str, str], album: Path, tmp_path: Path, monkeypatch
+) -> None:
+    run = Predictor._run
+
+    def fail(self: Predictor, images: list) -> list:
+        if any(image.shape[0] == 3 for image in images):
+            raise MemoryError
+        return run(self, images)
+
+    monkeypatch.setattr(Predictor, '_run', fail)
+    for batch in (1, 4):
+        out = tmp_path / f'out{batch}'
+        said = tool('predict', DETECTION, weights[DETECTION], album, '--out', out, '--batch', batch,
+                    fails=True)  # fmt: skip
+        assert 'images: 6 of 8' in said and '2 without a prediction' in said
+        assert 'tiny.png: the memory is too small for it; make it smaller, or try --tile' in said
+
+
+@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize('name', [DETECTION, SEGMENTATION])
+def test_a_signal_keeps_what_is_done_and_resume_does_the_rest(
+    name: str, number: int, weights: dict[str, str], tmp_path: Path, monkeypatch
+) -> None:
+    images = tmp_path / 'images'
+    for i in range(5):
+        save(images / f'{i}.png')
+    command = ('predict', name, weights[name], images, '--score', SOME, '--out')
+    tool(*command, tmp_path / 'whole')
+    read, out = predictor_module.read_image, tmp_path / 'out'
+
+    def kill(path: Path) -> tuple:
+        if path.name == '3.png':
+            os.kill(os.getpid(), number)
+        return read(path)
+
+    monkeypatch.setattr(predictor_module, 'read_image', kill)
+    said = tool(*command, out, fails=True)
+    assert 'images: 3 of 5' in said and f'{signal.Signals(number).name}: add --resume' in said
+    assert 'Traceback' not in said
+    lines = (out / 'predictions.jsonl').read_bytes()
+    assert lines.count(b'\n') == 4
+    (out / 'predictions.jsonl').write_bytes(lines + b'{"image": {"id"')  # as a kill leaves it
+    monkeypatch.undo()
+    said = tool(*command, out, '--resume')
+    assert 'images: 5 of 5' in said and '3 of them before' in said
+    for path in (tmp_path / 'whole').rglob('*.*'):
+        assert (out / path.relative_to(tmp_path / 'whole')).read_bytes() == path.read_bytes()
+    other = tool(*command[:-2], 0.3, '--out', out, '--resume', fails=True)
+    assert f'holds results of another call (score {SOME} -> 0.3)' in other
+
+
+def test_the_exit_code_of_a_signal_says_so(weights: dict, tmp_path: Path, monkeypatch) -> None:
+    def kill(path: Path) -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(predictor_module, 'read_image', kill)
+    command = [DETECTION, weights[DETECTION], str(save(tmp_path / '1.png')), '--out']
+    with as_a_process(), pytest.raises(SystemExit) as end:
+        load_tool('predict').main([*command, str(tmp_path / 'out')])
+    assert end.value.code == 128 + signal.SIGTERM
+    assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL

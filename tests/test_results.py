@@ -8,11 +8,16 @@ import cv2
 import numpy as np
 import pytest
 import torch
+from conftest import as_a_process, tool
 from mmdet.structures import DetDataSample
+from mmengine.config import Config
+from mmengine.registry import MODELS, init_default_scope
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 from runners import small_runner
 
+from backbones import config_file
+from backbones.openmmlab import pictures
 from backbones.results import evaluate, page, scores
 from backbones.results.curves import read_curves
 from backbones.results.page import write_page
@@ -156,6 +161,85 @@ def test_a_page_stands_alone_and_names_every_class(classes: int, tmp_path: Path)
     shown = {line.split('"')[1] for line in text.splitlines() if '<img' in line}
     assert shown == {'confusion.png', 'worst_1.jpg'}
     assert all((file.parent / name).is_file() for name in shown)
+
+
+HOSTILE = ('$x^$', '$\\frac{$', 'two\nlines', '\ud800', '_hidden', '\x00', '<b>', '')
+
+
+def test_no_text_can_end_a_page(tmp_path: Path) -> None:
+    """Matplotlib takes dollars for formulas, Pillow measures no lines, UTF-8 has no surrogates."""
+    counted = Scores([*HOSTILE])
+    counted.add([label_maps(tmp_path / 'a $x^$.png', len(HOSTILE))])
+    counted.gather()
+    records = [{'iter': i, 'step': i, **{f'loss_{name}': 1.0 for name in HOSTILE}, 'loss': 1.0}
+               for i in (1, 2)]  # fmt: skip
+    log(
+        tmp_path, 'run', *records, {f'coco/{name}_precision': 0.1 for name in HOSTILE} | {'step': 1}
+    )
+    file = write_page(tmp_path, about='$x^$\ud800', metrics={}, scores=counted, class_ap={},
+                      meta=dict(classes=HOSTILE))  # fmt: skip
+    text = file.read_text()
+    for name in ('$x^$', r'two\nlines', r'\ud800'):
+        assert f'<td>{name}</td>' in text
+    assert (file.parent / 'confusion.png').is_file() and (file.parent / 'curves.png').is_file()
+
+
+def make_untrained(name: str, folder: Path) -> None:
+    """Three digits scenes, and a checkpoint `x.pth`."""
+    tool('make_digits', '--out', folder / 'digits', '--train', 1, '--val', 2)
+    with as_a_process():
+        cfg = Config.fromfile(config_file(name))
+        init_default_scope(cfg.default_scope)
+        torch.save(dict(state_dict=MODELS.build(cfg.model).state_dict()), folder / 'x.pth')
+
+
+@pytest.mark.parametrize('method', ['mask_rcnn', 'upernet'])
+def test_images_without_labels_are_only_formatted(method: str, tmp_path: Path) -> None:
+    name = f'{method}_dilateformer_nano_digits'
+    make_untrained(name, tmp_path)
+    annotations = tmp_path / 'digits/annotations/test.json'
+    content = json.loads((tmp_path / 'digits/annotations/val.json').read_text())
+    del content['annotations']
+    annotations.write_text(json.dumps(content))
+    if method == 'mask_rcnn':
+        dataset, written = dict(ann_file='annotations/test.json'), 'out.segm.json'
+        evaluator = dict(type='CocoMetric', metric=['bbox', 'segm'], ann_file=str(annotations),
+                         outfile_prefix=str(tmp_path / 'out'))  # fmt: skip
+    else:
+        dataset = dict(data_prefix=dict(_delete_=True, img_path='images/val'))
+        evaluator, written = dict(type='IoUMetric', output_dir=str(tmp_path / 'maps')), 'maps'
+    evaluator |= dict(_delete_=True, format_only=True)
+    (tmp_path / 'only.py').write_text(
+        f'_base_ = {config_file(name)!r}\ntest_dataloader = dict(dataset={dataset})\n'
+        f'test_evaluator = {evaluator}\n'
+    )
+    tool('test', tmp_path / 'only.py', tmp_path / 'x.pth', '--data-root', tmp_path / 'digits',
+         '--work-dir', tmp_path / 'run')  # fmt: skip
+    path = tmp_path / written
+    if path.is_dir():
+        assert sorted(file.name for file in path.iterdir()) == ['0000.png', '0001.png']
+    else:
+        assert {entry['image_id'] for entry in json.loads(path.read_text())} == {0, 1}
+
+
+@pytest.mark.parametrize('fault', ['page', 'pictures'])
+def test_metrics_are_written_whatever_becomes_of_pages_and_pictures(
+    fault: str, tmp_path: Path, monkeypatch
+) -> None:
+    def fail(*_: object, **__: object) -> None:
+        raise ValueError('no page')
+
+    name = 'upernet_dilateformer_nano_digits'
+    make_untrained(name, tmp_path)
+    where = (evaluate, 'write_page') if fault == 'page' else (pictures, 'side_by_side')
+    monkeypatch.setattr(*where, fail)
+    said = tool('test', name, tmp_path / 'x.pth', '--data-root', tmp_path / 'digits', '--results',
+                '--work-dir', tmp_path / 'run', '--show-dir', tmp_path / 'shown',
+                fails=True)  # fmt: skip
+    assert 0 <= json.loads((tmp_path / 'run/metrics.json').read_text())['metrics']['mIoU'] <= 100
+    if fault == 'pictures':
+        assert 'error: some pictures were not drawn: ' in said and 'ValueError: no page' in said
+        assert (tmp_path / 'run/results/index.html').is_file()
 
 
 def test_precision_by_class_is_taken_out_of_the_metrics() -> None:

@@ -1,6 +1,7 @@
 """--resume takes the newest whole checkpoint of the same training, and says what it skipped."""
 
 import os
+import shutil
 import sys
 from pathlib import Path
 
@@ -37,11 +38,11 @@ def save(cfg: Config, iteration: int, *, optimizer: bool = True) -> Path:
     )
     torch.save(content, path)
     os.utime(path, (iteration, iteration))
-    (path.parent / 'last_checkpoint').write_text(str(path))
+    (path.parent / 'last_checkpoint').write_text(path.name)
     return path
 
 
-def test_takes_the_newest_and_its_seed(tmp_path: Path) -> None:
+def test_takes_the_one_with_most_iterations_and_its_seed(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     save(cfg, 2)
     newest = save(cfg, 10)
@@ -63,24 +64,72 @@ def test_skips_a_torn_checkpoint_and_says_so(damage: str, tmp_path: Path) -> Non
         set_resume(config(tmp_path), str(torn))
 
 
-def test_survives_a_last_checkpoint_that_names_nothing(tmp_path: Path) -> None:
-    cfg = config(tmp_path)
-    whole = save(cfg, 2)
-    (tmp_path / 'last_checkpoint').write_text(str(tmp_path / 'iter_4.pth'))
-    set_resume(cfg, 'auto')
-    assert cfg.load_from == str(whole)
+ODD = {  # files `last_checkpoint`, and what is said of them
+    'names nothing': (b'iter_4.pth', 'names no file that is there (iter_4.pth)'),
+    'binary': (b'\xff\xfe\x00', 'names no file'),
+    'overlong': (b'x' * 100_000, 'names no file'),
+    'a NUL': (b'\0', r'names no file that is there (\x00)'),
+    'a folder': (None, 'is not a file'),
+    'missing': ('missing', 'is missing'),
+}
 
 
-@pytest.mark.parametrize('content', [b'\xff\xfe\x00', b'x' * 100_000, b'\0', None])
-def test_survives_any_last_checkpoint(content: bytes | None, tmp_path: Path) -> None:
+@pytest.mark.parametrize('kind', ODD)
+def test_any_last_checkpoint_is_survived_with_a_notice(kind: str, tmp_path: Path) -> None:
     cfg = config(tmp_path)
     whole, named = save(cfg, 2), tmp_path / 'last_checkpoint'
     named.unlink()
+    content, said = ODD[kind]
     if content is None:
         named.mkdir()
-    else:
+    elif isinstance(content, bytes):
         named.write_bytes(content)
-    assert set_resume(cfg, 'auto') == [] and cfg.load_from == str(whole)
+    (notice,) = set_resume(cfg, 'auto')
+    assert cfg.load_from == str(whole)
+    assert said in notice and 'iter_2.pth has most iterations and is taken' in notice
+
+
+def test_a_younger_file_with_fewer_iterations_is_not_taken_and_told(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    few, most = save(cfg, 2), save(cfg, 6)
+    save(cfg, 4)
+    os.utime(few, (10, 10))
+    notices = set_resume(cfg, 'auto')
+    assert cfg.load_from == str(most)
+    assert notices[0].startswith('iter_2.pth is younger than iter_6.pth, which has more')
+    assert 'last_checkpoint names iter_4.pth; iter_6.pth is whole' in notices[1]
+
+
+def test_a_name_does_not_count_but_what_the_file_says(tmp_path: Path) -> None:
+    cfg = config(tmp_path)
+    save(cfg, 2).rename(tmp_path / 'iter_9.pth')
+    most = save(cfg, 6)
+    set_resume(cfg, 'auto')
+    assert cfg.load_from == str(most)
+
+
+def test_a_copied_folder_never_resumes_from_the_original(tmp_path: Path) -> None:
+    """As MMEngine, and this project before, wrote it: with an absolute path."""
+    original = config(tmp_path / 'a')
+    (tmp_path / 'a').mkdir()
+    os.link(save(original, 2), tmp_path / 'a/last.pth')
+    shutil.copytree(tmp_path / 'a', tmp_path / 'b')
+    further = save(original, 4)
+    (tmp_path / 'b/last_checkpoint').write_text(str(further))
+    copy = config(tmp_path / 'b')
+    (notice,) = set_resume(copy, 'auto')
+    assert copy.load_from == str(tmp_path / 'b/iter_2.pth')
+    assert f'names a file of another folder, {further}: this one may be a copy' in notice
+
+
+def test_the_folder_that_the_hook_writes_to_counts(tmp_path: Path) -> None:
+    hook = dict(checkpoint=dict(type='DurableCheckpointHook', out_dir=str(tmp_path / 'out')))
+    cfg = config(tmp_path / 'run', default_hooks=hook)
+    (tmp_path / 'run').mkdir()
+    (tmp_path / 'out/run').mkdir(parents=True)
+    saved = save(config(tmp_path / 'out/run'), 2)
+    (tmp_path / 'run/last_checkpoint').write_text('../out/run/iter_2.pth')
+    assert set_resume(cfg, 'auto') == [] and cfg.load_from == str(saved)
 
 
 @pytest.mark.parametrize('meta', [[], None, 'x', dict(cfg=3), dict(iter='4', epoch=0)])

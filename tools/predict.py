@@ -17,6 +17,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--score', type=float, default=0.5, help='of the least certain instance (0.5)'
     )
     parser.add_argument('--tile', type=int, metavar='N', help='cut larger images, N pixels a side')
+    parser.add_argument(
+        '--batch', type=int, default=1, metavar='N', help='images, or tiles, at once; same results'
+    )
+    parser.add_argument(
+        '--resume', action='store_true', help='continue an interrupted call in its --out folder'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
@@ -34,8 +40,8 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.predict.run import run
 
     with plain_errors(), console.quiet(), safe_loading():
-        if run(**vars(args)):
-            sys.exit(1)
+        if code := run(**vars(args)):
+            sys.exit(code)
 
 
 if __name__ == '__main__':

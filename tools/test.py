@@ -50,10 +50,11 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.commands import config, devices, preflight, report
     from backbones.commands.trained import check_training
     from backbones.data.checks import classes_of, innermost
-    from backbones.errors import plain_errors
+    from backbones.errors import UserError, listed, plain_errors
     from backbones.openmmlab import console
     from backbones.openmmlab.hooks import StartReport, unwrapped
     from backbones.openmmlab.pictures import SavePictures
+    from backbones.openmmlab.remedies import with_remedies
     from backbones.openmmlab.safe_loading import safe_loading
     from backbones.results.evaluate import WriteResults
 
@@ -77,13 +78,14 @@ def main(argv: list[str] | None = None) -> None:
         check_training(cfg, file, args.checkpoint)
         block = report.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
-        if args.show_dir:
-            runner.register_hook(SavePictures(args.show_dir))
-        if args.results:
-            runner.register_hook(WriteResults(args.checkpoint))
+        pictures, page = SavePictures(args.show_dir or ''), WriteResults(args.checkpoint)
+        for asked, hook in ((args.show_dir, pictures), (args.results, page)):
+            if asked:
+                runner.register_hook(hook)
         if args.out:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
-        metrics = runner.test()
+        with with_remedies():
+            metrics = runner.test()
         if is_main_process():
             class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
             path = Path(cfg.work_dir, 'metrics.json')
@@ -97,6 +99,10 @@ def main(argv: list[str] | None = None) -> None:
                 tables=tables,
             )
             print(f'\n{tables}\n\nmetrics: {path}')
+            if args.results:  # after the metrics, which it must not cost
+                print(f'results page: {page.write(runner)}')
+        if pictures.failed:
+            raise UserError(f'some pictures were not drawn: {listed(pictures.failed)}')
 
 
 if __name__ == '__main__':

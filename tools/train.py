@@ -2,6 +2,7 @@
 """Train a detector or segmentor: tools/train.py CONFIG [options]."""
 
 import argparse
+import contextlib
 import os
 
 try:
@@ -36,7 +37,12 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='go on with the newest checkpoint of the work dir, or with the one named',
     )
     parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
-    parser.add_argument('--amp', action='store_true', help='bfloat16 mixed precision')
+    parser.add_argument('--amp', action='store_true', help='mixed precision, in bfloat16')
+    parser.add_argument(
+        '--amp-dtype',
+        choices=('bfloat16', 'float16'),
+        help='--amp in another type; float16 is for GPUs older than Ampere',
+    )
     parser.add_argument(
         '--prefer',
         choices=('time', 'memory'),
@@ -76,18 +82,19 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import config, devices, preflight, report, resume  # --help is at once
+    import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
+    from backbones.commands import config, devices, owner, preflight, report, resume
     from backbones.errors import plain_errors
-    from backbones.openmmlab import console, signals, swap
+    from backbones.openmmlab import console, failures, signals, swap
     from backbones.openmmlab.dry_run import DryRun
     from backbones.openmmlab.exact_resume import ExactResumeHook
     from backbones.openmmlab.hooks import StartReport
     from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.openmmlab.samples import UnreadableError
     from backbones.results import evaluate
 
-    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
+    with contextlib.ExitStack() as during:
+        for context in (plain_errors, devices.closing_processes, console.quiet, safe_loading):
+            during.enter_context(context())
         devices.require_cuda(args.device)
         cfg = config.load_config(
             args.config,
@@ -107,27 +114,29 @@ def main(argv: list[str] | None = None) -> None:
             prefer=args.prefer,
         )
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
-        if args.amp:
-            devices.set_amp(cfg)
+        if args.amp or args.amp_dtype:
+            devices.set_amp(cfg, args.amp_dtype)
         if args.backbone:
             doubts = swap.doubts(cfg, args.backbone) + doubts
-        notices = devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
+        notices = during.enter_context(owner.owning(cfg.work_dir, args.launcher))
+        notices += devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
         runner = console.QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)
-        runner.register_hook(signals.SignalHook(resume.command(args.config, args.resume)))
+        stopping = signals.SignalHook(resume.command(args.config, args.resume))
+        runner.register_hook(stopping)
         runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
         runner.register_hook(StartReport(lambda r: report.start_block(r, dataset, notices)))
         if args.dry_run and cfg.get('dry_run', True):
             runner.register_hook(DryRun(skip_unreadable=cfg.get('skip_unreadable', False)))
         else:
             notices.append('no dry run: what fails only in a validation fails then')
-        try:
+        with failures.saving(runner, stopping):
             runner.train()
-        except UnreadableError:
-            signals.save_between_iterations(runner)
-            raise
-        if not args.no_results and (page := evaluate.after_training(runner)):
-            runner.logger.info(f'results page: {page}')
+        if not args.no_results:
+            with failures.once_trained(runner):
+                page = evaluate.after_training(runner)
+            if page:
+                runner.logger.info(f'results page: {page}')
 
 
 if __name__ == '__main__':

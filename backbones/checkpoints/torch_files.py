@@ -1,5 +1,6 @@
 """The two formats of `torch.save`: a zip archive, or several pickles and then the numbers."""
 
+import mmap
 import sys
 import zipfile
 from io import BufferedReader
@@ -15,11 +16,16 @@ from backbones.checkpoints.rebuilders import Kind, Storage
 MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # with which the older format begins
 
 
-def load(path: Path) -> object:
+def load(path: Path, *, numbers: bool = True) -> object:
     """Read a file of `torch.save` into main memory, calling nothing that it names.
 
     No function of PyTorch that reads files takes part, so nothing of PyTorch is changed meanwhile,
     and other threads can read files of their own.
+
+    Args:
+        path: the file.
+        numbers: of the tensors; without them a zip costs no more than its pickle, and the tensors
+            are zeros in memory that is taken when it is written to.
 
     Raises:
         RefusedCall: see `pickles`.
@@ -27,12 +33,12 @@ def load(path: Path) -> object:
     """
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as archive:
-            return _load_zip(archive)
+            return _load_zip(archive, numbers)
     with path.open('rb') as file:
         return _load_old(file, path.stat().st_size)
 
 
-def _load_zip(archive: zipfile.ZipFile) -> object:
+def _load_zip(archive: zipfile.ZipFile, numbers: bool) -> object:
     content = min((n for n in archive.namelist() if n.endswith('data.pkl')), key=len)
     folder = content.removesuffix('data.pkl')
     for part in archive.infolist():
@@ -43,7 +49,7 @@ def _load_zip(archive: zipfile.ZipFile) -> object:
 
     def storage(kind: Kind, key: str, location: object, count: int) -> Storage:
         if key not in known:
-            known[key] = _read_part(archive, f'{folder}data/{key}')
+            known[key] = _read_part(archive, f'{folder}data/{key}', numbers)
             if swap:
                 known[key].byteswap(kind.dtype)
         _check_room(known[key].nbytes(), count * kind.size)
@@ -53,8 +59,11 @@ def _load_zip(archive: zipfile.ZipFile) -> object:
         return Reader(file, storage).load()
 
 
-def _read_part(archive: zipfile.ZipFile, name: str) -> torch.UntypedStorage:
-    room = bytearray(archive.getinfo(name).file_size)
+def _read_part(archive: zipfile.ZipFile, name: str, numbers: bool) -> torch.UntypedStorage:
+    size = archive.getinfo(name).file_size
+    if not numbers and size:
+        return _numbers(mmap.mmap(-1, size))
+    room = bytearray(size)
     with archive.open(name) as part, memoryview(room) as view:
         for start in range(0, len(room), CHUNK):
             view[start : start + CHUNK] = part.read(CHUNK)
@@ -94,9 +103,9 @@ def _load_old(file: BufferedReader, limit: int) -> object:
     return content
 
 
-def _numbers(room: bytearray) -> torch.UntypedStorage:
+def _numbers(room: bytearray | mmap.mmap) -> torch.UntypedStorage:
     """A storage in the memory of `room`."""
-    if not room:
+    if not len(room):
         return torch.UntypedStorage(0, device='cpu')
     return torch.frombuffer(room, dtype=torch.uint8).untyped_storage()
 

@@ -1,40 +1,23 @@
 """Reading a config and the options of the command line, with errors that say what was meant."""
 
-import inspect
 import os
 from importlib.util import find_spec
 from pathlib import Path
 
 import torch
 from mmengine.config import Config
-from mmengine.runner import Runner
 
+from backbones.commands.options import check_option
 from backbones.data.checks import innermost
-from backbones.errors import MissingFileError, UserError, did_you_mean
+from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab import averaging, early_stopping
-from backbones.openmmlab.registries import add_import, find_class
+from backbones.openmmlab.registries import add_import
 from backbones.openmmlab.swap import swap_backbone
 from backbones.openmmlab.wrappers import with_backbone
 from backbones.registry import BACKBONES
 from backbones.shipped import find_config
 
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
-# top-level keys that MMEngine's Runner reads from a config without naming them as arguments
-RUNNER_KEYS = (
-    'activation_checkpointing',
-    'allow_faults',  # of tools/train.py
-    'compile',
-    'custom_imports',
-    'default_scope',
-    'dry_run',  # of tools/train.py
-    'efficient_conv_bn_eval',
-    'find_unused_parameters',
-    'model_wrapper_cfg',
-    'skip_unreadable',  # of tools/train.py
-    'sync_bn',
-    'tta_model',
-    'tta_pipeline',
-)
 
 
 def load_config(
@@ -51,8 +34,7 @@ def load_config(
 
     Args:
         path: see `read_config`.
-        options: `--cfg-options`; a key must exist in the config or be an argument of the class that
-            it configures.
+        options: `--cfg-options`; see `check_option`.
         work_dir: None takes the config's, else `work_dirs/<config name>`.
         data_root: replaces the `data_root` of every dataset and evaluator.
         launcher: MMEngine's launcher.
@@ -194,6 +176,8 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
     cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
+    if only_formats(cfg, 'test_evaluator'):
+        _load_no_labels(cfg)
     if amp:  # MMEngine's word; the type is the one that autocast is set to
         cfg.test_cfg.fp16 = True
         torch.set_autocast_dtype('cuda', torch.bfloat16)
@@ -204,52 +188,30 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
                 'published numbers are, and MMDetection merges boxes only, no masks; the '
                 'segmentation configs for ADE20K and Cityscapes have one'
             )
+        if cfg.get('default_scope') == 'mmdet' and 'segm' in str(cfg.get('test_evaluator')):
+            raise UserError(
+                '--tta: MMDetection merges boxes only, no masks: leave --tta out, or evaluate '
+                'boxes alone with --cfg-options test_evaluator.metric=bbox'
+            )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
         cfg.model = dict(**cfg.tta_model, module=cfg.model)
 
 
-def check_option(cfg: Config, option: str) -> None:
-    """Refuse the key of an option that nothing would read.
-
-    Raises:
-        UserError: names the key, and close matches among what is there.
-    """
-    node = cfg._cfg_dict
-    seen: list[str] = []
-    for part in option.split('.'):
-        if isinstance(node, list | tuple):
-            if not part.isdigit() or int(part) >= len(node):
-                raise UserError(
-                    f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
-                    f'allowed: 0 to {len(node) - 1}'
-                )
-            node = node[int(part)]
-        elif isinstance(node, dict):
-            if part not in node and part not in _arguments(cfg, node, top=not seen):
-                known = sorted({*node, *_arguments(cfg, node, top=not seen)})
-                hint = did_you_mean(part, known) or f'; it has: {known}'
-                place = '.'.join(seen) or 'the config'
-                raise UserError(f'--cfg-options {option}: {place} has no {part!r}{hint}')
-            node = node.get(part)
-        else:
-            break  # inside a value that the option replaces
-        seen.append(part)
+def only_formats(cfg: Config, evaluator: str) -> bool:
+    """Whether predictions are only written, as for a server that keeps the labels to itself."""
+    metrics = cfg.get(evaluator) or []
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    return bool(metrics) and all(metric.get('format_only') for metric in metrics)
 
 
-def _arguments(cfg: Config, node: dict, *, top: bool) -> set[str]:
-    """Constructor arguments of the class that `node` configures."""
-    if top:
-        return {*inspect.signature(Runner.__init__).parameters, *RUNNER_KEYS} - {'self', 'cfg'}
-    cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
-    if not inspect.isclass(cls):
-        return set()
-    return {
-        name
-        for base in cls.__mro__
-        if '__init__' in vars(base) and base is not object
-        for name, p in inspect.signature(vars(base)['__init__']).parameters.items()
-        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name != 'self'
-    }
+def _load_no_labels(cfg: Config) -> None:
+    """Leave out of the test pipelines what would load annotations."""
+    for dataset in innermost(cfg.test_dataloader.dataset):
+        dataset['pipeline'] = [
+            step
+            for step in dataset.get('pipeline') or ()
+            if not str(step['type']).rpartition('.')[2].endswith('Annotations')
+        ]
 
 
 def _move_data(cfg: Config, data_root: str) -> None:

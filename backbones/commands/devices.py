@@ -54,10 +54,16 @@ def closing_processes() -> Iterator[None]:
         os._exit(int(str(code)))
 
 
-def set_amp(cfg: Config) -> None:
-    """Turn bfloat16 mixed precision on."""
+def set_amp(cfg: Config, dtype: str | None = None) -> None:
+    """Turn mixed precision on.
+
+    Args:
+        cfg: of a training.
+        dtype: 'bfloat16' or 'float16'; None takes the config's, else bfloat16, which needs no
+            scaling of the loss.
+    """
     cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.dtype = 'bfloat16'
+    cfg.optim_wrapper.dtype = dtype or cfg.optim_wrapper.get('dtype') or 'bfloat16'
 
 
 def adapt_to_device(cfg: Config) -> list[str]:
@@ -71,6 +77,8 @@ def adapt_to_device(cfg: Config) -> list[str]:
     notices = []
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = CpuAmpOptimWrapper.__name__
+        if cfg.optim_wrapper.get('dtype') == 'float16':
+            notices.append('no GPU: float16 is for GPUs, so AMP is tried in bfloat16')
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
         notices.append(

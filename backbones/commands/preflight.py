@@ -7,7 +7,7 @@ from mmengine.runner import Runner
 
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.fetch import is_remote, locate
-from backbones.commands.config import DATALOADERS
+from backbones.commands.config import DATALOADERS, only_formats
 from backbones.data.check import check_dataset
 from backbones.data.checks import classes_of, for_classes, innermost, num_classes
 from backbones.data.configs import allowed_faults, images_per_epoch, read_config
@@ -39,6 +39,7 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
     except UserError as error:
         faults.add('wrong-config', 'model', error)
     splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
+    splits = [name for name in splits if not only_formats(cfg, f'{name}_evaluator')]
     dataset = read_config(cfg, faults, splits=splits, quick=True)
     check_dataset(dataset, faults, sample=SAMPLE)
     if 'train_dataloader' in loaders:

@@ -5,18 +5,15 @@ import os
 import re
 import shlex
 import sys
-import zipfile
-import zlib
 from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.checkpoints import read
 from backbones.checkpoints.classes import classes_in, same_classes
-from backbones.checkpoints.limits import check_archive
 from backbones.commands.config import averages
+from backbones.commands.latest import candidates, latest, read_whole
 from backbones.data.checks import classes_of, innermost
-from backbones.errors import CheckpointError, MissingFileError, UserError, listed
+from backbones.errors import MissingFileError, UserError, listed
 from backbones.openmmlab import safe_loading
 
 # settings that the weights and the optimiser's state belong to
@@ -38,11 +35,13 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
 
     Args:
         cfg: the config, as it will be given to the Runner.
-        resume: a checkpoint; 'auto' takes the newest whole one of the work dir, and starts afresh
-            if there is none; None starts afresh, unless torchrun or Slurm has restarted us.
+        resume: a checkpoint; 'auto' takes the whole one of the work dir with the most iterations,
+            and starts afresh if there is none; None starts afresh, unless torchrun or Slurm has
+            restarted us.
 
     Returns:
-        One notice for each checkpoint that was skipped, and for settings that have changed.
+        One notice for each checkpoint that was skipped, for what is odd about the folder, and for
+        settings that have changed.
 
     Raises:
         MissingFileError: `resume` does not exist.
@@ -51,7 +50,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
             differs), or a fresh start would be in a folder that holds checkpoints.
     """
     if resume is None and not _restarted():
-        if found := _candidates(Path(cfg.work_dir)):
+        if found := candidates(cfg):
             raise UserError(
                 f'{cfg.work_dir} holds checkpoints of an earlier training '
                 f'({listed(path.name for path in found)}): add --resume to go on with it, or '
@@ -59,7 +58,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
             )
         return []
     if resume in (None, 'auto'):
-        path, file, notices = _newest(Path(cfg.work_dir))
+        path, file, notices = latest(cfg)
         if path is None:
             cfg.resume = False
             return [*notices, f'no checkpoint in {cfg.work_dir} to resume, so the start is fresh']
@@ -67,7 +66,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         path, notices = Path(resume), []
         if not path.is_file():
             raise MissingFileError(f'--resume: checkpoint {path} does not exist')
-        file = _read_whole(path)
+        file = read_whole(path)
     meta = file['meta']
     if cfg.get('train_dataloader'):
         own = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
@@ -109,70 +108,6 @@ def _restarted() -> bool:
     """Whether torchrun or Slurm started this process again after it had ended."""
     counts = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
     return any(int(os.environ.get(name, 0)) > 0 for name in counts)
-
-
-def _candidates(folder: Path) -> list[Path]:
-    """What a training can go on with, newest first; the best lack the optimiser's state."""
-    named = folder / 'last_checkpoint'
-    folders = {folder}
-    if (path := _named_in(named)) is not None:
-        folders.add(path.parent)  # another one if the hook has an `out_dir`
-    files = [p for f in folders for p in f.glob('*.pth') if not p.name.startswith('best')]
-    whole = {p.stat().st_ino: p for p in sorted(files, key=lambda p: p.name != 'last.pth')}
-    return sorted(whole.values(), key=lambda p: p.stat().st_mtime, reverse=True)
-
-
-def _named_in(file: Path) -> Path | None:
-    """The checkpoint that `last_checkpoint` names; None where it names none that is there."""
-    if not file.is_file():
-        return None
-    try:
-        path = Path(file.read_text()[:4096].strip())
-        return path if path.is_file() else None
-    except (OSError, ValueError):  # no text, or no name that could be one
-        return None
-
-
-def _newest(folder: Path) -> tuple[Path | None, dict, list[str]]:
-    notices: list[str] = []
-    for path in _candidates(folder):
-        try:
-            return path, _read_whole(path), notices
-        except CheckpointError as error:
-            notices.append(f'skipped a checkpoint: {error}')
-    return None, {}, notices
-
-
-def _read_whole(path: Path) -> dict:
-    """A checkpoint that a training run can continue from, once every byte of it has proved right.
-
-    Raises:
-        CheckpointError: it is torn, or holds weights alone.
-    """
-    check_archive(path, str(path))
-    try:
-        with zipfile.ZipFile(path) as archive:
-            torn = archive.testzip()  # compares checksums
-    except (
-        *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError),
-        *(zlib.error, UnicodeError, IndexError),
-    ) as error:
-        raise CheckpointError(f'{path} is torn ({error})') from error
-    if torn is not None:
-        raise CheckpointError(f'{path} is torn (checksum of {torn})')
-    file = read(str(path))
-    if 'optimizer' not in file or 'meta' not in file:
-        raise CheckpointError(
-            f'{path} holds no state of the optimiser to go on with; to start from its weights, '
-            f'use --cfg-options load_from={path}'
-        )
-    meta = safe_loading.plain(file, path.parent)['meta']
-    if missing := [key for key in ('epoch', 'iter') if key not in meta]:
-        raise CheckpointError(
-            f'{path} does not say at which {" and ".join(missing)} it was saved, as MMEngine does '
-            '(meta); to start from its weights, use --cfg-options load_from=...'
-        )
-    return file
 
 
 def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> list[str]:

@@ -1,5 +1,6 @@
 """MMEngine's checkpoint hook, made to lose nothing."""
 
+import os
 import re
 from collections import deque
 from pathlib import Path
@@ -15,6 +16,7 @@ from backbones.errors import UserError
 from backbones.openmmlab import durable
 from backbones.openmmlab.hooks import unwrapped
 
+LAST = 'last_checkpoint'  # names the newest, relative to the work dir: that may be moved
 BACKEND = dict(backend='durable')  # see durable.py
 
 
@@ -37,6 +39,13 @@ class DurableCheckpointHook(CheckpointHook):
 
     backend_args: dict | None
 
+    def before_run(self, runner: Runner) -> None:
+        """Let MMEngine's own resume find what `last_checkpoint` names, wherever it runs."""
+        if runner._resume and runner._load_from is None and '://' not in str(self.out_dir):
+            named = durable.named_in(Path(runner.work_dir, LAST))
+            runner._load_from = None if named is None else str(named)
+            runner._resume = named is not None
+
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
         chosen = self.file_client_args or self.backend_args
@@ -58,7 +67,8 @@ class DurableCheckpointHook(CheckpointHook):
                 self._name_last(runner, str(path))
 
     def _name_last(self, runner: Runner, path: str) -> None:
-        durable.write(Path(runner.work_dir, 'last_checkpoint'), path.encode())
+        named = os.path.relpath(path, runner.work_dir) if '://' not in path else path
+        durable.write(Path(runner.work_dir, LAST), named.encode())
         if self.local:
             durable.point(Path(path).with_name('last.pth'), Path(path))
 

@@ -139,13 +139,35 @@ class QuietRunner(Runner):
     def build_logger(self, *args: object, **settings: object) -> MMLogger:
         logger = super().build_logger(*args, **settings)
         hold(logger)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _tell_once(handler)  # type: ignore[assignment]
         return logger
+
+
+def _tell_once(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
+    """What to do when a log file cannot be written: Python shows a traceback for each line."""
+    told: list[BaseException | None] = []
+
+    def tell(record: logging.LogRecord) -> None:
+        if not told:
+            told.append(sys.exc_info()[1])
+            print(f'warning: {handler.baseFilename} is incomplete: {told[0]}', file=sys.stderr)
+
+    return tell
 
 
 def hold(logger: MMLogger) -> None:
     """Let only warnings and errors through to the console."""
     for handler in _consoles(logger):
         handler.addFilter(_matters)
+
+
+def to_the_file(logger: MMLogger, text: str) -> None:
+    """Log what is too long for the console, such as a traceback."""
+    hold(logger)
+    logger.info(text)
+    release(logger)
 
 
 def release(logger: MMLogger) -> None:

@@ -24,20 +24,12 @@ from backbones.openmmlab import console
 from backbones.openmmlab.amp_on_cpu import KEY, CpuAmpOptimWrapper, decide
 from backbones.openmmlab.fit import first_line
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
+from backbones.openmmlab.remedies import remedy
 from backbones.openmmlab.samples import Samples
 from backbones.openmmlab.untouched import own_transforms, silent, unchanged, untouched
 
 # metrics that can be computed of any images; of the others, failing on a few means nothing
 OF_ANY_IMAGES = COCO_METRICS + IOU_METRICS
-
-SIZES = (
-    '; the images of a batch differ in size: let the pipeline crop or resize them (RandomCrop, and '
-    'size in model.data_preprocessor), or set batch_size=1'
-)
-REMEDIES = {  # for what the libraries say
-    'stack expects each tensor to be equal size': SIZES,
-    'The image size in a batch should be the same': SIZES,
-}
 
 
 class DryRun(Hook):
@@ -63,10 +55,8 @@ class DryRun(Hook):
         trial = Trial(runner, skip_unreadable=self.skip_unreadable)
         with untouched(runner), silent(runner):
             trial.run()
-        console.hold(runner.logger)
         for trace in trial.tracebacks:
-            runner.logger.info(trace)
-        console.release(runner.logger)
+            console.to_the_file(runner.logger, trace)
         faults = list(dict.fromkeys(f for each in all_gather_object(trial.faults) for f in each))
         if faults:
             _stop(
@@ -141,8 +131,7 @@ class Trial:
             yield
         except Exception as error:  # whatever a part raises
             said = str(error) if isinstance(error, UserError) else f'{file}{first_line(error)}'
-            said += next((remedy for words, remedy in REMEDIES.items() if words in said), '')
-            self.faults.append(f'{name}: {said}')
+            self.faults.append(f'{name}: {said}{remedy(error)}')
             self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
 
     def _batch(self, name: str, loader: DataLoader, skipped: Path | None) -> object:

@@ -4,6 +4,7 @@ import contextlib
 import errno
 import os
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
@@ -11,7 +12,7 @@ from mmengine.fileio import LocalBackend, register_backend
 
 from backbones.errors import UserError
 
-SUFFIX = '.partial'  # of a file that is being written
+SUFFIX = '.partial'  # of a file that is being written, after the process that writes it
 REASONS = {
     errno.ENOSPC: 'the disk is full: make room',
     errno.EDQUOT: 'the quota is used up: make room',
@@ -45,7 +46,7 @@ def write(path: Path, content: bytes) -> None:
         UserError: there is no room, or the folder is gone or may not be written; what was under the
             name before is still there.
     """
-    partial = path.with_name(f'.{path.name}{SUFFIX}')
+    partial = _partial(path)
     try:
         free = shutil.disk_usage(path.parent).free
         if free < len(content):
@@ -70,7 +71,7 @@ def point(name: Path, target: Path) -> None:
     Raises:
         UserError: the folder is gone or may not be written.
     """
-    partial = name.with_name(f'.{name.name}{SUFFIX}')
+    partial = _partial(name)
     try:
         _remove(partial)
         try:
@@ -84,12 +85,59 @@ def point(name: Path, target: Path) -> None:
         _refuse(name, 0, error)
 
 
+@contextlib.contextmanager
+def plainly(path: Path) -> Iterator[None]:
+    """Let what the disk refuses while `path` is written end in one line.
+
+    Raises:
+        UserError: see `write`.
+    """
+    try:
+        yield
+    except OSError as error:
+        _refuse(path, 0, error)
+
+
+def named_in(file: Path) -> Path | None:
+    """The file that another one names by its path from there; None where it names none."""
+    if not file.is_file():
+        return None
+    try:
+        path = file.parent / file.read_text()[:4096].strip()
+        return path if path.is_file() else None
+    except (OSError, ValueError):  # no text, or no name that could be one
+        return None
+
+
+def is_running(process: int) -> bool:
+    """Whether there is such a process on this machine."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:  # another user's
+        return True
+    return True
+
+
 def remove_partial(folder: Path) -> list[str]:
-    """Delete what kills have left half written; returns the names."""
-    found = sorted(folder.glob(f'.*{SUFFIX}'))
+    """Delete what kills have left half written; returns the names.
+
+    What another process of this machine may be writing stays.
+    """
+    found = [path for path in sorted(folder.glob(f'.*{SUFFIX}')) if not _is_being_written(path)]
     for path in found:
         _remove(path)
     return [path.name for path in found]
+
+
+def _partial(path: Path) -> Path:
+    return path.with_name(f'.{path.name}.{os.getpid()}{SUFFIX}')
+
+
+def _is_being_written(partial: Path) -> bool:
+    process = partial.name.removesuffix(SUFFIX).rpartition('.')[2]
+    return process.isdecimal() and int(process) != os.getpid() and is_running(int(process))
 
 
 def _remove(path: Path) -> None:

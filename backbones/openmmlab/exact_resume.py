@@ -5,7 +5,7 @@ import itertools
 from collections.abc import Iterator
 from pathlib import Path
 
-from mmengine.dist import get_rank
+from mmengine.dist import get_rank, get_world_size
 from mmengine.hooks import Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import EpochBasedTrainLoop, Runner
@@ -14,6 +14,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 from backbones.errors import listed
 from backbones.openmmlab.samples import Samples, SeededIndex, seed_all
 
+BATCH = 'total_batch'  # in the message hub, and so in checkpoints
 SAMPLES, MODEL = 0, 1  # streams of random numbers
 
 
@@ -43,6 +44,7 @@ class ExactResumeHook(Hook):
         self.skip_unreadable = skip_unreadable
 
     def before_train(self, runner: Runner) -> None:
+        tell_other_batch(runner)
         loop, loader = runner.train_loop, runner.train_dataloader
         batches = loader.batch_sampler
         if hasattr(batches, 'sampler'):
@@ -77,6 +79,20 @@ class ExactResumeHook(Hook):
                 f'{len(names)} unreadable files were left out: {listed(names)}; all are in '
                 f'{self.skipped}'
             )
+
+
+def tell_other_batch(runner: Runner) -> None:
+    """Warn where a resumed run takes more or fewer images in an iteration than it did before."""
+    hub, loader, processes = runner.message_hub, runner.train_dataloader, get_world_size()
+    each = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
+    before = hub.runtime_info.get(BATCH)
+    if runner._resume and before not in (None, each * processes):
+        runner.logger.warning(
+            f'resumed with another total batch: {before} images before, now {each * processes} '
+            f'({processes} process(es) x {each}); epochs have another number of iterations, and '
+            'the learning rate stays'
+        )
+    hub.update_info(BATCH, each * processes)
 
 
 class NumberedSampler:

@@ -6,6 +6,8 @@ from colorsys import hsv_to_rgb
 import numpy as np
 import supervision as sv
 
+from backbones.errors import shown
+
 # names, in lower case, of the class of pixels that show nothing
 BACKGROUND = ('background', '_background_', '__background__', 'bg', 'unlabeled', 'unlabelled')
 
@@ -26,8 +28,8 @@ class Classes:
         self.letters = sv.ColorPalette([sv.Color.WHITE if d else sv.Color.BLACK for d in dark])
 
     def name(self, number: int) -> str:
-        """The name of a class; a number without a name stands for itself."""
-        return self.names[number] if number < len(self.names) else f'class {number}'
+        """The name of a class, as one line; a number without a name stands for itself."""
+        return shown(self.names[number]) if number < len(self.names) else f'class {number}'
 
     def shows(self, label: int) -> bool:
         """Whether pixels with a label are painted: "ignore" and background are not.

@@ -1,6 +1,7 @@
 """Pictures of what a model finds, alone or beside the truth."""
 
 import os
+import traceback
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +15,9 @@ from mmengine.runner import Runner
 from mmengine.structures import BaseDataElement, InstanceData
 
 from backbones.errors import UserError
+from backbones.openmmlab import console
 from backbones.openmmlab.captions import PAPER, Picture, legend, on_paper, title
+from backbones.openmmlab.fit import first_line
 from backbones.openmmlab.paint import Found, amounts_of, are_readable, paint
 from backbones.openmmlab.palette import Classes
 
@@ -165,12 +168,15 @@ def _readable(image: Picture) -> tuple[Picture, float]:
 class SavePictures(Hook):
     """Write a picture of every tested image, ground truth beside prediction.
 
+    One that cannot be written does not end the test, whose metrics come last: `failed` says why.
+
     Args:
         folder: for the pictures; below it they lie as the images do in the dataset's folder.
     """
 
     def __init__(self, folder: str) -> None:
         self.folder = Path(folder)
+        self.failed: list[str] = []
 
     def after_test_iter(
         self,
@@ -183,8 +189,14 @@ class SavePictures(Hook):
         prefixes = getattr(dataset, 'data_prefix', {})
         images = prefixes.get('img') or prefixes.get('img_path') or ''
         for sample in outputs or ():
-            image = mmcv.imread(sample.img_path, channel_order='rgb')
             inside = Path(os.path.relpath(sample.img_path, images))
             name = inside.name if '..' in inside.parts else inside
             path = (self.folder / name).with_suffix('.png')
-            mmcv.imwrite(side_by_side(image, sample, dataset.metainfo)[..., ::-1], str(path))
+            try:
+                image = mmcv.imread(sample.img_path, channel_order='rgb')
+                drawn = side_by_side(image, sample, dataset.metainfo)[..., ::-1]
+                if not mmcv.imwrite(drawn, str(path)):
+                    raise OSError(f'{path} was not written: is the disk full?')
+            except Exception as error:  # whatever the libraries that draw and write raise
+                self.failed.append(f'{path}: {first_line(error)}')
+                console.to_the_file(runner.logger, traceback.format_exc())

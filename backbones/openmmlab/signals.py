@@ -10,6 +10,7 @@ from mmengine.dist import all_reduce, barrier, get_world_size
 from mmengine.hooks import CheckpointHook, EMAHook, Hook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
+from torch import Tensor
 
 # of a shell or a cluster, of Ctrl-C, and of Slurm before a job's time is up
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
@@ -24,8 +25,13 @@ class SignalHook(Hook):
     once, to be made again after the resume, but with several processes it is finished first. In a
     single process a second Ctrl-C has its usual effect.
 
+    It also knows where the training is, for `failures`.
+
     Args:
         command: what resumes the training.
+
+    Attributes:
+        place: 'start', 'iteration', 'validation', or 'between' them.
     """
 
     priority = 'LOWEST'  # after schedules, averaged weights and checkpoints
@@ -34,14 +40,37 @@ class SignalHook(Hook):
         self.command = command
         self.received = 0
         self.before: dict[int, Handler] = {}
+        self.place = 'start'
+        self.validated: Tensor | None = None
 
     def before_train(self, runner: Runner) -> None:
         self.process = os.getpid()
         self.before = {number: signal.signal(number, self._receive) for number in SIGNALS}
+        self.place = 'between'
+
+    def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
+        # PyTorch's handler would raise in the middle of a step when a worker of a loader is killed;
+        # without it the loader does, at the next batch
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        self.place = 'iteration'
+
+    def before_val(self, runner: Runner) -> None:
+        self.validated = _some_weights(runner)
+
+    def before_val_epoch(self, runner: Runner) -> None:
+        self.place = 'validation'
+
+    def after_val_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
+        self.place = 'between'
 
     def after_train(self, runner: Runner) -> None:
+        self.restore()
+
+    def restore(self) -> None:
+        """Give the signals back."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
+        self.before = {}
 
     def after_train_iter(
         self,
@@ -50,6 +79,7 @@ class SignalHook(Hook):
         data_batch: object = None,
         outputs: dict | None = None,
     ) -> None:
+        self.place = 'between'
         number = self.received
         if get_world_size() > 1:
             received = torch.tensor(number)
@@ -67,10 +97,16 @@ class SignalHook(Hook):
     ) -> None:
         # processes may have different numbers of images: they could not agree here
         if self.received and get_world_size() == 1:
-            for hook in runner.hooks:
-                if isinstance(hook, EMAHook):
-                    hook._swap_ema_parameters()  # the model has the averaged weights here
+            self.take_training_weights(runner)
             self._end(runner, self.received, runner.iter)
+
+    def take_training_weights(self, runner: Runner) -> None:
+        """Let the model have the weights of the training, not averages as in a validation."""
+        if self.validated is None or torch.equal(self.validated, _some_weights(runner)):
+            return
+        for hook in runner.hooks:
+            if isinstance(hook, EMAHook):
+                hook._swap_ema_parameters()
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self.process:  # loaders' workers inherit this
@@ -108,12 +144,7 @@ def save_now(runner: Runner, iteration: int) -> str:
     return f'saved as {path}'
 
 
-def save_between_iterations(runner: Runner) -> None:
-    """Save what was reached when the next batch could not be loaded; not in an evaluation.
-
-    There the model may have the averaged weights, and the last checkpoint is recent.
-    """
-    if runner.message_hub.get_info('loop_stage') == 'train' and runner.iter:
-        runner.logger.info(
-            f'stopped after iteration {runner.iter}, {save_now(runner, runner.iter)}'
-        )
+def _some_weights(runner: Runner) -> Tensor:
+    """A few numbers that each step changes."""
+    trained = (weight for weight in runner.model.parameters() if weight.requires_grad)
+    return next(trained).detach().flatten()[:64].clone()

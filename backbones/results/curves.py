@@ -5,8 +5,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import matplotlib
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+
+from backbones.errors import shown
 
 BESIDE = {
     'data_time',
@@ -17,6 +20,9 @@ BESIDE = {
     'memory',
 }  # logged, but neither loss nor metric
 SIZES = ('_s', '_m', '_l')  # COCO's metrics by size would hide the others
+
+# dollars in names are dollars, not formulas
+PLAIN_TEXT = matplotlib.rc_context({'text.parse_math': False})
 
 Curve = dict[int, float]  # iteration or epoch -> value
 
@@ -70,6 +76,7 @@ def _records(work_dir: Path) -> Iterator[dict]:
             yield json.loads(line)
 
 
+@PLAIN_TEXT
 def draw_curves(curves: Curves, path: Path) -> None:
     """Draw losses, metrics and learning rate side by side."""
     metrics = {
@@ -87,11 +94,16 @@ def draw_curves(curves: Curves, path: Path) -> None:
     figure.savefig(path, dpi=80)
 
 
+def _label(name: str) -> str:
+    """Of a curve in a legend, which leaves out names that begin with an underscore."""
+    return shown(name).lstrip('_') or '-'
+
+
 def _panel(
     axes: Axes, title: str, curves: dict[str, Curve], unit: str, marker: str | None = None
 ) -> None:
     for name, curve in curves.items():
-        axes.plot(*zip(*sorted(curve.items())), marker=marker, markersize=3, label=name)
+        axes.plot(*zip(*sorted(curve.items())), marker=marker, markersize=3, label=_label(name))
     axes.set(title=title, xlabel=unit)
     axes.grid(alpha=0.3)
     if len(curves) > 1:

@@ -54,7 +54,7 @@ def _best(runner: Runner) -> Path | None:
 
 
 class WriteResults(Hook):
-    """Write the page of a test.
+    """Gather what the page of a test says, and write it when `write` is called: after the metrics.
 
     Args:
         checkpoint: what is tested, as the page shall name it.
@@ -79,10 +79,20 @@ class WriteResults(Hook):
         self.scores.add(outputs or ())
 
     def after_test_epoch(self, runner: Runner, metrics: dict[str, float] | None = None) -> None:
-        text = f'Test images with the weights of {self.checkpoint}.'
-        page = _write(runner, runner.test_loop, metrics or {}, self.scores, text)
-        if page is not None:
-            runner.logger.info(f'results page: {page}')
+        self.metrics = metrics or {}
+        self.class_ap = take_classes(self.metrics, self.scores.classes)
+        self.scores.gather()
+
+    def write(self, runner: Runner) -> Path:
+        """Write the page; the first process does."""
+        return write_page(
+            Path(runner.work_dir),
+            about=f'Test images with the weights of {self.checkpoint}.',
+            metrics=self.metrics,
+            scores=self.scores,
+            class_ap=self.class_ap,
+            meta=runner.test_loop.dataloader.dataset.metainfo,
+        )
 
 
 def keep_classes(evaluator: Evaluator) -> None:

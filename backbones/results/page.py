@@ -9,9 +9,10 @@ import mmcv
 import numpy as np
 from matplotlib.figure import Figure
 
+from backbones.errors import shown
 from backbones.openmmlab import durable
 from backbones.openmmlab.pictures import side_by_side
-from backbones.results.curves import draw_curves, read_curves
+from backbones.results.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.results.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
 NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
@@ -52,8 +53,8 @@ def write_page(
     folder.mkdir(parents=True, exist_ok=True)
     for old in folder.glob('*.jpg'):
         old.unlink()
-    title = f'Results: {work_dir.resolve().name}'
-    parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(about)}</p>']
+    title = shown(f'Results: {work_dir.resolve().name}')
+    parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(shown(about))}</p>']
     if metrics:
         parts += ['<h2>Metrics</h2>', _metrics(metrics)]
     curves = read_curves(work_dir)
@@ -116,9 +117,10 @@ def _number(value: float) -> str:
 
 def _labels(scores: Scores) -> tuple[list[str], list[str]]:
     """Names of the rows, which are true, and of the columns, which are found."""
+    names = [*map(shown, scores.classes)]
     if not scores.detection:
-        return scores.classes, scores.classes
-    return [*scores.classes, '(nothing there)'], [*scores.classes, '(missed)']
+        return names, names
+    return [*names, '(nothing there)'], [*names, '(missed)']
 
 
 def _confusions(scores: Scores) -> list[str]:
@@ -148,6 +150,7 @@ def _largest(mistakes: np.ndarray, true: list[str], found: list[str]) -> list[li
     return [[true[i], found[j], f'{mistakes[i, j]}'] for i, j in pairs if mistakes[i, j]]
 
 
+@PLAIN_TEXT
 def draw_matrix(scores: Scores, path: Path) -> None:
     """Draw the confusion matrix, each row divided by its sum."""
     matrix = scores.matrix
@@ -188,11 +191,13 @@ def _examples(
 
 
 def _image(file: str, caption: str) -> str:
-    text = html.escape(caption)
+    text = html.escape(shown(caption))
     return f'<figure><img src="{file}" alt="{text}"><figcaption>{text}</figcaption></figure>'
 
 
 def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    lines = [f'<tr>{"".join(f"<th>{html.escape(t)}</th>" for t in titles)}</tr>']
-    lines += [f'<tr>{"".join(f"<td>{html.escape(c)}</td>" for c in row)}</tr>' for row in rows]
+    lines = [f'<tr>{"".join(f"<th>{html.escape(shown(t))}</th>" for t in titles)}</tr>']
+    lines += [
+        f'<tr>{"".join(f"<td>{html.escape(shown(c))}</td>" for c in row)}</tr>' for row in rows
+    ]
     return '\n'.join(['<table>', *lines, '</table>'])

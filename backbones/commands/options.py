@@ -1,0 +1,97 @@
+"""Whether something reads what an option of `--cfg-options` sets."""
+
+import inspect
+
+from mmengine.config import Config
+from mmengine.runner import Runner
+
+from backbones.errors import UserError, did_you_mean
+from backbones.openmmlab.registries import find_class
+
+# top-level keys that MMEngine's Runner reads from a config without naming them as arguments
+RUNNER_KEYS = (
+    'activation_checkpointing',
+    'allow_faults',  # of tools/train.py
+    'compile',
+    'custom_imports',
+    'default_scope',
+    'dry_run',  # of tools/train.py
+    'efficient_conv_bn_eval',
+    'find_unused_parameters',
+    'model_wrapper_cfg',
+    'skip_unreadable',  # of tools/train.py
+    'sync_bn',
+    'tta_model',
+    'tta_pipeline',
+)
+# what MMEngine takes out of a typed dict before it builds the class
+TAKEN_OUT = ('_delete_', '_scope_', 'constructor', 'convert_to_iter_based', 'paramwise_cfg',
+             'priority')  # fmt: skip
+PATTERNS = ('custom_keys',)  # dicts whose keys are parts of names
+TYPO = 0.8  # closeness of a misspelt key, where others are allowed
+
+
+def check_option(cfg: Config, option: str) -> None:
+    """Refuse the key of an option that nothing would read, or that is misspelt.
+
+    A dict with a `type` takes its class's arguments, and any others if the class passes them on;
+    one without takes any key. There, a key that nearly is an existing one counts as a typo.
+
+    Raises:
+        UserError: names the key, and close matches among what is there.
+    """
+    node = cfg._cfg_dict
+    seen: list[str] = []
+    for part in option.split('.'):
+        if isinstance(node, list | tuple):
+            if not part.isdigit() or int(part) >= len(node):
+                raise UserError(
+                    f'--cfg-options {option}: {".".join(seen)} is a list of {len(node)}; '
+                    f'allowed: 0 to {len(node) - 1}'
+                )
+            node = node[int(part)]
+        elif isinstance(node, dict):
+            if part not in node and not (seen and seen[-1] in PATTERNS):
+                _check_key(cfg, node, part, option, '.'.join(seen))
+            node = node.get(part)
+        else:
+            break  # inside a value that the option replaces
+        seen.append(part)
+
+
+def _check_key(cfg: Config, node: dict, key: str, option: str, place: str) -> None:
+    """Refuse a key that a dict of the config does not have and nothing would read."""
+    arguments, others = _arguments(cfg, node, top=not place)
+    known = sorted({*node, *arguments})
+    if key in known:
+        return
+    hint = did_you_mean(key, known, closeness=TYPO if others else 0.6)
+    if hint or not others:
+        raise UserError(
+            f'--cfg-options {option}: {place or "the config"} has no {key!r}'
+            f'{hint or f"; it has: {known}"}'
+        )
+
+
+def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:
+    """What the class that `node` configures takes, and whether it may take any others."""
+    if top:
+        named = {*inspect.signature(Runner.__init__).parameters, *RUNNER_KEYS} - {'self', 'cfg'}
+        return named, False
+    cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
+    if not inspect.isclass(cls):
+        return set(), True  # a function of a library's own, such as 'soft_nms', or no type
+    found = set(TAKEN_OUT)
+    for base in cls.__mro__:
+        if '__init__' not in vars(base) or base is object:
+            continue
+        parameters = inspect.signature(vars(base)['__init__']).parameters
+        kinds = {p.kind for p in parameters.values()}
+        found |= {
+            name
+            for name, p in parameters.items()
+            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name != 'self'
+        }
+        if inspect.Parameter.VAR_KEYWORD not in kinds:
+            return found, False
+    return found, True  # not to a base class, so to something else
