@@ -3,6 +3,7 @@
 # make example      install, find trees on aerial photographs: docs/own_data.md, about 12 CPU-minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, trainings (about an hour)
+# make test-lora    adapters of low rank by peft, which is installed beside the environment
 # make test-matrix  the core's tests beside the oldest, a middle and the newest Python and PyTorch, and
 #                   beside OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
 # make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
@@ -42,6 +43,13 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
+# beside the environment, not in it: MMEngine imports transformers wherever it finds them, which takes
+# each process five seconds
+test-lora: $(INSTALLED)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+		--target $(VENV)/lora peft transformers accelerate tokenizers psutil
+	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/lora $(BIN)/python -m pytest -q -m lora
+
 test-matrix: $(INSTALLED)
 	$(BIN)/python tests/matrix.py
 
@@ -79,4 +87,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow test-matrix test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv

@@ -123,6 +123,7 @@ def test_hooks_on_all_modules_see_every_layer(cls: type) -> None:
     assert set(layers(model).values()) <= seen
 
 
+@pytest.mark.lora
 @pytest.mark.parametrize('dora', [False, True], ids=['lora', 'dora'])
 @every_backbone
 def test_adapters_train_and_merge(cls: type, dora: bool) -> None:
