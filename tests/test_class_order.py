@@ -105,7 +105,9 @@ def test_mmdetections_own_classes_are_right_or_refused(
     dataset = build('mmdet.CocoDataset', file, tuple(classes))
     assert named(dataset) == {name: name for name in NAMES}
     found = score(
-        METRICS.build(dict(type=f'mmdet.{metric}', ann_file=str(file), classwise=True)), dataset, without='owl'
+        METRICS.build(dict(type=f'mmdet.{metric}', ann_file=str(file), classwise=True)),
+        dataset,
+        without='owl',
     )
     assert {n: found[f'coco/{n}_precision'] for n in NAMES} == {n: n != 'owl' for n in NAMES}
 
