@@ -38,11 +38,11 @@ def claims(path: Path, width: int, height: int, *, data: bytes = b'') -> Path:
 @pytest.mark.parametrize('look', [image_facts, label_facts])
 def test_a_header_that_claims_too_much_is_one_files_fault(look, decode, tmp_path: Path) -> None:
     path = claims(tmp_path / 'x.png', 60_000, 60_000)
-    start = time.perf_counter()
+    start = time.process_time()
     with large_images():
         fact = look(path, decode=decode)
     assert (fact.fault, fact.detail) == ('too-many-pixels', '60000x60000')
-    assert time.perf_counter() - start < 0.5
+    assert time.process_time() - start < 0.5
 
 
 def test_the_others_are_checked(tmp_path: Path) -> None:

@@ -28,10 +28,10 @@ def archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -
 
 
 def refused(path: Path) -> str:
-    start = time.perf_counter()
+    start = time.process_time()
     with pytest.raises(CheckpointError) as caught:
         read(str(path))
-    assert time.perf_counter() - start < 3
+    assert time.process_time() - start < 3
     return str(caught.value)
 
 
