@@ -62,8 +62,7 @@ def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
         if not _operators(module):
             continue
         x = _example(module)
-        turned_off = owner is not None and not owner.fast
-        with dispatch.plain() if turned_off else nullcontext():
+        with nullcontext() if owner is None else dispatch.mode_of(owner):
             yield (type(module).__name__, *_choice(module, name, x, forward.operators))
             for operator in forward.calls:
                 yield operator, *_choice(nn.Identity(), name, x, (operator,))

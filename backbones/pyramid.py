@@ -191,7 +191,7 @@ class Pyramid(ForTimm):
             self._check_input(x)
         if (self.fast and self.prefer == 'time') or torch.compiler.is_compiling():
             return self.forward_levels(x)
-        with dispatch.mode(fast=self.fast, prefer=self.prefer):
+        with dispatch.mode_of(self):
             return self.forward_levels(x)
 
     def forward_levels(self, images: Tensor) -> tuple[Tensor, ...]:

@@ -295,6 +295,23 @@ def test_copies_and_pickles_are_the_same_model(cls: type) -> None:
             assert_same(twin(image()), model(image()), 0)
 
 
+def test_plain_holds_for_models_that_prefer_memory() -> None:
+    model = build(backbones.CloFormer, prefer='memory').double()
+    x = image().double().requires_grad_()
+    with plain():
+        (slope,) = torch.autograd.grad(loss_of(model(x)), x, create_graph=True)
+    assert slope.requires_grad
+
+
+def test_explain_shows_what_the_model_prefers(capsys) -> None:
+    shown = {}
+    for prefer in ('time', 'memory'):
+        with dispatch.mode(as_if_on='cuda'):
+            backbones.explain(build(backbones.CloFormer, prefer=prefer))
+        shown[prefer] = capsys.readouterr().out.split('Counted')[0]
+    assert 'recompute' in shown['memory'] and 'recompute' not in shown['time']
+
+
 def test_plain_holds_for_its_thread_alone() -> None:
     found = {}
 

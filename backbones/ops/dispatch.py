@@ -102,6 +102,11 @@ def plain() -> contextlib.AbstractContextManager[None]:
     return mode(fast=False)
 
 
+def mode_of(model: Any) -> contextlib.AbstractContextManager[None]:
+    """Choose forms as a `Pyramid` is set, except that what `plain()` turned off stays off."""
+    return mode(fast=model.fast and is_fast(), prefer=model.prefer)
+
+
 def is_fast() -> bool:
     """Tell whether fast forms are allowed in this thread."""
     return _settings().fast
