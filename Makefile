@@ -51,7 +51,7 @@ test-lora: $(INSTALLED)
 	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/lora $(BIN)/python -m pytest -q -m lora
 
 test-matrix: $(INSTALLED)
-	$(BIN)/python tests/matrix.py
+	$(BIN)/python tests/support/matrix.py
 
 test-gpu: $(INSTALLED)
 	$(BIN)/python -m pytest -q -m gpu --device $(DEVICE) tests/gpu

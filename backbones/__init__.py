@@ -26,7 +26,7 @@ notice.
 from importlib import import_module
 from importlib.util import find_spec
 
-from backbones.distributions import warn_of_doubles
+from backbones.openmmlab.distributions import warn_of_doubles
 
 warn_of_doubles()  # before the imports that a mixture of two versions may break
 
@@ -36,11 +36,11 @@ from backbones.dilateformer import DilateFormer
 from backbones.errors import UserError
 from backbones.forms import explain
 from backbones.moganet import MogaNet
-from backbones.openmmlab.joining import join
+from backbones.openmmlab.register import join
 from backbones.ops.dispatch import plain
+from backbones.package_files import config_file
 from backbones.pyramid import Pyramid
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
-from backbones.shipped import config_file
 from backbones.variants import Variant
 from backbones.volo import VOLO
 
@@ -66,9 +66,9 @@ __all__ = [
 ]
 __version__ = '0.1.0'
 _OF_THE_EXTRA = {  # name: where it is; imported when it is asked for
-    'Predictor': 'backbones.predict',
-    'paste': 'backbones.openmmlab.export.check',
-    'swap_backbone': 'backbones.openmmlab.swap',
+    'Predictor': 'backbones.inference',
+    'paste': 'backbones.deploy.compare',
+    'swap_backbone': 'backbones.openmmlab.replace_backbone',
 }
 if find_spec('mmengine'):
     __all__ += list(_OF_THE_EXTRA)
@@ -82,7 +82,7 @@ def __getattr__(name: str) -> object:
     except ModuleNotFoundError as error:
         if (error.name or '').split('.')[0] == __name__:
             raise
-        from backbones.extra import missing_extra
+        from backbones.openmmlab.extra import missing_extra
 
         raise missing_extra(f'{__name__}.{name}', [str(error.name)]) from error
 

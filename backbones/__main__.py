@@ -9,7 +9,7 @@ import sys
 from pathlib import Path
 
 from backbones.errors import plain_errors
-from backbones.shipped import tool_file
+from backbones.package_files import tool_file
 
 
 def main() -> None:

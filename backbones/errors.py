@@ -4,6 +4,7 @@ import contextlib
 import difflib
 import os
 import sys
+import traceback
 from collections.abc import Iterable, Iterator
 
 SHOWN = 12  # entries that an error lists
@@ -27,6 +28,14 @@ class ArgumentError(UserError, TypeError):
 
 class CheckpointError(UserError):
     """A checkpoint that cannot be read, or does not fit the model."""
+
+
+class UnreadableError(UserError):
+    """An image, or a label map, that cannot be read."""
+
+    def __init__(self, message: str) -> None:
+        # PyTorch makes another one of the whole traceback, when a worker has raised the first
+        super().__init__(message.rsplit(f'{type(self).__name__}: ')[-1].strip())
 
 
 def did_you_mean(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:
@@ -54,6 +63,13 @@ def listed(entries: Iterable) -> str:
     names = list(map(str, entries))
     more = f', ... and {len(names) - SHOWN} more' if len(names) > SHOWN else ''
     return ', '.join(names[:SHOWN]) + more
+
+
+def first_line(error: BaseException) -> str:
+    """What an error says, in one line; one without words, such as an assertion, by its code."""
+    code = traceback.extract_tb(error.__traceback__)[-1].line if error.__traceback__ else ''
+    line = (str(error).strip() or code or '').partition('\n')[0]
+    return f'{type(error).__name__}: {" ".join(line.split()).rstrip(".")}'
 
 
 @contextlib.contextmanager

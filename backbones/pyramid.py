@@ -8,11 +8,11 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import Loaded, PublishedKeys, load_backbone
 from backbones.errors import UserError, did_you_mean
-from backbones.for_timm import STRIDES, ForTimm
 from backbones.layers import drop_path_schedule
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
 from backbones.stage import BATCH_NORMS, Stage
+from backbones.timm_interface import STRIDES, ForTimm
 from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):

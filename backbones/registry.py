@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import inspect
 import warnings
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from torch import nn
 
 from backbones.errors import ArgumentError, UserError, did_you_mean
-from backbones.openmmlab.joining import full_name, register_in_mmengine
 from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
+TOLD: list[Callable[[Backbone], None]] = []  # called with each class that registers
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
 # what timm and MMDetection call a setting: our name
 RENAMED = dict(
@@ -56,8 +57,14 @@ def register(cls: Class) -> Class:
         BACKBONES[BACKBONES.index(older[0])] = backbone
     else:
         BACKBONES.append(backbone)
-    register_in_mmengine(backbone)
+    for tell in TOLD:
+        tell(backbone)
     return cls
+
+
+def full_name(cls: Callable) -> str:
+    """Name with module, by which MMEngine finds what no registry has."""
+    return f'{cls.__module__}.{getattr(cls, "__qualname__", cls)}'
 
 
 def short_name(cls: Backbone, arch: str) -> str:

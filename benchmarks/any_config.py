@@ -24,18 +24,18 @@ from mmengine.logging import MessageHub, MMLogger
 from mmengine.structures import InstanceData, PixelData
 from mmseg.structures import SegDataSample
 
-from backbones.commands.config import read_config
 from backbones.errors import UserError
-from backbones.openmmlab.fit import (
-    build,
+from backbones.openmmlab.build import (
+    build_for_trial,
     first_line,
     image_side,
     metainfo,
     needs_proposals,
     whole_image,
 )
-from backbones.openmmlab.swap import swap_backbone
-from backbones.openmmlab.wrappers import with_backbone
+from backbones.openmmlab.config import read_config
+from backbones.openmmlab.config_tree import with_backbone
+from backbones.openmmlab.replace_backbone import swap_backbone
 
 DOCS = Path(__file__).parent.parent / 'docs'
 PAGE, RESULTS = DOCS / 'any_config.md', DOCS / 'any_config.json'
@@ -61,7 +61,7 @@ def attempt(config: str) -> Outcome:
         return Outcome(str(error), '')
     inner = with_backbone(cfg.model)  # of a semi-supervised training the detector
     inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
-    model = build(cfg, inner)
+    model = build_for_trial(cfg, inner)
     model.train()
     try:
         data = model.data_preprocessor(batch(cfg), True)

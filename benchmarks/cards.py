@@ -17,8 +17,8 @@ from torch import Tensor, nn
 
 from backbones.openmmlab.registries import import_scope
 from backbones.ops import dispatch
+from backbones.package_files import config_file
 from backbones.registry import variant
-from backbones.shipped import config_file
 
 CONFIG = 'mask_rcnn_cswin_t_coco'
 STATE = 16  # bytes for a parameter: itself, its gradient, two moments, all float32

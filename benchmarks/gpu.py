@@ -110,8 +110,8 @@ def main(words: list[str] | None = None) -> None:
         parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
     import measure
 
-    from backbones.commands.devices import require_cuda
     from backbones.errors import plain_errors
+    from backbones.training.devices import require_cuda
 
     with plain_errors():
         require_cuda(args.device)

@@ -142,7 +142,7 @@ def machine(device: str) -> dict:
 
 def shown(results: list[dict]) -> str:
     """The results in a table; a column that is empty is left out."""
-    from backbones.commands.tables import table
+    from backbones.tables import table
 
     columns = dict.fromkeys(key for result in results for key in result)
     columns = [key for key in columns if any(r.get(key) not in (None, False) for r in results)]
@@ -178,8 +178,8 @@ def write(report: dict, file: Path | None) -> None:
 
 def main(words: list[str] | None = None) -> None:
     args = parse_args(words)
-    from backbones.commands.devices import require_cuda
     from backbones.errors import plain_errors
+    from backbones.training.devices import require_cuda
 
     measure = counted if args.cards else iterations if args.iteration else compared
     with plain_errors():

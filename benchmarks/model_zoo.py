@@ -153,8 +153,8 @@ def count(leaves: list[Leaf]) -> None:
 
 def readme() -> str:
     """README.md with the table of all registered variants."""
-    from backbones.commands.tables import table
     from backbones.registry import variants
+    from backbones.tables import table
 
     head = ('name', 'class', '`arch`', 'parameters, M', 'MACs, G', 'ImageNet weights')
     rows = [
@@ -174,7 +174,7 @@ def readme() -> str:
 
 def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
     """The whole zoo: head, and by method the recipe, a table, and notes."""
-    from backbones.commands.tables import table
+    from backbones.tables import table
 
     tables: dict[str, list[Leaf]] = {}
     for leaf in leaves:

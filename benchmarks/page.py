@@ -3,8 +3,8 @@
 from collections.abc import Iterable, Iterator
 from itertools import groupby
 
-from backbones.commands.tables import table
 from backbones.forms import costs_of_forms, taken
+from backbones.tables import table
 
 CARDS = (24, 48, 80)  # GiB
 FILLED = 0.8  # of a card; the rest is for what is not counted

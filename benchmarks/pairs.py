@@ -129,7 +129,7 @@ def main() -> None:
     parser.add_argument('--side', type=int, default=512, help='of the image, in pixels')
     parser.add_argument('--turns', type=int, default=9)
     args = parser.parse_args()
-    from backbones.commands.tables import table
+    from backbones.tables import table
 
     rows = [
         compare(args.other.absolute(), name, mode, args.side, args.turns)

@@ -11,15 +11,15 @@ from functools import cache
 import timm
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
+from mmengine.registry import MODELS
 from operators import Shapes, examples
 from torch import Tensor, nn
 
 from backbones import create
-from backbones.commands.config import load_config
 from backbones.openmmlab import complexity
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import import_scope
-from backbones.openmmlab.wrappers import replace_sync_bn
 from backbones.ops.dispatch import plain
 
 # of four levels, without stochastic depth: arguments for timm, or a config of MMDetection
@@ -62,17 +62,12 @@ def peer(name: str) -> nn.Module:
 
 
 def read_config(path: str) -> Config:
-    return load_config(path, options=None, work_dir=None, data_root=None, launcher='none')
+    return load_config(path)
 
 
 def whole_model(cfg: Config) -> nn.Module:
     """A detector or segmentor; a detector with random weights finds next to nothing."""
-    import_scope(cfg.default_scope)
-    init_default_scope(cfg.default_scope)
-    settings = Config(dict(model=cfg.model.to_dict())).model
-    settings.backbone.pop('init_cfg', None)
-    replace_sync_bn(settings)
-    return MODELS.build(settings)
+    return build_model(cfg)
 
 
 def draw_inputs(candidate: dict, size: Sequence[int]) -> list:

@@ -82,8 +82,8 @@ def device(request: pytest.FixtureRequest) -> str:
     """What the tests marked gpu run on; the session ends at once where there is none."""
     import torch
 
-    from backbones.commands.devices import require_cuda
     from backbones.errors import UserError
+    from backbones.training.devices import require_cuda
 
     name = request.config.getoption('--device')
     try:

@@ -23,14 +23,14 @@ QUERIES = (('mask2former', 'ade20k'), ('mask2former', 'coco'), ('dino', 'coco'))
 
 @pytest.mark.parametrize('row', ROWS, ids=variant_id)
 def test_has_a_golden(row: Variant) -> None:
-    missing = f'no golden/{file_name(row)}_HxW.npz; tests/make_golden.py makes it'
+    missing = f'no golden/{file_name(row)}_HxW.npz; tests/support/make_golden.py makes it'
     assert {p.stem.rpartition('_')[0] for p in GOLDENS} >= {file_name(row)}, missing
 
 
 @pytest.mark.parametrize('row', PUBLISHED, ids=variant_id)
 def test_has_a_key_list(row: Variant) -> None:
     path = HERE / f'keys/{file_name(row)}.json'
-    assert path.is_file(), f'no {path.name}; tests/make_golden.py --keys makes it'
+    assert path.is_file(), f'no {path.name}; tests/support/make_golden.py --keys makes it'
     assert len(published_shapes(file_name(row))) > len(row.cls.NORM_NAMES)
 
 

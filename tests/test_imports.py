@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from conftest import ROOT, ROWS, call
 
-from backbones.openmmlab import joining
+from backbones.openmmlab import register
 
 TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py'))
 PROGRAM = """
@@ -58,5 +58,5 @@ def test_help_answers_without_the_libraries(facts: dict) -> None:
 
 
 def test_one_import_makes_openmmlab_importable(facts: dict) -> None:
-    assert Path(facts['operators']).samefile(joining.__file__)
+    assert Path(facts['operators']).samefile(register.__file__)
     assert facts['compiler'] == 'n/a'

@@ -533,6 +533,6 @@ def test_explain_says_which_form_runs_and_why(capsys) -> None:
 @every_backbone
 def test_sharded_parameters_get_the_gradients_of_ddp(cls: type) -> None:
     command = (sys.executable, '-m', 'torch.distributed.run', '--standalone', '--nproc-per-node', 2)
-    out = call(*command, HERE / 'sharded.py', cls.__name__)
+    out = call(*command, HERE / 'support/sharded.py', cls.__name__)
     for part in ('stage', 'block', 'layer'):
         assert f'{cls.__name__} {part} equal' in out

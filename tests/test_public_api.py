@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT, call
 
 import backbones
-from backbones.extra import COMMAND
+from backbones.openmmlab.extra import COMMAND
 
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
 BARE = """
@@ -86,7 +86,7 @@ def test_pages_make_people_type_public_names_only(page) -> None:
 
 
 def test_without_the_extra_its_names_say_the_command(bare: dict) -> None:
-    for name in ('Predictor', 'swap_backbone', 'paste'):
+    for name in ('Predictor', 'swap_backbone'):
         assert name not in bare['all']
         assert bare[name].startswith(f'backbones.{name} needs ')
         assert COMMAND in bare[name]

@@ -1,6 +1,6 @@
 """The writer of tables."""
 
-from backbones.commands.tables import table
+from backbones.tables import table
 
 
 def test_columns_of_numbers_stand_to_the_right_and_nothing_is_a_dash() -> None:

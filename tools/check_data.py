@@ -21,9 +21,9 @@ def main(argv: list[str] | None = None) -> None:
         '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'
     )
     args = parser.parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import check_data  # imported late: --help must answer at once
-    from backbones.data import sheet
+    import backbones.cli.requirements  # noqa: F401
+    from backbones.cli import check_data  # imported late: --help must answer at once
+    from backbones.data import contact_sheet
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
 
@@ -37,7 +37,7 @@ def main(argv: list[str] | None = None) -> None:
             progress=sys.stderr.isatty(),
         )
         if args.pictures:
-            report.notes += map(str, sheet.draw(report, args.pictures))
+            report.notes += map(str, contact_sheet.draw(report, args.pictures))
         print(check_data.text(report))
         if args.json:
             args.json.write_text(json.dumps(check_data.as_json(report), indent=1) + '\n')

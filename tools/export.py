@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, says what to install and ends
 
     raise
 
@@ -29,8 +29,8 @@ def main(argv: list[str] | None = None) -> None:
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
     )
     args = parser.parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import export  # imported late: --help must answer at once
+    import backbones.cli.requirements  # noqa: F401
+    from backbones.deploy import export  # imported late: --help must answer at once
     from backbones.errors import UserError, plain_errors
     from backbones.openmmlab.safe_loading import safe_loading
     from backbones.registry import list_backbones

@@ -18,7 +18,7 @@ try:
     from pycocotools import mask as rle
     from sklearn.datasets import load_digits, load_sample_images
 except ModuleNotFoundError:
-    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, says what to install and ends
 
     raise
 

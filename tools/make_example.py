@@ -21,7 +21,7 @@ try:
     from defusedxml.ElementTree import fromstring
     from PIL import Image
 except ModuleNotFoundError:
-    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, says what to install and ends
 
     raise
 

@@ -18,18 +18,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import config  # imported late: --help must answer at once
+    import backbones.cli.requirements  # noqa: F401
     from backbones.errors import plain_errors
+    from backbones.openmmlab import config  # imported late: --help must answer at once
     from backbones.openmmlab.complexity import complexity
 
     found = {}
     with plain_errors():
         for path in args.configs:
-            cfg = config.load_config(
-                path, options=None, work_dir=None, data_root=None, launcher='none'
-            )
-            found[path] = count = complexity(cfg, shape=args.shape)
+            found[path] = count = complexity(config.load_config(path), shape=args.shape)
             height, width = count['shape']
             print(f'{path}, {height} x {width} pixels')
             for name, part in (*count['parts'].items(), ('total', count)):

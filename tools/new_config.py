@@ -30,10 +30,10 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
     if args.recipe and not args.backbone:
         parser.error('--recipe says how to train with another --backbone; name one')
-    import backbones.commands.requirements  # noqa: F401
-    from backbones.commands import check_data  # imported late: --help must answer at once
+    import backbones.cli.requirements  # noqa: F401
+    from backbones.cli import check_data  # imported late: --help must answer at once
     from backbones.data.new_config import new_config
-    from backbones.data.written import write_config
+    from backbones.data.write_config import write_config
     from backbones.errors import plain_errors
     from backbones.openmmlab import console
 

@@ -33,11 +33,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
+    import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
     from backbones.errors import plain_errors
+    from backbones.inference.run import run
     from backbones.openmmlab import console
     from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.predict.run import run
 
     with plain_errors(), console.quiet(), safe_loading():
         if code := run(**vars(args)):

@@ -8,7 +8,7 @@ from pathlib import Path
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, says what to install and ends
 
     raise
 
@@ -45,18 +45,21 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.dist import is_main_process  # imported late: --help must answer at once
     from mmengine.evaluator import DumpResults
 
-    import backbones.commands.requirements  # noqa: F401
+    import backbones.cli.requirements  # noqa: F401
     from backbones.checkpoints import load_model, read
-    from backbones.commands import config, devices, preflight, report
-    from backbones.commands.trained import check_training
-    from backbones.data.checks import classes_of, innermost
+    from backbones.cli import settings
+    from backbones.data.training_record import check_training
+    from backbones.drawing.pictures import SavePictures
     from backbones.errors import UserError, listed, plain_errors
-    from backbones.openmmlab import console
-    from backbones.openmmlab.hooks import StartReport, unwrapped
-    from backbones.openmmlab.pictures import SavePictures
+    from backbones.openmmlab import config, console
+    from backbones.openmmlab.config_tree import classes_of, innermost
     from backbones.openmmlab.remedies import with_remedies
+    from backbones.openmmlab.runner import QuietRunner
     from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.results.evaluate import WriteResults
+    from backbones.report import start_block
+    from backbones.report.evaluate import WriteResults
+    from backbones.training import devices, preflight
+    from backbones.training.hooks import StartReport, unwrapped
 
     with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
         devices.require_cuda(args.device)
@@ -68,15 +71,15 @@ def main(argv: list[str] | None = None) -> None:
             launcher=args.launcher,
             backbone=args.backbone,
         )
-        config.set_testing(cfg, tta=args.tta, amp=args.amp)
+        settings.set_testing(cfg, tta=args.tta, amp=args.amp)
         dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
         devices.adapt_to_device(cfg)
-        runner = console.QuietRunner.from_cfg(cfg)
+        runner = QuietRunner.from_cfg(cfg)
         own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
         file = read(args.checkpoint)
         load_model(unwrapped(runner), args.checkpoint, file=file, classes=own)
         check_training(cfg, file, args.checkpoint)
-        block = report.test_block(cfg, dataset, args.checkpoint)
+        block = start_block.test_block(cfg, dataset, args.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
         pictures, page = SavePictures(args.show_dir or ''), WriteResults(args.checkpoint)
         for asked, hook in ((args.show_dir, pictures), (args.results, page)):
@@ -89,8 +92,8 @@ def main(argv: list[str] | None = None) -> None:
         if is_main_process():
             class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
             path = Path(cfg.work_dir, 'metrics.json')
-            tables = report.metric_tables(metrics, class_iou)
-            report.save_metrics(
+            tables = start_block.metric_tables(metrics, class_iou)
+            start_block.save_metrics(
                 path,
                 config=args.config,
                 checkpoint=args.checkpoint,

@@ -8,7 +8,7 @@ import os
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.commands.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, says what to install and ends
 
     raise
 
@@ -82,15 +82,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
-    import backbones.commands.requirements  # noqa: F401, late: --help must answer at once
-    from backbones.commands import config, devices, owner, preflight, report, resume
+    import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
+    from backbones.cli import settings
     from backbones.errors import plain_errors
-    from backbones.openmmlab import console, failures, signals, swap
-    from backbones.openmmlab.dry_run import DryRun
-    from backbones.openmmlab.exact_resume import ExactResumeHook
-    from backbones.openmmlab.hooks import StartReport
+    from backbones.openmmlab import config, console, replace_backbone
+    from backbones.openmmlab.runner import QuietRunner
     from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.results import evaluate
+    from backbones.report import evaluate, start_block
+    from backbones.training import devices, failures, preflight, resume, signals, work_dir_lock
+    from backbones.training.dry_run import DryRun
+    from backbones.training.hooks import StartReport
+    from backbones.training.loop import ExactResumeHook
 
     with contextlib.ExitStack() as during:
         for context in (plain_errors, devices.closing_processes, console.quiet, safe_loading):
@@ -105,7 +107,7 @@ def main(argv: list[str] | None = None) -> None:
             backbone=args.backbone,
             recipe=args.recipe,
         )
-        config.set_training(
+        settings.set_training(
             cfg,
             pretrained=args.pretrained,
             auto_scale_lr=args.auto_scale_lr,
@@ -117,15 +119,15 @@ def main(argv: list[str] | None = None) -> None:
         if args.amp or args.amp_dtype:
             devices.set_amp(cfg, args.amp_dtype)
         if args.backbone:
-            doubts = swap.doubts(cfg, args.backbone) + doubts
-        notices = during.enter_context(owner.owning(cfg.work_dir, args.launcher))
+            doubts = replace_backbone.doubts(cfg, args.backbone) + doubts
+        notices = during.enter_context(work_dir_lock.owning(cfg.work_dir, args.launcher))
         notices += devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
-        runner = console.QuietRunner.from_cfg(cfg)
+        runner = QuietRunner.from_cfg(cfg)
         preflight.check_weights(runner)
         stopping = signals.SignalHook(resume.command(args.config, args.resume))
         runner.register_hook(stopping)
         runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
-        runner.register_hook(StartReport(lambda r: report.start_block(r, dataset, notices)))
+        runner.register_hook(StartReport(lambda r: start_block.start_block(r, dataset, notices)))
         if args.dry_run and cfg.get('dry_run', True):
             runner.register_hook(DryRun(skip_unreadable=cfg.get('skip_unreadable', False)))
         else:

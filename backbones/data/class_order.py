@@ -12,7 +12,7 @@ from backbones.openmmlab.registries import find_class
 
 LARGE_JSON = 100 << 20  # bytes; COCO's training file takes 15 s to read, its validation file 1 s
 KEY = b'"categories"'
-COCO_BY_NAME = 'backbones.openmmlab.coco_by_name'  # imported late: it takes all of MMDetection
+COCO_BY_NAME = 'backbones.data.coco_by_name'  # imported late: it takes all of MMDetection
 
 
 def categories_of(file: Path) -> list[dict]:

@@ -4,11 +4,14 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from backbones.data.file_faults import FILES, IMAGES, LABEL_MAPS
 from backbones.data.images import ImageFacts
-from backbones.data.kinds import KINDS
-from backbones.data.near import elsewhere, near
+from backbones.data.label_faults import CLASSES, CONFIGS, INSTANCES
+from backbones.data.nearby_files import elsewhere, near
 from backbones.errors import UserError, did_you_mean, shown
 
+# every kind of fault
+KINDS = {**IMAGES, **FILES, **INSTANCES, **LABEL_MAPS, **CLASSES, **CONFIGS}
 EXAMPLES = 3  # that a fault shows
 
 

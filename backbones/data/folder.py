@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from backbones.data import coco, masks, voc, yolo
+from backbones.data import coco, mask_folders, voc, yolo
 from backbones.data.dataset import SPLITS, Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.foreign import describe
@@ -13,7 +13,7 @@ LAYOUTS: dict[str, Callable] = {
     'coco': coco.find,
     'yolo': yolo.find,
     'voc': voc.find,
-    'masks': masks.find,
+    'masks': mask_folders.find,
 }
 EXPECTED = """
   COCO        annotations/train.json, annotations/val.json and folders of images, or
@@ -71,7 +71,7 @@ def read_folder(
     elif layout == 'voc':
         splits, in_data = voc.read(root, there, faults)
     else:
-        splits = masks.read(there, faults)
+        splits = mask_folders.read(there, faults)
     listed = () if classes or layout in ('coco', 'yolo') else _named(root, faults)
     named = tuple(classes) or listed or in_data
     splits.sort(key=lambda split: list(SPLITS).index(split.name))

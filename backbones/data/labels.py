@@ -5,7 +5,7 @@ from pathlib import Path
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import EXAMPLES, Faults, add_file_fault
 from backbones.data.images import ImageFacts
-from backbones.data.near import near
+from backbones.data.nearby_files import near
 
 LAST = 254  # label that MMSegmentation can load, in 8 bits, beside "ignore"
 IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric

@@ -8,12 +8,12 @@ from pathlib import Path
 import supervision as sv
 from mmengine.config import Config
 
-from backbones.data.checks import for_classes, innermost, num_classes, reduces
 from backbones.data.class_order import COCO_BY_NAME
+from backbones.data.config_checks import reduces
+from backbones.data.config_text import WIDTH, Call, literal, named, override
 from backbones.data.dataset import Dataset
 from backbones.data.schedules import Plan, make_plan, schedule_lines
-from backbones.data.writing import WIDTH, Call, literal, named, override
-from backbones.data.written import (
+from backbones.data.write_config import (
     BRACES,
     comment,
     data_root,
@@ -23,10 +23,10 @@ from backbones.data.written import (
     write_annotations,
 )
 from backbones.errors import MissingFileError, UserError
+from backbones.openmmlab.config_tree import for_classes, has_mask_head, innermost, num_classes
 from backbones.openmmlab.registries import BY_NAME, COCO_METRICS, imports_of
-from backbones.openmmlab.swap import doubts, swap_backbone
-from backbones.openmmlab.wrappers import has_mask_head
-from backbones.shipped import config_file, find_config
+from backbones.openmmlab.replace_backbone import doubts, swap_backbone
+from backbones.package_files import config_file, find_config
 
 
 def read_base(base: str, out: Path) -> tuple[str, Config]:
@@ -77,7 +77,7 @@ def new_config(
         out: where the text will be; annotations go to a folder of the same name beside it.
         epochs: passes over the training images; None decides by their number.
         batch: images per iteration of one process; None takes the base's.
-        backbone, recipe: see `backbones.openmmlab.swap.swap_backbone`.
+        backbone, recipe: see `backbones.openmmlab.replace_backbone.swap_backbone`.
         allowed: kinds of faults that are meant.
 
     Raises:
@@ -160,7 +160,7 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if not dataset.detection and of_all_splits(dataset)['type'] == 'MixedSuffixDataset':
-        needed.append('backbones.openmmlab.mixed_suffixes')
+        needed.append('backbones.data.mixed_suffixes')
     if dataset.detection:
         needed.append(COCO_BY_NAME)
     needed = [module for module in needed if module not in there]

@@ -6,11 +6,11 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.data.checks import classes_of, innermost
 from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.labels import IGNORED
+from backbones.openmmlab.config_tree import classes_of, innermost
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}

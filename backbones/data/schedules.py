@@ -6,8 +6,8 @@ from dataclasses import dataclass
 
 from mmengine.config import Config
 
+from backbones.data.config_text import named, override
 from backbones.data.faults import Faults
-from backbones.data.writing import named, override
 
 LEAST = 1000  # iterations of a training, unless --epochs says otherwise
 EPOCHS = (12, 300)  # at least and at most

@@ -5,12 +5,10 @@ from types import SimpleNamespace
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS, init_default_scope
 from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
-from backbones.errors import UserError
-from backbones.openmmlab.registries import import_scope
+from backbones.openmmlab.build import build_model, enter_library
 from backbones.ops.dispatch import plain
 
 SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
@@ -33,19 +31,13 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
         `shape`, `parts` (name to `params` and `macs`), and `params`, `macs` of them all.
 
     Raises:
-        UserError: the config is for another library.
+        UserError: see `enter_library`.
     """
-    scope = cfg.get('default_scope')
-    if scope not in SHAPES:
-        raise UserError(f'default_scope is {scope!r}; allowed: {", ".join(SHAPES)}')
+    enter_library(cfg)
     height, width = shape or image_shape(cfg)
-    import_scope(scope)
-    init_default_scope(scope)
-    settings = Config(dict(model=cfg.model.to_dict())).model
-    settings.backbone.pop('init_cfg', None)
     # element-wise products, of which some backends make attention, would not be counted
     with torch.device('meta'), torch.no_grad(), plain():
-        model = MODELS.build(settings).eval()
+        model = build_model(cfg).eval()
         params = {name: _params(part) for name, part in model.named_modules()}
         count = _query_macs if _has_queries(model) else _macs
         macs = count(model, torch.empty(1, 3, height, width))

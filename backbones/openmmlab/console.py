@@ -1,19 +1,13 @@
 """What a tool shows: its own lines; what MMEngine adds about the start is in the log file alone."""
 
 import contextlib
-import functools
 import logging
 import sys
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import TextIO
 
 from mmengine.config import Config
 from mmengine.logging import MMLogger
-from mmengine.runner import Runner
-
-from backbones.errors import UserError
-from backbones.openmmlab.fit import first_line
 
 NOISE = (
     # mmdet and mmseg look for a service of their maintainers, which nothing here uses
@@ -101,66 +95,20 @@ def _formatting_once() -> Iterator[None]:
         Config.pretty_text = pretty_text
 
 
-def _plainly(part: str, build: Callable) -> Callable:
-    """A method of the Runner that builds; what is wrong with the settings becomes one line."""
-
-    @functools.wraps(build)
-    def built(self: Runner, *args: object, **settings: object) -> object:
-        try:
-            return build(self, *args, **settings)
-        except UserError:
-            raise
-        except Exception as error:  # whatever a class says of its arguments
-            self.logger.info(traceback.format_exc())
-            raise UserError(
-                f'{part} of the config cannot be built: {first_line(error)} (the traceback is in '
-                f'{self.logger.log_file})'
-            ) from error
-
-    return built
-
-
-class QuietRunner(Runner):
-    """MMEngine's Runner; environment, config and hooks go to the log file, not to the console.
-
-    Raises:
-        UserError: a part of the config that cannot be built.
-    """
-
-    build_model = _plainly('model', Runner.build_model)
-    build_evaluator = _plainly('an evaluator', Runner.build_evaluator)
-    build_optim_wrapper = _plainly('optim_wrapper', Runner.build_optim_wrapper)
-    build_param_scheduler = _plainly('param_scheduler', Runner.build_param_scheduler)
-    register_hooks = _plainly('default_hooks or custom_hooks', Runner.register_hooks)
-    build_dataloader = _plainly(
-        'a dataloader', lambda runner, *args, **settings: Runner.build_dataloader(*args, **settings)
-    )
-
-    def build_logger(self, *args: object, **settings: object) -> MMLogger:
-        logger = super().build_logger(*args, **settings)
-        hold(logger)
-        for handler in logger.handlers:
-            if isinstance(handler, logging.FileHandler):
-                handler.handleError = _tell_once(handler)  # type: ignore[assignment]
-        return logger
-
-
-def _tell_once(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
-    """What to do when a log file cannot be written: Python shows a traceback for each line."""
-    told: list[BaseException | None] = []
-
-    def tell(record: logging.LogRecord) -> None:
-        if not told:
-            told.append(sys.exc_info()[1])
-            print(f'warning: {handler.baseFilename} is incomplete: {told[0]}', file=sys.stderr)
-
-    return tell
-
-
 def hold(logger: MMLogger) -> None:
     """Let only warnings and errors through to the console."""
     for handler in _consoles(logger):
         handler.addFilter(_matters)
+
+
+@contextlib.contextmanager
+def warnings_only(logger: MMLogger) -> Iterator[None]:
+    """Let a logger pass warnings and errors alone, to its file, too."""
+    logger.addFilter(_matters)
+    try:
+        yield
+    finally:
+        logger.removeFilter(_matters)
 
 
 def to_the_file(logger: MMLogger, text: str) -> None:

@@ -3,8 +3,7 @@
 import contextlib
 from collections.abc import Iterator
 
-from backbones.errors import UserError
-from backbones.openmmlab.fit import first_line
+from backbones.errors import UserError, first_line
 
 SIZES = (
     '; the images of a batch differ in size: let the pipeline crop or resize them (RandomCrop, and '

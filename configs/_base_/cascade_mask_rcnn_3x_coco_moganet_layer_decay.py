@@ -2,7 +2,7 @@
 # learning rates fall with depth by 0.8 a layer, and what is one-dimensional is not decayed.
 _base_ = ['cascade_mask_rcnn_3x_coco_moganet.py']
 
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.layer_decay'])
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.layer_decay'])
 optim_wrapper = dict(
     constructor='LayerDecay',
     optimizer=dict(lr=1e-4),

@@ -8,7 +8,7 @@ _base_ = [
     'runtime/detection.py',
 ]
 
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.backbone_rate'])
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.backbone_rate'])
 optim_wrapper = dict(optimizer=dict(weight_decay=1e-4), clip_grad=dict(max_norm=0.1))
 param_scheduler = [
     dict(type='MultiStepLR', begin=0, end=12, by_epoch=True, milestones=[11], gamma=0.1),

@@ -7,7 +7,7 @@ _base_ = [
     'runtime/segmentation.py',
 ]
 
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.backbone_rate'])
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.backbone_rate'])
 __load, __labels, __resize, *__rest = _base_.train_pipeline
 train_pipeline = [
     __load,

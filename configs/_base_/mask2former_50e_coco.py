@@ -7,7 +7,7 @@ _base_ = [
     'runtime/detection.py',
 ]
 
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.backbone_rate'])
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.backbone_rate'])
 # every batch has the size of a crop
 model = dict(
     data_preprocessor=dict(

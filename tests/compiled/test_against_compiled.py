@@ -2,11 +2,11 @@
 
 Run by `make test-mmcv`; without compiled operators on PYTHONPATH everything here fails. What mmcv
 has for CUDA only (focal loss, roi_pool, CARAFE, masked convolution, deformable attention) is
-compared with its formula in tests/test_mmcv_ops.py and tests/test_mmcv_operators.py instead.
+compared with its formula in test_mmcv_ops.py and test_mmcv_operators.py of tests/openmmlab instead.
 """
 
 from backbones.openmmlab import mmcv_ops  # before mmcv, for which it looks up the operators
-from backbones.openmmlab.joining import COMPILED
+from backbones.openmmlab.register import COMPILED
 
 # isort: split
 import importlib

@@ -3,7 +3,7 @@
 pip builds mmcv where torch is absent, so the usual installation lacks the C++ module `mmcv._ext`;
 `mmcv.ops`, and with it `mmdet.models`, then fails to import. The modules beside this one have the
 operators that MMDetection's and MMSegmentation's models use, under the names and with the arguments
-of that C++ module. `joining` lets Python find them when mmcv asks for it.
+of that C++ module. `register.py` lets Python find them when mmcv asks for it.
 """
 
 import functools
@@ -12,8 +12,7 @@ import sys
 import types
 from collections.abc import Callable
 
-from backbones.openmmlab.joining import COMPILED
-from backbones.openmmlab.mmcv_ops import boxes, deformable, focal_loss, masks, pooling
+from backbones.openmmlab.mmcv_ops import boxes, deformable, focal_loss, mask_driven, pooling
 from backbones.openmmlab.mmcv_ops.support import (
     OPERATORS,
     STANDING_IN,
@@ -21,7 +20,15 @@ from backbones.openmmlab.mmcv_ops.support import (
     torchvision,
 )
 
-__all__ = ['StandIn', 'boxes', 'deformable', 'focal_loss', 'masks', 'pooling', 'replace_fallbacks']
+__all__ = [
+    'StandIn',
+    'boxes',
+    'deformable',
+    'focal_loss',
+    'mask_driven',
+    'pooling',
+    'replace_fallbacks',
+]
 # what mmdet modules define for themselves, only to raise, if mmcv.ops cannot be imported
 FALLBACKS = (
     'CARAFEPack',
@@ -50,12 +57,12 @@ class StandIn(types.ModuleType):
         ImportError: torchvision is missing or does not fit torch.
     """
 
-    def __init__(self) -> None:
-        super().__init__(COMPILED, STANDING_IN)
+    def __init__(self, name: str) -> None:
+        super().__init__(name, STANDING_IN)
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):  # Python's own questions, such as __path__; no operator is private
-            raise AttributeError(f'module {COMPILED!r} has no attribute {name!r}')
+            raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
         torchvision()
         return OPERATORS.get(name, functools.partial(needs_compiled, name))
 

@@ -3,8 +3,8 @@
 custom_imports = dict(
     imports=[
         'backbones',
-        'backbones.openmmlab.bad_numbers',
-        'backbones.openmmlab.checkpoint_hook',
+        'backbones.training.nan_guard',
+        'backbones.training.checkpoints',
     ],
     allow_failed_imports=False,
 )

@@ -1,6 +1,6 @@
 _base_ = ['common.py']
 
-custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.openmmlab.metrics'])
+custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.metrics'])
 
 default_scope = 'mmseg'
 default_hooks = dict(

@@ -1,0 +1,86 @@
+"""Checking a folder or a config's data, and what the check says to its reader."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from backbones.data.check_dataset import Report, check_dataset
+from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_config
+from backbones.data.faults import Faults
+from backbones.data.folder import read_folder
+from backbones.data.schedules import check_schedule
+from backbones.errors import UserError, listed, shown
+from backbones.openmmlab import config
+from backbones.tables import table
+
+
+def check(
+    data: str,
+    *,
+    layout: str | None = None,
+    classes: Sequence[str] = (),
+    allowed: Iterable[str] = (),
+    decode: bool = False,
+    progress: bool = False,
+) -> Report:
+    """Check the dataset in a folder, or those of a config.
+
+    Args:
+        data: a folder, a config file, or the name of a config that comes with the package.
+        layout: see `backbones.data.folder.read_folder`.
+        classes: names in their order; () takes them from the data.
+        allowed: kinds of faults that are meant.
+        decode: load all pixels, also of a large dataset.
+        progress: show progress bars on stderr.
+
+    Raises:
+        UserError: there is nothing to be checked.
+    """
+    if Path(data).is_dir():
+        faults = Faults(allowed)
+        dataset = read_folder(
+            Path(data), faults, layout=layout, classes=classes, decode=decode, progress=progress
+        )
+        return check_dataset(dataset, faults, decode=decode, progress=progress)
+    if layout or classes:
+        raise UserError('--layout and --classes are for a folder; a config says both itself')
+    cfg = config.load_config(data)
+    faults = Faults([*allowed, *allowed_faults(cfg)])
+    dataset = read_config(cfg, faults)
+    report = check_dataset(dataset, faults, decode=decode, progress=progress)
+    check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
+    return report
+
+
+def text(report: Report) -> str:
+    """Counts, classes and faults; the verdict is the last line."""
+    dataset, faults = report.dataset, report.faults
+    instances = 'boxes and masks' if dataset.has_masks() else 'boxes'
+    task = instances if dataset.detection else 'label maps'
+    number = len(dataset.classes)
+    counted = f'{number} {"class" if number == 1 else "classes"}'
+    blocks = [f'{shown(dataset.root)} ({dataset.layout}): {task} of {counted}: '
+              f'{listed(map(shown, dataset.classes))}']  # fmt: skip
+    for split, counts in report.counts.items():
+        blocks.append('\n'.join([split, *(f'  {k}: {v}' for k, v in counts.items())]))
+    if report.classes:
+        title = 'instances of class' if dataset.detection else 'label maps with class'
+        rows = [[shown(name), *counts.values()] for name, counts in report.classes.items()]
+        blocks.append(table([title, *dataset.splits], rows))
+    blocks += ['\n'.join(report.notes)] if report.notes else []
+    if faults.found:
+        blocks.append('\n'.join(faults.lines()))
+    errors = len(faults.errors)
+    verdict = f'{errors} errors, {len(faults.warnings)} warnings'
+    return '\n\n'.join([*blocks, verdict + ('; --allow KIND for what is meant' if errors else '')])
+
+
+def as_json(report: Report) -> dict:
+    """The same as data."""
+    return dict(
+        root=str(report.dataset.root),
+        layout=report.dataset.layout,
+        splits=report.counts,
+        classes=report.classes,
+        notes=report.notes,
+        faults=report.faults.as_json(),
+    )

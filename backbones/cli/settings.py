@@ -1,0 +1,131 @@
+"""What the options of the command line make of a config."""
+
+from importlib.util import find_spec
+
+import torch
+from mmengine.config import Config
+
+from backbones.errors import UserError
+from backbones.openmmlab.config_tree import averages, innermost, only_formats, with_backbone
+from backbones.openmmlab.registries import add_import
+from backbones.registry import BACKBONES
+from backbones.training import early_stopping
+from backbones.training import ema as averaging
+
+
+def set_training(
+    cfg: Config,
+    *,
+    pretrained: str | None,
+    auto_scale_lr: bool,
+    ema: bool = False,
+    patience: int | None = None,
+    prefer: str | None = None,
+) -> None:
+    """Apply the options of tools/train.py.
+
+    Args:
+        pretrained: weights of the backbone, 'none' for none; None leaves the config's.
+        auto_scale_lr: scale the learning rate to the batch size.
+        ema: average the weights.
+        patience: validations without progress after which to stop; None never stops early.
+        prefer: what the backbone's forms cost least of, see `Pyramid`; None leaves the config's.
+
+    Raises:
+        UserError: the config has no base batch size to scale from, averages already, or does not
+            say which metric is to grow.
+    """
+    if pretrained is not None:
+        with_backbone(cfg.model).backbone.init_cfg = (
+            None if pretrained == 'none' else dict(type='Pretrained', checkpoint=pretrained)
+        )
+    if prefer is not None:
+        backbone = with_backbone(cfg.model).backbone
+        if backbone.type not in {cls.__name__ for cls in BACKBONES}:
+            raise UserError(f'--prefer: {backbone.type} has one form only; leave the option out')
+        backbone.prefer = prefer
+    if auto_scale_lr:
+        if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
+            raise UserError(
+                '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from'
+            )
+        cfg.auto_scale_lr.enable = True
+    if ema:
+        if averages(cfg):
+            raise UserError('--ema: the config averages the weights already; leave the option out')
+        _add_hook(cfg, averaging.__name__, type='FittedEMAHook')
+    if patience is not None:
+        monitor = _monitored(cfg)
+        hook = dict(type='ResumableEarlyStoppingHook', monitor=monitor, patience=patience)
+        _add_hook(cfg, early_stopping.__name__, **hook)
+    if find_spec('tensorboard') and 'visualizer' in cfg:
+        backends = cfg.visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
+        if all(backend.get('type') != 'TensorboardVisBackend' for backend in backends):
+            backends.append(dict(type='TensorboardVisBackend'))
+
+
+def _add_hook(cfg: Config, module: str, **hook: object) -> None:
+    """Add a hook, and the module that registers it."""
+    cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
+    add_import(cfg, module)
+
+
+def _monitored(cfg: Config) -> str:
+    """The metric of the best checkpoint, which early stopping watches, too."""
+    best = (cfg.get('default_hooks') or {}).get('checkpoint', {}).get('save_best')
+    best = best[0] if isinstance(best, list | tuple) and best else best
+    evaluator = cfg.get('val_evaluator') or {}
+    if best == 'auto' and isinstance(evaluator, dict) and 'Coco' in str(evaluator.get('type')):
+        kinds = evaluator.get('metric') or 'bbox'  # MMEngine takes the first metric of the first
+        return f'coco/{kinds if isinstance(kinds, str) else kinds[0]}_mAP'
+    if not isinstance(best, str) or best == 'auto':
+        raise UserError(
+            f'--early-stopping watches the metric of the best checkpoint, and the config has '
+            f'default_hooks.checkpoint.save_best={best!r}: name one with --cfg-options, as in '
+            'default_hooks.checkpoint.save_best=coco/bbox_mAP or =mIoU'
+        )
+    return best
+
+
+def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
+    """Apply the options of tools/test.py, and leave out what only training needs.
+
+    Raises:
+        UserError: `tta` for a config without it.
+    """
+    backbone = with_backbone(cfg.model).backbone
+    if backbone.get('init_cfg'):
+        backbone.init_cfg = None
+    # MMEngine would load it over the weights to be tested
+    cfg.load_from, cfg.resume = None, False
+    if 'visualization' in cfg.get('default_hooks', {}):
+        cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
+    if only_formats(cfg, 'test_evaluator'):
+        _load_no_labels(cfg)
+    if amp:  # MMEngine's word; the type is the one that autocast is set to
+        cfg.test_cfg.fp16 = True
+        torch.set_autocast_dtype('cuda', torch.bfloat16)
+    if tta:
+        if 'tta_model' not in cfg:
+            raise UserError(
+                '--tta: this config has no tta_model. Detectors are tested at one scale, as their '
+                'published numbers are, and MMDetection merges boxes only, no masks; the '
+                'segmentation configs for ADE20K and Cityscapes have one'
+            )
+        if cfg.get('default_scope') == 'mmdet' and 'segm' in str(cfg.get('test_evaluator')):
+            raise UserError(
+                '--tta: MMDetection merges boxes only, no masks: leave --tta out, or evaluate '
+                'boxes alone with --cfg-options test_evaluator.metric=bbox'
+            )
+        cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
+        cfg.model = dict(**cfg.tta_model, module=cfg.model)
+
+
+def _load_no_labels(cfg: Config) -> None:
+    """Leave out of the test pipelines what would load annotations."""
+    for dataset in innermost(cfg.test_dataloader.dataset):
+        dataset['pipeline'] = [
+            step
+            for step in dataset.get('pipeline') or ()
+            if not str(step['type']).rpartition('.')[2].endswith('Annotations')
+        ]

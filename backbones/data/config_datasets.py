@@ -1,0 +1,202 @@
+"""The datasets of a config, in the form that the checks take, and what the config says of them."""
+
+import inspect
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+from mmengine.config import Config
+
+from backbones.data.class_order import LARGE_JSON, check_class_order
+from backbones.data.coco import read_json
+from backbones.data.config_checks import check_categories, check_numbers, missing_paths, reduces
+from backbones.data.dataset import Dataset, Split
+from backbones.data.dropped_samples import check_left_out
+from backbones.data.faults import Faults
+from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.mask_folders import pair_by_name
+from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
+from backbones.errors import UserError
+from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.openmmlab.registries import find_class
+
+# what images, annotations and class names of COCO and ADE20K are known to have, as published
+SLIPS = (
+    'area-empty',
+    'blank-in-name',
+    'box-beside-mask',
+    'box-beyond',
+    'box-empty',
+    'box-outside',
+    'deep-image',
+    'image-in-two-splits',
+    'label-size',
+    'mask-beyond',
+    'mask-broken',
+    'mask-hole',
+    'mask-missing',
+    'mixed-suffixes',
+    'similar-classes',
+    'size-differs',
+    'size-swapped',
+)
+
+
+def read_config(
+    cfg: Config, faults: Faults, *, splits: Sequence[str] = tuple(LOADERS), quick: bool = False
+) -> Dataset:
+    """Read the datasets of a config; what is missing or disagrees with the config is a fault.
+
+    Args:
+        splits: those to read, of 'train', 'val' and 'test'; a test split that is the validation
+            split again is left out.
+    """
+    found: dict[str, Split] = {}
+    parts = [part for name in splits if cfg.get(LOADERS[name])
+             for part in innermost(cfg[LOADERS[name]].dataset)]  # fmt: skip
+    roots = [part['data_root'] for part in parts if part.get('data_root')]
+    dataset = Dataset('config', Path((roots or ['.'])[0]), found)
+    for name in splits:
+        loader = cfg.get(LOADERS[name])
+        if not loader:
+            continue
+        if name == 'test' and 'val' in found and _same(loader, cfg.get('val_dataloader')):
+            continue
+        for number, part in enumerate(innermost(loader.dataset), 1):
+            split = _split(cfg, name, part, dataset, faults, quick=quick)
+            if split is not None:
+                found[name if number == 1 else f'{name} {number}'] = split
+    if found or faults.count('missing-data'):  # else they are of a kind that is not known here
+        check_evaluators(cfg, splits, faults)
+        check_masks(cfg, dataset, faults)
+        if cfg.get('default_scope') == 'mmseg':
+            check_ignored(cfg, splits, faults)
+    return dataset
+
+
+def _same(a: dict, b: dict | None) -> bool:
+    keys = ('ann_file', 'data_prefix', 'data_root')
+    return b is not None and all(a['dataset'].get(k) == b['dataset'].get(k) for k in keys)
+
+
+def _split(
+    cfg: Config, name: str, part: dict, dataset: Dataset, faults: Faults, *, quick: bool
+) -> Split | None:
+    """A dataset of the config; None, and faults noted, if it cannot be read any further."""
+    place = LOADERS[name]
+    for path in missing_paths(part):
+        faults.add('missing-data', place, path)
+    for check in (check_numbers, check_categories):
+        try:
+            check(cfg, part)
+        except UserError as error:
+            faults.add('wrong-config', place, error)
+    classes = classes_of(cfg, part)
+    if isinstance(classes, str):
+        return None
+    dataset.classes = dataset.classes or tuple(classes or ())
+    if classes is not None and tuple(classes) != dataset.classes:
+        faults.add('wrong-config', place, f'metainfo.classes is {_few(classes)} here and '
+                   f'{_few(dataset.classes)} in train_dataloader')  # fmt: skip
+    cls = find_class(part['type'], cfg.get('default_scope'))
+    bases = {base.__name__ for base in inspect.getmro(cls)} if cls else set()
+    root = part.get('data_root') or ''
+    prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
+    file = Path(os.path.join(root, part.get('ann_file') or ''))
+    if 'CocoDataset' in bases and file.is_file():
+        check_class_order(part['type'], file, tuple(classes or ()), place, faults)
+        if quick and file.stat().st_size > LARGE_JSON:
+            return None
+        dataset.layout = 'coco'
+        records = read_json(file, faults)
+        split = Split(name, file, prefix.get('img', Path(root)), records=records)
+        split.by_name = 'CocoByNameDataset' in bases
+        check_left_out(split, part, dataset.classes, faults)
+        return split
+    if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
+        ignored = reduces(part.get('pipeline', [])) or bool(part.get('reduce_zero_label'))
+        if dataset.layout == 'masks' and ignored != dataset.zero_ignored:
+            faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
+                       'dataset and the first class in another')  # fmt: skip
+        dataset.layout = 'masks'
+        dataset.zero_ignored = ignored
+        labels = prefix.get('seg_map_path', prefix['img_path'])
+        if 'MixedSuffixDataset' in bases:
+            pairs = pair_by_name(prefix['img_path'], labels, faults)
+            _check_suffix(labels, 'seg_map_suffix', part, cls, faults)
+        else:
+            pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
+        if not part.get('ann_file'):
+            _check_suffix(prefix['img_path'], 'img_suffix', part, cls, faults)
+        return Split(name, labels, prefix['img_path'], pairs=pairs)
+    return None
+
+
+def _few(names: object) -> str:
+    shown = list(names) if isinstance(names, list | tuple) else [names]
+    return f'{", ".join(map(str, shown[:3]))}{", ..." if len(shown) > 3 else ""} ({len(shown)})'
+
+
+def argument(part: dict, cls: type | None, name: str) -> Any:
+    """An argument of a dataset: the config's, else the default of the class."""
+    if name in part:
+        return part[name]
+    for base in inspect.getmro(cls) if cls else ():
+        parameter = inspect.signature(base).parameters.get(name)
+        if parameter is not None and parameter.default is not parameter.empty:
+            return parameter.default
+    raise KeyError(name)
+
+
+def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults: Faults) -> None:
+    """Files that the dataset passes over."""
+    files, suffix = list_images(folder), argument(part, cls, name)
+    suffixes = [suffix] if isinstance(suffix, str) else suffix
+    endings = tuple(s[s.rfind('.') :] for s in suffixes)
+    for path in files:
+        if not path.name.endswith(endings):
+            example = f'{path.name}, where {name} is {" or ".join(suffixes)}'
+            faults.add('mixed-suffixes', folder, example, total=len(files))
+
+
+def _pairs(
+    part: dict, cls: type | None, file: Path, images: Path, labels: Path
+) -> Iterator[tuple[Path, Path]]:
+    """Image and label map as MMSegmentation's dataset forms them: other suffixes are not seen."""
+    image_suffix = argument(part, cls, 'img_suffix')
+    label_suffix = argument(part, cls, 'seg_map_suffix')
+    if part.get('ann_file') and file.is_file():
+        names = read_lines(file)
+    else:
+        files = [path for path in list_files(images) if path.name.endswith(image_suffix)]
+        names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
+    for name in names:
+        yield images / (name + image_suffix), labels / (name + label_suffix)
+
+
+def images_per_epoch(cfg: Config, dataset: Dataset) -> int:
+    """Training images, each as often as RepeatDataset repeats it; 0 if a part could not be read."""
+    parts = iter(['train', *(f'train {i}' for i in range(2, 1000))])
+
+    def count(node: dict) -> int:
+        inner = node.get('dataset', node.get('datasets'))
+        if inner is None:
+            split = dataset.splits.get(next(parts))
+            return len(split.paths()) - split.left_out['images'].total() if split else 0
+        numbers = [count(part) for part in (inner if isinstance(inner, list | tuple) else [inner])]
+        return sum(numbers) * node.get('times', 1) if all(numbers) else 0
+
+    return count(cfg.train_dataloader.dataset) if dataset.parts('train') else 0
+
+
+def allowed_faults(cfg: Config) -> list[str]:
+    """Kinds of faults that are meant: the config's `allow_faults`.
+
+    A dataset whose classes the library names is a published one. Slips in it are part of the
+    published numbers.
+    """
+    loaders = [cfg[loader] for loader in LOADERS.values() if cfg.get(loader)]
+    own = any((part.get('metainfo') or {}).get('classes') for loader in loaders
+              for part in innermost(loader.dataset))  # fmt: skip
+    return [*cfg.get('allow_faults', ()), *(() if own else SLIPS)]

@@ -1,0 +1,115 @@
+"""What a written config says of a dataset, and the proof that it is read so."""
+
+import json
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from backbones import atomic_write
+from backbones.data.dataset import Dataset
+from backbones.errors import UserError, shown
+from backbones.openmmlab.config_tree import innermost
+
+BRACES = '{{', '{\\x7b'  # MMEngine takes the former in a config for a variable, also in a string
+
+
+def used(dataset: Dataset) -> list[str]:
+    """Splits of the config; a test split that is not annotated cannot be evaluated."""
+    test = dataset.splits.get('test')
+    annotated = test is not None and (test.records.get('annotations') or test.pairs)
+    return ['train', 'val', *(['test'] if annotated else [])]
+
+
+def data_root(dataset: Dataset) -> str:
+    """The folder as a config names it."""
+    return f'{dataset.root.absolute()}/'
+
+
+def of_all_splits(dataset: Dataset) -> dict:
+    """Settings that the datasets of all splits share."""
+    if dataset.detection:
+        # images without objects and small ones are used, too
+        return dict(type='CocoByNameDataset', filter_cfg=dict(filter_empty_gt=False))
+    pairs = [pair for name in used(dataset) for pair in dataset.splits[name].pairs]
+    images, labels = (tuple(sorted({path.suffix for path in side})) for side in zip(*pairs))
+    if len(images) == len(labels) == 1:
+        return dict(type='BaseSegDataset', img_suffix=images[0], seg_map_suffix=labels[0])
+    return dict(type='MixedSuffixDataset', img_suffix=images, seg_map_suffix=labels)
+
+
+def of_split(dataset: Dataset, name: str, out: Path) -> dict:
+    """Settings of one split's dataset: files and folders, relative to the data.
+
+    Args:
+        out: the config, beside which the annotations are where the data have another layout.
+    """
+    split = dataset.splits[name]
+    images = os.path.relpath(split.images, dataset.root)
+    if not dataset.detection:
+        labels = os.path.relpath(split.source, dataset.root)
+        return dict(data_prefix=dict(img_path=images, seg_map_path=labels))
+    if dataset.layout == 'coco':
+        file = os.path.relpath(split.source, dataset.root)
+    else:
+        file = str(_annotations(name, out).absolute())
+    return dict(ann_file=file, data_prefix=dict(img='' if images == '.' else images))
+
+
+def _annotations(name: str, out: Path) -> Path:
+    return out.with_suffix('') / f'{name}.json'
+
+
+def write_annotations(dataset: Dataset, out: Path) -> None:
+    """Write the annotations as COCO beside the config, where the data have another layout."""
+    for name in used(dataset) if dataset.detection and dataset.layout != 'coco' else ():
+        file = _annotations(name, out)
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(dataset.splits[name].records))
+
+
+def comment(text: str) -> str:
+    """A line of a config that is nothing but a comment, whatever the text."""
+    return f'# {shown(text)}'
+
+
+def write_config(text: str, dataset: Dataset, out: Path) -> None:
+    """Write a config, once MMEngine has read it as the dataset that it is for.
+
+    Args:
+        text: what `new_config` has made for `out`.
+
+    Raises:
+        UserError: names or paths would be read as something else; nothing is written.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    trial = out.with_name(f'.{out.stem}_trial.py')  # beside it, since bases are named from there
+    try:
+        trial.write_text(text, encoding='utf-8')
+        faults = _differences(Config.fromfile(trial), dataset, out)
+    finally:
+        trial.unlink(missing_ok=True)
+    if faults:
+        raise UserError(
+            f'{out} was not written, since MMEngine would read something else from it: '
+            f'{"; ".join(faults)}. Rename the classes or folders'
+        )
+    atomic_write.write(out, text.encode())
+
+
+def _differences(cfg: Config, dataset: Dataset, out: Path) -> list[str]:
+    found = []
+    for name in used(dataset):
+        (part,) = innermost(cfg[f'{name}_dataloader'].dataset)
+        classes = tuple(part['metainfo']['classes'])
+        meant = dict(
+            **of_all_splits(dataset), **of_split(dataset, name, out), data_root=data_root(dataset)
+        )
+        pairs = [(key, part.get(key), value) for key, value in meant.items()]
+        pairs.append(('classes', classes, tuple(dataset.classes)))
+        found += [
+            f'{name}: {key} is {read!r} instead of {value!r}'
+            for key, read, value in pairs
+            if read != value
+        ]
+    return found

@@ -1,0 +1,203 @@
+"""Comparing an ONNX file in onnxruntime with the model in PyTorch."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from backbones.deploy.onnx_file import Preprocessing, package
+from backbones.errors import UserError, first_line
+
+Outputs = dict[str, np.ndarray]
+
+RELATIVE = 1e-4  # of features and logits, by the largest value: float32, added up in other orders
+PIXELS = 1e-3  # share of a label map: where two classes are all but equal
+SCORE, BOX = 1e-3, 0.1  # of detections, the latter in pixels
+LOST = 0.01  # share of detections: overlaps and scores that lie on a threshold
+MASK = 0.02  # of the pixels that two masks have in one or both of them
+FEW = 100  # pixels as which a smaller mask counts: in a box of two, one of them means nothing
+
+
+@dataclass(frozen=True)
+class Difference:
+    """One line of the comparison.
+
+    Args:
+        image: its height and width, in pixels.
+        what: the output, and how it was measured.
+        found, allowed: the largest difference.
+    """
+
+    image: tuple[int, int]
+    what: str
+    found: float
+    allowed: float
+
+    @property
+    def agrees(self) -> bool:
+        return self.found <= self.allowed  # false for NaN
+
+
+def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
+    """Load a file into onnxruntime: a function of an RGB image (H, W, 3) of bytes.
+
+    The function raises UserError where onnxruntime cannot run the file.
+    """
+    ort = package('onnxruntime')
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = torch.get_num_threads()
+    options.log_severity_level = 3  # its warnings are about constants that it folds
+    session = ort.InferenceSession(
+        file.SerializeToString(), options, providers=['CPUExecutionProvider']
+    )
+    names = [output.name for output in session.get_outputs()]
+
+    def run(image: np.ndarray) -> Outputs:
+        pixels = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
+        try:
+            return dict(zip(names, session.run(names, {'image': pixels})))
+        except Exception as error:  # of its own kinds
+            size = f'{image.shape[0]} x {image.shape[1]}'
+            reason = first_line(error)
+            raise UserError(
+                f'onnxruntime cannot run the file at {size} pixels; it is not kept: {reason}'
+            ) from error
+
+    return run
+
+
+def backbone_in_pytorch(
+    model: nn.Module, preprocessing: Preprocessing
+) -> Callable[[np.ndarray], Outputs]:
+    """The backbone itself, as `runner` gives the file."""
+    mean, std = (
+        torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
+    )
+
+    def run(image: np.ndarray) -> Outputs:
+        x = (torch.from_numpy(image.copy()).permute(2, 0, 1) - mean) / std
+        bottom, right = (-n % preprocessing.divisor for n in x.shape[1:])
+        with torch.no_grad():
+            levels = model(nn.functional.pad(x, (0, right, 0, bottom))[None])
+        return {f'level{i}': level.numpy() for i, level in zip(model.out_indices, levels)}
+
+    return run
+
+
+def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.ndarray], Outputs]:
+    """A detector or segmentor as its library runs it, as `runner` gives the file.
+
+    Args:
+        model: of MMDetection or MMSegmentation.
+        sample: the library's class of data samples.
+        divisor: see `Preprocessing`.
+    """
+    if hasattr(model, 'decode_head'):
+        model.data_preprocessor.test_cfg = dict(size_divisor=divisor)
+        model.test_cfg.mode = 'whole'  # a file has no sliding window
+    else:
+        model.data_preprocessor.pad_size_divisor = divisor
+
+    def run(image: np.ndarray) -> Outputs:
+        size = image.shape[:2]
+        about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
+        pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)  # BGR, as cv2 reads
+        batch = dict(inputs=[pixels], data_samples=[sample(metainfo=about)])
+        with torch.no_grad():
+            (found,) = model.test_step(batch)
+        if hasattr(model, 'decode_head'):
+            logits, labels = found.seg_logits.data[None], found.pred_sem_seg.data
+            return dict(logits=logits.numpy(), labels=labels.numpy())
+        names = dict(boxes='bboxes', scores='scores', labels='labels', masks='masks')
+        found = found.pred_instances
+        return {ours: found[name].numpy() for ours, name in names.items() if name in found}
+
+    return run
+
+
+def differences(image: np.ndarray, ours: Outputs, theirs: Outputs) -> Iterator[Difference]:
+    """Compare what a file computes of an RGB image (H, W, 3) with what PyTorch does."""
+    size = (image.shape[0], image.shape[1])
+    if 'boxes' in ours:
+        for what, found, allowed in _of_detections(size, ours, theirs):
+            yield Difference(size, what, found, allowed)
+        return
+    for name, expected in theirs.items():
+        if name == 'labels':
+            share = float(np.not_equal(ours[name], expected).mean())
+            yield Difference(size, 'labels, share of pixels', share, PIXELS)
+        else:
+            error = np.abs(ours[name] - expected).max() / np.abs(expected).max()
+            yield Difference(size, f'{name}, of the largest value', error, RELATIVE)
+
+
+def _of_detections(
+    size: tuple[int, int], ours: Outputs, theirs: Outputs
+) -> Iterator[tuple[str, float, float]]:
+    """What differs, by how much, and how much may."""
+    pairs = _twins(ours, theirs)
+    a, b = (np.array([pair[i] for pair in pairs], dtype=int) for i in (0, 1))
+    count = len(ours['scores']) + len(theirs['scores'])
+    yield (
+        f'detections without a twin, of {len(theirs["scores"])}',
+        (count - 2 * len(pairs)) / max(count, 1),
+        LOST,
+    )
+    for name, unit, allowed in (('boxes', ', pixels', BOX), ('scores', '', SCORE)):
+        gaps = np.abs(ours[name][a] - theirs[name][b])
+        yield f'{name}{unit}', gaps.max(initial=0), allowed
+    if 'masks' in ours:
+        pasted = paste(ours['masks'][a], ours['boxes'][a], size) >= 0.5
+        expected = theirs['masks'][b]
+        union = (pasted | expected).sum((1, 2))
+        share = (pasted ^ expected).sum((1, 2)) / np.maximum(union, FEW)
+        yield 'masks, share of their union', share.max(initial=0), MASK
+
+
+def _twins(ours: Outputs, theirs: Outputs) -> list[tuple[int, int]]:
+    """Pairs of detections of one class, box and score, up to what tolerances allow tenfold."""
+    pairs: list[tuple[int, int]] = []
+    free = np.ones(len(theirs['scores']), bool)
+    for i in range(len(ours['scores'])):
+        gap = np.maximum(
+            np.abs(theirs['boxes'] - ours['boxes'][i]).max(1, initial=0) / BOX,
+            np.abs(theirs['scores'] - ours['scores'][i]) / SCORE,
+        )
+        gap[~free | (theirs['labels'] != ours['labels'][i])] = np.inf
+        if len(gap) and gap.min() <= 10:
+            free[gap.argmin()] = False
+            pairs.append((i, int(gap.argmin())))
+    return pairs
+
+
+def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Put each box's (28, 28) mask where it belongs in the image, as MMDetection does.
+
+    Args:
+        masks: (N, 28, 28) probabilities.
+        boxes: (N, 4) corners, in pixels.
+        size: height and width of the image, in pixels.
+
+    Returns:
+        (N, H, W) probabilities.
+    """
+    whole = np.zeros((len(masks), *size), np.float32)
+    for i, (mask, box) in enumerate(zip(*map(torch.from_numpy, (masks, boxes)))):
+        (rows, y), (columns, x) = (_near(n, *box[axis::2]) for n, axis in zip(size, (1, 0)))
+        grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
+        pasted = nn.functional.grid_sample(mask[None, None], grid[None], align_corners=False)
+        whole[i, rows, columns] = pasted[0, 0].numpy()
+    return whole
+
+
+def _near(length: int, start: Tensor, end: Tensor) -> tuple[slice, Tensor]:
+    """The pixels of an axis that are in a box or next to it, and where they lie, -1 to 1 within.
+
+    As in MMDetection, all lie in the centre of a box without extent.
+    """
+    near = slice(max(int(start.floor()) - 1, 0), min(int(end.ceil()) + 1, length))
+    place = (torch.arange(length)[near] + 0.5 - start) / (end - start) * 2 - 1
+    return near, place.masked_fill(place.isinf(), 0)

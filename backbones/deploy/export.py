@@ -1,0 +1,231 @@
+"""Reading a model and writing it as an ONNX file that gives the same numbers."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+from torch import nn
+
+from backbones import atomic_write
+from backbones.checkpoints import load_model, read
+from backbones.checkpoints.classes import classes_in
+from backbones.data.listing import SUFFIXES
+from backbones.data.training_record import check_training
+from backbones.deploy.compare import (
+    Difference,
+    Outputs,
+    backbone_in_pytorch,
+    differences,
+    model_in_pytorch,
+    runner,
+)
+from backbones.deploy.models import exportable
+from backbones.deploy.onnx_file import STRIDE, Preprocessing, package, to_onnx
+from backbones.errors import UserError
+from backbones.inference.reading import read_image
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
+from backbones.openmmlab.registries import find_class
+from backbones.openmmlab.replace_backbone import MEAN, STD
+from backbones.registry import create
+from backbones.tables import table
+
+SMALLEST = 32  # height and width, in pixels
+SIZES = ((427, 640), (240, 333))  # at which a file for all sizes is tried, height and width
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to export.
+
+    Args:
+        name: of the config or of the variant.
+        model: with its weights, in eval mode.
+        preprocessing: what the file does to an image first.
+        in_pytorch: runs the model as its library does.
+        metadata: what the file says about itself.
+        images: files to try it on; photographs of scikit-learn's where there are none.
+    """
+
+    name: str
+    model: nn.Module
+    preprocessing: Preprocessing
+    in_pytorch: Callable[[np.ndarray], Outputs]
+    metadata: dict[str, Any]
+    images: list[Path]
+
+
+def check_arguments(out: str, size: tuple[int, int] | None) -> None:
+    """Refuse what could not end well, before anything takes long.
+
+    Raises:
+        UserError: the name of the file, or the size.
+        MissingOperatorError: the extra `export` is not installed.
+    """
+    if not out.endswith('.onnx'):
+        raise UserError(f'--out is {out}; allowed: a name ending in .onnx')
+    if size and min(size) < SMALLEST:
+        raise UserError(f'--size is {size[0]} {size[1]}; allowed: from {SMALLEST} pixels')
+    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+        package(name)
+
+
+def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynamic: bool) -> Source:
+    """A backbone alone, by the name of its variant.
+
+    Args:
+        name: of `list_backbones()`.
+        checkpoint: a file as `create` takes it.
+        pretrained: the authors' file instead.
+        dynamic: for all sizes.
+
+    Raises:
+        UserError: no weights, or two sources of them.
+    """
+    if bool(checkpoint) == pretrained:
+        raise UserError(f'{name}: give a checkpoint or --pretrained, one of the two')
+    model = create(name, pretrained=True if pretrained else checkpoint).eval()
+    return of_backbone(name, model, dynamic=dynamic)
+
+
+def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
+    """A backbone with its weights, in eval mode. See `read_backbone`."""
+    preprocessing = Preprocessing(MEAN, STD, rgb=True, divisor=STRIDE if dynamic else 1)
+    return Source(
+        name=name,
+        model=model,
+        preprocessing=preprocessing,
+        in_pytorch=backbone_in_pytorch(model, preprocessing),
+        metadata=dict(model=name, strides=model.strides, channels=model.channels),
+        images=[],
+    )
+
+
+def read_model(
+    config: str,
+    checkpoint: str | None,
+    *,
+    backbone: str | None,
+    options: dict | None,
+    dynamic: bool,
+) -> Source:
+    """A whole detector or segmentor.
+
+    Args:
+        config: see `load_config`, as for `backbone` and `options`.
+        checkpoint: see `load_model`.
+        dynamic: for all sizes.
+
+    Raises:
+        UserError: no checkpoint, or the config's model cannot be read.
+    """
+    if not checkpoint:
+        raise UserError(
+            f'{config}: give the checkpoint of the whole model, as tools/train.py saves it'
+        )
+    cfg = load_config(config, options=options, backbone=backbone)
+    model = build_model(cfg)
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    file, own = read(checkpoint), _classes(dataset)
+    load_model(model, checkpoint, file=file, classes=own)
+    check_training(cfg, file, checkpoint)
+    model.eval()
+    preprocessing = _preprocessing(cfg, dynamic)
+    if cfg.default_scope == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmdet.structures import DetDataSample as Sample
+    name = Path(config.rpartition('::')[2]).stem
+    return Source(
+        name=name,
+        model=model,
+        preprocessing=preprocessing,
+        in_pytorch=model_in_pytorch(model, Sample, preprocessing.divisor),
+        metadata=dict(model=name, classes=own or list(classes_in(file) or ())),
+        images=_images(dataset),
+    )
+
+
+def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[Difference]:
+    """Write the file, if it agrees with PyTorch.
+
+    Args:
+        source: the model.
+        out: the file.
+        size: height and width of the images in pixels; None for all sizes.
+
+    Returns:
+        The differences; the file was written if all of them agree.
+    """
+    metadata = dict(
+        source.metadata,
+        input='RGB, 0 to 255, float32, (1, 3, height, width)',
+        pad_to_multiples_of=str(source.preprocessing.divisor),
+    )
+    file = to_onnx(exportable(source.model), source.preprocessing, size=size, metadata=metadata)
+    run = runner(file)
+    found: list[Difference] = []
+    for image in samples(source.images, [size, size] if size else list(SIZES)):
+        found += differences(image, run(image), source.in_pytorch(image))
+    if all(difference.agrees for difference in found):
+        out.parent.mkdir(parents=True, exist_ok=True)
+        atomic_write.write(out, file.SerializeToString())
+    return found
+
+
+def text(found: list[Difference]) -> str:
+    """The differences as a table."""
+    head = ['image', 'largest difference beside PyTorch', 'found', 'allowed']
+    rows = [
+        [f'{d.image[0]} x {d.image[1]}', d.what, f'{d.found:.1e}', f'{d.allowed:.0e}']
+        for d in found
+    ]
+    return table(head, rows)
+
+
+def samples(files: list[Path], sizes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
+    """An RGB image (H, W, 3) of bytes for each size (H, W)."""
+    for i, (height, width) in enumerate(sizes):
+        if files:
+            pixels, _ = read_image(files[i % len(files)])
+        else:
+            pixels = _photographs()[i % 2]
+        image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        yield np.asarray(image)
+
+
+def _photographs() -> list[np.ndarray]:
+    from sklearn.datasets import load_sample_images  # takes a second, and is seldom needed
+
+    return load_sample_images().images
+
+
+def _preprocessing(cfg: Config, dynamic: bool) -> Preprocessing:
+    """What the model's data preprocessor does to an image in a test."""
+    settings = cfg.model.get('data_preprocessor') or {}
+    own = settings.get('pad_size_divisor') or (settings.get('test_cfg') or {}).get('size_divisor')
+    divisor = int(np.lcm(own or 1, STRIDE if dynamic else 1))
+    mean, std = settings.get('mean') or (0, 0, 0), settings.get('std') or (1, 1, 1)
+    return Preprocessing(mean, std, rgb=bool(settings.get('bgr_to_rgb')), divisor=divisor)
+
+
+def _classes(dataset: dict) -> list[str]:
+    """Names in their order, from the config or from the dataset's class."""
+    own = (dataset.get('metainfo') or {}).get('classes')
+    if own or 'type' not in dataset:
+        return list(own or ())
+    cls: Any = find_class(dataset['type'], None)
+    return list(getattr(cls, 'METAINFO', {}).get('classes', ()))
+
+
+def _images(dataset: dict) -> list[Path]:
+    """The first two images of a config's test set, if it is there."""
+    prefix = dataset.get('data_prefix') or {}
+    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
+    if not prefix or not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:2]

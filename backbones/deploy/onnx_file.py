@@ -1,0 +1,194 @@
+"""Making an ONNX file: the model, and around it what turns an image into its input."""
+
+import contextlib
+import io
+import json
+import logging
+import operator
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from importlib import import_module
+from types import ModuleType
+from typing import Any
+
+import torch
+from torch import nn
+
+from backbones.errors import MissingOperatorError, UserError, first_line
+
+OPSET = 18
+SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
+STRIDE = 32  # such a file pads to multiples of it
+EXTRA = "pip install 'dense-backbones[export]'"
+
+
+@dataclass(frozen=True)
+class Preprocessing:
+    """How the pixels of an image become the model's input.
+
+    Args:
+        mean, std: per channel in the model's order, of pixels from 0 to 255.
+        rgb: whether the model's order is RGB, not BGR.
+        divisor: images are padded at the right and the bottom to multiples of it, in pixels.
+    """
+
+    mean: Sequence[float]
+    std: Sequence[float]
+    rgb: bool
+    divisor: int
+
+
+def package(name: str) -> ModuleType:
+    """Import onnx or onnxruntime.
+
+    Raises:
+        MissingOperatorError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ImportError as error:
+        raise MissingOperatorError(f'export needs the package {name}: {EXTRA}') from error
+
+
+def to_onnx(
+    model: nn.Module,
+    preprocessing: Preprocessing,
+    *,
+    size: tuple[int, int] | None,
+    metadata: dict[str, Any],
+) -> Any:
+    """Export what `exportable` made, with the preprocessing before it.
+
+    Args:
+        model: takes a normalised, padded image, and its size before padding if it is a detector.
+        preprocessing: becomes part of the file.
+        size: height and width of the images in pixels; None for all sizes.
+        metadata: written into the file, as JSON where it is no string.
+
+    Returns:
+        An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32.
+
+    Raises:
+        MissingOperatorError: the extra `export` is not installed.
+        UserError: PyTorch cannot export the model; with its reason.
+    """
+    onnx = package('onnx')
+    package('onnxscript')
+    core = _core(model, size, preprocessing.divisor)
+    before = onnx.parser.parse_model(_before(preprocessing, size, core))
+    taken = {i.name for i in core.graph.input}
+    pairs = [(name, name) for name in ('padded', 'size') if name in taken]
+    file = onnx.compose.merge_models(before, core, io_map=pairs)
+    if 'labels' in model.outputs and 'boxes' not in model.outputs:
+        after = onnx.parser.parse_model(_after(core))
+        pairs = [('whole', 'whole'), ('size', 'size')]
+        file = onnx.compose.merge_models(file, after, io_map=pairs)
+    outputs = {o.name: o for o in file.graph.output}
+    del file.graph.output[:]
+    file.graph.output.extend(outputs[name] for name in model.outputs)
+    for key, value in metadata.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        file.metadata_props.add(key=key, value=text)
+    return file
+
+
+def _core(model: nn.Module, size: tuple[int, int] | None, divisor: int) -> Any:
+    """Export the model without the preprocessing; its inputs are `padded` and perhaps `size`."""
+    H, W = size or SAMPLE
+    shape = [-(-n // divisor) * divisor for n in (H, W)]
+    detector = 'boxes' in model.outputs
+    arguments = (torch.zeros(1, 3, *shape), *([torch.tensor([H, W])] if detector else []))
+    sides = {
+        axis: STRIDE * torch.export.Dim(name, min=2, max=256)
+        for axis, name in ((2, 'rows'), (3, 'columns'))
+    }
+    dynamic = None if size else (sides, *([None] if detector else []))
+    names = ['whole'] if 'labels' in model.outputs and not detector else list(model.outputs)
+    try:
+        with torch.no_grad(), _quiet():
+            program = torch.export.export(model, arguments, dynamic_shapes=dynamic, strict=False)
+            exported = torch.onnx.export(
+                program,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=['padded', 'size'][: len(arguments)],
+                output_names=names,
+                custom_translation_table={operator.le: _at_most},
+                verbose=False,
+            )
+    except Exception as error:  # whatever foreign heads raise, and PyTorch about them
+        kind = type(model.model).__name__
+        reason = first_line(error.__cause__ or error)
+        raise UserError(f'{kind} cannot be exported, PyTorch says: {reason}') from error
+    return exported.model_proto
+
+
+def _at_most(size: Any, bound: Any) -> Any:
+    """Translate a comparison of sizes; torch.export also compares with bounds beyond int64."""
+    op = package('onnxscript').opset18
+    return op.LessOrEqual(size, min(bound, 2**63 - 1) if isinstance(bound, int) else bound)
+
+
+def _before(preprocessing: Preprocessing, size: tuple[int, int] | None, core: Any) -> str:
+    """Normalise and pad, as text of an ONNX model."""
+    sides = ', '.join(map(str, size or ('height', 'width')))
+    padded = _shape(core.graph.input[0])
+    mean, std = (
+        f'float[1, 3, 1, 1] {{{", ".join(map(repr, map(float, values)))}}}'
+        for values in (preprocessing.mean, preprocessing.std)
+    )
+    order = '0, 1, 2' if preprocessing.rgb else '2, 1, 0'
+    return f"""
+        <ir_version: {core.ir_version}, opset_import: ["" : {OPSET}]>
+        preprocessing (float[1, 3, {sides}] image) => (float[{padded}] padded, int64[2] size) {{
+            before_order = Constant <value = int64[3] {{{order}}}> ()
+            before_mean = Constant <value = {mean}> ()
+            before_std = Constant <value = {std}> ()
+            before_divisor = Constant <value = int64[1] {{{preprocessing.divisor}}}> ()
+            before_none = Constant <value = int64[6] {{0, 0, 0, 0, 0, 0}}> ()
+            before_ordered = Gather <axis = 1> (image, before_order)
+            before_centred = Sub (before_ordered, before_mean)
+            before_normalised = Div (before_centred, before_std)
+            size = Shape <start = 2, end = 4> (image)
+            before_beyond = Neg (size)
+            before_missing = Mod (before_beyond, before_divisor)
+            before_pads = Concat <axis = 0> (before_none, before_missing)
+            padded = Pad (before_normalised, before_pads)
+        }}
+    """
+
+
+def _after(core: Any) -> str:
+    """Cut the padding off a segmentor's logits and take the best class, as text of a model."""
+    shape = _shape(core.graph.output[0])
+    classes = shape.split(', ')[1]
+    return f"""
+        <ir_version: {core.ir_version}, opset_import: ["" : {OPSET}]>
+        postprocessing (float[{shape}] whole, int64[2] size)
+            => (float[1, {classes}, height, width] logits, int64[1, height, width] labels) {{
+            after_start = Constant <value = int64[2] {{0, 0}}> ()
+            after_axes = Constant <value = int64[2] {{2, 3}}> ()
+            logits = Slice (whole, after_start, size, after_axes)
+            labels = ArgMax <axis = 1, keepdims = 0> (logits)
+        }}
+    """
+
+
+def _shape(value: Any) -> str:
+    """A value's shape as the text of a model has it: numbers, or names where they change."""
+    dims = enumerate(value.type.tensor_type.shape.dim)
+    return ', '.join(str(d.dim_value) if d.HasField('dim_value') else f'axis{i}' for i, d in dims)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes on its own progress from the console; its errors are raised."""
+    level = logging.root.manager.disable
+    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter('ignore')
+        logging.disable(logging.WARNING)
+        try:
+            yield
+        finally:
+            logging.disable(level)

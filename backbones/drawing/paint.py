@@ -1,0 +1,124 @@
+"""Painting instances and label maps into an image."""
+
+from collections import Counter
+
+import cv2
+import numpy as np
+import supervision as sv
+
+from backbones.drawing.captions import FONT, Picture, font, on_paper
+from backbones.drawing.palette import Classes
+
+Found = sv.Detections | np.ndarray  # instances, or an (H, W) label map
+OPACITY = 0.5  # of masks and label maps
+CROWDED = 0.2  # of a picture; names that took more of it would hide what they name
+NARROWEST = 240  # pixels; a title has to fit
+
+
+def paint(
+    image: Picture, found: Found | None, factor: float, classes: Classes, letters: int | None
+) -> Picture:
+    """Paint what was found into a copy of the image.
+
+    Args:
+        image: (H, W, 3) RGB.
+        found: instances in the coordinates of the original image, or a label map of any size.
+        factor: what the image is larger than the original.
+        classes: their names and colours.
+        letters: height of the names of instances, in pixels; None leaves them out.
+
+    Returns:
+        (H, max(W, 240), 3) RGB, on white paper where the image is narrower.
+    """
+    width, height = max(image.shape[1], NARROWEST), len(image)
+    if isinstance(found, sv.Detections) and len(found):
+        found = _scaled(found, factor, image)
+        scene = on_paper(_paint_shapes(image, found, classes), width, height)
+        return _paint_names(scene, found, classes, letters) if letters else scene
+    if isinstance(found, np.ndarray):
+        image = _paint_labels(image, found, classes)
+    return on_paper(image, width, height)
+
+
+def are_readable(image: Picture, found: Found | None, classes: Classes, letters: int) -> bool:
+    """Whether the names of instances leave enough of the image to be seen; label maps have none."""
+    if not isinstance(found, sv.Detections):
+        return found is None
+    widths = (font(letters).getlength(name) + letters / 2 for name in _names(found, classes))
+    return sum(widths) * 1.5 * letters < CROWDED * image.shape[0] * image.shape[1]
+
+
+def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
+    """How many instances there are of each class; or its share of the pixels, 0 to 1."""
+    if found is None:
+        return {}
+    if isinstance(found, sv.Detections):
+        return dict(Counter(_numbers(found)))
+    shares = np.bincount(found.ravel()) / found.size
+    return {c: share for c, share in enumerate(shares.tolist()) if share and classes.shows(c)}
+
+
+def _paint_shapes(image: Picture, found: sv.Detections, classes: Classes) -> Picture:
+    scene = image[..., ::-1].copy()  # supervision paints BGR
+    if found.mask is not None:
+        scene = sv.MaskAnnotator(classes.colours, opacity=OPACITY).annotate(scene, found)
+    line = max(2, max(image.shape[:2]) // 400)
+    return sv.BoxAnnotator(classes.colours, thickness=line).annotate(scene, found)[..., ::-1]
+
+
+def _paint_names(image: Picture, found: sv.Detections, classes: Classes, letters: int) -> Picture:
+    annotator = sv.RichLabelAnnotator(
+        classes.colours,
+        text_color=classes.letters,
+        font_path=FONT,
+        font_size=letters,
+        text_padding=letters // 4,
+        smart_position=True,
+    )
+    return annotator.annotate(image[..., ::-1].copy(), found, labels=_names(found, classes))[
+        ..., ::-1
+    ]
+
+
+def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Picture:
+    """Blend a label map into its image, with lines around the areas.
+
+    Background and "ignore" stay as they are.
+    """
+    shown = list(amounts_of(labels, classes))
+    hidden = max([*shown, 0]) + 1
+    colours = np.zeros((hidden + 1, 3), np.uint8)
+    painted = np.full(labels.max() + 1, hidden, np.int32)
+    for c in shown:
+        colours[c], painted[c] = classes.colours.by_idx(c).as_rgb(), c
+    size = image.shape[1::-1]
+    labels = cv2.resize(painted[labels], size, interpolation=cv2.INTER_NEAREST)
+    blended = cv2.addWeighted(image, 1 - OPACITY, colours[labels], OPACITY, 0)
+    scene: Picture = np.where((labels == hidden)[..., None], image, np.asarray(blended, np.uint8))
+    width = 2 * max(1, max(size) // 600) + 1
+    edges = cv2.dilate(labels.astype(np.float32), np.ones((width, width))) != labels
+    scene[edges] = colours[labels[edges]]
+    return scene
+
+
+def _names(found: sv.Detections, classes: Classes) -> list[str]:
+    names = [classes.name(c) for c in _numbers(found)]
+    if found.confidence is None:
+        return names
+    return [f'{name} {score:.2f}' for name, score in zip(names, found.confidence)]
+
+
+def _numbers(found: sv.Detections) -> list[int]:
+    return [] if found.class_id is None else found.class_id.tolist()
+
+
+def _scaled(found: sv.Detections, factor: float, image: Picture) -> sv.Detections:
+    """Instances of the original image in that of the picture."""
+    found = found.select(slice(None))  # a copy
+    found.xyxy = found.xyxy * factor
+    if found.mask is not None and factor != 1:
+        size = image.shape[1::-1]
+        masks = (np.asarray(mask, np.uint8) for mask in found.mask)
+        resized = [cv2.resize(mask, size, interpolation=cv2.INTER_NEAREST) for mask in masks]
+        found.mask = np.array(resized, bool)
+    return found

@@ -1,0 +1,201 @@
+"""Pictures of what a model finds, alone or beside the truth."""
+
+import os
+import traceback
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import mmcv
+import numpy as np
+import supervision as sv
+from mmengine.hooks import Hook
+from mmengine.runner import Runner
+from mmengine.structures import BaseDataElement, InstanceData
+
+from backbones.drawing.captions import PAPER, Picture, legend, on_paper, title
+from backbones.drawing.paint import Found, amounts_of, are_readable, paint
+from backbones.drawing.palette import Classes
+from backbones.errors import UserError, first_line
+from backbones.openmmlab import console
+
+SCORE = 0.5  # of the least certain instance that is drawn; from 0.3, many things get two names
+LEAST = 0.0005  # share of the pixels that is worth an entry in the legend
+SMALLEST, LARGEST = 288, 3000  # pixels of an image's long side in a picture
+
+
+def draw(
+    image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
+) -> Picture:
+    """Draw a prediction into its image.
+
+    Args:
+        image: (H, W, 3) RGB, as the boxes, masks and label maps in `sample` see it.
+        sample: MMDetection's DetDataSample or MMSegmentation's SegDataSample.
+        meta: the dataset's metainfo: `classes` and, if it has them, their colours, `palette`.
+        score: instances below it are left out.
+
+    Returns:
+        (h, w, 3) RGB: the image, enlarged to 288 pixels or reduced to 3000 where its long side is
+        shorter or longer. The instances have their names and scores; if there are so many that
+        these would hide the image, or if it is a label map, a legend stands below.
+
+    Raises:
+        UserError: the sample predicts neither boxes nor a label map.
+    """
+    return picture(image, [Half('', predicted(sample, score))], meta)
+
+
+def side_by_side(
+    image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
+) -> Picture:
+    """Draw the truth and, beside it or below it if the image is wide, the prediction.
+
+    Args, Returns, Raises: see `draw`. Where the truth was not loaded, the image stands alone.
+    """
+    truth, found = found_in(sample, 'gt'), predicted(sample, score)
+    left = 'ground truth' if truth is not None else 'image (no ground truth)'
+    right = f'prediction, score from {score:g}' if _has_instances(found) else 'prediction'
+    return picture(image, [Half(left, truth), Half(right, found)], meta)
+
+
+@dataclass
+class Half:
+    """One copy of the image.
+
+    Args:
+        title: above it, '' for none.
+        found: what is painted into it.
+    """
+
+    title: str
+    found: Found | None
+
+
+def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
+    """Draw one or two copies of an image. See `draw` and `side_by_side`."""
+    classes = Classes(meta)
+    image, factor = _readable(image)
+    height, width = image.shape[:2]
+    letters = max(13, max(height, width) // 80)
+    named = all(are_readable(image, half.found, classes, letters) for half in halves)
+    amounts = [{} if named else amounts_of(half.found, classes) for half in halves]
+    parts = []
+    for half, amount in zip(halves, amounts):
+        painted = paint(image, half.found, factor, classes, letters if named else None)
+        text = '{}: {:.0f}' if _has_instances(half.found) else '{}: {:.1%}'
+        entries = [
+            (text.format(classes.name(c), amount[c]), classes.colours.by_idx(c))
+            for c in sorted(amount, key=lambda c: -amount[c])
+            if amount[c] > LEAST
+        ]
+        heading = [title(half.title, painted.shape[1], letters)] if half.title else []
+        parts.append(np.vstack([*heading, painted, legend(entries, painted.shape[1], letters)]))
+    if len(parts) == 1:
+        return parts[0]
+    if width > 2 * height:
+        return np.vstack(parts)
+    tall = max(map(len, parts))
+    parts = [on_paper(part, part.shape[1], tall) for part in parts]
+    gap = np.full((tall, letters // 2, 3), PAPER, np.uint8)
+    return np.hstack([parts[0], gap, parts[1]])
+
+
+def predicted(sample: BaseDataElement, score: float) -> Found:
+    """The predicted label map, or the instances whose score is not below `score`.
+
+    Raises:
+        UserError: there is neither.
+    """
+    found = found_in(sample, 'pred')
+    if found is None:
+        raise UserError(
+            f'this {type(sample).__name__} has neither pred_instances with boxes nor pred_sem_seg '
+            f'(it has {", ".join(sample.keys()) or "nothing"}): only boxes, masks of instances and '
+            'label maps are drawn'
+        )
+    if isinstance(found, sv.Detections) and found.confidence is not None:
+        return found.select(found.confidence >= score)
+    return found
+
+
+def found_in(sample: BaseDataElement, kind: str) -> Found | None:
+    """The instances or the label map of a sample, on the CPU; None if it has neither.
+
+    Args:
+        kind: 'gt' or 'pred'.
+    """
+    instances = getattr(sample, f'{kind}_instances', None)
+    if instances is not None and 'bboxes' in instances:
+        return _detections(instances)
+    labels = getattr(sample, f'{kind}_sem_seg', None)
+    return None if labels is None else np.asarray(labels.data.cpu())[0]
+
+
+def _detections(instances: InstanceData) -> sv.Detections:
+    boxes = instances.bboxes
+    boxes = np.asarray(getattr(boxes, 'tensor', boxes).cpu(), float).reshape(-1, 4)
+    masks = instances.get('masks')
+    if masks is not None:
+        masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks.cpu().numpy()
+    scores = instances.get('scores')
+    return sv.Detections(
+        xyxy=boxes,
+        class_id=np.asarray(instances.labels.cpu(), int),
+        confidence=None if scores is None else np.asarray(scores.cpu(), float),
+        mask=None if masks is None else masks.astype(bool),
+    )
+
+
+def _has_instances(found: Found | None) -> bool:
+    return isinstance(found, sv.Detections)
+
+
+def _readable(image: Picture) -> tuple[Picture, float]:
+    """Enlarge a thumbnail, reduce a giant; return the factor, too."""
+    longest, factor = max(image.shape[:2]), 1.0
+    if longest < SMALLEST:
+        factor = -(-SMALLEST // longest)
+    elif longest > LARGEST:
+        factor = LARGEST / longest
+    size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
+    how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
+    return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8), factor
+
+
+class SavePictures(Hook):
+    """Write a picture of every tested image, ground truth beside prediction.
+
+    One that cannot be written does not end the test, whose metrics come last: `failed` says why.
+
+    Args:
+        folder: for the pictures; below it they lie as the images do in the dataset's folder.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self.folder = Path(folder)
+        self.failed: list[str] = []
+
+    def after_test_iter(
+        self,
+        runner: Runner,
+        batch_idx: int,
+        data_batch: dict | None = None,
+        outputs: list | None = None,
+    ) -> None:
+        dataset = runner.test_dataloader.dataset
+        prefixes = getattr(dataset, 'data_prefix', {})
+        images = prefixes.get('img') or prefixes.get('img_path') or ''
+        for sample in outputs or ():
+            inside = Path(os.path.relpath(sample.img_path, images))
+            name = inside.name if '..' in inside.parts else inside
+            path = (self.folder / name).with_suffix('.png')
+            try:
+                image = mmcv.imread(sample.img_path, channel_order='rgb')
+                drawn = side_by_side(image, sample, dataset.metainfo)[..., ::-1]
+                if not mmcv.imwrite(drawn, str(path)):
+                    raise OSError(f'{path} was not written: is the disk full?')
+            except Exception as error:  # whatever the libraries that draw and write raise
+                self.failed.append(f'{path}: {first_line(error)}')
+                console.to_the_file(runner.logger, traceback.format_exc())

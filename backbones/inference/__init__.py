@@ -1,0 +1,7 @@
+"""Predictions of a trained detector or segmentor on images of any kind and size."""
+
+from backbones.errors import UnreadableError
+from backbones.inference.predictor import Prediction, Predictor
+from backbones.inference.reading import read_image
+
+__all__ = ['Prediction', 'Predictor', 'UnreadableError', 'read_image']

@@ -1,0 +1,297 @@
+"""Predict on images: read, run the model whole or tile by tile, keep what is certain enough."""
+
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import supervision as sv
+import torch
+from mmengine.config import Config
+
+from backbones.drawing.captions import Picture
+from backbones.drawing.paint import Found
+from backbones.drawing.pictures import SCORE, Half, picture, predicted
+from backbones.errors import UserError
+from backbones.inference.attempts import attempt, batched
+from backbones.inference.memory import bytes_per_pixel, check_memory
+from backbones.inference.reading import read_image
+from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
+from backbones.openmmlab.config import read_config
+from backbones.openmmlab.replace_backbone import swap_backbone
+
+SMALLEST_SIDE = 32  # pixels; what the backbones need
+LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
+SMALLEST_TILE = 64  # pixels
+OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
+TOUCHES = 4  # pixels; a box that ends so near to the edge of a tile may go on behind it
+SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
+
+
+@dataclass
+class Prediction:
+    """What was found in one image.
+
+    Args:
+        path: the file.
+        image: (H, W, 3) RGB; see `read_image`.
+        found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
+            and perhaps `mask`; or an (H, W) label map.
+        meta: `classes`, the names, and perhaps their `palette`.
+        notes: what was done to read the image that might surprise.
+        seconds: that the model took.
+    """
+
+    path: Path
+    image: Picture
+    found: Found
+    meta: Mapping
+    notes: list[str]
+    seconds: float
+
+    def picture(self) -> Picture:
+        """The image with what was found. See `backbones.drawing.pictures.draw`."""
+        return picture(self.image, [Half('', self.found)], self.meta)
+
+
+class Predictor:
+    """A trained detector or segmentor.
+
+    Args:
+        config: path or name of a config, or the config.
+        checkpoint: what was trained with it; see `backbones.checkpoints.read`.
+        score: instances below it are left out.
+        tile: side in pixels of the squares that larger images are cut into, each of which the model
+            sees as an image; None shows it every image whole. Tiles overlap by a third. Detections
+            that an edge cuts off are left to the neighbour, which shows them whole if they are
+            narrower than the overlap. Of detections that have more than half of the smaller one in
+            common, the one with the highest score of each class is kept; of label maps the scores
+            are averaged, and the image is not resized as the config would.
+        device: 'auto' is the GPU if there is one.
+        backbone: another than the config's. See `swap_backbone`.
+        batch: how many images, or tiles of one, the model gets at once, as far as the pipeline
+            gives them one size; what is found is the same.
+        amp: compute in bfloat16 where autocast does so; on CPUs that pays where they have units for
+            it (AMX, AVX-512 BF16), and scores change in the third digit.
+
+    Raises:
+        UserError: a value is out of range; or see `load_trained` and `make_pipeline`.
+    """
+
+    def __init__(
+        self,
+        config: str | Config,
+        checkpoint: str,
+        *,
+        score: float = SCORE,
+        tile: int | None = None,
+        device: str = 'auto',
+        backbone: str | None = None,
+        batch: int = 1,
+        amp: bool = False,
+    ) -> None:
+        faults = []
+        if not 0 <= score <= 1:
+            faults.append(f'score is {score}; allowed: 0 to 1')
+        if tile is not None and tile < SMALLEST_TILE:
+            faults.append(f'tile is {tile}; allowed: from {SMALLEST_TILE} pixels')
+        if batch < 1:
+            faults.append(f'batch is {batch}; allowed: at least 1')
+        if faults:
+            raise UserError('; '.join(faults))
+        self.score, self.tile, self.amp, self.batch = score, tile, amp, batch
+        self.surest = 0.0  # highest score so far, also of what was left out
+        cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
+        cfg = swap_backbone(cfg, backbone) if backbone else cfg
+        self.segments = cfg.get('default_scope') == 'mmseg'
+        if self.segments and tile:
+            slide = dict(mode='slide', crop_size=(tile, tile), stride=(_stride(tile),) * 2)
+            cfg.model.test_cfg = slide
+        self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
+        self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
+        self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
+
+    def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
+        """Predict on image files, in their order, `batch` at once.
+
+        Raises:
+            UnreadableError: see `read_image`.
+            TooLargeError: see `check_memory`.
+        """
+        for some in batched(map(Path, paths), self.batch):
+            for outcome in self.attempt(some):
+                if not isinstance(outcome, Prediction):
+                    raise outcome
+                yield outcome
+
+    def predict(self, path: str | Path) -> Prediction:
+        """Predict on an image file; see `__call__`."""
+        return next(self([path]))
+
+    def attempt(self, paths: Sequence[Path]) -> list[Prediction | Exception]:
+        """Predict on image files at once; what is wrong with one stands in its place."""
+        read = [attempt(read_image, path) for path in paths]
+        images = [one[0] for one in read if not isinstance(one, Exception)]
+        start = time.perf_counter()
+        together = attempt(self.find_all, images)
+        found: list[Found | Exception] = (
+            [attempt(self.find, image) for image in images]  # too large together, perhaps not alone
+            if isinstance(together, Exception)
+            else [*together]
+        )
+        seconds = (time.perf_counter() - start) / max(1, len(images))
+        outcomes = iter(found)
+        made: list[Prediction | Exception] = []
+        for path, one in zip(paths, read):
+            if isinstance(one, Exception):
+                made.append(one)
+                continue
+            outcome = next(outcomes)
+            if isinstance(outcome, Exception):
+                made.append(outcome)
+            else:
+                made.append(Prediction(path, one[0], outcome, self.meta, one[1], seconds))
+        return made
+
+    def find(self, image: Picture) -> Found:
+        """Find instances in, or a label map of, an image.
+
+        Args:
+            image: (H, W, 3) RGB, of any size.
+
+        Returns:
+            See `Prediction`.
+
+        Raises:
+            TooLargeError: see `check_memory`.
+        """
+        return self.find_all([image])[0]
+
+    def find_all(self, images: Sequence[Picture]) -> list[Found]:
+        """See `find`; several images at once."""
+        whole = [i for i, image in enumerate(images) if self.segments or not self._is_cut(image)]
+        some = [images[i] for i in whole]
+        remedy = 'make it smaller' if self.segments else 'cut it with --tile N'
+        self._check_memory(some, remedy)
+        if self.segments:
+            maps = zip(some, self._run(some))
+            return [np.asarray(found)[: len(image), : image.shape[1]] for image, found in maps]
+        found = dict(zip(whole, self._detect(some)))
+        return [found[i] if i in found else self._find_in_tiles(image)
+                for i, image in enumerate(images)]  # fmt: skip
+
+    def _is_cut(self, image: Picture) -> bool:
+        return self.tile is not None and max(image.shape[:2]) > self.tile
+
+    def _find_in_tiles(self, image: Picture) -> sv.Detections:
+        assert self.tile is not None
+        image = np.ascontiguousarray(image)
+        height, width = image.shape[:2]
+        overlap = self.tile - _stride(self.tile)
+
+        def detect(tiles: list[Picture]) -> list[sv.Detections]:
+            return [
+                found.select(~_cut(found.xyxy, tile.shape, _inner(tile, image), overlap))
+                for tile, found in zip(tiles, self._detect(tiles))
+            ]
+
+        slicer = sv.InferenceSlicer(
+            detect if self.batch > 1 else lambda tile: detect([tile])[0],
+            slice_wh=self.tile,
+            overlap_wh=overlap,
+            iou_threshold=SAME,
+            overlap_metric=sv.OverlapMetric.IOS,
+            compact_masks=True,
+            batch_size=self.batch,
+        )
+        return slicer(image)
+
+    def _check_memory(self, images: Sequence[Picture], remedy: str) -> None:
+        if images and next(self.model.parameters()).is_cpu:  # a GPU says itself if it is too small
+            pixels = sum(image.shape[0] * image.shape[1] for image in images)
+            check_memory(pixels, self.bytes_per_pixel, remedy=remedy)
+
+    def _detect(self, images: Sequence[Picture]) -> list[sv.Detections]:
+        """Find instances; they are cut at the borders of their image."""
+        all_found = []
+        for image, found in zip(images, self._run(images)):
+            assert isinstance(found, sv.Detections)
+            height, width = image.shape[:2]
+            found.xyxy = found.xyxy.clip(0, [width, height, width, height])
+            if isinstance(found.mask, np.ndarray):
+                found.mask = found.mask[:, :height, :width]
+            seen = np.all(found.xyxy[:, 2:] > found.xyxy[:, :2], axis=1)
+            all_found.append(found.select(seen))
+        return all_found
+
+    def _run(self, images: Sequence[Picture]) -> list[Found]:
+        """Run pipeline and model; a label map may be larger than its image.
+
+        What comes out of the pipeline in one size goes through the model together: of several
+        sizes, the model would pad the smaller ones, and find other things in them.
+        """
+        prepared = [
+            self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
+            for image in images
+        ]
+        by_size: dict[tuple, list[int]] = {}
+        for i, data in enumerate(prepared):
+            by_size.setdefault(tuple(data['inputs'].shape), []).append(i)
+        found: dict[int, Found] = {}
+        for same in by_size.values():
+            for part in batched(same, self.batch):
+                found.update(zip(part, self._step([prepared[i] for i in part])))
+        return [found[i] for i in range(len(images))]
+
+    def _step(self, prepared: list[dict]) -> list[Found]:
+        batch = {key: [data[key] for data in prepared] for key in ('inputs', 'data_samples')}
+        device = next(self.model.parameters()).device.type
+        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.amp):
+            samples = self.model.test_step(batch)
+        found = [predicted(sample, self.score) for sample in samples]
+        for sample, one in zip(samples, found):
+            if isinstance(one, sv.Detections):
+                self.surest = max([self.surest, *sample.pred_instances.scores.tolist()])
+        return found
+
+
+def _inner(tile: Picture, image: Picture) -> list[bool]:
+    """Whether the left, top, right and bottom edge of a tile, a view of an image, lies within."""
+    top, rest = divmod(tile.ctypes.data - image.ctypes.data, image.strides[0])
+    left = rest // image.strides[1]
+    right, bottom = left + tile.shape[1], top + tile.shape[0]
+    return [left > 0, top > 0, right < image.shape[1], bottom < image.shape[0]]
+
+
+def _cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
+    """Tell which boxes are parts of instances that another tile shows whole.
+
+    Args:
+        boxes: (N, 4), left, top, right, bottom in pixels of the tile.
+        shape: height and width of the tile.
+        inner: whether the tile's left, top, right and bottom edge lies in the image.
+        overlap: of neighbouring tiles, in pixels; narrower instances are whole in one of them.
+
+    Returns:
+        (N,) booleans.
+    """
+    edges = np.array([0, 0, shape[1], shape[0]])
+    touches = (np.abs(boxes - edges) <= TOUCHES) & inner
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.any(touches & (np.tile(sides, 2) < overlap - TOUCHES), axis=1)
+
+
+def _stride(tile: int) -> int:
+    return tile - tile // OVERLAP
+
+
+def _large_enough(image: Picture) -> Picture:
+    """Repeat the last row and column of an image until the model takes it."""
+    height, width = image.shape[:2]
+    least = max(SMALLEST_SIDE, -(-max(height, width) // LARGEST_RATIO))
+    below, right = max(0, least - height), max(0, least - width)
+    larger = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
+    return np.asarray(larger, np.uint8)

@@ -1,0 +1,54 @@
+"""Reading an image as a training does, whatever its kind."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+
+from backbones.data.images import image_facts, large_images
+from backbones.drawing.captions import Picture
+from backbones.errors import UnreadableError
+
+NO_RANGE = ' have no known range of values; save it with 8 or 16 bits per channel'
+
+
+def read_image(path: Path) -> tuple[Picture, list[str]]:
+    """Read an image as MMDetection's and MMSegmentation's loaders do.
+
+    The orientation that a camera noted is applied, grey becomes RGB, an alpha channel is ignored,
+    and of 16 bits per channel the upper 8 are kept, whatever the range of the values.
+
+    Returns:
+        (H, W, 3) RGB, and what of that might surprise.
+
+    Raises:
+        UnreadableError: missing, damaged, no image, or of pixels without a known range.
+    """
+    with large_images():
+        facts = image_facts(path, decode=False)
+    if facts.fault:
+        detail = f' ({facts.detail})' if facts.detail else ''
+        raise UnreadableError(f'{path}: {facts.fault.replace("-", " ")}{detail}')
+    if facts.bits > 16:
+        raise UnreadableError(f'{path}: {facts.bits} bits per channel{NO_RANGE}')
+    notes = []
+    if 'A' in facts.mode or 'transparency' in facts.mode:
+        notes.append('transparency is ignored')
+    if facts.frames > 1:
+        notes.append('the first of several frames is taken')
+    try:
+        content = np.fromfile(path, np.uint8)
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)  # as mmcv does
+        whole = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
+        deep = cv2.imdecode(content, whole) if facts.bits > 8 else None
+    except cv2.error as error:  # too large for OpenCV, for example
+        raise UnreadableError(f'{path}: {error}') from error
+    if pixels is None:
+        raise UnreadableError(f'{path}: damaged image')
+    if deep is not None and deep.dtype not in (np.uint8, np.uint16):
+        raise UnreadableError(f'{path}: pixels of type {deep.dtype}{NO_RANGE}')
+    if deep is not None and deep.dtype == np.uint16:
+        used = int(deep.max()).bit_length()
+        few = f', of which {used} are in use: scale the values to 8 bits first' if used < 14 else ''
+        notes.append(f'the upper 8 of 16 bits per channel are taken{few}')
+    return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), notes

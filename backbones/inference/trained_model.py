@@ -1,0 +1,99 @@
+"""A trained model, the names of its classes, and what prepares an image for it."""
+
+from collections.abc import Mapping
+
+import torch
+from mmcv.transforms import Compose
+from mmengine.config import Config
+from mmengine.registry import DATASETS
+from torch import nn
+
+from backbones.checkpoints import load_model, read
+from backbones.checkpoints.classes import classes_in
+from backbones.data.config_checks import check_numbers
+from backbones.data.training_record import check_training
+from backbones.errors import UserError
+from backbones.openmmlab.build import build_model, enter_library
+from backbones.openmmlab.config_tree import innermost
+
+RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
+
+
+def pick_device(name: str) -> torch.device:
+    """A device by its name, or the GPU if there is one for 'auto'.
+
+    Raises:
+        UserError: torch does not know it, or it is not there.
+    """
+    if name == 'auto':
+        return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
+    try:
+        device = torch.device(name)
+        torch.empty(0, device=device)
+    except (RuntimeError, AssertionError) as error:  # the latter without CUDA
+        reason = str(error).partition('\n')[0]
+        raise UserError(f'device {name!r}: {reason}; allowed: auto, cpu, cuda, cuda:1') from error
+    return device
+
+
+def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn.Module, Mapping]:
+    """Build a config's model and load it strictly.
+
+    Returns:
+        The model, ready to predict, and the metainfo of its dataset.
+
+    Raises:
+        UserError: it is neither a detector nor a segmentor; nobody names the classes; or those of
+            model, checkpoint and dataset disagree.
+        CheckpointError: see `backbones.checkpoints.load_model`.
+    """
+    scope = cfg.get('default_scope')
+    if scope not in ('mmdet', 'mmseg') or not cfg.get('test_dataloader'):
+        raise UserError(
+            f'{cfg.filename}: predictions need the config of a detector or segmentor with its '
+            'test_dataloader, whose pipeline prepares an image; its default_scope is '
+            f"{scope!r}; allowed: 'mmdet', 'mmseg'"
+        )
+    enter_library(cfg)
+    dataset = dict(next(innermost(cfg.test_dataloader.dataset)))
+    file = read(checkpoint)
+    own, trained = check_numbers(cfg, dataset), classes_in(file)
+    if own is None:
+        if trained is None:
+            raise UserError(
+                f'neither the config nor {checkpoint} names the classes: name them in the '
+                'test_dataloader, metainfo=dict(classes=(...))'
+            )
+        dataset['metainfo'] = dict(classes=trained)
+    meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo  # reads no file
+    model = build_model(cfg)
+    load_model(model, checkpoint, file=file, classes=own)
+    check_training(cfg, file, checkpoint)
+    return model.to(device).eval(), meta
+
+
+def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
+    """The config's test pipeline, for a dict with `img`, (H, W, 3) BGR.
+
+    Args:
+        resizing: as the config says; without it, the image keeps its size.
+
+    Raises:
+        UserError: it does not load an image file.
+    """
+    steps = []
+    for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
+        kind = step['type'].rpartition('.')[2]
+        if kind == 'LoadImageFromFile':
+            loaded = f'{cfg.default_scope}.LoadImageFromNDArray'
+            step = dict(type=loaded, to_float32=step.get('to_float32', False))
+        annotations = kind.startswith('Load') and kind.endswith('Annotations')
+        if not annotations and (resizing or kind not in RESIZING):
+            steps.append(step)
+    first = steps[0]['type'] if steps else 'nothing'
+    if not first.endswith('.LoadImageFromNDArray'):
+        raise UserError(
+            f'{cfg.filename}: the test pipeline begins with {first}, and predictions need one that '
+            'begins with LoadImageFromFile'
+        )
+    return Compose(steps)

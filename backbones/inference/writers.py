@@ -1,0 +1,208 @@
+"""Results in a folder: pictures, COCO's JSON or label maps, and a table."""
+
+import itertools
+import json
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+
+import cv2
+import numpy as np
+import supervision as sv
+from pycocotools import mask as coco_mask
+
+from backbones import atomic_write
+from backbones.drawing.palette import Classes
+from backbones.errors import UserError, listed, shown
+from backbones.inference.predictor import Prediction
+from backbones.tables import table
+
+QUALITY = 90  # of JPEG
+LINES = 'predictions.jsonl'
+
+
+def new_folder(path: str, *, resume: bool) -> Path:
+    """A folder that results of several calls cannot mix in.
+
+    Args:
+        path: the folder.
+        resume: continue with what an interrupted call has left there.
+
+    Raises:
+        UserError: there is something in it, or it cannot be made.
+    """
+    folder = Path(path)
+    if not resume and folder.is_dir() and (held := sum(1 for _ in folder.iterdir())):
+        more = (
+            'add --resume to continue an interrupted call, ' if (folder / LINES).is_file() else ''
+        )
+        raise UserError(
+            f'--out {path} is not empty ({held} entries), and old results would mix with new ones: '
+            f'{more}name a new folder, or remove it first'
+        )
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:  # a file of that name, or no permission
+        raise UserError(f'--out {path} cannot be made: {error.strerror}') from error
+    return folder
+
+
+class Results:
+    """Writes predictions of one kind as they come; the JSON files in the end, from what is written.
+
+    `predictions.jsonl` has a line about the call, and one for each image that is done. Instances:
+    `pictures/NAME.jpg`, `results.json` in COCO's format of results, and `images.json`, which holds
+    what its numbers mean. Label maps: `pictures/NAME.jpg`, `labels/NAME.png`, and `classes.txt`,
+    whose first line is the name of label 0.
+
+    Args:
+        folder: for the files; what it has of an interrupted call is kept.
+        classes: their names.
+        segments: label maps, not instances.
+        about: the call; an interrupted one is continued by an equal one only.
+
+    Raises:
+        UserError: the folder is of another call.
+    """
+
+    def __init__(self, folder: Path, classes: Classes, *, segments: bool, about: dict) -> None:
+        self.folder = folder
+        self.lines = folder / LINES
+        self.classes = classes
+        self.segments = segments
+        self.notes = Counter[str]()  # see `Prediction`
+        self.seconds = 0.0  # that the model took, in this call
+        self.done: set[str] = set()  # images, by what `images.json` calls them
+        self.amounts = Counter[int]()  # of instances or pixels, by class
+        self.present = Counter[int]()  # images with them
+        self.scores = Counter[int]()  # their sum
+        about = json.loads(json.dumps(about))
+        entries = _whole_lines(self.lines)
+        before = next(entries, None)
+        if before is None:
+            self._append(about, 'w')
+        elif before != about:
+            differs = [k for k in {**before, **about} if before.get(k) != about.get(k)]
+            told = [f'{k} {before.get(k)} -> {about.get(k)}' for k in differs]
+            raise UserError(
+                f'{folder} holds results of another call ({listed(told)}): repeat that one with '
+                '--resume, or name a new folder'
+            )
+        for entry in entries:
+            self._count(entry)
+        self.resumed = len(self.done)
+
+    def add(self, prediction: Prediction, name: str, file_name: str) -> None:
+        """Write one image's files, and then the line that says that it is done.
+
+        Args:
+            prediction: what was found.
+            name: of the files, without a suffix; may have folders.
+            file_name: what `images.json` calls the image.
+        """
+        height, width = prediction.image.shape[:2]
+        number = len(self.done) + 1
+        entry: dict = dict(
+            image=dict(id=number, file_name=file_name, width=width, height=height),
+            notes=prediction.notes,
+        )
+        self._save(f'pictures/{name}.jpg', prediction.picture()[..., ::-1])
+        found = prediction.found
+        if isinstance(found, sv.Detections):
+            entry['instances'] = [_instance(found, i, number) for i in range(len(found))]
+        else:
+            few = len(self.classes.names) <= 256
+            self._save(f'labels/{name}.png', found.astype(np.uint8 if few else np.uint16))
+            amounts = np.bincount(found.ravel()).tolist()
+            entry['pixels'] = {str(c): n for c, n in enumerate(amounts) if n}
+        self._append(entry, 'a')
+        self.seconds += prediction.seconds
+        self._count(entry)
+
+    def finish(self) -> None:
+        """Write what describes all images."""
+        names = self.classes.names
+        if self.segments:
+            lines = [*map(shown, names), '']
+            atomic_write.write(self.folder / 'classes.txt', '\n'.join(lines).encode())
+            return
+        images: list[dict] = []
+        instances: list[dict] = []
+        for entry in itertools.islice(_whole_lines(self.lines), 1, None):
+            images.append(entry['image'])
+            instances += entry['instances']
+        categories = [dict(id=i, name=name) for i, name in enumerate(names, 1)]
+        described = dict(images=images, annotations=[], categories=categories)
+        for file, content in (('results.json', instances), ('images.json', described)):
+            atomic_write.write(self.folder / file, json.dumps(content).encode())
+
+    def _count(self, entry: dict) -> None:
+        self.done.add(entry['image']['file_name'])
+        self.notes.update(entry['notes'])
+        amounts = Counter({int(c): n for c, n in entry.get('pixels', {}).items()})
+        for one in entry.get('instances', ()):
+            amounts[one['category_id'] - 1] += 1
+            self.scores[one['category_id'] - 1] += one['score']
+        self.amounts += amounts
+        self.present.update(amounts.keys())
+
+    def _append(self, entry: dict, mode: str) -> None:
+        with atomic_write.plainly(self.lines), self.lines.open(mode, encoding='utf-8') as file:
+            file.write(json.dumps(entry) + '\n')
+
+    @property
+    def files(self) -> list[str]:
+        """What lies in the folder."""
+        own = ['labels/', 'classes.txt'] if self.segments else ['results.json', 'images.json']
+        return ['pictures/', *own, LINES]
+
+    def summary(self) -> str:
+        """Of each class: how many instances and their mean score, or the share of the pixels."""
+        order = [(c, self.classes.name(c), n) for c, n in self.amounts.most_common()]
+        if self.segments:
+            total = self.amounts.total()
+            rows = [[name, self.present[c], f'{n / total:.1%}'] for c, name, n in order]
+            return table(['class', 'images', 'share of pixels'], rows)
+        rows = [[name, self.present[c], n, f'{self.scores[c] / n:.2f}'] for c, name, n in order]
+        return table(['class', 'images', 'found', 'mean score'], rows)
+
+    def _save(self, name: str, pixels: np.ndarray) -> None:
+        path = self.folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if path.suffix == '.jpg' else []
+        if not cv2.imwrite(str(path), pixels, options):
+            raise UserError(f'{path} could not be written: is the disk full?')
+
+
+def _whole_lines(path: Path) -> Iterator[dict]:
+    """The entries of a file of lines; what a kill has left behind the last whole one is cut off."""
+    if not path.is_file():
+        return
+    with path.open('r+b') as file:
+        for line in iter(file.readline, b''):
+            try:
+                entry = json.loads(line) if line.endswith(b'\n') else None
+            except ValueError:
+                entry = None
+            if not isinstance(entry, dict):
+                file.seek(-len(line), os.SEEK_CUR)
+                file.truncate()
+                return
+            yield entry
+
+
+def _instance(found: sv.Detections, i: int, image: int) -> dict:
+    """One entry of COCO's results; boxes are x, y, width, height in pixels of the image."""
+    assert found.class_id is not None and found.confidence is not None
+    x1, y1, x2, y2 = found.xyxy[i].tolist()
+    entry = dict(
+        image_id=image,
+        category_id=int(found.class_id[i]) + 1,
+        bbox=[round(v, 2) for v in (x1, y1, x2 - x1, y2 - y1)],
+        score=round(float(found.confidence[i]), 5),
+    )
+    if found.mask is not None:
+        code = coco_mask.encode(np.asfortranarray(found.mask[i], np.uint8))
+        entry['segmentation'] = dict(size=code['size'], counts=code['counts'].decode())
+    return entry

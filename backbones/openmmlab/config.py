@@ -1,0 +1,91 @@
+"""Reading a config and the options of the command line, with errors that say what was meant."""
+
+import os
+from pathlib import Path
+
+from mmengine.config import Config
+
+from backbones.errors import MissingFileError, UserError
+from backbones.openmmlab.config_tree import innermost
+from backbones.openmmlab.options import check_option
+from backbones.openmmlab.replace_backbone import swap_backbone
+from backbones.package_files import find_config
+
+DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
+
+
+def load_config(
+    path: str,
+    *,
+    options: dict | None = None,
+    work_dir: str | None = None,
+    data_root: str | None = None,
+    launcher: str = 'none',
+    backbone: str | None = None,
+    recipe: str | None = None,
+) -> Config:
+    """Read a config file and apply the command line to it.
+
+    Args:
+        path: see `read_config`.
+        options: `--cfg-options`; see `check_option`.
+        work_dir: None takes the config's, else `work_dirs/<config name>`.
+        data_root: replaces the `data_root` of every dataset and evaluator.
+        launcher: MMEngine's launcher.
+        backbone, recipe: see `swap_backbone`; the options come after it.
+
+    Raises:
+        MissingFileError: no such config; names close matches.
+        UserError: an option whose key does not exist, with close matches; or see `swap_backbone`.
+    """
+    cfg = read_config(path)
+    stem = path.rpartition('::')[2]
+    if backbone is not None:
+        cfg = swap_backbone(cfg, backbone, recipe=recipe)
+        stem = f'{Path(stem).stem}_{backbone}'
+    elif recipe is not None:
+        raise UserError('--recipe says how to train with another --backbone; name one')
+    for key, value in (options or {}).items():  # one by one: a later one may need an earlier type
+        check_option(cfg, key)
+        cfg.merge_from_dict({key: value})
+    if data_root is not None:
+        _move_data(cfg, data_root)
+    cfg.launcher = launcher
+    cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(stem).stem))
+    return cfg
+
+
+def read_config(path: str) -> Config:
+    """Read a config by its path or name. See `find_config`.
+
+    Raises:
+        MissingFileError: it, or a file that it inherits from, is not there.
+        UserError: it is no Python, or imports a package that is not installed, as some of
+            MMDetection's do.
+    """
+    try:
+        return Config.fromfile(find_config(path))
+    except MissingFileError:
+        raise
+    except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine gives the path alone
+        raise MissingFileError(
+            f'config {path} inherits from a file that is not there: {error}; correct its _base_'
+        ) from error
+    except SyntaxError as error:
+        raise UserError(f'config {path} is no Python: {error}') from error
+    except ImportError as error:
+        reason = str(error.__cause__ or error)  # MMEngine itself lists all of sys.path
+        raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
+
+
+def _move_data(cfg: Config, data_root: str) -> None:
+    """Point every dataset and every evaluator's ann_file to another folder."""
+    old = cfg.get('data_root', '')
+    for loader in DATALOADERS:
+        for dataset in innermost(cfg[loader].dataset) if cfg.get(loader) else ():
+            dataset['data_root'] = data_root
+    for evaluator in (cfg.get('val_evaluator'), cfg.get('test_evaluator')):
+        if isinstance(evaluator, dict) and str(evaluator.get('ann_file', '')).startswith(old):
+            file = evaluator['ann_file'][len(old) :].lstrip('/')
+            evaluator['ann_file'] = os.path.join(data_root, file)
+    cfg.data_root = data_root

@@ -1,0 +1,113 @@
+"""Walking a config: models inside models, datasets inside datasets, numbers of classes."""
+
+from collections.abc import Iterator
+from typing import Any
+
+from mmengine.config import Config, ConfigDict
+
+from backbones.errors import UserError
+from backbones.openmmlab.registries import find_class
+
+# keys that lead to a model inside another: test-time augmentation, semi-supervised, tracking
+WRAPPED = ('module', 'detector', 'segmentor')
+
+
+def with_backbone(model: ConfigDict | None) -> ConfigDict:
+    """The detector or segmentor in a model's config: itself, or what it wraps.
+
+    Raises:
+        UserError: there is none that has one backbone.
+    """
+    part = model
+    while isinstance(part, dict) and 'backbone' not in part:
+        part = next((part[key] for key in WRAPPED if part.get(key)), None)
+    if not isinstance(part, dict) or not isinstance(part['backbone'], dict):
+        raise UserError(
+            'the config has no model.backbone of its own, nor has '
+            + ' or '.join(f'model.{key}' for key in WRAPPED)
+        )
+    return part
+
+
+def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
+    """The dict and all dicts inside it."""
+    yield part
+    for value in part.values():
+        for entry in value if isinstance(value, list | tuple) else [value]:
+            if isinstance(entry, dict):
+                yield from nodes(entry)
+
+
+def has_mask_head(model: dict) -> bool:
+    """Whether a detector predicts masks."""
+    roi_head = model.get('roi_head') or {}
+    return any((roi_head.get('mask_head'), model.get('mask_head'), model.get('panoptic_head')))
+
+
+def replace_sync_bn(model: ConfigDict) -> bool:
+    """Turn SyncBN, of PyTorch or mmcv, into BN in a model's config; tell whether there was any."""
+    found = [node for node in nodes(model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
+    for node in found:
+        node['type'] = 'BN'
+    return bool(found)
+
+
+def innermost(dataset: dict) -> Iterator[dict]:
+    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+    inner = dataset.get('dataset', dataset.get('datasets'))
+    if inner is None:
+        yield dataset
+    else:
+        for part in inner if isinstance(inner, list | tuple) else [inner]:
+            yield from innermost(part)
+
+
+def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
+    """The class names that a dataset config will use, None if the class does not say."""
+    named = dataset.get('metainfo') or {}
+    cls = find_class(dataset['type'], cfg.get('default_scope'))
+    return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
+
+
+def num_classes(node: object, place: str) -> list[tuple[str, int]]:
+    """Every number of classes in a model config, with its place; the RPN's is always 1."""
+    if isinstance(node, list | tuple):
+        return [f for i, n in enumerate(node) for f in num_classes(n, f'{place}.{i}')]
+    if not isinstance(node, dict) or place.endswith('rpn_head'):
+        return []
+    here = [(f'{place}.num_classes', node['num_classes'])] if 'num_classes' in node else []
+    if 'num_things_classes' in node:  # Mask2Former
+        number = node['num_things_classes'] + node.get('num_stuff_classes', 0)
+        here.append((f'{place}.num_things_classes', number))
+    return here + [f for k, n in node.items() for f in num_classes(n, f'{place}.{k}')]
+
+
+def for_classes(node: Any, number: int, place: str = 'model') -> Any:
+    """A model config with another number of classes, without weights of the base's classes."""
+    if isinstance(node, list | tuple):
+        return type(node)(for_classes(n, number, f'{place}.{i}') for i, n in enumerate(node))
+    if not isinstance(node, dict):
+        return node
+    made = {k: for_classes(v, number, f'{place}.{k}') for k, v in node.items()}
+    for key in {'num_classes', 'num_things_classes'} & {*made}:
+        if dict(num_classes(node, place)).get(f'{place}.{key}'):
+            made[key] = number
+    if isinstance(made.get('class_weight'), list | tuple):
+        made['class_weight'] = None
+    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # the last is "no object"
+        weights = node['loss_cls'].get('class_weight')
+        if isinstance(weights, list | tuple):
+            made['loss_cls']['class_weight'] = [1.0] * number + [weights[-1]]
+    return made
+
+
+def averages(cfg: Config) -> bool:
+    """Whether a config averages the weights of its training (EMA)."""
+    return any('EMAHook' in str(hook.get('type')) for hook in cfg.get('custom_hooks') or ())
+
+
+def only_formats(cfg: Config, evaluator: str) -> bool:
+    """Whether predictions are only written, as for a server that keeps the labels to itself."""
+    metrics = cfg.get(evaluator) or []
+    metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
+    return bool(metrics) and all(metric.get('format_only') for metric in metrics)

@@ -1,0 +1,37 @@
+"""Modules that users' configs name by a path of 0.1; each still imports, with a warning, in 0.2."""
+
+import warnings
+from collections.abc import Sequence
+from importlib import import_module
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from types import ModuleType
+
+MOVED = {
+    'backbones.predict': 'backbones.inference',
+    'backbones.openmmlab.averaging': 'backbones.training.ema',
+    'backbones.openmmlab.backbone_rate': 'backbones.training.backbone_rate',
+    'backbones.openmmlab.bad_numbers': 'backbones.training.nan_guard',
+    'backbones.openmmlab.checkpoint_hook': 'backbones.training.checkpoints',
+    'backbones.openmmlab.coco_by_name': 'backbones.data.coco_by_name',
+    'backbones.openmmlab.early_stopping': 'backbones.training.early_stopping',
+    'backbones.openmmlab.layer_decay': 'backbones.training.layer_decay',
+    'backbones.openmmlab.metrics': 'backbones.training.metrics',
+    'backbones.openmmlab.mixed_suffixes': 'backbones.data.mixed_suffixes',
+    'backbones.openmmlab.swap': 'backbones.openmmlab.replace_backbone',
+}
+
+
+class MovedFinder(MetaPathFinder, Loader):
+    """Finds what `MOVED` lists; being asked last, it never hides a module that is there."""
+
+    def find_spec(
+        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
+    ) -> ModuleSpec | None:
+        return ModuleSpec(name, self, origin=MOVED[name]) if name in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        new = MOVED[module.__name__]
+        warnings.warn(f'{module.__name__} is now {new}; the old name goes with 0.3', FutureWarning)
+        names = {k: v for k, v in vars(import_module(new)).items() if not k.startswith('__')}
+        vars(module).update(names)

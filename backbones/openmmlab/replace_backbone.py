@@ -1,0 +1,266 @@
+"""One of the backbones in place of that of any MMDetection or MMSegmentation config."""
+
+import copy
+import logging
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.logging import print_log
+
+from backbones.errors import UserError, first_line
+from backbones.openmmlab.build import build_model, check_fit, enter_library
+from backbones.openmmlab.config_tree import nodes, with_backbone
+from backbones.openmmlab.registries import add_import, find_class
+from backbones.package_files import config_file
+from backbones.pyramid import STRIDES, Pyramid
+from backbones.registry import variant
+from backbones.variants import Variant
+
+RECIPES = ('published',)
+# what all five were trained with on ImageNet: RGB, 0 to 255
+MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
+PROBE = 128  # height and width of the image that the old backbone is measured with, pixels
+Level = tuple[int, int]  # channels and stride of a feature map
+
+
+def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Config:
+    """Replace the backbone of a config, and what else of the model depends on it, in a copy.
+
+    The old backbone is built and run on a small image, which tells its channels and strides. Ours
+    emits the levels of these strides, and each `in_channels` that reads an old level gets the
+    channels of the new one. One prediction on a small image then proves that the model fits. Input
+    is normalised as on ImageNet, and the variant's published weights are loaded in training. All
+    settings of the old backbone go with it, frozen stages and weights too, and so does `load_from`.
+
+    Args:
+        cfg: a config for MMDetection or MMSegmentation, of ours or of anybody.
+        name: one of `list_backbones()`.
+        recipe: 'published' also takes from the variant's own config for Mask R-CNN or UperNet the
+            optimizer with its learning rate, all rules for single parameters (the config's go, such
+            as DINO's lower rate for the backbone), and the drop path rate. Schedule, batch size,
+            gradient clipping and mixed precision stay; where the schedule names a learning rate,
+            that keeps its ratio to the optimizer's. The learning rate is for the batch size that
+            `auto_scale_lr` then names. None keeps the config's optimizer; see `doubts`.
+
+    Returns:
+        The changed copy.
+
+    Raises:
+        UserError: an unknown name or recipe; a config of neither library; a model without one
+            backbone for a feature pyramid; a model that the new one does not fit.
+    """
+    row = variant(name)
+    if recipe is not None and recipe not in RECIPES:
+        raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(RECIPES)}')
+    enter_library(cfg)
+    cfg = copy.deepcopy(cfg)
+    model = with_backbone(cfg.get('model'))
+    old = model.backbone
+    levels = _measure(cfg, old)
+    chosen = _choose_levels(levels)
+    settings = row.settings(_method(model) if recipe or 'drop_path_rate' in old else None)
+    if chosen != [0, 1, 2, 3]:
+        settings['out_indices'] = tuple(chosen)
+    model.backbone = ConfigDict(settings)
+    _normalise(cfg)
+    _connect(cfg, model, levels, [(row.channels[i], STRIDES[i]) for i in chosen], name)
+    if recipe:
+        _take_recipe(cfg, row)
+    _leave_out_weights(cfg, model)
+    add_import(cfg, 'backbones')
+    return cfg
+
+
+def _leave_out_weights(cfg: Config, model: ConfigDict) -> None:
+    """Load no file with the old backbone: of that alone, without a word, or of a whole model."""
+    if 'pretrained' in model:  # MMSegmentation's name for its backbone's own
+        model.pretrained = None
+    for part, key in ((cfg, 'load_from'), (cfg.model, 'init_cfg'), (model, 'init_cfg')):
+        if part.get(key) and (key == 'load_from' or 'Pretrained' in str(part[key])):
+            notice = f'{key}={part[key]} is left out: it is a model with the old backbone'
+            print_log(notice, logger='current', level=logging.WARNING)
+            part[key] = None
+
+
+def _method(model: ConfigDict) -> str:
+    """Whose drop path rate applies. See `Variant.settings`."""
+    if 'decode_head' not in model:
+        return 'detection'
+    heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
+    return 'semantic_fpn' if heads[0]['type'] == 'FPNHead' else 'upernet'
+
+
+def _measure(cfg: Config, old: ConfigDict) -> list[Level]:
+    """Channels and strides that a backbone emits.
+
+    Raises:
+        UserError: it cannot be built or run here, or emits something else than maps.
+    """
+    cls = find_class(old['type'], cfg.default_scope)
+    if isinstance(cls, type) and issubclass(cls, Pyramid):
+        ours = build_model(cfg, old, device='meta')
+        return list(zip(ours.channels, ours.strides))
+    try:
+        backbone = build_model(cfg, old)
+        backbone.eval()  # not chained: some return nothing
+        with torch.no_grad():
+            maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
+    except Exception as error:  # whatever foreign code raises
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, does not tell its levels on an image of '
+            f'{PROBE}x{PROBE}: {first_line(error)}'
+        ) from error
+    if isinstance(maps, torch.Tensor):
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, emits one map; the backbones emit a '
+            'tuple of maps, which its head does not read'
+        )
+    if not all(isinstance(m, torch.Tensor) and m.ndim == 4 for m in maps):
+        raise UserError(
+            f'--backbone: the old backbone, {old["type"]}, emits more than feature maps, which the '
+            'backbones do not have'
+        )
+    return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
+
+
+def _choose_levels(levels: list[Level]) -> list[int]:
+    """Which of our levels take the place of the old ones: those of the same strides.
+
+    Four levels that begin at stride 4 are taken one by one, since dilated backbones do not halve
+    their last ones.
+
+    Raises:
+        UserError: there are no such levels.
+    """
+    strides = [stride for _, stride in levels]
+    if len(levels) == 4 and strides[0] == STRIDES[0]:
+        return [0, 1, 2, 3]
+    if strides == sorted(set(strides) & set(STRIDES)):
+        return [STRIDES.index(stride) for stride in strides]
+    raise UserError(
+        f'--backbone: the old backbone emits the strides {strides}; allowed: rising ones out of '
+        f'{list(STRIDES)}, which are those of ours'
+    )
+
+
+def _normalise(cfg: Config) -> None:
+    """Set mean, deviation and order of colours; wrappers of models repeat their preprocessor."""
+    if cfg.get('data_preprocessor'):  # MMEngine's Runner hands it to a model that has none
+        cfg.model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
+    for node in list(nodes(cfg.model)):
+        part = node.get('data_preprocessor')
+        if isinstance(part, dict) and 'data_preprocessor' not in part:
+            part.update(mean=MEAN, std=STD, bgr_to_rgb=True)
+            part.pop('rgb_to_bgr', None)
+
+
+def _connect(
+    cfg: Config, model: ConfigDict, before: list[Level], after: list[Level], name: str
+) -> None:
+    """Give what reads the backbone the new channels, and prove it.
+
+    With a neck, only that reads the backbone; but some necks hand old levels on, so that auxiliary
+    heads, then all heads, are tried if the neck alone does not fit.
+
+    Raises:
+        UserError: it does not fit.
+    """
+    necks = [key for key in ('neck',) if model.get(key)]
+    heads = [key for key in model if key.endswith('head') and model[key]]
+    problem: UserError | None = None
+    untouched = copy.deepcopy(model)
+    old, new = [channels for channels, _ in before], [channels for channels, _ in after]
+    auxiliary = [key for key in heads if key.startswith('auxiliary')]
+    for parts in [necks, necks + auxiliary, necks + heads] if necks else [heads]:
+        for key in parts:
+            entries = model[key] if isinstance(model[key], list) else [model[key]]
+            # of several necks the first reads the backbone
+            for entry in entries[:1] if key == 'neck' else entries:
+                readers = _readers(entry)
+                for node in nodes(entry):
+                    _replace(node, old, new, outermost=any(node is part for part in readers))
+        try:
+            return check_fit(cfg, model)
+        except UserError as error:
+            problem = problem or error
+            for key in parts:
+                model[key] = copy.deepcopy(untouched[key])
+    was, now = [stride for _, stride in before], [stride for _, stride in after]
+    hint = '' if was == now else f'; the old levels have the strides {was}, the new ones {now}'
+    raise UserError(f'--backbone {name} does not fit: {problem}{hint}') from problem
+
+
+def _readers(part: ConfigDict) -> list[ConfigDict]:
+    """What reads the part's input: itself, and the heads of RoIs, unless layers precede them."""
+    heads = [part.get(key) for key in ('bbox_head', 'mask_head') if 'shared_head' not in part]
+    entries = [e for head in heads for e in (head if isinstance(head, list) else [head])]
+    return [part, *(entry for entry in entries if entry)]
+
+
+def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: bool) -> None:
+    """Replace channels of the old levels in one dict.
+
+    A list has to name the levels that `in_index` picks, by default the last ones, in order or
+    reversed. A number belongs to the level `in_index`, by default the last; without `in_index`
+    inside another part, it is a width of that part.
+    """
+    if node.get('c1_in_channels') == old[0]:  # DeepLabV3+'s second input, the first level
+        node.c1_in_channels = new[0]
+    if 'featmap_strides' in node and node.get('out_channels') == old[-1]:  # RoIs of one level
+        node.out_channels = new[-1]
+    taken, index = node.get('in_channels'), node.get('in_index')
+    if isinstance(taken, list | tuple):
+        picked = range(-len(taken), 0) if index is None else index
+        levels = [i % len(old) for i in picked] if isinstance(picked, range | list | tuple) else []
+        for order in (levels, levels[::-1]):
+            if list(taken) == [old[i] for i in order]:
+                node.in_channels = type(taken)(new[i] for i in order)
+    elif isinstance(taken, int) and (outermost or index is not None):
+        level = -1 if index is None else index
+        if isinstance(level, int) and level < len(old) and taken == old[level]:
+            node.in_channels = new[level]
+
+
+def _take_recipe(cfg: Config, row: Variant) -> None:
+    """Take optimizer and rules for parameters of the variant's own config. See `swap_backbone`."""
+    name = row.name.removesuffix('_384')
+    leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
+    ours = Config.fromfile(config_file(leaf.format(name)))
+    taken = ('optimizer', 'paramwise_cfg', 'constructor', '_scope_')
+    old = cfg.get('optim_wrapper', {})
+    cfg.optim_wrapper = {
+        **ours.optim_wrapper,
+        **{key: value for key, value in old.items() if key not in taken and value},
+    }
+    rate = old.get('optimizer', {}).get('lr')
+    for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
+        for key in {'eta_min', 'eta_max'} & {*rule}:  # not a factor: else the rate could rise to it
+            rule[key] *= cfg.optim_wrapper.optimizer.lr / rate
+    # heads that share layers between levels, such as RTMDet's, list their parameters twice
+    cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
+    enable = cfg.get('auto_scale_lr', {}).get('enable', False)
+    cfg.auto_scale_lr = dict(ours.auto_scale_lr, enable=enable)
+
+
+def doubts(cfg: Config, name: str) -> list[str]:
+    """What may spoil a training of a config that `swap_backbone` has made, a sentence each."""
+    row, found = variant(name), []
+    wrapper = cfg.get('optim_wrapper', {})
+    optimizer = wrapper.get('optimizer', {}).get('type')
+    optimizer = getattr(optimizer, '__name__', optimizer)  # new configs hold the class
+    if optimizer not in (None, 'AdamW'):
+        found.append(
+            f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
+            "--recipe published takes its authors' settings."
+        )
+    if 'DecayOptimizerConstructor' in str(wrapper.get('constructor')):  # both libraries have one
+        found.append(
+            f'The config builds its optimizer with {wrapper.constructor}, which knows the layers '
+            'of other backbones: --recipe published does without.'
+        )
+    if not row.weights:
+        found.append(
+            f'No ImageNet weights of {row.name} can be fetched ({row.cls.WEIGHTS}): give their '
+            'path with --pretrained, or it starts from scratch.'
+        )
+    return found

@@ -1,0 +1,76 @@
+"""MMEngine's Runner, for people: short on the console, and clear about what cannot be built."""
+
+import functools
+import logging
+import sys
+import traceback
+from collections.abc import Callable
+
+from mmengine.config import ConfigDict
+from mmengine.logging import MMLogger
+from mmengine.runner import Runner
+from torch import nn
+
+from backbones.errors import UserError, first_line
+from backbones.openmmlab import console
+from backbones.openmmlab.build import build_model
+
+
+def _plainly(part: str, build: Callable) -> Callable:
+    """A method of the Runner that builds; what is wrong with the settings becomes one line."""
+
+    @functools.wraps(build)
+    def built(self: Runner, *args: object, **settings: object) -> object:
+        try:
+            return build(self, *args, **settings)
+        except UserError:
+            raise
+        except Exception as error:  # whatever a class says of its arguments
+            self.logger.info(traceback.format_exc())
+            raise UserError(
+                f'{part} of the config cannot be built: {first_line(error)} (the traceback is in '
+                f'{self.logger.log_file})'
+            ) from error
+
+    return built
+
+
+def _build(runner: Runner, model: ConfigDict) -> nn.Module:
+    return build_model(runner.cfg, model, files=True, processes=True)
+
+
+class QuietRunner(Runner):
+    """MMEngine's Runner; environment, config and hooks go to the log file, not to the console.
+
+    Raises:
+        UserError: a part of the config that cannot be built.
+    """
+
+    build_model = _plainly('model', lambda runner, model: _build(runner, model))
+    build_evaluator = _plainly('an evaluator', Runner.build_evaluator)
+    build_optim_wrapper = _plainly('optim_wrapper', Runner.build_optim_wrapper)
+    build_param_scheduler = _plainly('param_scheduler', Runner.build_param_scheduler)
+    register_hooks = _plainly('default_hooks or custom_hooks', Runner.register_hooks)
+    build_dataloader = _plainly(
+        'a dataloader', lambda runner, *args, **settings: Runner.build_dataloader(*args, **settings)
+    )
+
+    def build_logger(self, *args: object, **settings: object) -> MMLogger:
+        logger = super().build_logger(*args, **settings)
+        console.hold(logger)
+        for handler in logger.handlers:
+            if isinstance(handler, logging.FileHandler):
+                handler.handleError = _tell_once(handler)  # type: ignore[assignment]
+        return logger
+
+
+def _tell_once(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
+    """What to do when a log file cannot be written: Python shows a traceback for each line."""
+    told: list[BaseException | None] = []
+
+    def tell(record: logging.LogRecord) -> None:
+        if not told:
+            told.append(sys.exc_info()[1])
+            print(f'warning: {handler.baseFilename} is incomplete: {told[0]}', file=sys.stderr)
+
+    return tell

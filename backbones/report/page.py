@@ -1,0 +1,203 @@
+"""The page itself: one HTML file with its pictures beside it, to be read without a network."""
+
+import html
+from collections.abc import Sequence
+from numbers import Real
+from pathlib import Path
+
+import mmcv
+import numpy as np
+from matplotlib.figure import Figure
+
+from backbones import atomic_write
+from backbones.drawing.pictures import side_by_side
+from backbones.errors import shown
+from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
+from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
+
+NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
+NAMED = 150  # classes up to which the names beside it can be read
+CONFUSIONS = 10  # listed
+STYLE = """
+body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
+table { border-collapse: collapse; margin: 1rem 0 }
+th, td { padding: .2rem .8rem; border-bottom: 1px solid #ddd; text-align: right }
+th:first-child, td:first-child { text-align: left }
+img { max-width: 100% } figure { margin: 1rem 0 } figcaption { color: #555 }
+"""
+
+
+def write_page(
+    work_dir: Path,
+    *,
+    about: str,
+    metrics: dict[str, float],
+    scores: Scores,
+    class_ap: dict[str, float],
+    meta: dict,
+) -> Path:
+    """Write `results/index.html` and its pictures.
+
+    Args:
+        work_dir: of the training, whose logs are there.
+        about: what was evaluated, in a sentence.
+        metrics: what the evaluator returned.
+        scores: of the same images, of all processes.
+        class_ap: average precision by class, 0 to 1; empty for label maps.
+        meta: the dataset's metainfo.
+
+    Returns:
+        The page.
+    """
+    folder = work_dir / 'results'
+    folder.mkdir(parents=True, exist_ok=True)
+    for old in folder.glob('*.jpg'):
+        old.unlink()
+    title = shown(f'Results: {work_dir.resolve().name}')
+    parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(shown(about))}</p>']
+    if metrics:
+        parts += ['<h2>Metrics</h2>', _metrics(metrics)]
+    curves = read_curves(work_dir)
+    if curves.losses or curves.metrics:
+        draw_curves(curves, folder / 'curves.png')
+        parts += ['<h2>Training</h2>', _image('curves.png', 'over all runs of this work dir')]
+    if scores.matrix is None:
+        parts.append('<p>No image was evaluated whose truth and prediction are boxes or label '
+                     'maps, so there is nothing to say about classes and images.</p>')  # fmt: skip
+    else:
+        draw_matrix(scores, folder / 'confusion.png')
+        parts += [*_classes(scores, class_ap, metrics), *_confusions(scores)]
+        parts += _examples('Worst images', 'worst', scores.worst, folder, scores, meta)
+        parts += _examples('Best images', 'best', scores.best, folder, scores, meta)
+    page = folder / 'index.html'
+    head = f'<meta charset="utf-8"><title>{html.escape(title)}</title><style>{STYLE}</style>'
+    text = '\n'.join(['<!doctype html>', f'<html lang="en"><head>{head}</head><body>', *parts])
+    atomic_write.write(page, f'{text}\n</body></html>\n'.encode())
+    return page
+
+
+def _metrics(metrics: dict[str, float]) -> str:
+    # COCO's -1 says that there was nothing to measure
+    measured = {k: v for k, v in metrics.items() if isinstance(v, Real) and v >= 0}
+    rows = [[name.rpartition('/')[2], f'{value:.4g}'] for name, value in measured.items()]
+    return _table(['metric', 'value'], rows)
+
+
+def _classes(scores: Scores, class_ap: dict[str, float], metrics: dict[str, float]) -> list[str]:
+    """What the model makes of each class, the worst first."""
+    matrix, names = scores.matrix, scores.classes
+    assert matrix is not None
+    if not scores.detection:
+        values, title = iou(matrix), ['class', 'IoU', 'recall', 'precision', 'share of pixels']
+        whole = (
+            f'IoU by class over {len(scores.counts)} images; their mean is {mean_iou(matrix):.3f}.'
+        )
+    else:
+        values = np.array([class_ap.get(name, np.nan) for name in names])
+        title = ['class', 'AP', 'recall', 'precision', 'true boxes']
+        kind = 'masks' if any('segm' in name for name in metrics) else 'boxes'
+        whole = (
+            f'{len(scores.counts)} images. AP is of {kind}, the mean over IoU from 0.5 to 0.95. '
+            f'Recall and precision are of boxes with a score from {SCORE:g} that overlap the truth '
+            f'by an IoU above {IOU:g}; F1 over all classes is {f1(matrix):.3f}.'
+        )
+    true, found = matrix.sum(1), matrix.sum(0)
+    rows = []
+    for i in np.argsort(values, kind='stable'):  # NaN last
+        amount = f'{true[i]}' if scores.detection else f'{true[i] / max(1, true.sum()):.1%}'
+        right = matrix[i, i]
+        shares = (_number(right / n if n else np.nan) for n in (true[i], found[i]))
+        rows.append([names[i], _number(values[i]), *shares, amount])
+    return ['<h2>Classes</h2>', f'<p>{whole}</p>', _table(title, rows)]
+
+
+def _number(value: float) -> str:
+    return '-' if np.isnan(value) else f'{value:.3f}'
+
+
+def _labels(scores: Scores) -> tuple[list[str], list[str]]:
+    """Names of the rows, which are true, and of the columns, which are found."""
+    names = [*map(shown, scores.classes)]
+    if not scores.detection:
+        return names, names
+    return [*names, '(nothing there)'], [*names, '(missed)']
+
+
+def _confusions(scores: Scores) -> list[str]:
+    matrix = scores.matrix
+    assert matrix is not None
+    unit = 'boxes' if scores.detection else 'pixels'
+    caption = f'Each row is a true class: what its {unit} were found as, in shares'
+    picture = _image('confusion.png', caption)
+    parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # at its full size
+    wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
+    between = wrong.copy()
+    if scores.detection:  # misses and false finds are many more, and would hide these
+        between[-1] = between[:, -1] = 0
+    for what, mistakes in (
+        ('Most often taken for another class', between),
+        ('Most often missed, or found where nothing is', wrong - between),
+    ):
+        rows = _largest(mistakes, *_labels(scores))
+        parts += [f'<p>{what}:</p>', _table(['true class', 'found as', unit], rows)] if rows else []
+    return parts if wrong.any() else [*parts, '<p>There were no mistakes.</p>']
+
+
+def _largest(mistakes: np.ndarray, true: list[str], found: list[str]) -> list[list[str]]:
+    """Rows of a table: the most frequent mistakes."""
+    order = np.argsort(-mistakes, axis=None, kind='stable')[:CONFUSIONS]
+    pairs = [np.unravel_index(i, mistakes.shape) for i in order]
+    return [[true[i], found[j], f'{mistakes[i, j]}'] for i, j in pairs if mistakes[i, j]]
+
+
+@PLAIN_TEXT
+def draw_matrix(scores: Scores, path: Path) -> None:
+    """Draw the confusion matrix, each row divided by its sum."""
+    matrix = scores.matrix
+    assert matrix is not None
+    true, found = _labels(scores)
+    sums = matrix.sum(1, keepdims=True)
+    shares = np.divide(matrix, sums, out=np.zeros(matrix.shape), where=sums > 0)
+    number = len(true)
+    side = 4 + max(0.45 * min(number, 30), 0.2 * min(number, NAMED))  # inches
+    figure = Figure(figsize=(side, side), layout='constrained')
+    axes = figure.subplots()
+    axes.imshow(shares, cmap='Blues', vmin=0, vmax=1)
+    small = 9 * min(1, NAMED / number)
+    axes.set_xticks(range(len(found)), found, rotation=90, fontsize=small)
+    axes.set_yticks(range(len(true)), true, fontsize=small)
+    axes.set(xlabel='found', ylabel='true')
+    if len(scores.classes) <= NUMBERED:
+        for (i, j), share in np.ndenumerate(shares):
+            if matrix[i, j]:
+                colour = 'white' if share > 0.5 else 'black'
+                axes.text(j, i, f'{share:.2f}', ha='center', va='center', color=colour)
+    figure.savefig(path, dpi=80)
+
+
+def _examples(
+    title: str, name: str, examples: list[Example], folder: Path, scores: Scores, meta: dict
+) -> list[str]:
+    parts = [f'<h2>{title}</h2>'] if examples else []
+    for i, example in enumerate(examples, 1):
+        sample = example.sample
+        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        picture = side_by_side(image, sample, meta, score=SCORE)
+        mmcv.imwrite(picture[..., ::-1], str(folder / f'{name}_{i}.jpg'))
+        measure = 'F1' if scores.detection else 'mean IoU'
+        caption = f'{Path(sample.img_path).name}: {measure} {example.score:.3f}'
+        parts.append(_image(f'{name}_{i}.jpg', caption))
+    return parts
+
+
+def _image(file: str, caption: str) -> str:
+    text = html.escape(shown(caption))
+    return f'<figure><img src="{file}" alt="{text}"><figcaption>{text}</figcaption></figure>'
+
+
+def _table(titles: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    lines = [f'<tr>{"".join(f"<th>{html.escape(shown(t))}</th>" for t in titles)}</tr>']
+    lines += [
+        f'<tr>{"".join(f"<td>{html.escape(shown(c))}</td>" for c in row)}</tr>' for row in rows
+    ]
+    return '\n'.join(['<table>', *lines, '</table>'])

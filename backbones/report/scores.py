@@ -1,0 +1,172 @@
+"""How right a model is on each image, and which classes it takes for which."""
+
+import heapq
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+import supervision as sv
+from mmengine.dist import all_gather_object
+from mmengine.structures import BaseDataElement
+
+from backbones.drawing.pictures import found_in
+
+SCORE = 0.3  # from which a prediction counts; short trainings are unsure, so lower than in pictures
+IOU = 0.5  # from which a box counts as found
+SHOWN = 4  # best and worst images kept
+
+Matrix = np.ndarray
+
+
+@dataclass(order=True)
+class Example:
+    """A scored image. The score is the F1 of its boxes, or the mean IoU of its label map.
+
+    Args:
+        rank: orders images; the number of the image decides between equal scores.
+    """
+
+    rank: tuple[float, int]
+    sample: BaseDataElement = field(compare=False)
+
+    @property
+    def score(self) -> float:
+        return abs(self.rank[0])
+
+
+class Scores:
+    """Predictions compared with the truth, image by image.
+
+    Args:
+        classes: names, in the order of the labels.
+
+    Attributes:
+        best, worst: images with their truth and prediction, in this order; none is in both.
+        detection: whether boxes are counted, or pixels of label maps.
+        matrix: filled by `gather`, (rows, columns) counts of the true class (row) and the predicted
+            one (column); for boxes, the last row counts what is found where nothing is, and the
+            last column what is missed. None if no image had a truth.
+    """
+
+    def __init__(self, classes: Sequence[str]) -> None:
+        self.classes = list(classes)
+        self.detection = False
+        self.matrix: Matrix | None = None
+        self.best: list[Example] = []
+        self.worst: list[Example] = []
+        self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # entries of an image's matrix
+
+    def add(self, samples: Iterable[BaseDataElement]) -> None:
+        """Compare some images; those without a file, a truth or a prediction are left out."""
+        for sample in samples:
+            truth, found = found_in(sample, 'gt'), found_in(sample, 'pred')
+            if truth is None or found is None or 'img_path' not in sample:
+                continue
+            if isinstance(truth, sv.Detections) and isinstance(found, sv.Detections):
+                self.detection = True
+                matrix = count_boxes(truth, _counted(found, truth, sample), self.classes)
+            else:
+                assert isinstance(truth, np.ndarray) and isinstance(found, np.ndarray)
+                matrix = count_pixels(truth, found, len(self.classes))
+            where = np.flatnonzero(matrix)
+            self.counts[sample.img_path] = where, matrix.ravel()[where]
+            score = f1(matrix) if self.detection else mean_iou(matrix)
+            if not np.isnan(score):  # an image with nothing on it and nothing found tells nothing
+                self._keep(score, _drawn_part(sample.cpu()))
+
+    def _keep(self, score: float, sample: BaseDataElement) -> None:
+        for kept, signed in ((self.best, score), (self.worst, -score)):
+            heapq.heappush(kept, Example((signed, len(self.counts)), sample))
+            if len(kept) > SHOWN:
+                heapq.heappop(kept)
+
+    def gather(self) -> None:
+        """Join what several processes have seen; a collective call, after the last image.
+
+        An image that two processes have seen, since each takes as many, counts once.
+        """
+        parts: list[Scores] = all_gather_object(self)
+        for part in parts:
+            self.counts |= part.counts
+            self.detection |= part.detection
+        if self.counts:
+            side = len(self.classes) + self.detection
+            matrix = np.zeros(side**2, np.int64)
+            for where, counts in self.counts.values():
+                matrix[where] += counts
+            self.matrix = matrix.reshape(side, side)
+        self.worst = _first([example for part in parts for example in part.worst], without=())
+        self.best = _first([example for part in parts for example in part.best], self.worst)
+
+
+def _first(examples: Sequence[Example], without: Sequence[Example]) -> list[Example]:
+    left_out = {example.sample.img_path for example in without}
+    by_path = {example.sample.img_path: example for example in examples}
+    kept = [example for path, example in by_path.items() if path not in left_out]
+    return heapq.nlargest(SHOWN, kept)
+
+
+def count_boxes(truth: sv.Detections, found: sv.Detections, classes: Sequence[str]) -> Matrix:
+    """Match the boxes of an image. See `Scores.matrix`.
+
+    Returns:
+        (classes + 1, classes + 1).
+    """
+    return sv.ConfusionMatrix.from_detections(
+        [found], [truth], list(classes), conf_threshold=0, iou_threshold=IOU
+    ).matrix
+
+
+def count_pixels(truth: np.ndarray, found: np.ndarray, classes: int) -> Matrix:
+    """Compare two label maps. See `Scores.matrix`.
+
+    Args:
+        truth, found: (H, W) labels; pixels whose true label is none of the classes do not count.
+
+    Returns:
+        (classes, classes).
+    """
+    known = (truth >= 0) & (truth < classes)
+    pairs = truth[known].astype(np.int64) * classes + found[known]
+    return np.bincount(pairs, minlength=classes**2).reshape(classes, classes)
+
+
+def f1(matrix: Matrix) -> float:
+    """Of boxes: twice the right ones by all that are there or found; NaN if there are none."""
+    right = np.trace(matrix[:-1, :-1])
+    total = matrix[:-1].sum() + matrix[:, :-1].sum()
+    return float(2 * right / total) if total else float('nan')
+
+
+def iou(matrix: Matrix) -> np.ndarray:
+    """Of label maps: (classes,) intersection over union; NaN where a class never occurs."""
+    union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
+    return np.divide(np.diag(matrix), union, out=np.full(len(matrix), np.nan), where=union > 0)
+
+
+def mean_iou(matrix: Matrix) -> float:
+    """The mean of `iou` over the classes that occur; NaN if none does."""
+    each = iou(matrix)
+    return float('nan') if np.isnan(each).all() else float(np.nanmean(each))
+
+
+def _counted(found: sv.Detections, truth: sv.Detections, sample: BaseDataElement) -> sv.Detections:
+    """Predictions that are drawn, without those of crowds: COCO does not count these either."""
+    assert found.confidence is not None
+    found = found.select(found.confidence >= SCORE)
+    crowds = sample.get('ignored_instances')
+    if crowds is None or not len(crowds) or not len(found):
+        return found
+    boxes = np.asarray(getattr(crowds.bboxes, 'tensor', crowds.bboxes).cpu())
+    inside = sv.box_iou_batch(boxes, found.xyxy, sv.OverlapMetric.IOS).max(0) > IOU
+    if len(truth):
+        inside &= sv.box_iou_batch(truth.xyxy, found.xyxy).max(0) <= IOU
+    return found.select(~inside)
+
+
+def _drawn_part(sample: BaseDataElement) -> BaseDataElement:
+    """The sample without what no picture shows: a hundred masks take much memory."""
+    found = sample.get('pred_instances')
+    if found is not None:
+        sample.pred_instances = found[found.scores >= SCORE]
+    return sample

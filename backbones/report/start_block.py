@@ -1,0 +1,168 @@
+"""What the tools say: the block at the start of a training, and the tables of metrics."""
+
+import json
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+from mmengine.config import Config
+from mmengine.dist import get_world_size
+from mmengine.runner import Runner
+from torch import nn
+
+from backbones import atomic_write
+from backbones.data.dataset import Dataset, Split
+from backbones.errors import shown
+from backbones.openmmlab.config_tree import innermost, with_backbone
+from backbones.tables import table
+from backbones.training.hooks import unwrapped
+
+CLASSES = 10  # names that the block shows
+COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
+COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')
+SEG_COLUMNS = ('mIoU', 'mAcc', 'aAcc')
+
+
+def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
+    """What is about to be trained, as a block of lines."""
+    return _block(start_facts(runner, dataset, notices))
+
+
+def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[str, list[str]]:
+    """Task, data, model, weights, state and optimiser of a runner about to train, as text."""
+    model = unwrapped(runner)
+    parts = model.named_modules()  # a wrapper's detector has it, the student before the teacher
+    backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
+    params = sum(p.numel() for p in model.parameters())
+    share = sum(p.numel() for p in backbone.parameters())
+    loop = runner.train_loop
+    rates = sorted({g.get('initial_lr', g['lr']) for g in runner.optim_wrapper.param_groups})
+    per_gpu, world = runner.cfg.train_dataloader.batch_size, get_world_size()
+    unit, total = (
+        ('epochs', loop.max_epochs) if _by_epoch(runner) else ('iterations', loop.max_iters)
+    )
+    return {
+        'task': [f'{type(model).__name__} ({runner.cfg.default_scope}), {total} {unit}'],
+        **data_facts(runner.cfg, dataset, ('train', 'val') if runner.val_loop else ('train',)),
+        'backbone': [_backbone(runner.cfg)],
+        'parameters': [f'{params / 1e6:.2f} M, of which the backbone {share / 1e6:.2f} M'],
+        'weights': [_weights(backbone)],
+        'state': [_state(runner)],
+        'optimiser': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],
+        'batch': [f'{per_gpu * world} = {world} process(es) x {per_gpu}'],
+        'log': [str(runner.logger.log_file)],
+        **({'notices': notices} if notices else {}),
+    }
+
+
+def test_block(cfg: Config, dataset: Dataset, checkpoint: str) -> str:
+    """What is about to be evaluated, as a block of lines."""
+    return _block(
+        {
+            'model': [f'{cfg.model.get("module", cfg.model).type} ({cfg.default_scope})'],
+            'backbone': [_backbone(cfg)],
+            'weights': [checkpoint],
+            **data_facts(cfg, dataset, ('test',)),
+        }
+    )
+
+
+def data_facts(cfg: Config, dataset: Dataset, splits: Sequence[str]) -> dict[str, list[str]]:
+    """Classes; and for each dataset of the splits its folder and annotations, with numbers."""
+    more = f' and {len(dataset.classes) - CLASSES} more' if len(dataset.classes) > CLASSES else ''
+    names = ', '.join(map(str, dataset.classes[:CLASSES]))
+    facts = {'classes': [f'{len(dataset.classes)}: {names}{more}']} if dataset.classes else {}
+    for name in splits:
+        lines = []
+        for number, part in enumerate(innermost(cfg[f'{name}_dataloader'].dataset), 1):
+            split = dataset.splits.get(name if number == 1 else f'{name} {number}')
+            lines += _files(part) if split is None else _numbers(split)
+        facts[name] = lines
+    return facts
+
+
+def _files(part: dict) -> list[str]:
+    """Paths of a dataset that was not read: its annotations are large, or of another kind."""
+    root = part.get('data_root') or ''
+    paths = [*(part.get('data_prefix') or {}).values(), part.get('ann_file')]
+    return [f'{os.path.join(root, path)} ({part["type"]})' for path in paths if path]
+
+
+def _numbers(split: Split) -> list[str]:
+    images, annotations = (_left_out(split.left_out[key]) for key in ('images', 'annotations'))
+    lines = [f'{split.images}: {len(split.paths())} images{images}']
+    if split.pairs:
+        return [*lines, f'{split.source}: {len(split.pairs)} label maps']
+    number = len(split.records.get('annotations', []))
+    return [*lines, f'{split.source}: {number} annotations{annotations}']
+
+
+def _left_out(reasons: Counter) -> str:
+    if not reasons:
+        return ''
+    why = ', '.join(f'{number} {reason}' for reason, number in reasons.most_common())
+    return f', {reasons.total()} left out: {why}'
+
+
+def _backbone(cfg: Config) -> str:
+    settings = with_backbone(cfg.model).backbone
+    arch = settings.get('arch', '')
+    return f'{settings.type} {arch if isinstance(arch, str) else "own arch"}'
+
+
+def _weights(backbone: nn.Module) -> str:
+    if not hasattr(backbone, 'loaded'):
+        return 'as the backbone class loads them'
+    return str(backbone.loaded or 'from scratch')
+
+
+def _by_epoch(runner: Runner) -> bool:
+    return type(runner.train_loop).__name__.startswith('Epoch')
+
+
+def _state(runner: Runner) -> str:
+    if runner._resume and runner.iter:
+        at = f'epoch {runner.epoch}, ' if _by_epoch(runner) else ''
+        return f'resumed at {at}iteration {runner.iter} from {runner.cfg.load_from}'
+    if runner.cfg.get('load_from'):
+        return f'fine-tuned from {runner.cfg.load_from}'
+    return 'fresh'
+
+
+def _span(values: list[float]) -> str:
+    return f'{values[0]:g}' if len(values) == 1 else f'{values[0]:g} to {values[-1]:g}'
+
+
+def _block(facts: dict[str, list[str]]) -> str:
+    width = max(map(len, facts))
+    rows = [(key if i == 0 else '', line) for key, lines in facts.items()
+            for i, line in enumerate(lines)]  # fmt: skip
+    return '\n'.join(
+        ['-' * 80, *(f'{key:<{width}}  {shown(line)}' for key, line in rows), '-' * 80]
+    )
+
+
+def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:
+    """Plain tables of COCO's and ADE20K's metrics.
+
+    Args:
+        metrics: what `Runner.test` returns: `coco/bbox_mAP` ... (0 to 1), `mIoU` ... (percent).
+        class_iou: IoU per class in percent, may be empty.
+    """
+    tables = []
+    kinds = [k for k in ('bbox', 'segm') if f'coco/{k}_mAP' in metrics]
+    if kinds:
+        rows = [[k, *(f'{metrics[f"coco/{k}_{c}"]:.3f}' for c in COCO_COLUMNS)] for k in kinds]
+        tables.append(table(['', *COCO_TITLES], rows))
+    if 'mIoU' in metrics:
+        tables.append(table(SEG_COLUMNS, [[f'{metrics[c]:.2f}' for c in SEG_COLUMNS]]))
+    if class_iou:
+        tables.append(table(['class', 'IoU'], [[n, f'{v:.2f}'] for n, v in class_iou.items()]))
+    return '\n\n'.join(tables)
+
+
+def save_metrics(path: Path, **content: object) -> None:
+    """Write metrics as JSON: config, checkpoint, metrics, class_iou, tables."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write.write(path, (json.dumps(content, indent=1, default=float) + '\n').encode())

@@ -1,0 +1,188 @@
+"""MMEngine's checkpoint hook, made to lose nothing."""
+
+import os
+import re
+from collections import deque
+from pathlib import Path
+
+import torch
+from mmengine.dist import is_main_process
+from mmengine.fileio import LocalBackend, register_backend
+from mmengine.hooks import CheckpointHook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor
+
+from backbones import atomic_write
+from backbones.errors import UserError
+from backbones.training.hooks import unwrapped
+
+LAST = 'last_checkpoint'  # names the newest, relative to the work dir: that may be moved
+BACKEND = dict(backend='durable')
+
+
+@register_backend('durable', force=True)
+class DurableBackend(LocalBackend):
+    """MMEngine's file backend for local files, whose `put` is `atomic_write.write`.
+
+    `backend_args=dict(backend='durable')` selects it wherever MMEngine writes.
+    """
+
+    def put(self, obj: bytes, filepath: str | Path) -> None:
+        atomic_write.write(Path(filepath), obj)
+
+
+@HOOKS.register_module()
+class DurableCheckpointHook(CheckpointHook):
+    """Save as MMEngine's `CheckpointHook` does, with the same options, and lose nothing.
+
+    A checkpoint is complete and on the disk before an older one is deleted, `last_checkpoint` is
+    replaced at once, and weights that are not finite are never saved. Beside the numbered files,
+    `last.pth` is the newest of them, and `best.pth` the best if `save_best` asks for it
+    (`best_METRIC.pth` each, if it asks for several).
+
+    A folder that is not on a file system (`out_dir='s3://...'`, or `backend_args` given) is written
+    by its own backend, without these names.
+
+    Raises:
+        UserError: no room, a folder that is gone or may not be written, weights with NaN or Inf.
+            The training stops; what was saved before stays.
+    """
+
+    backend_args: dict | None
+
+    def before_run(self, runner: Runner) -> None:
+        """Let MMEngine's own resume find what `last_checkpoint` names, wherever it runs."""
+        if runner._resume and runner._load_from is None and '://' not in str(self.out_dir):
+            named = atomic_write.named_in(Path(runner.work_dir, LAST))
+            runner._load_from = None if named is None else str(named)
+            runner._resume = named is not None
+
+    def before_train(self, runner: Runner) -> None:
+        super().before_train(runner)
+        chosen = self.file_client_args or self.backend_args
+        self.local = '://' not in str(self.out_dir) and chosen in (None, BACKEND)
+        if self.local:
+            self.backend_args = BACKEND
+            if is_main_process():
+                self._tidy(runner)
+
+    def _tidy(self, runner: Runner) -> None:
+        """Finish what a kill has interrupted."""
+        folder = Path(self.out_dir)
+        folder.mkdir(parents=True, exist_ok=True)
+        if left := atomic_write.remove_partial(folder):
+            runner.logger.info(f'removed what was half written: {", ".join(left)}')
+        if runner._resume and 'last_ckpt' in runner.message_hub.runtime_info:
+            path = folder / Path(runner.message_hub.get_info('last_ckpt')).name
+            if path.is_file():
+                self._name_last(runner, str(path))
+
+    def _name_last(self, runner: Runner, path: str) -> None:
+        named = os.path.relpath(path, runner.work_dir) if '://' not in path else path
+        atomic_write.write(Path(runner.work_dir, LAST), named.encode())
+        if self.local:
+            atomic_write.point(Path(path).with_name('last.pth'), Path(path))
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Refuse weights that are not finite."""
+        weights = {name for name, _ in unwrapped(runner).named_parameters()}
+        bad = [
+            name
+            for entry in ('state_dict', 'ema_state_dict')
+            for name, value in checkpoint.get(entry, {}).items()
+            # other buffers may hold Inf on purpose, e.g. masks of attention
+            if (name.removeprefix('module.') in weights or 'running_' in name)
+            and not _is_finite(value)
+        ]
+        if bad:
+            raise UserError(
+                f'not saved at iteration {runner.iter + 1}: {len(bad)} tensors have NaN or Inf '
+                f'(first: {bad[0]}). The checkpoints before are untouched: resume with '
+                'optim_wrapper.clip_grad.max_norm=1, or start in another folder from their weights '
+                '(load_from) with a lower optim_wrapper.optimizer.lr'
+            )
+
+    def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict) -> None:
+        """Save, and only then delete what `max_keep_ckpts` leaves no room for."""
+        kept = self._kept(step)
+        if self.max_keep_ckpts > 0:
+            # one too many until the deletion: after a kill before it, MMEngine's `before_train`
+            # deletes in a resumed run what the list has too many
+            runner.message_hub.update_info('keep_ckpt_ids', kept)
+        name = self.filename_tmpl.format(step)
+        self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
+        runner.message_hub.update_info('last_ckpt', self.last_ckpt)
+        runner.save_checkpoint(
+            self.out_dir,
+            name,
+            self.file_client_args,
+            save_optimizer=self.save_optimizer,
+            save_param_scheduler=self.save_param_scheduler,
+            meta=meta,
+            by_epoch=self.by_epoch,
+            backend_args=self.backend_args,
+            **self.args,
+        )
+        if is_main_process():
+            self._name_last(runner, str(self.last_ckpt))
+        if self.max_keep_ckpts > 0:
+            self.keep_ckpt_ids = deque(kept, self.max_keep_ckpts)
+            runner.message_hub.update_info('keep_ckpt_ids', list(self.keep_ckpt_ids))
+            for old in kept[: -self.max_keep_ckpts]:
+                self._remove(self.filename_tmpl.format(old))
+
+    def _kept(self, step: int | str) -> list[int | str]:
+        """The checkpoints there will be with this one, oldest first."""
+        if self.max_keep_ckpts <= 0:
+            return []
+        return [*(other for other in self.keep_ckpt_ids if other != step), step]
+
+    def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
+        """Save the best, and only then delete the best before it."""
+        if not self.save_best:
+            return
+        before = self._best()
+        self._set_best([None] * len(before))  # MMEngine would first delete what it knows of
+        super()._save_best_checkpoint(runner, metrics)
+        found = self._best()
+        self._set_best([new or old for new, old in zip(found, before)])
+        if not self.local or not is_main_process():
+            return
+        for metric, path in zip(self.key_indicators, found):
+            if path is not None:  # this evaluation was better
+                self._replace_best(Path(path), metric.replace('/', '_'))
+
+    def _replace_best(self, path: Path, metric: str) -> None:
+        """Point the stable name to `path`; delete the others, also those that a kill has left."""
+        several = len(self.key_indicators) > 1
+        atomic_write.point(path.with_name(f'best_{metric}.pth' if several else 'best.pth'), path)
+        pattern = re.escape(f'best_{metric}_{self.filename_tmpl}').replace(r'\{\}', r'\d+')
+        for other in path.parent.iterdir():
+            if re.fullmatch(pattern, other.name) and other.name != path.name:
+                self._remove(other.name)
+
+    def _best(self) -> list[str | None]:
+        """The best checkpoint of each of `key_indicators`."""
+        if len(self.key_indicators) == 1:
+            return [self.best_ckpt_path]
+        return [self.best_ckpt_path_dict[metric] for metric in self.key_indicators]
+
+    def _set_best(self, paths: list[str | None]) -> None:
+        if len(paths) == 1:
+            (self.best_ckpt_path,) = paths
+        else:
+            self.best_ckpt_path_dict = dict(zip(self.key_indicators, paths))
+
+    def _remove(self, name: str) -> None:
+        path = self.file_backend.join_path(self.out_dir, name)
+        if is_main_process() and self.file_backend.isfile(path):
+            self.file_backend.remove(path)
+        elif is_main_process() and self.file_backend.isdir(path):  # as DeepSpeed saves
+            self.file_backend.rmtree(path)
+
+
+def _is_finite(value: Tensor) -> bool:
+    if not value.numel():
+        return True
+    return bool(torch.stack(torch.aminmax(value)).isfinite().all())  # in one pass, without a copy

@@ -1,0 +1,100 @@
+"""One config on eight GPUs, on one, or on CPU alone."""
+
+import contextlib
+import logging
+import os
+import sys
+from collections.abc import Iterator
+
+import torch
+import torch.distributed
+from mmengine.config import Config
+
+from backbones.errors import UserError
+from backbones.openmmlab.config_tree import replace_sync_bn
+from backbones.training.cpu_amp import CpuAmpOptimWrapper
+
+
+def require_cuda(device: str) -> None:
+    """Obey `--device`.
+
+    Raises:
+        UserError: 'cuda' where torch sees no GPU.
+    """
+    if device == 'cpu':
+        os.environ['CUDA_VISIBLE_DEVICES'] = ''
+    if device == 'cuda' and not torch.cuda.is_available():
+        built = f'CUDA {torch.version.cuda}' if torch.version.cuda else 'no CUDA'
+        raise UserError(
+            f'--device cuda: torch {torch.__version__} (built with {built}) sees no GPU. Check '
+            '`nvidia-smi` and CUDA_VISIBLE_DEVICES, or run with --device cpu'
+        )
+
+
+@contextlib.contextmanager
+def closing_processes() -> Iterator[None]:
+    """End several processes that are done, or that a signal stops together.
+
+    They leave without the interpreter's clean-up: gloo's threads, which a model keeps, abort a
+    process now and then as it exits (PyTorch 2.11).
+    """
+    try:
+        yield
+        code: object = 0
+        if torch.distributed.is_initialized():
+            torch.distributed.barrier()  # nobody leaves whom another still answers
+    except SystemExit as end:
+        code = end.code
+        if not isinstance(code, int) or not torch.distributed.is_initialized():
+            raise
+    if torch.distributed.is_initialized():
+        logging.shutdown()
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(int(str(code)))
+
+
+def set_amp(cfg: Config, dtype: str | None = None) -> None:
+    """Turn mixed precision on.
+
+    Args:
+        cfg: of a training.
+        dtype: 'bfloat16' or 'float16'; None takes the config's, else bfloat16, which needs no
+            scaling of the loss.
+    """
+    cfg.optim_wrapper.type = 'AmpOptimWrapper'
+    cfg.optim_wrapper.dtype = dtype or cfg.optim_wrapper.get('dtype') or 'bfloat16'
+
+
+def adapt_to_device(cfg: Config) -> list[str]:
+    """Leave out what needs a GPU where there is none; start gloo for several CPU processes.
+
+    Returns:
+        One notice for each thing that was left out.
+    """
+    if torch.cuda.is_available():
+        return []
+    notices = []
+    if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
+        cfg.optim_wrapper.type = CpuAmpOptimWrapper.__name__
+        if cfg.optim_wrapper.get('dtype') == 'float16':
+            notices.append('no GPU: float16 is for GPUs, so AMP is tried in bfloat16')
+        for key in ('dtype', 'loss_scale', 'use_fsdp'):
+            cfg.optim_wrapper.pop(key, None)
+        notices.append(
+            'no GPU: AMP is bfloat16 if the dry run finds it right and faster here, else float32'
+        )
+    if replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
+        cfg.sync_bn = None
+        notices.append('no GPU: BatchNorm is not synchronised over processes')
+    if cfg.launcher != 'none':
+        if not torch.distributed.is_initialized():  # MMEngine's own launcher would call CUDA
+            torch.distributed.init_process_group('gloo')
+        cfg.model_wrapper_cfg = dict(
+            type='MMDistributedDataParallel',
+            device_ids=None,
+            broadcast_buffers=False,
+            find_unused_parameters=cfg.get('find_unused_parameters', False),
+        )
+        notices.append(f'no GPU: {torch.distributed.get_world_size()} processes on CPU, over gloo')
+    return notices

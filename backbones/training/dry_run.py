@@ -1,0 +1,253 @@
+"""One batch through all that a training will use, so that nothing fails hours later."""
+
+import contextlib
+import math
+import os
+import sys
+import time
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import torch
+from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_process
+from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
+from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
+from mmengine.model import is_model_wrapper
+from mmengine.optim import OptimWrapper
+from mmengine.runner import Runner, autocast
+from torch.utils.data import DataLoader
+
+from backbones.errors import UserError, did_you_mean, first_line, listed
+from backbones.openmmlab import console
+from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
+from backbones.openmmlab.remedies import remedy
+from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
+from backbones.training.seeded_dataset import Samples
+from backbones.training.snapshot import own_transforms, silent, unchanged, untouched
+
+# metrics that can be computed of any images; of the others, failing on a few means nothing
+OF_ANY_IMAGES = COCO_METRICS + IOU_METRICS
+
+
+class DryRun(Hook):
+    """Try both pipelines, the loss, prediction and metrics with one batch before a training.
+
+    The images are spread over the datasets. All processes do the same, so that what fails in one
+    fails in all, and none waits for another. Nothing remains: random numbers, buffers such as
+    those of BatchNorm, metrics and message hub are restored, transforms are tried on copies, and no
+    loader is asked.
+
+    Args:
+        skip_unreadable: see `ExactResumeHook`.
+
+    Raises:
+        UserError: all that failed, one line for each part; the log file has the tracebacks.
+    """
+
+    def __init__(self, *, skip_unreadable: bool = False) -> None:
+        self.skip_unreadable = skip_unreadable
+
+    def before_train(self, runner: Runner) -> None:
+        start = time.perf_counter()
+        trial = Trial(runner, skip_unreadable=self.skip_unreadable)
+        with untouched(runner), silent(runner):
+            trial.run()
+        for trace in trial.tracebacks:
+            console.to_the_file(runner.logger, trace)
+        faults = list(dict.fromkeys(f for each in all_gather_object(trial.faults) for f in each))
+        if faults:
+            _stop(
+                'one batch was tried before the start, and this failed (the tracebacks are in '
+                f'{runner.logger.log_file}; --no-dry-run starts without a trial):\n  '
+                + '\n  '.join(faults)
+            )
+        for notice in trial.notices:
+            runner.logger.warning(notice)
+        if isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
+            # kept in checkpoints: a resumed run computes as the one before
+            decided = runner.message_hub.runtime_info.get(KEY, trial.decision)
+            runner.message_hub.update_info(KEY, decided)
+            runner.optim_wrapper.bfloat16 = bool(decided)
+            why = trial.why or f'as before, in {"bfloat16" if decided else "float32"}'
+            runner.logger.info(f'AMP: {why}')
+        seconds = time.perf_counter() - start
+        runner.logger.info(f'dry run: {", ".join(trial.tried)} work ({seconds:.1f} s)')
+
+
+def _stop(message: str) -> None:
+    """End one process by an error, several together, with one of them saying why."""
+    if get_world_size() == 1:
+        raise UserError(message)
+    if is_main_process():
+        print(f'error: {message}', file=sys.stderr, flush=True)
+    barrier()  # launchers kill the others when one has ended
+    raise SystemExit(1)
+
+
+class Trial:
+    """Runs the parts one after the other; a part whose input failed is left out.
+
+    Attributes:
+        faults, notices: what failed, and what could not be tried, a line each.
+        tracebacks: of the faults.
+        tried: names of the parts that were tried.
+        decision, why: whether to train in bfloat16, on a CPU with --amp.
+    """
+
+    def __init__(self, runner: Runner, *, skip_unreadable: bool) -> None:
+        self.runner = runner
+        self.skipped = Path(os.devnull) if skip_unreadable else None
+        self.faults: list[str] = []
+        self.notices: list[str] = []
+        self.tracebacks: list[str] = []
+        self.tried: list[str] = []
+        self.decision, self.why = False, ''
+
+    def run(self) -> None:
+        runner = self.runner
+        train = self._batch('train pipeline', runner.train_dataloader, self.skipped)
+        val = None
+        if runner.val_loop is not None:
+            val = self._batch('validation pipeline', runner.val_dataloader, None)
+        # a disk may fail one process alone
+        loaded = np.all(all_gather_object([train is not None, val is not None]), axis=0)
+        if train is not None and loaded[0]:
+            with self._part('model loss'):
+                self._check_loss(train)
+            if not self.faults and isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
+                self._choose_precision(train, runner.optim_wrapper)
+        if val is not None and loaded[1]:
+            with self._part('predict'):
+                self._check_predictions(val)
+
+    @contextlib.contextmanager
+    def _part(self, name: str, file: str = '') -> Iterator[None]:
+        """Note what fails; the rest goes on."""
+        self.tried += [] if name in self.tried else [name]
+        try:
+            yield
+        except Exception as error:  # whatever a part raises
+            said = str(error) if isinstance(error, UserError) else f'{file}{first_line(error)}'
+            self.faults.append(f'{name}: {said}{remedy(error)}')
+            self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
+
+    def _batch(self, name: str, loader: DataLoader, skipped: Path | None) -> object:
+        """A batch of images that are spread over the dataset; None, and a fault, if one fails."""
+        dataset = own_transforms(loader.dataset)
+        samples = Samples(dataset, skipped)
+        number = len(loader.dataset)
+        size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
+        batch: list = []
+        for index in [i * number // size for i in range(size)]:
+            before = len(self.faults)
+            with self._part(name, file_of(dataset, index)):
+                batch += samples([index])
+            if len(self.faults) > before:
+                return None
+        with self._part(name):
+            return loader.collate_fn(batch)
+        return None
+
+    def _check_loss(self, batch: object) -> None:
+        model, wrapper = self.runner.model, self.runner.optim_wrapper
+        inner = model.module if is_model_wrapper(model) else model
+        model.train()
+        mixed = wrapper.optim_context(model) if isinstance(wrapper, OptimWrapper) else None
+        with torch.no_grad(), mixed or contextlib.nullcontext():
+            data = inner.data_preprocessor(batch, True)
+            losses = model(**data, mode='loss') if isinstance(data, dict) else model(
+                *data, mode='loss')  # fmt: skip
+        _, values = inner.parse_losses(losses)
+        bad = [f'{k} is {float(v)}' for k, v in values.items()
+               if 'loss' in k and not math.isfinite(v)]  # fmt: skip
+        if bad:
+            raise UserError(f'not finite before the first step: {", ".join(bad)}')
+
+    def _choose_precision(self, batch: object, wrapper: CpuAmpOptimWrapper) -> None:
+        """Decide whether a CPU trains in bfloat16; a resumed run goes on as it was decided then."""
+        hub, model = self.runner.message_hub, self.runner.model
+        inner = model.module if is_model_wrapper(model) else model
+        if hub.runtime_info.get(KEY) is None:
+            data = inner.data_preprocessor(batch, True)
+
+            def loss() -> torch.Tensor:
+                return inner.parse_losses(model(**data, mode='loss'))[0]
+
+            chosen = decide(inner.backbone, data['inputs'], loss)
+            model.zero_grad()
+            self.decision, self.why = chosen.bfloat16, chosen.why
+
+    def _check_predictions(self, batch: object) -> None:
+        self.runner.model.eval()
+        loop = self.runner.val_loop
+        with torch.no_grad(), autocast(enabled=getattr(loop, 'fp16', False)):
+            outputs = self.runner.model.val_step(batch)
+        keys: list[str] = []
+        complete = True
+        for metric in loop.evaluator.metrics:
+            found = None
+            with self._part(f'evaluator {type(metric).__name__}'), unchanged(metric):
+                found = self._evaluate(metric, outputs, batch)
+            complete = complete and bool(found)
+            keys += found or ()
+        if complete:
+            self._check_watched(keys)
+
+    def _evaluate(self, metric: BaseMetric, outputs: list, batch: object) -> dict | None:
+        """Metrics of one batch; None where they cannot be told."""
+        name = type(metric).__name__
+        if isinstance(metric, DumpResults) or getattr(metric, 'format_only', False):
+            return None  # it would write files
+        for attribute in ('outfile_prefix', 'output_dir'):
+            if getattr(metric, attribute, None):
+                setattr(metric, attribute, None)
+        failed: list[Exception] = []
+        compute = metric.compute_metrics
+
+        def caught(results: list) -> dict:
+            try:  # the other processes wait for what this one returns
+                return compute(results)
+            except Exception as error:
+                failed.append(error)
+                return {}
+
+        metric.compute_metrics = caught
+        evaluator = Evaluator([metric])
+        evaluator.process(data_samples=outputs, data_batch=batch)
+        if name in OF_ANY_IMAGES and 'img_ids' in vars(metric):  # else COCO's judge all images
+            metric.img_ids = [entry[0]['img_id'] for entry in metric.results]
+        found = evaluator.evaluate(len(metric.results))
+        if failed and name in OF_ANY_IMAGES:
+            raise failed[0]
+        if failed:
+            self.notices.append(
+                f'dry run: {name} could not be tried, which may be due to the few images: '
+                f'{first_line(failed[0])}'
+            )
+        return found or None
+
+    def _check_watched(self, keys: list[str]) -> None:
+        """The metrics that choose the best checkpoint, or stop early, have to exist."""
+        for hook in self.runner.hooks:
+            names: list[str] = []
+            if isinstance(hook, CheckpointHook) and hook.save_best:
+                names = hook.key_indicators
+            elif isinstance(hook, EarlyStoppingHook):
+                names = [hook.monitor]
+            for name in names:
+                if name != 'auto' and name not in keys:
+                    with self._part('evaluator'):
+                        raise UserError(
+                            f'{type(hook).__name__} watches {name!r}, but the metrics are '
+                            f'{listed(keys)}{did_you_mean(name, keys)}'
+                        )
+
+
+def file_of(dataset: object, index: int) -> str:
+    """The image of a sample, for an error; '' for a dataset of another kind."""
+    try:
+        return f'{dataset.get_data_info(index)["img_path"]}: '  # type: ignore[attr-defined]
+    except Exception:  # the sample's own error is reported
+        return ''

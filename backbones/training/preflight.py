@@ -1,0 +1,131 @@
+"""Checks before the start: what a training would only trip over minutes or hours later."""
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+from mmengine.runner import Runner
+
+from backbones.checkpoints import load_model, read
+from backbones.checkpoints.fetch import is_remote, locate
+from backbones.data.check_dataset import check_dataset
+from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_config
+from backbones.data.dataset import Dataset
+from backbones.data.faults import Faults
+from backbones.data.schedules import check_schedule
+from backbones.errors import UserError
+from backbones.openmmlab import safe_loading
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import DATALOADERS
+from backbones.openmmlab.config_tree import (
+    classes_of,
+    for_classes,
+    innermost,
+    num_classes,
+    only_formats,
+    with_backbone,
+)
+from backbones.pyramid import Pyramid
+from backbones.training.hooks import LoadFrom, unwrapped
+
+SAMPLE = 200  # files of each split that are looked at before a training
+
+
+def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Dataset, list[str]]:
+    """Check model against data, data against the disk, and the data themselves, the quick part.
+
+    Returns:
+        The data as far as they were read, and what is likely to be a mistake, one line each.
+
+    Raises:
+        UserError: says all that is wrong with the model and the data.
+    """
+    faults = Faults(['no-training', 'no-validation', *allowed_faults(cfg)])
+    try:
+        check_model(cfg)
+    except UserError as error:
+        faults.add('wrong-config', 'model', error)
+    splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
+    splits = [name for name in splits if not only_formats(cfg, f'{name}_evaluator')]
+    dataset = read_config(cfg, faults, splits=splits, quick=True)
+    check_dataset(dataset, faults, sample=SAMPLE)
+    if 'train_dataloader' in loaders:
+        check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
+    if faults.errors:
+        raise UserError(
+            'config or data are not right; allow_faults = [KIND] in the config is for what is '
+            'meant\n' + '\n'.join(faults.lines())
+        )
+    doubts = [fault for fault in faults.warnings if fault.kind not in faults.allowed]
+    return dataset, [faults.notice(fault) for fault in doubts]
+
+
+def check_model(cfg: Config) -> None:
+    """Build the backbone without memory; compare its channels with what the next part takes.
+
+    Raises:
+        UserError: an argument that the backbone refuses, or channels that disagree.
+    """
+    model = with_backbone(cfg.model)
+    settings = dict(model.backbone)
+    cls = MODELS.get(settings.pop('type'))
+    if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
+        return
+    with torch.device('meta'):
+        try:
+            backbone = cls(**settings)
+        except TypeError as error:
+            raise UserError(f'model.backbone: {error}') from error
+    checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
+    if checkpoint and not is_remote(checkpoint):
+        locate(checkpoint)
+    part = next((p for p in ('neck', 'decode_head') if model.get(p)), 'panoptic_head')
+    reader = model.get(part)
+    taken = reader.get('in_channels') if isinstance(reader, dict) else None
+    if not isinstance(taken, list | tuple):
+        return  # a number, or several parts: `swap_backbone` proves that those fit
+    index = reader.get('in_index', range(len(backbone.channels)))
+    emitted = [backbone.channels[i] for i in index]
+    if list(taken) not in (emitted, emitted[::-1]):  # YOLOv3's neck counts from the last level
+        raise UserError(
+            f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
+            f'{list(backbone.channels)}: set the latter'
+        )
+
+
+def check_weights(runner: Runner) -> None:
+    """Load a training's `load_from` strictly; MMEngine would only warn of what does not fit.
+
+    Raises:
+        UserError: see `backbones.checkpoints.load_model`.
+    """
+    cfg, source = runner.cfg, runner._load_from
+    if not source:
+        return
+    if runner._resume:
+        # for the errors; the Runner loads again
+        load_model(unwrapped(runner), source, file=safe_loading.handed_on(source))
+        return
+    settings = dict(
+        checkpoint=source,
+        file=read(source),
+        classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
+        new_classes=lambda: tensors_of_classes(cfg),
+    )
+    load_model(unwrapped(runner), **settings)  # once now, for the errors
+    runner.register_hook(LoadFrom(**settings))
+    runner._load_from = None
+
+
+def tensors_of_classes(cfg: Config) -> set[str]:
+    """The tensors of a model whose shape depends on the number of classes.
+
+    Found by building the model once more, for one class more than the config has.
+    """
+    shapes = []
+    for more in (0, 1):
+        model = cfg.model
+        for _, number in num_classes(model, 'model')[:1]:
+            model = for_classes(model, number + more)
+        built = build_model(cfg, ConfigDict(model))
+        shapes.append({key: tensor.shape for key, tensor in built.state_dict().items()})
+    return {key for key, shape in shapes[0].items() if shapes[1].get(key) != shape}

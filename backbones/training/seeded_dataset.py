@@ -1,0 +1,94 @@
+"""Loading samples: seeded by their place in a training, and with the name of a file that is bad."""
+
+import os
+import random
+from pathlib import Path
+
+import cv2
+import numpy as np
+import torch
+from torch.utils.data import Dataset
+
+from backbones.errors import UnreadableError
+
+
+class SeededIndex(int):
+    """The index of a sample; `key` seeds what is drawn for it."""
+
+    key: tuple[int, ...]
+
+    def __new__(cls, index: int, key: tuple[int, ...] = ()) -> 'SeededIndex':
+        made = super().__new__(cls, index)
+        made.key = key
+        return made
+
+
+class Samples:
+    """A dataset's `__getitems__`: PyTorch's loaders ask it, in whichever process, for a batch.
+
+    Args:
+        dataset: the dataset.
+        skipped: where the names of unreadable files are noted, each of which is replaced by the
+            next readable sample; None stops at the first.
+
+    Raises:
+        UnreadableError: names the file.
+    """
+
+    def __init__(self, dataset: Dataset, skipped: Path | None = None) -> None:
+        self.dataset = dataset
+        self.skipped = skipped
+
+    def __call__(self, indices: list[int]) -> list:
+        return [self._load(index) for index in indices]
+
+    def _load(self, index: int) -> object:
+        if isinstance(index, SeededIndex):
+            seed_all(*index.key)
+            index = int(index)
+        try:
+            return self.dataset[index]
+        except Exception as error:
+            path = unreadable_file(self.dataset, index)
+            if path is None:
+                raise
+            if self.skipped is None:
+                raise UnreadableError(
+                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it, or go on '
+                    'without such files: --cfg-options skip_unreadable=True'
+                    if os.path.isfile(path)
+                    else f'{path} does not exist'
+                ) from error
+            with self.skipped.open('a') as file:
+                file.write(f'{path}\n')  # short enough to be whole, whichever worker writes
+            return self._load((index + 1) % len(self.dataset))
+
+
+def unreadable_file(dataset: Dataset, index: int) -> str | None:
+    """The file of a sample that could not be loaded, if it is the file's fault."""
+    try:
+        facts = dataset.get_data_info(index)
+    except Exception:  # a dataset of another kind: its own error has to do
+        return None
+    for path in (facts.get('img_path'), facts.get('seg_map_path')):
+        if path and not _is_image(Path(path)):
+            return str(path)
+    return None
+
+
+def seed_all(*key: int) -> None:
+    """Seed Python, NumPy and PyTorch, GPUs included, for one place in a training."""
+    first, second, third = np.random.SeedSequence(key).generate_state(3).tolist()
+    random.seed(first)
+    np.random.seed(second)
+    torch.default_generator.manual_seed(third)
+    if torch.cuda.is_initialized():  # never in a worker, where torch.manual_seed would take 0.2 ms
+        torch.cuda.manual_seed_all(third)
+
+
+def _is_image(path: Path) -> bool:
+    try:
+        content = np.frombuffer(path.read_bytes(), np.uint8)
+        return content.size > 0 and cv2.imdecode(content, cv2.IMREAD_UNCHANGED) is not None
+    except (OSError, cv2.error):
+        return False

@@ -1,0 +1,98 @@
+"""Trying something with a runner and its data, and leaving no trace."""
+
+import contextlib
+import copy
+import io
+import random
+from collections.abc import Iterator
+
+import numpy as np
+import torch
+from mmengine.logging import HistoryBuffer
+from mmengine.model import is_model_wrapper
+from mmengine.runner import Runner
+from torch import nn
+from torch.distributed.fsdp import FullyShardedDataParallel
+
+from backbones.training.seeded_dataset import seed_all
+
+
+def own_transforms(dataset: object) -> object:
+    """The dataset with transforms of its own: some keep images, or an open file, for the next."""
+    trial = copy.copy(dataset)
+    for name, value in vars(dataset).items():
+        if name == 'pipeline':
+            setattr(trial, name, copy.deepcopy(value))
+        elif name == 'dataset':
+            setattr(trial, name, own_transforms(value))
+        elif name == 'datasets':
+            setattr(trial, name, [own_transforms(part) for part in value])
+    return trial
+
+
+@contextlib.contextmanager
+def untouched(runner: Runner) -> Iterator[None]:
+    """Restore random numbers, the message hub, and what the model keeps beside its parameters."""
+    states = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
+    buffers = {name: buffer.clone() for name, buffer in runner.model.named_buffers()}
+    seed_all(0, 0, 0)  # the same augmentations in all processes
+    try:
+        with contextlib.ExitStack() as stack:
+            for part in (runner.message_hub, *_modules(runner.model)):
+                stack.enter_context(unchanged(part))
+            yield
+    finally:
+        for name, buffer in runner.model.named_buffers():
+            buffer.copy_(buffers[name])
+        random.setstate(states[0])
+        np.random.set_state(states[1])
+        torch.set_rng_state(states[2])
+        if on_gpus:
+            torch.cuda.set_rng_state_all(on_gpus)
+            torch.cuda.empty_cache()
+
+
+def _modules(model: nn.Module) -> list[nn.Module]:
+    """All modules, whose modes, counters and caches can be put back; not those of FSDP."""
+    if any(isinstance(part, FullyShardedDataParallel) for part in model.modules()):
+        return []
+    inner = model.module if is_model_wrapper(model) else model
+    return list(inner.modules())
+
+
+@contextlib.contextmanager
+def unchanged(thing: object) -> Iterator[None]:
+    """Restore an object's attributes; in lists and dicts, the entries."""
+    before = dict(vars(thing))
+    entries = {name: _entries(value) for name, value in before.items()}
+    try:
+        yield
+    finally:
+        vars(thing).clear()
+        for name, value in before.items():
+            if isinstance(value, list | dict):
+                value.clear()
+            if isinstance(value, list):
+                value.extend(entries[name].values())
+            elif isinstance(value, dict):
+                value.update(entries[name])
+            vars(thing)[name] = value
+
+
+def _entries(value: object) -> dict:
+    """Of a list by their place; message hubs change their histories in place."""
+    pairs = value.items() if isinstance(value, dict) else enumerate(
+        value if isinstance(value, list) else ())  # fmt: skip
+    return {k: copy.copy(v) if isinstance(v, HistoryBuffer) else v for k, v in pairs}
+
+
+@contextlib.contextmanager
+def silent(runner: Runner) -> Iterator[None]:
+    """Metrics of a few images are no news."""
+    runner.logger.disabled = True
+    try:
+        with contextlib.redirect_stdout(io.StringIO()):
+            yield
+    finally:
+        runner.logger.disabled = False

@@ -1,0 +1,169 @@
+"""A work dir belongs to one training run at a time: a second one would overwrite its files."""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from io import TextIOWrapper
+from pathlib import Path
+
+from backbones import atomic_write
+from backbones.errors import UserError
+
+NAME = 'training.lock'
+BEAT = 5.0  # seconds after which an owner shows again that it is running
+WATCHED = 8  # beats without a sign after which a process of another machine counts as ended
+# ranks of processes, by the variables of the launchers that set them
+RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of some network file systems
+
+
+@contextlib.contextmanager
+def owning(work_dir: str, launcher: str = 'none') -> Iterator[list[str]]:
+    """Own a work dir; of several processes the first does so for all.
+
+    The file `training.lock` says who: host, process, and since when. The system's lock on it ends
+    with the process, however that ends. Where a file system keeps no locks between machines, the
+    file is touched every few seconds, which another machine watches for; clocks are not compared.
+
+    Args:
+        work_dir: is made if it is not there.
+        launcher: MMEngine's.
+
+    Yields:
+        A notice if a run that was killed had owned it.
+
+    Raises:
+        UserError: another run owns it, or it cannot be written.
+    """
+    if int(os.environ.get(RANKS.get(launcher, ''), 0)):
+        yield []
+        return
+    path = Path(work_dir, NAME)
+    file, notices = _take(path)
+    ended = threading.Event()
+    beating = threading.Thread(target=_beat, args=(file.fileno(), ended), daemon=True)
+    beating.start()
+    try:
+        yield notices
+    finally:
+        ended.set()
+        beating.join()
+        with contextlib.suppress(OSError):  # the folder may be gone
+            path.unlink()
+        file.close()
+
+
+def _take(path: Path) -> tuple[TextIOWrapper, list[str]]:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        file = path.open('a+', encoding='utf-8', errors='replace')
+    except OSError as error:
+        reason = atomic_write.REASONS.get(error.errno or 0, error.strerror)
+        raise UserError(f'cannot write into {path.parent}: {reason}') from error
+    # POSIX locks, unlike flock's, are not inherited by the workers of loaders, which may outlive us
+    locked = _lock(file, path)
+    if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
+        file.close()  # its owner has just ended and removed it
+        return _take(path)
+    file.seek(0)
+    before = _parsed(file.read())
+    notices = [_left_over(path, before, locked)] if before else []
+    _lock(file, path)  # a process loses its lock by closing the file, as a watcher does
+    file.truncate(0)
+    file.write(json.dumps(_ourselves()) + '\n')
+    file.flush()
+    return file, notices
+
+
+def _lock(file: TextIOWrapper, path: Path) -> bool:
+    """Lock the file for this process; False where the file system has no locks."""
+    try:
+        fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno in NO_LOCKS:
+            return False
+        raise _refusal(path, _read(path)) from error
+    return True
+
+
+def _ourselves() -> dict[str, object]:
+    return dict(
+        host=socket.gethostname(),
+        process=os.getpid(),
+        since=time.strftime('%Y-%m-%d %H:%M:%S'),
+        machine=_machine(),
+    )
+
+
+def _machine() -> str:
+    """The name that Linux gives to this start of this machine; its containers share it."""
+    path = Path('/proc/sys/kernel/random/boot_id')
+    return path.read_text().strip() if path.is_file() else socket.gethostname()
+
+
+def _left_over(path: Path, before: dict, locked: bool) -> str:
+    """Make sure that the process that the file names has ended.
+
+    Raises:
+        UserError: it has not.
+    """
+    here = before.get('machine') == _machine()
+    process = before.get('process')
+    if here and not locked and isinstance(process, int) and atomic_write.is_running(process):
+        raise _refusal(path, before)
+    if not here:
+        print(
+            f'{path.parent}: watching for {WATCHED * BEAT:.0f} s whether {_named(before)}, still '
+            'runs there',
+            flush=True,
+        )
+        beat = path.stat().st_mtime_ns
+        for _ in range(WATCHED):
+            time.sleep(BEAT)
+            with path.open('a') as opened:  # network file systems ask their server at an opening
+                now = os.fstat(opened.fileno()).st_mtime_ns
+            if now != beat:
+                raise _refusal(path, before)
+    return (
+        f'{path.parent} was owned by {_named(before)}, which has ended without giving it back: '
+        'taken over'
+    )
+
+
+def _refusal(path: Path, before: dict) -> UserError:
+    return UserError(
+        f'{path.parent} belongs to another training run, {_named(before)}, and two would '
+        'overwrite each other: wait for its end, stop it, or name another folder with --work-dir'
+    )
+
+
+def _named(before: dict) -> str:
+    keys = ('process', 'host', 'since')
+    process, host, since = (str(before.get(key, 'unknown'))[:100] for key in keys)
+    return f'process {process} on {host}, since {since}'
+
+
+def _read(path: Path) -> dict:
+    with contextlib.suppress(OSError):
+        return _parsed(path.read_text(encoding='utf-8', errors='replace'))
+    return {}
+
+
+def _parsed(text: str) -> dict:
+    """What a lock file says; {} where it is empty, or was half written."""
+    with contextlib.suppress(ValueError, RecursionError):
+        said = json.loads(text[:10_000])
+        return said if isinstance(said, dict) else {}
+    return {}
+
+
+def _beat(descriptor: int, ended: threading.Event) -> None:
+    while not ended.wait(BEAT):
+        with contextlib.suppress(OSError):
+            os.utime(descriptor)

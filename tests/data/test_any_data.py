@@ -1,0 +1,87 @@
+"""Whatever stands in annotation files, the check ends with what is wrong with them."""
+
+import json
+from pathlib import Path
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from own_data import json_file, make_coco, make_voc, make_yolo
+
+from backbones.cli import check_data
+from backbones.errors import UserError
+
+FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+ODD = st.sampled_from(
+    [None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
+     'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
+     [10**400] * 4, [float('inf')] * 8, dict(size=[48, 64], counts=[10**400]),
+     dict(size=None, counts='x')]
+)  # fmt: skip
+FIELDS = {
+    'images': ['id', 'file_name', 'width', 'height'],
+    'annotations': ['id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'segmentation',
+                    'ignore', 'keypoints'],
+    'categories': ['id', 'name', 'supercategory'],
+}  # fmt: skip
+
+
+@pytest.fixture(scope='module')
+def roots(tmp_path_factory) -> dict[str, Path]:
+    folder = tmp_path_factory.mktemp('data')
+    makers = dict(coco=make_coco, yolo=make_yolo, voc=make_voc)
+    return {name: make(folder / name) for name, make in makers.items()}
+
+
+def ends(root: Path) -> None:
+    try:
+        report = check_data.check(str(root))
+    except UserError as error:
+        assert str(error)
+    else:
+        text = check_data.text(report)
+        assert (text.encode() and '0 errors' in text) or report.faults.errors
+
+
+@FEW
+@given(data=st.data())
+def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
+    file = json_file(roots['coco'], data.draw(st.sampled_from(['train', 'val'])))
+    whole = file.read_text()
+    content = json.loads(whole)
+    for _ in range(data.draw(st.integers(1, 3))):
+        part = data.draw(st.sampled_from([*FIELDS]))
+        entries = content[part]
+        for entry in entries if data.draw(st.booleans()) else entries[:1]:
+            if isinstance(entry, dict):
+                entry[data.draw(st.sampled_from(FIELDS[part]))] = data.draw(ODD)
+    if data.draw(st.integers(0, 9)) == 0:
+        content[data.draw(st.sampled_from([*FIELDS]))] = data.draw(ODD)
+    try:
+        file.write_text(json.dumps(content))
+        ends(roots['coco'])
+    finally:
+        file.write_text(whole)
+
+
+def cut_or_changed(data, text: str) -> str:
+    place = data.draw(st.integers(0, len(text)))
+    more = data.draw(st.text(st.characters(exclude_categories=['Cs']), max_size=6))
+    rest = data.draw(st.integers(0, 12))
+    return text[:place] + more + text[place + rest :]
+
+
+@pytest.mark.parametrize(
+    'name, file', [('voc', 'Annotations/train_0.xml'), ('voc', 'ImageSets/Main/val.txt'),
+                   ('yolo', 'data.yaml'), ('yolo', 'labels/train/0.txt')]
+)  # fmt: skip
+@FEW
+@given(data=st.data())
+def test_any_text(name: str, file: str, data, roots: dict[str, Path]) -> None:
+    path = roots[name] / file
+    whole = path.read_text()
+    try:
+        path.write_text(cut_or_changed(data, whole))
+        ends(roots[name])
+    finally:
+        path.write_text(whole)

@@ -1,0 +1,320 @@
+"""Folders as other programs leave them: each ends right, or says what it is and what to do."""
+
+import json
+import os
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from mmengine.config import Config
+from own_data import (
+    CLASSES,
+    NUMBER,
+    POLYGON,
+    SIZE,
+    json_file,
+    make_coco,
+    make_masks,
+    make_voc,
+    make_yolo,
+    noise,
+    sample_of,
+)
+from PIL import Image
+from pycocotools import mask as coco_mask
+
+from backbones.cli import check_data
+from backbones.data.foreign import JSON_SIGNS, describe
+from backbones.data.new_config import new_config
+from backbones.errors import UserError
+
+Change = Callable[[Path], object]
+
+
+def each_annotation(**fields: object) -> Change:
+    """Set fields of all annotations; a callable makes the value from the annotation."""
+
+    def do(root: Path) -> None:
+        for split in NUMBER:
+            content = json.loads(json_file(root, split).read_text())
+            for entry in content['annotations']:
+                for key, value in fields.items():
+                    entry[key] = value(entry) if callable(value) else value
+            json_file(root, split).write_text(json.dumps(content))
+
+    return do
+
+
+def each_image(name: Callable[[str], str]) -> Change:
+    def do(root: Path) -> None:
+        for split in NUMBER:
+            content = json.loads(json_file(root, split).read_text())
+            for entry in content['images']:
+                entry['file_name'] = name(entry['file_name'])
+            json_file(root, split).write_text(json.dumps(content))
+
+    return do
+
+
+def code(entry: dict) -> dict:
+    made = coco_mask.frPyObjects([POLYGON], 48, 64)[0]
+    return dict(size=[48, 64], counts=str(made['counts']))  # "b'...'"
+
+
+HOLE = [16, 16, 16, 24, 24, 24, 24, 16]
+
+
+def label_studio(root: Path) -> None:
+    """images/NAME lies beside the JSON of each split, and is called images\\1/NAME in it."""
+    each_image(lambda name: f'images\\1/{name}')(root)
+    for split in NUMBER:
+        shutil.move(root / split, root / 'x')
+        shutil.move(root / 'x', root / split / 'images')
+        json_file(root, split).rename(root / split / 'result.json')
+    (root / 'annotations').rmdir()
+
+
+def other_ids(root: Path) -> None:
+    content = json.loads(json_file(root, 'val').read_text())
+    for part, key in (('annotations', 'category_id'), ('categories', 'id')):
+        for entry in content[part]:
+            entry[key] = {3: 8, 7: 5}[entry[key]]
+    content['categories'].reverse()
+    json_file(root, 'val').write_text(json.dumps(content))
+
+
+def without_masks_in_val(root: Path) -> None:
+    content = json.loads(json_file(root, 'val').read_text())
+    for entry in content['annotations']:
+        del entry['segmentation']
+    json_file(root, 'val').write_text(json.dumps(content))
+
+
+def unannotated_test(root: Path) -> None:
+    noise(root / 'test/only.png')
+    entry = dict(id=1, file_name='only.png', width=64, height=48)
+    categories = json.loads(json_file(root, 'train').read_text())['categories']
+    content = dict(images=[entry], annotations=[], categories=categories)
+    json_file(root, 'test').write_text(json.dumps(content))
+
+
+def grey_as(mode: str) -> Change:
+    def do(root: Path) -> None:
+        for path in root.glob('masks/*/*.png'):
+            grey = Image.open(path)
+            Image.merge(mode, [grey] * len(mode)).save(path)
+
+    return do
+
+
+def renamed(pattern: str, name: Callable[[Path], str]) -> Change:
+    return lambda root: [path.rename(path.with_name(name(path))) for path in root.glob(pattern)]
+
+
+def many_classes(root: Path) -> None:
+    (root / 'classes.txt').write_text('\n'.join(map(str, range(300))))
+    values = np.full(SIZE[::-1], 299, np.uint16)
+    for path in root.glob('masks/*/*.png'):
+        Image.fromarray(values).save(path)
+
+
+def add(*names: str) -> Change:
+    return lambda root: [(root / name).write_bytes(b'....ftypheic') for name in names]
+
+
+# what was made, how, the errors, the warnings, and what is said
+FOLDERS = [
+    (make_coco, label_studio, {'missing-image'}, set(), 'there is images/Bäume 0.png: write'),
+    (make_coco, each_image('https://a.example/{}?x=1'.format), {'missing-image', 'url-file-name'},
+     None, 'download the images'),
+    (make_coco, each_annotation(segmentation=[POLYGON, HOLE], area=700), {'mask-hole'}, set(),
+     'its polygon 2 lies in its polygon 1'),
+    (make_coco, each_annotation(segmentation=code), {'mask-broken'}, None,
+     "of Python's bytes; write counts.decode()"),
+    (make_coco, each_annotation(segmentation=[[]]), set(), set(), 'boxes of 2 classes'),
+    (make_coco, each_annotation(segmentation=None, area=None, iscrowd=None), set(),
+     {'null-field'}, 'iscrowd is null'),
+    (make_coco, each_annotation(bbox=None), {'broken-box'}, None, 'None'),
+    (make_coco, each_annotation(category_id=lambda a: float(a['category_id'])), set(), set(),
+     '3 |   2'),
+    (make_coco, other_ids, set(), set(), 'boxes and masks of 2 classes'),
+    (make_coco, without_masks_in_val, set(), {'masks-differ'}, 'none in val'),
+    (make_coco, unannotated_test, set(), {'test-unannotated'}, 'predict.py takes its images'),
+    (make_coco, add('train/IMG_1.HEIC', 'val/b.avif'), {'unread-format'}, set(), 'IMG_1.HEIC'),
+    (make_coco, add('train/a.gif'), {'unread-format'}, set(), 'convert them to PNG'),
+    (make_masks, grey_as('RGB'), {'label-colour'}, None, 'all channels are equal: save one'),
+    (make_masks, grey_as('RGBA'), {'label-colour'}, None, 'all channels are equal: save one'),
+    (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}.PNG'), set(), set(), '0 errors'),
+    (make_masks, renamed('*/*/*.*g', lambda p: f'{p.stem}.1.x{p.suffix}'), set(), set(),
+     '0 errors'),
+    (make_masks, renamed('masks/*/*.png', lambda p: f'{p.name}.png'),
+     {'empty-split', 'missing-label', 'label-without-image'}, None, '0.jpg (there is 0.png.png)'),
+    (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}_mask.png'),
+     {'empty-split', 'missing-label', 'label-without-image'}, None, '0.jpg (there is 0_mask.png)'),
+    (make_masks, many_classes, {'label-values', 'wrong-classes'}, None, 'allow 0 to 254'),
+    (make_yolo, add('images/train/c.heif'), {'unread-format'}, set(), 'c.heif'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('make, change, errors, warnings, said', FOLDERS)
+def test_a_folder_ends_right_or_is_explained(
+    make: Callable, change: Change, errors: set, warnings: set | None, said: str, tmp_path: Path
+) -> None:
+    root = make(tmp_path / 'data')
+    change(root)
+    report = check_data.check(str(root))
+    assert {fault.kind for fault in report.faults.errors} == errors
+    if warnings is not None:
+        assert {fault.kind for fault in report.faults.warnings} == warnings
+    assert said in check_data.text(report)
+
+
+@pytest.mark.parametrize('brand', ['heic', 'avif'])
+def test_a_picture_of_a_telephone_is_named(brand: str, tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    (root / 'train/Bäume 0.png').write_bytes(b'\0\0\0\x1cftyp' + brand.encode() + bytes(40))
+    report = check_data.check(str(root))
+    assert {fault.kind for fault in report.faults.errors} == {'unsupported-format'}
+    assert f'{brand}, perhaps of a telephone' in check_data.text(report)
+
+
+@pytest.mark.parametrize('name', ['test_project', 'my val data', 'testing'])
+def test_the_name_of_the_whole_folder_is_no_split(name: str, tmp_path: Path) -> None:
+    root = make_coco(tmp_path / name)
+    json_file(root, 'val').unlink()
+    json_file(root, 'train').rename(root / 'annotations.json')
+    dataset = check_data.check(str(root)).dataset
+    assert [*dataset.splits] == ['train'] and len(dataset.splits['train'].paths()) == 6
+
+
+def cvat_yolo(root: Path) -> None:
+    (root / 'obj.data').write_text('classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n')
+    (root / 'obj.names').write_text('cat\ndög\n')
+    for name in ('obj_train_data', 'obj_valid_data'):
+        noise(root / name / '0.jpg')
+        (root / name / '0.txt').write_text('0 0.5 0.5 0.2 0.2\n')
+
+
+def cvat_masks(root: Path) -> None:
+    (root / 'labelmap.txt').write_text('# label:color_rgb:parts:actions\nbackground:0,0,0::\n')
+    for folder in ('JPEGImages', 'SegmentationClass', 'SegmentationObject'):
+        noise(root / folder / '0.png')
+
+
+def texts(name: str, content: object, *more: str) -> Change:
+    def do(root: Path) -> None:
+        for i in range(2):
+            noise(root / f'{i}.jpg')
+            text = content if isinstance(content, str) else json.dumps(content)
+            (root / name.format(i)).parent.mkdir(parents=True, exist_ok=True)
+            (root / name.format(i)).write_text(text)
+
+    return do
+
+
+def images_in(*folders: str) -> Change:
+    return lambda root: [noise(root / folder / f'{i}.png') for folder in folders for i in (0, 1)]
+
+
+IMAGE = dict(image_id=0, width=96, height=64, file_name='0.jpg')
+BOX = dict(bbox=[10, 10, 40, 30], area=1200, id=1)
+REFUSED = [
+    (cvat_yolo, r'YOLO 1\.1.*"train: obj_train_data", "val: obj_valid_data" and '
+                r'"names: \["cat", "dög"\]"'),
+    (texts('{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'but no data\.yaml: write one with the lines'),
+    (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'as LabelImg and Label Studio write them'),
+    (cvat_masks, r'"Segmentation mask 1\.1".*by the colours in labelmap\.txt'),
+    (images_in('leftImg8bit/train', 'gtFine/train'), r'It is Cityscapes: use a config'),
+    (images_in('train', 'val', 'trainannot', 'valannot'), r'It is CamVid: rename'),
+    (texts('labelTxt/{}.txt', 'gsd:0.1\n1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
+    (images_in('images', 'masks'), r'but no splits: move them into images/train'),
+    (texts('x/{}.json', dict(image=IMAGE, annotations=[BOX])), r'hold one image each, as SA-1B'),
+    (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'join them into one COCO file'),
+    (texts('{}.json', dict(shapes=[], imagePath='a')), r'LabelMe files: convert them'),
+    (texts('{}.json', dict(regions={}, filename='a')), r'VGG annotator'),
+    (texts('{}.json', dict(asset={}, regions=[])), r'VGG annotator|VoTT'),
+    (texts('a.json', [dict(image='0.jpg', annotations=[dict(label='a', coordinates={})])]),
+     r'CreateML'),
+    (texts('ann/{}.json', dict(size={}, objects=[])), r'Supervisely'),
+    (texts('a.json', [dict(data={}, annotations=[dict(from_name='x')])]), r'Label Studio'),
+    (texts('a.csv', 'file,x,y'), r'CSV files'),
+    (lambda root: (root / 'a.heic').write_text('x'), r'not even an image.*only \.heic'),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize('make, said', REFUSED)
+def test_what_cannot_be_read_says_what_it_is(make: Change, said: str, tmp_path: Path) -> None:
+    root = tmp_path / 'data'
+    root.mkdir()
+    make(root)
+    with pytest.raises(UserError, match=said):
+        check_data.check(str(root))
+
+
+def test_each_sign_says_what_to_do() -> None:
+    assert all(':' in said for said in JSON_SIGNS.values())
+
+
+@pytest.mark.parametrize('make', [make_coco, make_voc])
+def test_what_can_be_read_is_not_mistaken(make: Callable, tmp_path: Path) -> None:
+    assert not describe(make(tmp_path / 'data'))
+
+
+def test_several_files_of_one_split_are_joined_not_left(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    shutil.copy(json_file(root, 'train'), root / 'annotations/train_2.json')
+    with pytest.raises(UserError, match=r'join them into one file, or name files or folders'):
+        check_data.check(str(root))
+
+
+def test_notes_of_label_studio_beside_yolo_are_no_coco(tmp_path: Path) -> None:
+    root = make_yolo(tmp_path / 'yolo')
+    notes = dict(categories=[dict(id=0, name='a')], info=dict(year=2024))
+    (root / 'notes.json').write_text(json.dumps(notes))
+    assert check_data.check(str(root)).dataset.layout == 'yolo'
+
+
+def test_json_that_is_nested_deeply_is_one_sentence(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    json_file(root, 'train').write_text('{"images": ' + '[' * 200_000)
+    report = check_data.check(str(root))
+    assert 'nested too deeply' in check_data.text(report)
+
+
+def test_a_pipe_named_like_a_json_does_not_hang(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    os.mkfifo(root / 'annotations/extra.json')
+    assert not check_data.check(str(root)).faults.errors
+
+
+@pytest.mark.parametrize(
+    'fields', [dict(segmentation=[[]]), dict(segmentation=None, area=None, iscrowd=None)]
+)
+def test_boxes_without_masks_are_learnt_and_judged(fields: dict, tmp_path: Path) -> None:
+    """The config that is written for them scores perfect predictions as 1."""
+    from mmdet.registry import DATASETS, METRICS
+
+    root, out = make_coco(tmp_path / 'data'), tmp_path / 'own.py'
+    each_annotation(**fields)(root)
+    dataset = check_data.check(str(root)).dataset
+    out.write_text(new_config(dataset, base='faster_rcnn_cswin_t_coco', out=out))
+    assert not check_data.check(str(out)).faults.errors
+    cfg = Config.fromfile(out)
+    made = DATASETS.build(dict(cfg.val_dataloader.dataset, pipeline=[]))
+    metric = METRICS.build(cfg.val_evaluator)
+    metric.dataset_meta = made.metainfo
+    for i in range(len(made)):
+        info = made.get_data_info(i)
+        metric.process({}, [sample_of(info, info['instances'])])
+    assert metric.evaluate(len(made))['coco/bbox_mAP'] == 1
+    assert made.metainfo['classes'] == CLASSES
+
+
+def test_masks_in_one_split_only_are_no_data_for_masks(tmp_path: Path) -> None:
+    root = make_coco(tmp_path / 'data')
+    without_masks_in_val(root)
+    dataset = check_data.check(str(root)).dataset
+    with pytest.raises(UserError, match=r'the annotations in the split val have boxes only'):
+        new_config(dataset, base='mask_rcnn_cloformer_nano_digits', out=tmp_path / 'own.py')

@@ -1,0 +1,356 @@
+"""Errors before the start: each says what is wrong, with the value, and what is allowed."""
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from conftest import load_tool
+from mmengine.config import Config, ConfigDict
+from mmengine.registry import MODELS
+from PIL import Image
+
+from backbones import errors
+from backbones.cli import settings
+from backbones.data import config_checks
+from backbones.openmmlab import config, config_tree
+from backbones.report import start_block
+from backbones.training import devices, preflight
+
+ROOT = Path(__file__).parents[2]
+DETECTION = str(ROOT / 'configs/mask_rcnn_dilateformer_t_coco.py')
+SEGMENTATION = str(ROOT / 'configs/upernet_dilateformer_b_ade20k.py')
+
+
+def load(path: str = SEGMENTATION, **options) -> Config:
+    return config.load_config(path, options=options)
+
+
+def test_a_wrong_config_path_suggests_close_ones(monkeypatch) -> None:
+    monkeypatch.chdir(ROOT)
+    with pytest.raises(
+        FileNotFoundError, match=r"mean 'configs/upernet_dilateformer_._ade20k\.py' or"
+    ):
+        load('configs/upernet_dilatformer_b_ade20k.py')
+
+
+@pytest.mark.parametrize(
+    'key, message',
+    [
+        (
+            'model.backbone.drop_path',
+            r"model\.backbone has no 'drop_path'; did you mean 'drop_path_rate'",
+        ),
+        ('modle.backbone', r"the config has no 'modle'; did you mean 'model'"),
+        ('optim_wrapper.optimiser.lr', r"has no 'optimiser'; did you mean 'optimizer'"),
+        ('param_scheduler.7.begin', r'param_scheduler is a list of 2; allowed: 0 to 1'),
+        ('train_dataloader.batchsize', r"has no 'batchsize'; did you mean 'batch_size'"),
+    ],
+)
+def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> None:
+    with pytest.raises(ValueError, match=f'--cfg-options {key}: .*{message}'):
+        load(**{key: 1})
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model.backbone.with_cp', True),  # an argument that the config does not name
+        ('param_scheduler.1.end', 3),
+        ('randomness.seed', 1),
+        ('randomness.deterministic', True),
+        ('model.test_cfg.crop_size', [512, 512]),
+        ('optim_wrapper.paramwise_cfg.custom_keys.backbone.lr_mult', 0.1),
+        ('optim_wrapper.paramwise_cfg.custom_keys.norm1.decay_mult', 0.0),
+        ('optim_wrapper.clip_grad.norm_type', 1),
+        ('optim_wrapper.accumulative_counts', 2),
+        ('param_scheduler.0.convert_to_iter_based', True),
+        ('default_hooks.logger.priority', 'LOW'),
+        ('model.decode_head.loss_decode.avg_non_ignore', True),
+        ('model.decode_head.sampler.thresh', 0.7),  # nothing is there yet
+        ('find_unused_parameters', True),
+        ('optim_wrapper.optimizer.eps', 1e-7),
+        ('default_hooks.checkpoint.published_keys', ['meta']),
+    ],
+)
+def test_an_option_that_something_reads_reaches_the_config(key: str, value: object) -> None:
+    node = load(**{key: value})
+    for part in key.split('.'):
+        node = node[int(part)] if part.isdigit() else node[part]
+    assert node == value
+
+
+@pytest.mark.parametrize(
+    'key, value',
+    [
+        ('model.test_cfg.rcnn.nms.min_score', 0.01),  # of a function in mmcv
+        ('model.rpn_head.anchor_generator.octave_base_scale', 4),
+        ('model.roi_head.bbox_head.norm_cfg', None),  # an argument of a base class
+        ('train_dataloader.dataset.filter_cfg.min_size', 8),
+        ('test_evaluator.iou_thrs', [0.5]),
+    ],
+)
+def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
+    node = load(DETECTION, **{key: value})
+    for part in key.split('.'):
+        node = node[part]
+    assert node == value
+
+
+def test_a_class_that_passes_arguments_on_takes_any_but_typos(monkeypatch) -> None:
+    class Base:
+        def __init__(self, width: int) -> None:
+            pass
+
+    class Closed(Base):
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    class Open:
+        def __init__(self, depth: int, **kwargs) -> None:
+            pass
+
+    cfg = Config(dict(a=dict(type=Closed), b=dict(type=Open, depth=2)))
+    config.check_option(cfg, 'a.width')
+    config.check_option(cfg, 'b.anything')
+    for option in ('a.anything', 'b.deph'):
+        with pytest.raises(errors.UserError, match=f'--cfg-options {option}: . has no'):
+            config.check_option(cfg, option)
+
+
+def test_an_option_below_a_value_that_is_replaced_is_accepted() -> None:
+    cfg = load()
+    cfg.model.backbone.init_cfg = None
+    config.check_option(cfg, 'model.backbone.init_cfg.checkpoint')
+
+
+def test_options_and_data_root_reach_the_config(tmp_path: Path) -> None:
+    settings = dict(work_dir=None, launcher='none', data_root=str(tmp_path))
+    cfg = config.load_config(DETECTION, options={'optim_wrapper.optimizer.lr': 3e-4}, **settings)
+    assert cfg.optim_wrapper.optimizer.lr == 3e-4
+    assert cfg.work_dir == 'work_dirs/mask_rcnn_dilateformer_t_coco'
+    for loader in config.DATALOADERS:
+        assert cfg[loader].dataset.data_root == str(tmp_path)
+    assert cfg.val_evaluator.ann_file == f'{tmp_path}/annotations/instances_val2017.json'
+
+
+def test_a_missing_dataset_is_said_with_all_else_that_is_wrong(tmp_path: Path, monkeypatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    expected = tmp_path / 'data/ade/ADEChallengeData2016/images/training'
+    cfg = load()
+    cfg.model.decode_head.num_classes = 19
+    cfg.model.decode_head.in_channels = [1, 2, 3, 4]
+    with pytest.raises(errors.UserError, match=f'(?s)missing-data.*{expected}') as caught:
+        preflight.check(cfg)
+    said = str(caught.value)
+    assert said.count('error [') == 1 + 2 * 3  # model; files and classes of each dataloader
+    for part in ('images/validation', 'README.md, section "Datasets"', '--data-root DIR',
+                 'num_classes is 19', 'in_channels is [1, 2, 3, 4]'):  # fmt: skip
+        assert part in said
+
+
+@pytest.mark.parametrize(
+    'option, value, message',
+    [
+        ('model.backbone.arch', 'bass', r"no arch 'bass'; allowed: tiny, small, base.*mean 'base'"),
+        ('model.decode_head.in_channels', [1, 2, 3, 4], r'\[1, 2, 3, 4\].*\[96, 192, 384, 768\]'),
+        (
+            'model.backbone.init_cfg',
+            dict(type='Pretrained', checkpoint='no.pth'),
+            'no.pth does not',
+        ),
+    ],
+)
+def test_a_model_that_does_not_fit_together_is_an_error(option, value, message) -> None:
+    cfg = load()
+    cfg.merge_from_dict({option: value})
+    with pytest.raises((ValueError, FileNotFoundError), match=message):
+        preflight.check_model(cfg)
+
+
+def ade20k(root: Path, largest: int) -> dict:
+    for split in ('training', 'validation'):
+        for kind in ('images', 'annotations'):
+            (root / kind / split).mkdir(parents=True)
+        Image.fromarray(np.zeros((40, 60, 3), np.uint8)).save(root / f'images/{split}/0.jpg')
+        labels = np.full((40, 60), largest, np.uint8)
+        Image.fromarray(labels).save(root / f'annotations/{split}/0.png')
+    return dict(options={}, work_dir=None, launcher='none', data_root=str(root))
+
+
+def test_num_classes_that_disagree_with_the_dataset_are_an_error(tmp_path: Path) -> None:
+    cfg = config.load_config(SEGMENTATION, **ade20k(tmp_path, 150))
+    preflight.check(cfg)
+    cfg.model.decode_head.num_classes = 19
+    with pytest.raises(ValueError, match=r'decode_head\.num_classes is 19, but .* has 150 classes'):
+        preflight.check(cfg)
+
+
+def test_label_values_beyond_the_classes_are_an_error(tmp_path: Path) -> None:
+    cfg = config.load_config(SEGMENTATION, **ade20k(tmp_path, 200))
+    with pytest.raises(ValueError, match=r'0\.png has 200; 150 classes allow 0 to 150'):
+        preflight.check(cfg)
+
+
+def test_cityscapes_without_converted_labels_is_an_error(tmp_path: Path) -> None:
+    for split in ('train', 'val'):
+        image = tmp_path / 'leftImg8bit' / split / 'ulm/0_leftImg8bit.png'
+        labels = tmp_path / 'gtFine' / split / 'ulm/0_gtFine_labelIds.png'
+        for path in (image, labels):
+            path.parent.mkdir(parents=True)
+            Image.fromarray(np.zeros((40, 80), np.uint8)).save(path)
+    leaf = str(ROOT / 'configs/upernet_volo_d1_cityscapes.py')
+    cfg = config.load_config(
+        leaf, options={}, work_dir=None, launcher='none', data_root=str(tmp_path)
+    )
+    with pytest.raises(ValueError, match=r'0_gtFine_labelTrainIds\.png'):
+        preflight.check(cfg)
+
+
+def test_categories_that_are_not_in_the_json_are_an_error(tmp_path: Path) -> None:
+    (tmp_path / 'val.json').write_text(json.dumps({'categories': [{'name': 'Cat'}]}))
+    dataset = ConfigDict(
+        type='CocoDataset',
+        data_root=str(tmp_path),
+        ann_file='val.json',
+        metainfo=dict(classes=('cat',)),
+    )
+    cfg = Config(dict(default_scope='mmdet', model=dict(head=dict(num_classes=1))))
+    with pytest.raises(ValueError, match=r"no category 'cat'; its 1 categories are Cat.*spelling"):
+        config_checks.check_categories(cfg, dataset)
+    dataset.metainfo.classes = 'Cat'
+    with pytest.raises(ValueError, match='is the string'):
+        config_checks.check_numbers(cfg, dataset)
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason='tells what happens without a GPU')
+class TestWithoutGpu:
+    def test_cuda_is_refused_with_the_reason(self) -> None:
+        with pytest.raises(ValueError, match=r'--device cuda: torch .* sees no GPU'):
+            devices.require_cuda('cuda')
+
+    def test_amp_and_sync_bn_are_left_out_with_one_notice_each(self) -> None:
+        cfg = load()
+        devices.set_amp(cfg)
+        assert (cfg.optim_wrapper.type, cfg.optim_wrapper.dtype) == ('AmpOptimWrapper', 'bfloat16')
+        notices = devices.adapt_to_device(cfg)
+        assert len(notices) == 2 and 'AMP' in notices[0] and 'BatchNorm' in notices[1]
+        assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
+        assert cfg.model.decode_head.norm_cfg.type == 'BN'
+        assert devices.adapt_to_device(cfg) == []
+
+
+@pytest.mark.parametrize('gpu', [True, False])
+def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
+    monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
+    cfg = load()
+    devices.set_amp(cfg, 'float16')
+    assert cfg.optim_wrapper.dtype == 'float16'
+    devices.set_amp(cfg)
+    assert cfg.optim_wrapper.dtype == 'float16', "the config's own"
+    notices = devices.adapt_to_device(cfg)
+    if gpu:
+        assert notices == [] and cfg.optim_wrapper.type == 'AmpOptimWrapper'
+    else:
+        assert notices[0] == 'no GPU: float16 is for GPUs, so AMP is tried in bfloat16'
+        assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize(
+    'typed, amp, dtype',
+    [
+        (['a.py', '--amp'], True, None),
+        (['--amp', 'a.py'], True, None),
+        (['--amp-dtype', 'float16', 'a.py'], False, 'float16'),
+    ],
+)
+def test_amp_stands_before_and_after_the_config(typed: list, amp: bool, dtype: str | None) -> None:
+    args = load_tool('train').parse_args(typed)
+    assert (args.config, args.amp, args.amp_dtype) == ('a.py', amp, dtype)
+
+
+def test_testing_options(tmp_path: Path) -> None:
+    cfg = load()
+    settings.set_testing(cfg, tta=True)
+    assert cfg.model.type == 'SegTTAModel' and cfg.model.module.type == 'EncoderDecoder'
+    with pytest.raises(ValueError, match=r'--tta: this config has no tta_model.*masks'):
+        settings.set_testing(load(DETECTION), tta=True)
+
+
+def test_masks_are_not_tested_at_several_scales() -> None:
+    cfg = load(DETECTION)
+    cfg.tta_model, cfg.tta_pipeline = dict(type='DetTTAModel'), []
+    with pytest.raises(ValueError, match=r'boxes only, no masks.*test_evaluator\.metric=bbox'):
+        settings.set_testing(cfg, tta=True)
+    cfg.test_evaluator.metric = 'bbox'
+    settings.set_testing(cfg, tta=True)
+    assert cfg.model.type == 'DetTTAModel'
+
+
+@pytest.mark.parametrize('path', [DETECTION, SEGMENTATION])
+def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
+    cfg = load(path)
+    cfg.test_evaluator.format_only = True
+    assert config_tree.only_formats(cfg, 'test_evaluator')
+    assert not config_tree.only_formats(cfg, 'val_evaluator')
+    settings.set_testing(cfg, tta=False)
+    steps = [step.type for step in cfg.test_dataloader.dataset.pipeline]
+    assert 'LoadImageFromFile' in steps and 'LoadAnnotations' not in steps
+    _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although nothing is there
+    assert doubts == []
+
+
+def test_training_options(tmp_path: Path) -> None:
+    cfg = load()
+    settings.set_training(cfg, pretrained='x.pth', auto_scale_lr=True)
+    assert cfg.model.backbone.init_cfg.checkpoint == 'x.pth'
+    assert cfg.auto_scale_lr.enable
+    settings.set_training(cfg, pretrained='none', auto_scale_lr=False, prefer='memory')
+    assert cfg.model.backbone.init_cfg is None
+    assert MODELS.build(cfg.model.backbone).prefer == 'memory'
+    cfg.model.backbone.type = 'ResNet'
+    with pytest.raises(ValueError, match='--prefer: ResNet has one form only'):
+        settings.set_training(cfg, pretrained=None, auto_scale_lr=False, prefer='memory')
+
+
+def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    with pytest.raises(SystemExit, match=r'^error: no such thing$'), errors.plain_errors():
+        raise errors.UserError('no such thing')
+    monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
+    with pytest.raises(errors.UserError), errors.plain_errors():
+        raise errors.UserError('no such thing')
+
+
+@pytest.mark.parametrize('kind', [ValueError, FileNotFoundError, ImportError, RuntimeError])
+def test_errors_of_libraries_keep_their_traceback(kind: type, monkeypatch) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    with pytest.raises(kind, match='deep inside'), errors.plain_errors():
+        raise kind('deep inside')
+
+
+def test_tables_of_metrics() -> None:
+    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in start_block.COCO_COLUMNS}
+    text = start_block.metric_tables(box, {})
+    assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
+    text = start_block.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
+    assert '41.50' in text and 'wall' in text and '70.25' in text
+
+
+@pytest.mark.parametrize(
+    'text, message',
+    [
+        (
+            "_base_ = 'gone.py'",
+            r'inherits from a file that is not there: .*gone.*correct its _base_',
+        ),
+        ("_base_ = ['../none/gone.py']", r'inherits from a file that is not there'),
+        ('model = dict(', r'is no Python'),
+    ],
+)
+def test_a_config_that_cannot_be_read_is_one_line(text: str, message: str, tmp_path: Path) -> None:
+    (tmp_path / 'own.py').write_text(text)
+    with pytest.raises(errors.UserError, match=message):
+        config.read_config(str(tmp_path / 'own.py'))

@@ -1,0 +1,89 @@
+"""The house rules of the package: arrows between its parts run down, and none runs in a circle."""
+
+import ast
+from pathlib import Path
+
+import pytest
+
+import backbones
+
+PACKAGE = Path(backbones.__file__).parent
+# top to bottom; a part may import what stands below it, and a folder its own files
+FLOORS = (
+    '__main__',
+    'cli',
+    '__init__',
+    'report',
+    'deploy',
+    'inference',
+    'training',
+    'data',
+    'drawing',
+    'openmmlab',
+    'dilateformer cswin volo moganet cloformer',
+    'pyramid',
+    'stage',
+    'timm_interface forms layers',
+    'checkpoints',
+    'registry',
+    'variants',
+    'ops',
+    'atomic_write package_files tables',
+    'errors',
+)
+FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}
+FILES = sorted(p for p in PACKAGE.rglob('*.py') if '.mim' not in p.parts)
+
+
+def module_of(path: Path) -> str:
+    """Dotted name below `backbones`; a package by its own name."""
+    parts = path.relative_to(PACKAGE).with_suffix('').parts
+    return '.'.join(parts[:-1] if len(parts) > 1 and parts[-1] == '__init__' else parts)
+
+
+MODULES = {module_of(path): path for path in FILES}
+
+
+def imports(path: Path) -> set[str]:
+    """Modules of the package that a file imports, also where it does so late."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = []
+        if isinstance(node, ast.ImportFrom) and node.module:
+            names = [f'{node.module}.{alias.name}' for alias in node.names]
+        elif isinstance(node, ast.Import):
+            names = [alias.name for alias in node.names]
+        for name in names:
+            inside = name.removeprefix('backbones.')
+            if inside == name:
+                continue
+            if inside not in MODULES:  # something in a module
+                inside = inside.rpartition('.')[0] or '__init__'
+            found.add(inside)
+    return found
+
+
+IMPORTS = {module: imports(path) for module, path in MODULES.items()}
+
+
+def test_every_part_has_a_floor() -> None:
+    assert {module.split('.')[0] for module in MODULES} == set(FLOOR)
+
+
+@pytest.mark.parametrize('module', MODULES)
+def test_arrows_run_down(module: str) -> None:
+    part = module.split('.')[0]
+    up = [
+        other
+        for other in IMPORTS[module]
+        if (over := other.split('.')[0]) != part and FLOOR[over] <= FLOOR[part]
+    ]
+    assert not up, f'{module} imports {up}; the floors stand in FLOORS'
+
+
+def test_no_circle() -> None:
+    left = {module: {m for m in of if m != module} for module, of in IMPORTS.items()}
+    while free := [module for module, of in left.items() if not of & left.keys()]:
+        for module in free:
+            del left[module]
+    assert not left, f'these import each other in a circle, or need such: {sorted(left)}'

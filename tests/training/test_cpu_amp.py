@@ -1,0 +1,69 @@
+"""Mixed precision on CPUs: decided by a trial, and right or refused."""
+
+import pytest
+import torch
+from conftest import NANO, tool, variant_id
+from torch import Tensor, nn
+
+from backbones import BACKBONES
+from backbones.training import cpu_amp
+from backbones.training.cpu_amp import decide, wrong_gradients
+
+
+def image(*shape: int) -> Tensor:
+    return torch.randn(*shape, generator=torch.Generator().manual_seed(1))
+
+
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+def test_the_backbones_gradients_are_right_in_bfloat16(cls: type) -> None:
+    torch.manual_seed(0)
+    model = cls(NANO[cls])
+    model.init_weights()
+    assert wrong_gradients(model, image(2, 3, 64, 96)) == []
+
+
+class Noisy(nn.Module):
+    """A layer whose gradient is wrong under autocast, as that of a broken kernel is."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+
+    def forward(self, x: Tensor) -> tuple[Tensor]:
+        weight = self.conv.weight
+        if torch.is_autocast_enabled('cpu'):
+            weight = weight.detach() - (weight - weight.detach())
+        return (nn.functional.conv2d(x, weight, self.conv.bias),)
+
+
+def seconds(monkeypatch: pytest.MonkeyPatch, **of: float) -> None:
+    monkeypatch.setattr(
+        cpu_amp, '_seconds', lambda loss, half: of['bfloat16' if half else 'float32']
+    )
+
+
+def test_wrong_gradients_keep_float32_and_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds(monkeypatch, float32=2.0, bfloat16=1.0)
+    decision = decide(Noisy(), image(1, 3, 8, 8), lambda: torch.zeros(()))
+    assert not decision.bfloat16
+    assert 'wrong gradients on this CPU, of conv.weight' in decision.why
+
+
+@pytest.mark.parametrize('time, chosen', [(1.0, True), (1.8, True), (1.95, False), (3.0, False)])
+def test_the_faster_type_is_taken(time: float, chosen: bool, monkeypatch) -> None:
+    seconds(monkeypatch, float32=2.0, bfloat16=time)
+    backbone = nn.Sequential(nn.Conv2d(3, 4, 3))
+    backbone.forward = lambda x: (backbone[0](x),)
+    decision = decide(backbone, image(1, 3, 8, 8), lambda: torch.zeros(()))
+    assert decision.bfloat16 == chosen
+    assert f'takes {time / 2:.2f} of the time' in decision.why
+
+
+@pytest.mark.slow
+def test_a_training_run_says_what_it_decided(tmp_path) -> None:
+    tool('make_digits', '--out', tmp_path / 'digits', '--train', '4', '--val', '2')
+    common = ('configs/upernet_cloformer_nano_digits.py', '--amp', '--device', 'cpu')
+    common += ('--data-root', tmp_path / 'digits', '--work-dir', tmp_path / 'work', '--no-results')
+    steps = ('--cfg-options', 'train_cfg.max_iters=2', 'train_cfg.val_interval=2')
+    out = tool('train', *common, *steps)
+    assert 'AMP: a step in bfloat16 takes' in out or 'wrong gradients on this CPU' in out

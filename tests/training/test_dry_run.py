@@ -1,0 +1,202 @@
+"""A batch is tried before a training: what would fail later fails now, and nothing remains."""
+
+import itertools
+import random
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from mmengine.evaluator import BaseMetric
+from mmengine.hooks import Hook
+from mmengine.registry import init_default_scope
+from mmengine.runner import Runner
+from PIL import Image
+from runners import Numbers, small_runner
+from torch import nn
+
+from backbones.errors import UserError
+from backbones.openmmlab.runner import QuietRunner
+from backbones.training.dry_run import DryRun
+
+
+class Record(Hook):
+    """Keep what an iteration sees."""
+
+    priority = 'LOWEST'
+
+    def __init__(self) -> None:
+        self.seen: list[tuple] = []
+
+    def after_train_iter(self, runner: Runner, batch_idx: int, data_batch=None, outputs=None):
+        drawn = random.random(), float(np.random.rand()), float(torch.rand(1))
+        self.seen.append((outputs['loss'].item(), data_batch['y'].sum().item(), *drawn))
+
+
+class Fading(nn.Module):
+    """Counts its calls, as some models do for themselves."""
+
+    calls = 0
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += self.training
+        return x / (1 + self.calls)
+
+
+def runner_of(folder: Path, *hooks: Hook, dry: bool = True, **settings) -> Runner:
+    """A tiny training with BatchNorm, random data, dropout and an evaluation; not yet started."""
+    settings = dict(iterations=4, scores=itertools.repeat(0.5)) | settings
+    runner = small_runner(folder, **settings)
+    runner.model.map = nn.Sequential(nn.BatchNorm1d(3), Fading(), nn.Linear(3, 1))
+    for hook in (*hooks, *([DryRun()] if dry else [])):
+        runner.register_hook(hook)
+    return runner
+
+
+@pytest.mark.parametrize('workers', [0, 2])
+def test_nothing_of_it_remains(workers: int, tmp_path: Path) -> None:
+    """The same numbers are drawn, in any library, and the same data, statistics and messages."""
+    ends = []
+    for dry in (False, True):
+        record = Record()
+        runner = runner_of(tmp_path / str(dry), record, dry=dry, workers=workers)
+        random.seed(0)
+        np.random.seed(0)
+        torch.manual_seed(0)
+        runner.train()
+        hub = runner.message_hub
+        scalars = {k: v.data for k, v in hub.log_scalars.items() if 'time' not in k}
+        ends.append((record.seen, runner.model.state_dict(), scalars, {*hub.runtime_info}))
+    (seen, state, scalars, infos), (seen2, state2, scalars2, infos2) = ends
+    assert len(seen) == 4 and seen == seen2 and infos == infos2
+    for key, value in state.items():
+        assert torch.equal(value, state2[key]), key
+    assert scalars.keys() == scalars2.keys()
+    for key, (values, counts) in scalars.items():
+        assert np.array_equal(values, scalars2[key][0]) and len(counts) == len(scalars2[key][1])
+
+
+class Broken(Numbers):
+    """Fails for the second half, where a batch of the first samples would not look."""
+
+    def __getitem__(self, index: int) -> dict:
+        if index >= 4:
+            raise KeyError('gt_masks')
+        return super().__getitem__(index)
+
+
+class Empty(Numbers):
+    def __getitem__(self, index: int) -> dict:
+        return dict(x=torch.full((3,), torch.nan), y=torch.zeros(1))
+
+
+class Strict(BaseMetric):
+    """Needs all the images, as some metrics do."""
+
+    def process(self, data_batch: object, data_samples: object) -> None:
+        self.results.append(0)
+
+    def compute_metrics(self, results: list) -> dict:
+        if len(results) < 4:
+            raise AssertionError('no prediction for image 7')
+        return dict(acc=1.0)
+
+
+class IoUMetric(Strict):
+    """Bears the name of one that can be told of any images."""
+
+
+def refused(runner: Runner) -> str:
+    with pytest.raises(UserError) as caught:
+        runner.train()
+    assert runner.iter == 0
+    return str(caught.value)
+
+
+def test_all_that_fails_is_said_at_once(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path, log_level='INFO', checkpoint=dict(save_best='x', rule='less'))
+    runner.val_evaluator.metrics.append(IoUMetric())
+    runner._train_dataloader['dataset'] = Broken()
+    said = refused(runner)
+    assert "train pipeline: KeyError: 'gt_masks'" in said
+    assert 'evaluator IoUMetric: AssertionError: no prediction for image 7' in said
+    assert 'watches' not in said  # nothing tells all the metrics
+    assert f'tracebacks are in {runner.logger.log_file}' in said
+    assert "raise KeyError('gt_masks')" in Path(runner.logger.log_file).read_text()
+
+
+def test_a_loss_that_is_not_finite_stops_before_the_first_step(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path)
+    runner._train_dataloader['dataset'] = Empty()
+    assert 'model loss: not finite before the first step: loss is nan' in refused(runner)
+
+
+def test_a_model_that_cannot_predict_is_found_before_the_first_validation(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path)
+    runner.model.val_step = lambda batch: batch['z']
+    assert "predict: KeyError: 'z'" in refused(runner)
+
+
+def test_images_of_several_sizes_in_a_batch_come_with_the_remedy(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path)
+    runner.model.val_step = lambda batch: torch.stack([torch.zeros(1), torch.zeros(2)])
+    assert 'differ in size: let the pipeline crop or resize them' in refused(runner)
+
+
+def test_a_metric_that_nothing_measures_is_an_error(tmp_path: Path) -> None:
+    runner = runner_of(tmp_path, checkpoint=dict(save_best='ac', rule='greater'))
+    assert "watches 'ac', but the metrics are acc; did you mean 'acc'?" in refused(runner)
+
+
+def test_a_metric_that_needs_all_images_does_not_stop_a_training(tmp_path: Path, capsys) -> None:
+    runner = runner_of(tmp_path, log_level='WARNING')
+    runner.val_evaluator.metrics = [Strict()]
+    runner.train()
+    assert runner.iter == 4
+    out = capsys.readouterr().out
+    assert 'dry run: Strict could not be tried' in out and 'no prediction for image 7' in out
+
+
+@pytest.mark.parametrize(
+    'part, settings, message',
+    [
+        ('evaluator', dict(type='CocoMetric', metric='seg'), r"an evaluator .*'bbox', 'segm'"),
+        ('dataloader', dict(dataset=dict(type='CocoData')), r'a dataloader .*KeyError: .*CocoData'),
+        ('optim_wrapper', dict(optimizer=dict(type='SGD', lr='1')), r'optim_wrapper .*TypeError: '),
+        ('model', dict(type='FCOS', backbon=1), r"model .* unexpected keyword argument 'backbon'"),
+    ],
+)
+def test_what_cannot_be_built_is_one_line(part, settings, message, tmp_path: Path) -> None:
+    runner = runner_of(tmp_path, log_level='INFO')
+    runner.__class__ = QuietRunner
+    init_default_scope('mmdet')
+    with pytest.raises(UserError, match=message) as caught:
+        getattr(runner, f'build_{part}')(settings)
+    assert '\n' not in str(caught.value)
+    assert 'Traceback' in Path(runner.logger.log_file).read_text()
+
+
+class Pictures(Numbers):
+    """Loads images by name."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def get_data_info(self, index: int) -> dict:
+        return dict(img_path=str(self.folder / f'{index}.png'))
+
+    def __getitem__(self, index: int) -> dict:
+        pixels = np.asarray(Image.open(self.get_data_info(index)['img_path']))
+        return dict(x=torch.zeros(3) + pixels.shape[2], y=torch.zeros(1))
+
+
+def test_the_file_of_a_bad_image_is_named(tmp_path: Path) -> None:
+    for i in range(8):
+        Image.new('RGB' if i != 4 else 'L', (4, 4)).save(tmp_path / f'{i}.png')
+    runner = runner_of(tmp_path / 'work')
+    runner._train_dataloader['dataset'] = Pictures(tmp_path)
+    assert f'train pipeline: {tmp_path / "4.png"}: IndexError: ' in refused(runner)
+    (tmp_path / '0.png').write_bytes(b'')
+    runner = runner_of(tmp_path / 'again')
+    runner._train_dataloader['dataset'] = Pictures(tmp_path)
+    assert f'train pipeline: {tmp_path / "0.png"} (0 bytes) cannot be read' in refused(runner)

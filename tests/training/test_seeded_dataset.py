@@ -1,0 +1,67 @@
+"""A file that cannot be read is named, or left out and counted if the config says so."""
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from mmengine.dataset import BaseDataset
+from torch.utils.data import DataLoader
+
+from backbones.errors import UnreadableError
+from backbones.training.seeded_dataset import Samples, unreadable_file
+
+BAD = {
+    'empty': b'',
+    'a web page': b'<html>not found</html>',
+    'absent': None,
+}
+
+
+def read(facts: dict) -> int:
+    image = cv2.imread(facts['img_path'])
+    return int(image[0, 0, 0])  # a TypeError if there is no image, as in pipelines
+
+
+def images(folder: Path, bad: str | None) -> BaseDataset:
+    """Four images, filled with their number; the third may be bad."""
+    for i in range(4):
+        cv2.imwrite(str(folder / f'{i}.png'), np.full((4, 4, 3), i, np.uint8))
+    if bad is not None:
+        (folder / '2.png').unlink()
+        if BAD[bad] is not None:
+            (folder / '2.png').write_bytes(BAD[bad])
+    dataset = BaseDataset(lazy_init=True, serialize_data=False, pipeline=[read])
+    dataset.data_list = [dict(img_path=str(folder / f'{i}.png')) for i in range(4)]
+    dataset._fully_initialized = True
+    return dataset
+
+
+def loaded(dataset: BaseDataset, workers: int, skipped: Path | None = None) -> list[int]:
+    dataset.__getitems__ = Samples(dataset, skipped)
+    return [x for batch in DataLoader(dataset, 2, num_workers=workers) for x in batch.tolist()]
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+@pytest.mark.parametrize('bad', BAD)
+def test_the_error_is_one_line_that_names_the_file(bad: str, workers: int, tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError) as error:
+        loaded(images(tmp_path, bad), workers)
+    message = str(error.value)
+    assert message.startswith(f'{tmp_path / "2.png"} ') and '\n' not in message
+    assert ('does not exist' if bad == 'absent' else 'skip_unreadable=True') in message
+
+
+@pytest.mark.parametrize('workers', [0, 1])
+def test_skipped_files_are_replaced_by_the_next_and_noted(workers: int, tmp_path: Path) -> None:
+    note = tmp_path / 'unreadable.txt'
+    assert loaded(images(tmp_path, 'empty'), workers, note) == [0, 1, 3, 3]
+    assert note.read_text().splitlines() == [str(tmp_path / '2.png')]
+
+
+def test_errors_of_the_pipeline_stay_what_they_are(tmp_path: Path) -> None:
+    dataset = images(tmp_path, None)
+    dataset.pipeline.transforms.append(lambda x: x / 0)
+    assert unreadable_file(dataset, 2) is None
+    with pytest.raises(ZeroDivisionError):
+        loaded(dataset, 0)
