@@ -40,7 +40,7 @@ def check_option(cfg: Config, option: str) -> None:
     Raises:
         UserError: names the key, and close matches among what is there.
     """
-    node = cfg._cfg_dict
+    node: object = dict(cfg.items())
     seen: list[str] = []
     for part in option.split('.'):
         if isinstance(node, list | tuple):

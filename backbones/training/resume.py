@@ -24,7 +24,9 @@ FIXED = re.compile(
 FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
 # settings whose state in the checkpoint replaces the config's
 KEPT = re.compile(r'(optim_wrapper\.optimizer|param_scheduler)\b.*')
-TAKEN = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|randomness)\b.*')
+TAKEN = re.compile(
+    r'(train_cfg(?!\.(type|by_epoch)$)|train_dataloader|optim_wrapper|randomness)\b.*'
+)
 
 LONGEST = 1 << 20  # characters of a config; ours have 30,000
 

@@ -16,7 +16,7 @@ from backbones import errors
 from backbones.cli import settings
 from backbones.data import config_checks
 from backbones.openmmlab import config, config_tree
-from backbones.report import start_block
+from backbones.report import metrics
 from backbones.training import devices, preflight
 
 ROOT = Path(__file__).parents[2]
@@ -332,10 +332,10 @@ def test_errors_of_libraries_keep_their_traceback(kind: type, monkeypatch) -> No
 
 
 def test_tables_of_metrics() -> None:
-    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in start_block.COCO_COLUMNS}
-    text = start_block.metric_tables(box, {})
+    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in metrics.COCO_COLUMNS}
+    text = metrics.metric_tables(box, {})
     assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
-    text = start_block.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
+    text = metrics.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
     assert '41.50' in text and 'wall' in text and '70.25' in text
 
 

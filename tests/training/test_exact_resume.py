@@ -40,7 +40,7 @@ def train(work_dir: Path, loop: str, workers: int, **settings) -> tuple[Runner, 
         **LOOPS[loop],
         **settings,
         workers=workers,
-        custom_hooks=[dict(type='ExactResumeHook'), record],
+        custom_hooks=[record],
         checkpoint=dict(interval=-1),
         sampler=SAMPLER[loop],
     )
@@ -72,7 +72,7 @@ def test_losses_after_a_resume_are_the_uninterrupted_ones(
 
 
 def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
-    options = dict(checkpoint=dict(save_best='acc'), custom_hooks=[dict(type='ExactResumeHook')])
+    options = dict(checkpoint=dict(save_best='acc'))
     runner = small_runner(tmp_path, iterations=4, scores=[0.5], **options)
     with pytest.raises(StopIteration):  # as if killed in the second evaluation
         runner.train()
@@ -81,7 +81,7 @@ def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
 
 
 def test_another_total_batch_is_told(tmp_path: Path, capsys) -> None:
-    options = dict(custom_hooks=[dict(type='ExactResumeHook')], log_level='WARNING')
+    options = dict(log_level='WARNING')
     small_runner(tmp_path, iterations=2, **options).train()
     small_runner(tmp_path, iterations=4, resume=True, **options).train()
     assert 'total batch' not in ''.join(capsys.readouterr())

@@ -13,7 +13,6 @@ from mmengine.runner import Runner
 from runners import small_runner
 
 from backbones.errors import UserError
-from backbones.training.loop import ExactResumeHook
 from backbones.training.nan_guard import FiniteLossHook
 from backbones.training.signals import SIGNALS, SignalHook
 
@@ -36,7 +35,7 @@ class Send(Hook):
 
 
 def run(work_dir: Path, *hooks: Hook, **settings) -> Runner:
-    hooks = [SignalHook('COMMAND --resume'), ExactResumeHook(), *hooks]
+    hooks = [SignalHook('COMMAND --resume'), *hooks]
     return small_runner(work_dir, custom_hooks=hooks, **settings)
 
 
@@ -89,7 +88,7 @@ def test_a_signal_in_an_evaluation_saves_the_training_weights(tmp_path: Path) ->
     """With averaged weights, which the model has during the evaluation; it is made again."""
     options = dict(scores=[0.1, 0.2, 0.3], checkpoint=dict(interval=-1, save_best='acc'))
     average = dict(type='EMAHook', momentum=0.5)
-    whole = small_runner(tmp_path / 'whole', custom_hooks=[average, ExactResumeHook()], **options)
+    whole = small_runner(tmp_path / 'whole', custom_hooks=[average], **options)
     whole.train()
     send = Send(signal.SIGTERM, 4, in_evaluation=True)
     with pytest.raises(SystemExit):
