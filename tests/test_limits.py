@@ -15,6 +15,8 @@ from mmengine.logging import HistoryBuffer
 
 from backbones.checkpoints import CheckpointError, fetch, read
 from backbones.checkpoints.limits import ENTRIES, cost
+from backbones.checkpoints.pickles import names_asked_for
+from backbones.commands.latest import read_whole
 
 
 def archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -76,6 +78,41 @@ def test_an_archive_that_unpacks_to_much_is_refused_before(tmp_path: Path) -> No
     path = archive(tmp_path / 'x.pth', bytes(200 << 20), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
     assert 'bytes stand for 20971' in refused(path)
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_compressed_by_other_means_is_refused(method, tmp_path: Path) -> None:
+    assert 'compressed as PyTorch never does' in refused(archive(tmp_path / 'x.pth', b'.', method))
+
+
+def test_an_archive_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    """In the first reader of the archive, and in each one behind it."""
+    path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
+    content = bytearray(path.read_bytes())
+    entry = content.index(b'PK\1\2')  # in the directory at the end
+    content[entry + 9] |= 8  # "the name is UTF-8"
+    content[entry + 46] = 0x86
+    path.write_bytes(content)
+    assert 'damaged' in refused(path)
+    with pytest.raises(CheckpointError, match='torn'):
+        read_whole(path)
+    assert names_asked_for(path) == set()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_change_of_an_archive_is_read_or_refused(data, tmp_path_factory) -> None:
+    path = archive(tmp_path_factory.getbasetemp() / 'any.pth', b'\x80\x02}.')
+    content = bytearray(path.read_bytes())
+    heads = [i for i in range(len(content) - 3) if content[i : i + 2] == b'PK']
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.sampled_from(heads)) + data.draw(st.integers(0, 60))
+        content[min(place, len(content) - 1)] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert isinstance(read(str(path)), dict)
+    except CheckpointError as error:
+        assert str(error)
 
 
 def test_a_tensor_that_repeats_a_number_is_refused(tmp_path: Path) -> None:

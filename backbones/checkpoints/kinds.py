@@ -1,5 +1,6 @@
 """What kind of file it is that someone took for a checkpoint."""
 
+import struct
 import zipfile
 import zlib
 from pathlib import Path
@@ -8,6 +9,11 @@ from backbones.errors import CheckpointError, listed
 
 ANEW = 'download it again'
 CHUNK = 1 << 20  # bytes
+# with what Python's reader of zip archives can end at one that is damaged, or made for that
+BAD_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
+    *(ValueError, LookupError, OverflowError),
+)
 # a pickle of the number by which PyTorch knew its files before it wrote zip archives
 OLD_FORMAT = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19'
 MAGIC = {  # kind: where in the file it is known by which bytes
@@ -79,8 +85,7 @@ def _check_zip(path: Path, where: str) -> None:
                 with archive.open(part) as content:
                     while content.read(CHUNK):
                         pass
-    # a damaged header can ask for another compression, or a password
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except BAD_ZIP as error:
         raise CheckpointError(
             f'{where} is truncated or damaged since it was written ({error}): {ANEW}, or take '
             'another copy'

@@ -14,6 +14,7 @@ from typing import IO
 
 from torch import Tensor, strided
 
+from backbones.checkpoints.kinds import BAD_ZIP
 from backbones.errors import CheckpointError
 
 RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
@@ -28,7 +29,7 @@ CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
 
 
 def check_archive(path: Path, source: str) -> None:
-    """Refuse a zip archive that stands for far more bytes than it has, before any is unpacked.
+    """Refuse a zip archive of far more bytes than it has, or of odd ones, before any is unpacked.
 
     Raises:
         CheckpointError: see there.
@@ -39,10 +40,13 @@ def check_archive(path: Path, source: str) -> None:
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            methods = {entry.compress_type for entry in archive.infolist()}
+    except BAD_ZIP:
         return  # reading it tells what is wrong
     if total > RATIO * size + SPARE:
         raise _refusal(source, f'its {size} bytes stand for {total}')
+    if methods - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise CheckpointError(f'{source} is refused: its parts are compressed as PyTorch never does')
 
 
 def check_pickles(path: Path, source: str) -> None:
@@ -58,7 +62,7 @@ def check_pickles(path: Path, source: str) -> None:
                 for entry in archive.infolist():
                     if entry.filename.endswith('data.pkl'):
                         said = said or cost(io.BytesIO(_content(path, archive, entry)), size)
-        except zipfile.BadZipFile as error:
+        except BAD_ZIP as error:
             said = f'what it holds cannot be looked at ({error})'
     else:
         with path.open('rb') as file:

@@ -13,6 +13,7 @@ from typing import IO, Any, ClassVar
 import torch
 
 from backbones.checkpoints.arrays import Dropped, Log, NumberKind, Numbers, scalar
+from backbones.checkpoints.kinds import BAD_ZIP
 from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
@@ -183,7 +184,7 @@ def names_asked_for(path: Path) -> set[str]:
     """The functions and classes that a file's pickles name, as far as they can be read."""
     names: set[str] = set()
     # of a damaged pickle, what was read so far counts
-    with contextlib.suppress(ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile):
+    with contextlib.suppress(*BAD_ZIP):
         if zipfile.is_zipfile(path):
             archive = zipfile.ZipFile(path)
             for part in (n for n in archive.namelist() if n.endswith('data.pkl')):
