@@ -1,9 +1,13 @@
 """What kind of file it is that someone took for a checkpoint."""
 
+import contextlib
 import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import IO
 
 from backbones.errors import CheckpointError, listed
 
@@ -25,6 +29,16 @@ MAGIC = {  # kind: where in the file it is known by which bytes
     'a file of Keras or HDF5': (0, b'\x89HDF'),
     'an array of numpy': (0, b'\x93NUMPY'),
 }
+
+
+@contextlib.contextmanager
+def mapped(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is not empty, to read from; a pickle may ask for any number of bytes at once.
+
+    Python makes room for as many before it reads a file, but not before it reads a mapping.
+    """
+    with path.open('rb') as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        yield content  # type: ignore[misc]  # it has what files have for reading
 
 
 def check_kind(path: Path, source: str) -> None:

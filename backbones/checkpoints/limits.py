@@ -14,7 +14,7 @@ from typing import IO
 
 from torch import Tensor, strided
 
-from backbones.checkpoints.kinds import BAD_ZIP
+from backbones.checkpoints.kinds import BAD_ZIP, mapped
 from backbones.errors import CheckpointError
 
 RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
@@ -46,7 +46,7 @@ def check_archive(path: Path, source: str) -> None:
     if total > RATIO * size + SPARE:
         raise _refusal(source, f'its {size} bytes stand for {total}')
     if methods - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise CheckpointError(f'{source} is refused: its parts are compressed as PyTorch never does')
+        raise CheckpointError(f'{source} is refused: PyTorch never compresses its parts like this')
 
 
 def check_pickles(path: Path, source: str) -> None:
@@ -65,7 +65,7 @@ def check_pickles(path: Path, source: str) -> None:
         except BAD_ZIP as error:
             said = f'what it holds cannot be looked at ({error})'
     else:
-        with path.open('rb') as file:
+        with mapped(path) as file:
             for _ in range(PICKLES):
                 said = said or cost(file, size)
     if said:
@@ -154,7 +154,7 @@ def cost(file: IO[bytes], size: int) -> str:
     """Read a pickle without making any of its objects.
 
     Args:
-        file: at the beginning of a pickle; left behind it.
+        file: at the beginning of a pickle; left behind it; see `mapped`.
         size: of the whole file in bytes.
 
     Returns:

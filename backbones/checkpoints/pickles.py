@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar
 import torch
 
 from backbones.checkpoints.arrays import Dropped, Log, NumberKind, Numbers, scalar
-from backbones.checkpoints.kinds import BAD_ZIP
+from backbones.checkpoints.kinds import BAD_ZIP, mapped
 from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
@@ -190,7 +190,7 @@ def names_asked_for(path: Path) -> set[str]:
             for part in (n for n in archive.namelist() if n.endswith('data.pkl')):
                 _collect_names(archive.open(part), names)
         else:
-            with path.open('rb') as file:
+            with mapped(path) as file:
                 while True:  # PyTorch's older files are several pickles in a row
                     _collect_names(file, names)
     return names

@@ -110,8 +110,9 @@ def _split(
     root = part.get('data_root') or ''
     prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
     file = Path(os.path.join(root, part.get('ann_file') or ''))
-    if 'CocoDataset' in bases and file.is_file():
+    if file.suffix == '.json':
         check_class_order(part['type'], file, tuple(classes or ()), place, faults)
+    if 'CocoDataset' in bases and file.is_file():
         if quick and file.stat().st_size > LARGE_JSON:
             return None
         dataset.layout = 'coco'
