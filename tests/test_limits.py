@@ -110,6 +110,15 @@ def test_an_archive_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
     assert names_asked_for(path) == set()
 
 
+def test_an_archive_with_nonsense_at_its_end_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
+    content = path.read_bytes()
+    end = content.rindex(b'PK\5\6')
+    several = struct.pack('<4sLQL', b'PK\6\7', 0, 0, 99)  # of how many disks it is
+    path.write_bytes(content[:end] + several + content[end:])
+    assert 'damaged' in refused(path) and names_asked_for(path) == set()
+
+
 @settings(max_examples=300, deadline=None)
 @given(data=st.data())
 def test_any_change_of_an_archive_is_read_or_refused(data, tmp_path_factory) -> None:

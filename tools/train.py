@@ -96,9 +96,10 @@ def main(argv: list[str] | None = None) -> None:
         for context in (plain_errors, devices.closing_processes, console.quiet, safe_loading):
             during.enter_context(context())
         devices.require_cuda(args.device)
+        amp, options = args.amp or args.amp_dtype, args.cfg_options
         cfg = config.load_config(
             args.config,
-            options=args.cfg_options,
+            options=devices.amp_options(options, args.amp_dtype) if amp else options,
             work_dir=args.work_dir,
             data_root=args.data_root,
             launcher=args.launcher,
@@ -114,8 +115,8 @@ def main(argv: list[str] | None = None) -> None:
             prefer=args.prefer,
         )
         dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
-        if args.amp or args.amp_dtype:
-            devices.set_amp(cfg, args.amp_dtype)
+        if amp:
+            devices.set_amp(cfg)
         if args.backbone:
             doubts = swap.doubts(cfg, args.backbone) + doubts
         notices = during.enter_context(owner.owning(cfg.work_dir, args.launcher))

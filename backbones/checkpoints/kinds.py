@@ -31,6 +31,14 @@ MAGIC = {  # kind: where in the file it is known by which bytes
 }
 
 
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, perhaps a damaged one."""
+    try:
+        return zipfile.is_zipfile(path)
+    except BAD_ZIP:  # its end has a mark of archives, and nonsense behind it
+        return True
+
+
 @contextlib.contextmanager
 def mapped(path: Path) -> Iterator[IO[bytes]]:
     """A file that is not empty, to read from; a pickle may ask for any number of bytes at once.
@@ -64,7 +72,7 @@ def check_kind(path: Path, source: str) -> None:
             'browser, and save the file itself'
         )
     known = (kind for kind, (at, magic) in MAGIC.items() if head[at:].startswith(magic))
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         _check_zip(path, where)
     elif kind := next(known, ''):
         raise CheckpointError(

@@ -14,7 +14,7 @@ from typing import IO
 
 from torch import Tensor, strided
 
-from backbones.checkpoints.kinds import BAD_ZIP, mapped
+from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.errors import CheckpointError
 
 RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
@@ -34,7 +34,7 @@ def check_archive(path: Path, source: str) -> None:
     Raises:
         CheckpointError: see there.
     """
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return
     size = path.stat().st_size
     try:
@@ -56,7 +56,7 @@ def check_pickles(path: Path, source: str) -> None:
         CheckpointError: see there.
     """
     size, said = path.stat().st_size, ''
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():

@@ -13,7 +13,7 @@ from typing import IO, Any, ClassVar
 import torch
 
 from backbones.checkpoints.arrays import Dropped, Log, NumberKind, Numbers, scalar
-from backbones.checkpoints.kinds import BAD_ZIP, mapped
+from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
@@ -185,7 +185,7 @@ def names_asked_for(path: Path) -> set[str]:
     names: set[str] = set()
     # of a damaged pickle, what was read so far counts
     with contextlib.suppress(*BAD_ZIP):
-        if zipfile.is_zipfile(path):
+        if is_zip(path):
             archive = zipfile.ZipFile(path)
             for part in (n for n in archive.namelist() if n.endswith('data.pkl')):
                 _collect_names(archive.open(part), names)
