@@ -29,8 +29,9 @@ def read(checkpoint: str) -> dict:
     asks for any other function or class is refused.
 
     Args:
-        checkpoint: path, http(s) URL, or `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch
-            (zip or older) or of safetensors, told apart by content, not by name.
+        checkpoint: path, http(s) URL, perhaps with `#sha256=DIGITS`, or
+            `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch (zip or older) or of
+            safetensors, told apart by content, not by name.
 
     Raises:
         MissingFileError: there is no such file.
