@@ -29,6 +29,13 @@ def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
     return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
 
 
+def things_of(cfg: Config, dataset: dict) -> tuple[str, ...]:
+    """Those of a panoptic dataset's classes that are countable things; () for another dataset."""
+    cls = find_class(dataset['type'], cfg.get('default_scope'))
+    named = dict(getattr(cls, 'METAINFO', {})) | dict(dataset.get('metainfo') or {})
+    return tuple(c for c in named.get('thing_classes') or () if c in named.get('classes', ()))
+
+
 def missing_paths(dataset: dict) -> list[Path]:
     """The folders and the annotation file of a dataset that are not there."""
     root = dataset.get('data_root') or ''
@@ -50,8 +57,9 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
         raise UserError(
             f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
         )
+    allowed = {len(classes), len(things_of(cfg, dataset)) or len(classes)}
     numbers = num_classes(cfg.model, 'model')
-    wrong = [f'{place} is {number}' for place, number in numbers if number != len(classes)]
+    wrong = [f'{place} is {number}' for place, number in numbers if number not in allowed]
     if wrong:
         raise UserError(
             f'{" and ".join(wrong)}, but {dataset["type"]} has {len(classes)} '

@@ -83,6 +83,23 @@ def check_class_order(
         faults.add('class-order', place, example)
 
 
+def check_things(
+    file: Path, classes: Sequence[str], things: Sequence[str], place: str, faults: Faults
+) -> None:
+    """Compare what a panoptic file and the config say of which classes are things, not stuff.
+
+    A model takes its first labels for those of things.
+    """
+    said = {c['name']: bool(c.get('isthing')) for c in categories_of(file)}
+    for label, name in enumerate(classes):
+        meant = name in things
+        where = {'metainfo.thing_classes': meant, f'{file}': said.get(name, meant),
+                 f'the model, by its place {label},': label < len(things)}  # fmt: skip
+        if len({*where.values()}) > 1:
+            words = (f'{who} says {"thing" if thing else "stuff"}' for who, thing in where.items())
+            return faults.add('wrong-config', place, f'{name!r}: {", ".join(words)}')
+
+
 def _names_by_label(cls: type, categories: list[dict], classes: Sequence[str]) -> list[str]:
     """The names that a dataset or metric takes for labels 0, 1, ...; [] if not those of a file."""
     from mmdet.datasets import CocoDataset

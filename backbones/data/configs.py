@@ -15,8 +15,9 @@ from backbones.data.checks import (
     innermost,
     missing_paths,
     reduces,
+    things_of,
 )
-from backbones.data.class_order import LARGE_JSON, check_class_order
+from backbones.data.class_order import LARGE_JSON, check_class_order, check_things
 from backbones.data.coco import read_json
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
@@ -73,7 +74,8 @@ def read_config(
             split = _split(cfg, name, part, dataset, faults, quick=quick)
             if split is not None:
                 found[name if number == 1 else f'{name} {number}'] = split
-    if found or faults.count('missing-data'):  # else they are of a kind that is not known here
+    panoptic = any(things_of(cfg, part) for part in parts)
+    if found or panoptic or faults.count('missing-data'):  # else their kind is not known here
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
         if cfg.get('default_scope') == 'mmseg':
@@ -112,6 +114,9 @@ def _split(
     file = Path(os.path.join(root, part.get('ann_file') or ''))
     if file.suffix == '.json':
         check_class_order(part['type'], file, tuple(classes or ()), place, faults)
+    if things := things_of(cfg, part):
+        check_things(file, tuple(classes or ()), things, place, faults)
+        return None  # its annotations are segments, of which no more is known here
     if 'CocoDataset' in bases and file.is_file():
         if quick and file.stat().st_size > LARGE_JSON:
             return None

@@ -61,8 +61,10 @@ def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
 
 def pixels_of(labels: np.ndarray) -> list[int]:
     """How many pixels each label has, in a map of any size: numpy takes 8 bytes for each."""
-    parts = np.array_split(labels, -(-labels.size // PART))
-    return sum(np.bincount(part.ravel(), minlength=labels.max() + 1) for part in parts).tolist()
+    total = np.zeros(labels.max() + 1, int)
+    for part in np.array_split(labels, -(-labels.size // PART)):
+        total += np.bincount(part.ravel(), minlength=len(total))
+    return total.tolist()
 
 
 def _paint_shapes(image: Picture, found: sv.Detections, classes: Classes) -> Picture:
