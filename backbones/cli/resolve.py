@@ -1,6 +1,6 @@
 """From a command line to the config as it will be used, in one order that stands here."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
@@ -80,6 +80,10 @@ def resolve_training(options: TrainOptions) -> Resolved:
         UserError: all that is wrong with options, config and data, as far as it can be known.
     """
     devices.require_cuda(options.device)
+    amp = options.amp or options.amp_dtype
+    if amp:
+        given = devices.amp_options(options.cfg_options, options.amp_dtype)
+        options = replace(options, cfg_options=given)
     cfg = _load(options, recipe=options.recipe)
     set_training(
         cfg,
@@ -89,8 +93,8 @@ def resolve_training(options: TrainOptions) -> Resolved:
         patience=options.early_stopping,
         prefer=options.prefer,
     )
-    if options.amp or options.amp_dtype:
-        devices.set_amp(cfg, options.amp_dtype)
+    if amp:
+        devices.set_amp(cfg)
     dataset, notices = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
     if options.backbone:
         notices = doubts(cfg, options.backbone) + notices

@@ -1,6 +1,7 @@
 """Whatever stands in annotation files, the check ends with what is wrong with them."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -9,15 +10,17 @@ from hypothesis import strategies as st
 from own_data import json_file, make_coco, make_voc, make_yolo
 
 from backbones.cli import check_data
+from backbones.data.listing import directly_in
 from backbones.errors import UserError
 
 FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-ODD = st.sampled_from(
-    [None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
-     'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
-     [10**400] * 4, [float('inf')] * 8, dict(size=[48, 64], counts=[10**400]),
-     dict(size=None, counts='x')]
-)  # fmt: skip
+ODD_VALUES = [
+    None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
+    'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
+    [10**400] * 4, [float('inf')] * 8, dict(size=[48, 64], counts=[10**400]),
+    dict(size=None, counts='x'),
+]  # fmt: skip
+ODD = st.sampled_from(ODD_VALUES)
 FIELDS = {
     'images': ['id', 'file_name', 'width', 'height'],
     'annotations': ['id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'segmentation',
@@ -69,6 +72,40 @@ def cut_or_changed(data, text: str) -> str:
     more = data.draw(st.text(st.characters(exclude_categories=['Cs']), max_size=6))
     rest = data.draw(st.integers(0, 12))
     return text[:place] + more + text[place + rest :]
+
+
+NAMED = ['/etc', '/', '..', '../../x.png', '/root/x.png', '/dev/null', 'a\0b/c.png']
+
+
+@pytest.mark.parametrize('name', NAMED)
+@pytest.mark.parametrize('layout', ['coco', 'yolo'])
+def test_a_name_in_a_file_opens_no_other_folder(
+    layout: str, name: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Below '/', which 'file_name': '/etc' lies in, is the whole disk."""
+    if layout == 'coco':
+        root = make_coco(tmp_path / 'data')
+        file = json_file(root, 'train')
+        content = json.loads(file.read_text())
+        content['images'][0]['file_name'] = name
+        file.write_text(json.dumps(content))
+    else:
+        root = make_yolo(tmp_path / 'data')
+        text = (root / 'data.yaml').read_text()
+        (root / 'data.yaml').write_text(text.replace('images/train', json.dumps(name)))
+    walked, original = [], os.walk
+    monkeypatch.setattr(os, 'walk', lambda top, **more: walked.append(top) or original(top, **more))
+    report = check_data.check(str(root))
+    assert report.faults.errors
+    assert all(Path(top).resolve().is_relative_to(root) for top in walked if top != Path('/etc'))
+
+
+def test_a_folder_that_may_not_be_read_has_nothing_in_it(tmp_path: Path, monkeypatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, 'iterdir', refuse)
+    assert directly_in(tmp_path) == []
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
-from own_data import CLASSES, json_file, make_coco, make_voc, sample_of
+from own_data import CLASSES, json_file, make_coco, make_masks, make_voc, sample_of
 
 from backbones.cli import check_data
 from backbones.data import (
@@ -203,6 +203,15 @@ def test_a_written_config_maps_by_name_and_a_stock_one_is_refused(
     ):
         with pytest.raises(UserError, match='class-order'):  # tools/train.py and tools/test.py
             preflight.check(cfg, loaders=loaders)
+
+
+def test_names_of_label_values_are_not_exchanged_by_an_option(tmp_path: Path) -> None:
+    root = make_masks(tmp_path / 'masks')
+    names = ('background', 'flower', 'tree')
+    with pytest.raises(UserError, match=r"label 0 is called 'tree' or 'background'"):
+        check_data.check(str(root), classes=names[::-1])
+    for others in (names, ('ground', 'flower', 'tree')):
+        assert check_data.check(str(root), classes=others).dataset.classes == others
 
 
 def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) -> None:
