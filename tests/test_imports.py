@@ -1,11 +1,11 @@
 """What a fresh process imports, and when: neither the package nor --help loads the libraries."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, ROWS, call
+from conftest import ROOT, ROWS
+from fresh import fresh
 
 from backbones.openmmlab import joining
 
@@ -43,7 +43,7 @@ print(json.dumps(facts))
 @pytest.fixture(scope='module')
 def facts() -> dict:
     """What `PROGRAM` finds; one for all tests, as it takes seconds to import the libraries."""
-    return json.loads(call(sys.executable, '-c', PROGRAM, json.dumps(TOOLS)).splitlines()[-1])
+    return json.loads(fresh(PROGRAM, json.dumps(TOOLS)).splitlines()[-1])
 
 
 def test_the_package_needs_neither_mmdet_nor_mmseg(facts: dict) -> None:
