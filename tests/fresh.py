@@ -63,7 +63,9 @@ def _run(program: str, arguments: list[str]) -> None:
         exec(compile(program, '<string>', 'exec'), {'__name__': '__main__'})
         code = 0
     except SystemExit as end:
-        print(end.code)
+        if end.code:
+            print(end.code)
+        code = int(bool(end.code))
     except BaseException:
         traceback.print_exc()
     finally:

@@ -1,6 +1,7 @@
 """Whatever stands in annotation files, the check ends with what is wrong with them."""
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from own_data import json_file, make_coco, make_voc, make_yolo
 from backbones.commands import check_data
 from backbones.errors import UserError
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+NUMBERS = pytest.mark.parametrize('number', [8, pytest.param(40, marks=pytest.mark.slow)])
 ODD = st.sampled_from(
     [None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
      'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
@@ -43,10 +44,20 @@ def ends(root: Path) -> None:
         assert (text.encode() and '0 errors' in text) or report.faults.errors
 
 
-@FEW
-@given(data=st.data())
-def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
-    file = json_file(roots['coco'], data.draw(st.sampled_from(['train', 'val'])))
+def each(number: int, change: Callable) -> None:
+    """Call it with so many streams of examples."""
+    checks = list(HealthCheck)
+    some = settings(max_examples=number, deadline=None, suppress_health_check=checks)
+    some(given(data=st.data())(change))()
+
+
+@NUMBERS
+def test_any_field_of_a_json(number: int, roots: dict[str, Path]) -> None:
+    each(number, lambda data: change_a_field(data, roots['coco']))
+
+
+def change_a_field(data, root: Path) -> None:
+    file = json_file(root, data.draw(st.sampled_from(['train', 'val'])))
     whole = file.read_text()
     content = json.loads(whole)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -59,7 +70,7 @@ def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
         content[data.draw(st.sampled_from([*FIELDS]))] = data.draw(ODD)
     try:
         file.write_text(json.dumps(content))
-        ends(roots['coco'])
+        ends(root)
     finally:
         file.write_text(whole)
 
@@ -75,13 +86,16 @@ def cut_or_changed(data, text: str) -> str:
     'name, file', [('voc', 'Annotations/train_0.xml'), ('voc', 'ImageSets/Main/val.txt'),
                    ('yolo', 'data.yaml'), ('yolo', 'labels/train/0.txt')]
 )  # fmt: skip
-@FEW
-@given(data=st.data())
-def test_any_text(name: str, file: str, data, roots: dict[str, Path]) -> None:
+@NUMBERS
+def test_any_text(name: str, file: str, number: int, roots: dict[str, Path]) -> None:
     path = roots[name] / file
     whole = path.read_text()
-    try:
-        path.write_text(cut_or_changed(data, whole))
-        ends(roots[name])
-    finally:
-        path.write_text(whole)
+
+    def change(data) -> None:
+        try:
+            path.write_text(cut_or_changed(data, whole))
+            ends(roots[name])
+        finally:
+            path.write_text(whole)
+
+    each(number, change)
