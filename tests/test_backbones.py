@@ -135,7 +135,13 @@ def test_is_finite_at_any_size_in_train_and_eval(cls: type, size: tuple) -> None
         assert all(level.isfinite().all() for level in levels)
 
 
-@pytest.mark.parametrize('row', SMALLEST_FIRST)
+@pytest.mark.parametrize(
+    'row',
+    [
+        pytest.param(row, id=row.name, marks=[] if row in SMALLEST[::2] else [pytest.mark.slow])
+        for row in ROWS
+    ],
+)
 def test_every_parameter_of_every_variant_takes_part(row: Variant) -> None:
     names, parameters = zip(*skeleton(row).train().named_parameters())
     loss = sum(level.sum() for level in skeleton(row)(torch.empty(2, 3, 64, 64, device='meta')))

@@ -154,12 +154,12 @@ REST = (('plain', False), ('auto', True))
 STRIPS = dict(dilateformer='dilated_attention', volo='outlook_attention')  # computed in them
 
 
-def in_strips(cls: type):
+def quick_for_one(cls: type):
     name = cls.__name__.lower()
-    return pytest.param(name, marks=[] if name in STRIPS else pytest.mark.slow)
+    return pytest.param(name, marks=[] if name == 'volo' else pytest.mark.slow)
 
 
-@pytest.mark.parametrize('name', map(in_strips, NANO))
+@pytest.mark.parametrize('name', map(quick_for_one, NANO))
 @pytest.mark.parametrize(
     'backend, with_cp',
     [('auto', False), *(pytest.param(*x, marks=pytest.mark.slow) for x in REST)],

@@ -55,10 +55,7 @@ def assert_same_step(
 
 @pytest.mark.parametrize(
     'cls',
-    [
-        pytest.param(cls, marks=[] if cls in (CloFormer, CSWin) else [pytest.mark.slow])
-        for cls in BACKBONES
-    ],
+    [pytest.param(cls, marks=[] if cls is CSWin else [pytest.mark.slow]) for cls in BACKBONES],
     ids=variant_id,
 )
 def test_the_first_stages_train_compiled_without_a_graph_break(cls: type) -> None:

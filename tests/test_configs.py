@@ -18,7 +18,7 @@ from backbones.openmmlab.registries import import_scope
 
 CONFIGS = Path(__file__).parent.parent / 'configs'
 LEAVES = sorted(CONFIGS.glob('*.py'))
-# each method, each backbone, and a detector and a segmentor in their real sizes
+# each method, each backbone, and a detector in its real size
 QUICK = {
     'dino_cloformer_nano_digits',
     'mask2former_cloformer_nano_digits',
@@ -27,7 +27,6 @@ QUICK = {
     'mask_rcnn_volo_nano_digits',
     'retinanet_cloformer_nano_small',
     'semantic_fpn_cloformer_nano_small',
-    'upernet_cloformer_xxs_ade20k',
     'upernet_dilateformer_nano_digits',
     'upernet_moganet_nano_digits',
 }
