@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from backbones.cli import check_data
 from backbones.data.listing import directly_in
 from backbones.errors import UserError
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
+NUMBERS = pytest.mark.parametrize('number', [8, pytest.param(40, marks=pytest.mark.slow)])
 ODD_VALUES = [
     None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
     'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
@@ -46,10 +47,20 @@ def ends(root: Path) -> None:
         assert (text.encode() and '0 errors' in text) or report.faults.errors
 
 
-@FEW
-@given(data=st.data())
-def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
-    file = json_file(roots['coco'], data.draw(st.sampled_from(['train', 'val'])))
+def each(number: int, change: Callable) -> None:
+    """Call it with so many streams of examples."""
+    checks = list(HealthCheck)
+    some = settings(max_examples=number, deadline=None, suppress_health_check=checks)
+    some(given(data=st.data())(change))()
+
+
+@NUMBERS
+def test_any_field_of_a_json(number: int, roots: dict[str, Path]) -> None:
+    each(number, lambda data: change_a_field(data, roots['coco']))
+
+
+def change_a_field(data, root: Path) -> None:
+    file = json_file(root, data.draw(st.sampled_from(['train', 'val'])))
     whole = file.read_text()
     content = json.loads(whole)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -62,7 +73,7 @@ def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
         content[data.draw(st.sampled_from([*FIELDS]))] = data.draw(ODD)
     try:
         file.write_text(json.dumps(content))
-        ends(roots['coco'])
+        ends(root)
     finally:
         file.write_text(whole)
 
@@ -112,13 +123,16 @@ def test_a_folder_that_may_not_be_read_has_nothing_in_it(tmp_path: Path, monkeyp
     'name, file', [('voc', 'Annotations/train_0.xml'), ('voc', 'ImageSets/Main/val.txt'),
                    ('yolo', 'data.yaml'), ('yolo', 'labels/train/0.txt')]
 )  # fmt: skip
-@FEW
-@given(data=st.data())
-def test_any_text(name: str, file: str, data, roots: dict[str, Path]) -> None:
+@NUMBERS
+def test_any_text(name: str, file: str, number: int, roots: dict[str, Path]) -> None:
     path = roots[name] / file
     whole = path.read_text()
-    try:
-        path.write_text(cut_or_changed(data, whole))
-        ends(roots[name])
-    finally:
-        path.write_text(whole)
+
+    def change(data) -> None:
+        try:
+            path.write_text(cut_or_changed(data, whole))
+            ends(roots[name])
+        finally:
+            path.write_text(whole)
+
+    each(number, change)

@@ -5,7 +5,6 @@ import tracemalloc
 import numpy as np
 import pytest
 import torch
-from backbones.inference.tiles import label_map, shared_rows, starts
 from conftest import as_a_process
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -16,6 +15,7 @@ from torch import Tensor, nn
 
 from backbones.drawing.paint import pixels_of
 from backbones.inference import Predictor, memory
+from backbones.inference.tiles import label_map, shared_rows, starts
 from backbones.openmmlab.registries import import_scope
 from backbones.package_files import config_file
 

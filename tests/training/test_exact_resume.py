@@ -1,5 +1,6 @@
 """A training that was interrupted goes on with the very numbers of one that was not."""
 
+import itertools
 from pathlib import Path
 from unittest.mock import patch
 
@@ -52,9 +53,16 @@ def train(work_dir: Path, loop: str, workers: int, **settings) -> tuple[Runner, 
     return runner, record
 
 
-@pytest.mark.parametrize('stop', [3, 5])
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('loop', LOOPS)
+QUICK = [('iterations', 2, 3), ('epochs', 0, 5), ('epochs', 2, 3)]
+
+
+@pytest.mark.parametrize(
+    'loop, workers, stop',
+    [
+        pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow])
+        for case in itertools.product(LOOPS, (0, 2), (3, 5))
+    ],
+)
 def test_losses_after_a_resume_are_the_uninterrupted_ones(
     loop: str, workers: int, stop: int, tmp_path: Path
 ) -> None:

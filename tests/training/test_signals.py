@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -39,15 +40,23 @@ def run(work_dir: Path, *hooks: Hook, **settings) -> Runner:
     return small_runner(work_dir, custom_hooks=hooks, **settings)
 
 
+@pytest.fixture(autouse=True)
+def handlers() -> Iterator[list]:
+    """Those of before, also for the tests that follow: a run that a signal ends leaves its own."""
+    before = [signal.getsignal(n) for n in SIGNALS]
+    yield before
+    for n, handler in zip(SIGNALS, before):
+        signal.signal(n, handler)
+
+
 def state(path: Path) -> dict:
     return torch.load(path, weights_only=False)
 
 
 @pytest.mark.parametrize('number', SIGNALS)
 def test_a_signal_ends_the_iteration_saves_and_says_how_to_go_on(
-    number: int, tmp_path: Path, capsys
+    number: int, tmp_path: Path, capsys, handlers: list
 ) -> None:
-    handlers = [signal.getsignal(n) for n in SIGNALS]
     whole = run(tmp_path / 'whole')
     whole.train()
     with pytest.raises(SystemExit) as end:
