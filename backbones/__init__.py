@@ -41,6 +41,7 @@ from backbones.ops.dispatch import plain
 from backbones.package_files import config_file
 from backbones.pyramid import Pyramid
 from backbones.registry import BACKBONES, create, list_backbones, register, variant
+from backbones.timm_pyramid import TimmPyramid
 from backbones.variants import Variant
 from backbones.volo import VOLO
 
@@ -54,6 +55,7 @@ __all__ = [
     'DilateFormer',
     'MogaNet',
     'Pyramid',
+    'TimmPyramid',
     'UserError',
     'Variant',
     'config_file',

@@ -20,7 +20,7 @@ for name in ('like', 'to_fast_layout'):
 MIN_SIZE = 32
 
 
-def _levels(given: int | Sequence[int]) -> tuple[int, ...]:
+def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
     """Resolve `out_indices` to rising levels out of 0 to 3.
 
     Raises:
@@ -101,7 +101,7 @@ class Pyramid(ForTimm):
         super().__init__()
         self.init_cfg, self.is_init = copy.deepcopy(init_cfg), False
         self.arch = self.resolve(arch)
-        self.in_channels, self.out_indices = in_channels, _levels(out_indices)
+        self.in_channels, self.out_indices = in_channels, levels_of(out_indices)
         self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
         self.fast, self.prefer = fast, prefer
         self._check()

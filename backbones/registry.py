@@ -13,6 +13,8 @@ from backbones.errors import ArgumentError, UserError, did_you_mean
 from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
+# of names with a colon: what looks up the rest
+SCHEMES: dict[str, Callable[[str], Variant]] = {}
 TOLD: list[Callable[[Backbone], None]] = []  # called with each class that registers
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
 # what timm and MMDetection call a setting: our name
@@ -82,12 +84,20 @@ def list_backbones() -> list[str]:
     return list(variants())
 
 
+def names_backbone(text: str) -> bool:
+    """Whether a text is the name of a backbone, ours or of a scheme such as 'timm:'."""
+    return text in variants() or text.startswith(tuple(SCHEMES))
+
+
 def variant(name: str) -> Variant:
     """The row of a short name: architecture, channels, counts, weights, drop path rates.
 
     Raises:
         UserError: an unknown name; names close ones.
     """
+    scheme, sign, rest = name.partition(':')
+    if f'{scheme}{sign}' in SCHEMES:
+        return SCHEMES[f'{scheme}{sign}'](rest)
     known = variants()
     if name not in known:
         raise UserError(
@@ -100,7 +110,7 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
     """Build a backbone with initialised weights, without a config.
 
     Args:
-        name: one of `list_backbones()`.
+        name: one of `list_backbones()`, or 'timm:NAME' of a model of timm.
         pretrained: True takes the file that the variant's authors published; a string is a path, a
             URL or `hf-hub:OWNER/REPO` of a published file or of one of ours; None and False start
             from scratch.

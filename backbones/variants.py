@@ -40,6 +40,8 @@ class Variant(dict):
         architecture: arguments of the class's `arch`.
 
     Attributes:
+        mean, std: of the images that the weights expect, by channel.
+        optimizer: the only one that the authors trained with.
         cls, arch, name: the class, the variant's name in its table, and its short name, e.g.
             'cswin_b_384'; filled by `backbones.register`.
     """
@@ -47,6 +49,10 @@ class Variant(dict):
     cls: Backbone
     arch: str
     name: str
+    # what all five were trained with on ImageNet: RGB, of 0 to 255; and their optimizer
+    mean: tuple[float, ...] = (123.675, 116.28, 103.53)
+    std: tuple[float, ...] = (58.395, 57.12, 57.375)
+    optimizer: str | None = 'AdamW'
 
     def __init__(
         self,

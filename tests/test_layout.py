@@ -20,7 +20,7 @@ FLOORS = (
     'data',
     'drawing',
     'openmmlab',
-    'dilateformer cswin volo moganet cloformer',
+    'dilateformer cswin volo moganet cloformer timm_pyramid',
     'pyramid',
     'stage',
     'timm_interface forms layers',

@@ -33,12 +33,12 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.session import session
     from backbones.deploy import export  # imported late: --help must answer at once
     from backbones.errors import UserError
-    from backbones.registry import list_backbones
+    from backbones.registry import names_backbone
 
     size = tuple(args.size) if args.size else None
     with session():
         export.check_arguments(args.out, size)
-        if args.config in list_backbones():
+        if names_backbone(args.config):
             if args.backbone or args.cfg_options:
                 raise UserError('--backbone and --cfg-options are for a config, not for a backbone')
             source = export.read_backbone(

@@ -30,8 +30,7 @@ from backbones.inference.reading import read_image
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import find_class
-from backbones.openmmlab.replace_backbone import MEAN, STD
-from backbones.registry import create
+from backbones.registry import create, variant
 from backbones.tables import table
 
 SMALLEST = 32  # height and width, in pixels
@@ -94,7 +93,8 @@ def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynami
 
 def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
     """A backbone with its weights, in eval mode. See `read_backbone`."""
-    preprocessing = Preprocessing(MEAN, STD, rgb=True, divisor=STRIDE if dynamic else 1)
+    row = variant(name)
+    preprocessing = Preprocessing(row.mean, row.std, rgb=True, divisor=STRIDE if dynamic else 1)
     return Source(
         name=name,
         model=model,

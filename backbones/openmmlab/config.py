@@ -1,6 +1,7 @@
 """Reading a config and the options of the command line, with errors that say what was meant."""
 
 import os
+import re
 from pathlib import Path
 
 from mmengine.config import Config
@@ -42,7 +43,7 @@ def load_config(
     stem = path.rpartition('::')[2]
     if backbone is not None:
         cfg = swap_backbone(cfg, backbone, recipe=recipe)
-        stem = f'{Path(stem).stem}_{backbone}'
+        stem = f'{Path(stem).stem}_{re.sub("[:/.]", "_", backbone)}'
     elif recipe is not None:
         raise UserError('--recipe says how to train with another --backbone; name one')
     options = options or {}

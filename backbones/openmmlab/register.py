@@ -16,6 +16,7 @@ from typing import Any
 
 from backbones.openmmlab.moved import MovedFinder
 from backbones.registry import BACKBONES, TOLD, full_name
+from backbones.timm_pyramid import TimmPyramid
 
 COMPILED = 'mmcv._ext'  # the module of mmcv's compiled operators
 
@@ -29,7 +30,8 @@ def join() -> None:
 
         replace_fallbacks()
     if models() is not None:
-        for cls in BACKBONES:
+        classes: list[Any] = [*BACKBONES, TimmPyramid]
+        for cls in classes:
             register_in_mmengine(cls)
         TOLD.append(register_in_mmengine)
         find_configs_by_module()

@@ -17,8 +17,6 @@ from backbones.registry import variant
 from backbones.variants import Variant
 
 RECIPES = ('published',)
-# what all five were trained with on ImageNet: RGB, 0 to 255
-MEAN, STD = [123.675, 116.28, 103.53], [58.395, 57.12, 57.375]
 PROBE = 128  # height and width of the image that the old backbone is measured with, pixels
 Level = tuple[int, int]  # channels and stride of a feature map
 
@@ -34,7 +32,7 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
 
     Args:
         cfg: a config for MMDetection or MMSegmentation, of ours or of anybody.
-        name: one of `list_backbones()`.
+        name: one of `list_backbones()`, or 'timm:NAME' of a model of timm.
         recipe: 'published' also takes from the variant's own config for Mask R-CNN or UperNet the
             optimizer with its learning rate, all rules for single parameters (the config's go, such
             as DINO's lower rate for the backbone), and the drop path rate. Schedule, batch size,
@@ -62,7 +60,7 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
     if chosen != [0, 1, 2, 3]:
         settings['out_indices'] = tuple(chosen)
     model.backbone = ConfigDict(settings)
-    _normalise(cfg)
+    _normalise(cfg, row)
     _connect(cfg, model, levels, [(row.channels[i], STRIDES[i]) for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row)
@@ -143,14 +141,14 @@ def _choose_levels(levels: list[Level]) -> list[int]:
     )
 
 
-def _normalise(cfg: Config) -> None:
+def _normalise(cfg: Config, row: Variant) -> None:
     """Set mean, deviation and order of colours; wrappers of models repeat their preprocessor."""
     if cfg.get('data_preprocessor'):  # MMEngine's Runner hands it to a model that has none
         cfg.model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     for node in list(nodes(cfg.model)):
         part = node.get('data_preprocessor')
         if isinstance(part, dict) and 'data_preprocessor' not in part:
-            part.update(mean=MEAN, std=STD, bgr_to_rgb=True)
+            part.update(mean=list(row.mean), std=list(row.std), bgr_to_rgb=True)
             part.pop('rgb_to_bgr', None)
 
 
@@ -223,6 +221,8 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
 
 def _take_recipe(cfg: Config, row: Variant) -> None:
     """Take optimizer and rules for parameters of the variant's own config. See `swap_backbone`."""
+    if not row.optimizer:
+        raise UserError(f'--recipe published: none is known of {row.name}; leave it out')
     name = row.name.removesuffix('_384')
     leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
     ours = Config.fromfile(config_file(leaf.format(name)))
@@ -248,7 +248,7 @@ def doubts(cfg: Config, name: str) -> list[str]:
     wrapper = cfg.get('optim_wrapper', {})
     optimizer = wrapper.get('optimizer', {}).get('type')
     optimizer = getattr(optimizer, '__name__', optimizer)  # new configs hold the class
-    if optimizer not in (None, 'AdamW'):
+    if optimizer not in (None, row.optimizer) and row.optimizer:
         found.append(
             f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
             "--recipe published takes its authors' settings."
