@@ -19,7 +19,7 @@ to the configs of MMDetection and MMSegmentation. With the extra, `pip install
 'dense-backbones[openmmlab]'`, there are `config_file(name)`, one of the configs that come with the
 package; `swap_backbone(cfg, name)`, which puts a backbone into any config; `Predictor(config,
 checkpoint)`, for predictions on your own images; and `paste(masks, boxes, size)`, for the masks of
-an exported file. README.md says more about each. All other names are private: they change without
+an exported file. docs/api.md describes each. All other names are private: they change without
 notice.
 """
 
