@@ -14,6 +14,7 @@
 #                   (all of it: about half an hour; AGAIN=--again measures everything anew)
 # make benchmark-gpu    time operators and backbones on a GPU: gpu.json, and a table
 # make messages     bring the tables of docs/troubleshooting.md up to date with the messages in the code
+# make docker       an image with everything; BASE=... chooses what it starts from: Dockerfile
 # make zoo          bring docs/model_zoo.md and README's variants up to date with configs and rows
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
@@ -25,6 +26,7 @@ BACKBONE ?= dilateformer
 DEVICE ?= cuda
 INSTALLED := $(VENV)/installed
 DOCS := $(VENV)/docs
+BASE ?= python:3.11-slim
 
 install: $(INSTALLED)
 
@@ -81,6 +83,11 @@ docs-serve: $(DOCS)/installed
 messages: $(INSTALLED)
 	$(BIN)/python docs/generate/messages.py
 
+docker:
+	@command -v docker > /dev/null || { echo 'error: docker is not installed, or not on PATH' >&2; exit 1; }
+	@docker info > /dev/null 2>&1 || { echo 'error: docker is installed, but its daemon does not answer: docker info' >&2; exit 1; }
+	docker build --build-arg BASE=$(BASE) --tag dense-backbones .
+
 zoo: $(INSTALLED)
 	$(BIN)/python benchmarks/model_zoo.py
 
@@ -108,4 +115,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint docs docs-serve messages zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint docs docs-serve messages docker zoo mmcv test-mmcv
