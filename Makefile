@@ -72,10 +72,11 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# the theme tells at every build that mkdocs has a successor; nothing here needs it yet
+# not --quiet, under which mkdocs counts no warning; the theme says at every build that mkdocs has a
+# successor (Zensical), which nothing here needs yet
 docs docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs: $(DOCS)/installed
-	$(DOCS)/bin/mkdocs build --strict --quiet
+	$(DOCS)/bin/mkdocs build --strict
 
 docs-serve: $(DOCS)/installed
 	$(DOCS)/bin/mkdocs serve --strict

@@ -104,7 +104,7 @@ def citation(text: str) -> str:
     for paper in cited['references']:
         names = ', '.join(f'{a["given-names"]} {a["family-names"]}' for a in paper['authors'])
         number = paper['identifiers'][0]['value'].removeprefix('arXiv:')
-        where = paper.get('journal') or paper.get('collection-title', 'preprint').strip()
+        where = paper.get('journal') or paper.get('collection-title', 'Preprint').strip()
         papers.append(
             f'- {names}: *{paper["title"]}*. {where}, {paper["year"]}. '
             f'[arXiv:{number}](https://arxiv.org/abs/{number})'
