@@ -211,7 +211,7 @@ def run_notebook(name: str, folder: Path, check: str) -> str:
 
 @pytest.mark.slow
 def test_the_notebook_in_plain_pytorch_learns_shapes(tmp_path: Path) -> None:
-    run_notebook('plain_pytorch', tmp_path, 'assert min(ious.values()) > 0.5, ious')
+    run_notebook('plain_pytorch', tmp_path, 'assert min(ious.values()) > 0.4, ious')
 
 
 @pytest.mark.slow
