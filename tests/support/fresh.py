@@ -27,7 +27,8 @@ def fresh(program: str, *arguments: object) -> str:
 @functools.cache
 def _server() -> subprocess.Popen:
     """The process that forks; it ends when its input does, with the tests."""
-    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': str(ROOT)}
+    path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
+    environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path}
     return subprocess.Popen(
         [sys.executable, __file__],
         cwd=ROOT,
