@@ -1,21 +1,28 @@
-"""Run one of the tools from anywhere: python -m backbones train CONFIG [options].
+"""The command `dense-backbones TOOL [options]`, also `python -m backbones TOOL [options]`.
 
 Given the path of a program instead, it runs that, with this package imported first: OpenMMLab's own
 tools then find mmcv's operators.
 """
 
+import ast
 import runpy
 import sys
 from pathlib import Path
 
+from backbones import __version__
 from backbones.errors import plain_errors
-from backbones.package_files import tool_file
+from backbones.package_files import tool_file, tools
 
 
 def main() -> None:
-    if len(sys.argv) < 2 or sys.argv[1].startswith('-'):
-        sys.exit('usage: python -m backbones TOOL [options], e.g. train, test, quickstart')
-    path = sys.argv[1]
+    asked = sys.argv[1] if len(sys.argv) > 1 else '--help'
+    if asked in ('-h', '--help'):
+        print(usage())
+        sys.exit(0 if len(sys.argv) > 1 else 2)
+    if asked == '--version':
+        print(f'dense-backbones {__version__}')
+        return
+    path = asked
     if not (path.endswith('.py') and Path(path).is_file()):
         with plain_errors():
             path = tool_file(path)
@@ -23,4 +30,14 @@ def main() -> None:
     runpy.run_path(path, run_name='__main__')
 
 
-main()
+def usage() -> str:
+    """The tools, each with the first sentence of its text."""
+    lines = ['usage: dense-backbones TOOL [options]; TOOL --help has the options', '']
+    for path in tools():
+        said = (ast.get_docstring(ast.parse(path.read_text())) or '').partition('\n')[0]
+        lines.append(f'  {path.stem.replace("_", "-"):<17} {said.partition(": tools/")[0]}')
+    return '\n'.join(lines)
+
+
+if __name__ == '__main__':
+    main()

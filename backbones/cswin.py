@@ -10,9 +10,8 @@ from torch import Tensor, nn
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
     Convolutions,
-    DropPath,
     LayerNorm2d,
-    Mlp,
+    TransformerBlock,
     biased,
     init_linears,
     parameters,
@@ -98,24 +97,6 @@ def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int)
     x = x.transpose(1, 2).reshape(B, (H + rows) // a, (W + columns) // b, a, b, c)
     x = x.transpose(2, 3).reshape(B, H + rows, W + columns, c)
     return x[:, top : top + H, left : left + W]
-
-
-class Block(nn.Module):
-    """Attention and MLP, each a residual of (B, H, W, dim), Sec. 3.3."""
-
-    def __init__(
-        self, dim: int, heads: int, mlp_ratio: float, *, stripe: int | None, drop_path: float
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = CrossShapedAttention(dim, heads, stripe)
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, mlp_ratio)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1.0/'
@@ -237,12 +218,19 @@ class CSWin(Pyramid):
         return Stem(self.in_channels, self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
-        dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
-        stripe = self.arch['stripes'][i] if i < 3 else None
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratio']
         return Stage(
             Downsample(dims[i - 1], dims[i]) if i else nn.Identity(),
-            [Block(dims[i], heads, ratio, stripe=stripe, drop_path=rate) for rate in drop_path[i]],
+            [
+                TransformerBlock(self.build_attention(i), dims[i], ratio, drop_path=rate)
+                for rate in drop_path[i]
+            ],
         )
+
+    def build_attention(self, i: int) -> nn.Module:
+        """Build the attention of one block of stage i."""
+        stripe = self.arch['stripes'][i] if i < 3 else None
+        return CrossShapedAttention(self.arch['dims'][i], self.arch['heads'][i], stripe)
 
     def build_norm(self, dim: int) -> nn.Module:
         return LayerNorm2d(dim, eps=EPS)

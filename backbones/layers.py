@@ -26,6 +26,7 @@ __all__ = [
     'LayerNorm2d',
     'Mlp',
     'SelfAttention',
+    'TransformerBlock',
     'biased',
     'convolve',
     'depthwise',
@@ -199,6 +200,22 @@ class SelfAttention(nn.Module):
         qkv = qkv.reshape(B, H * W, 3, self.heads, C // 3 // self.heads)
         q, k, v = qkv.permute(2, 0, 3, 1, 4).unbind(0)  # (B, heads, HW, d)
         return attention(q, k, v).transpose(1, 2).reshape(B, H, W, C // 3)
+
+
+class TransformerBlock(nn.Module):
+    """Attention and MLP, each behind a norm and a residual of (B, H, W, dim)."""
+
+    def __init__(self, attn: nn.Module, dim: int, mlp_ratio: float, *, drop_path: float) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(dim)
+        self.attn = attn
+        self.norm2 = nn.LayerNorm(dim)
+        self.mlp = Mlp(dim, mlp_ratio)
+        self.drop_path = DropPath(drop_path)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = x + self.drop_path(self.attn(self.norm1(x)))
+        return x + self.drop_path(self.mlp(self.norm2(x)))
 
 
 def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:

@@ -68,9 +68,14 @@ def _find_in_library(library: str, name: str) -> str:
     return str(path)
 
 
+def tools() -> list[Path]:
+    """The files of all tools."""
+    return sorted((FOLDER / 'tools').glob('*.py'))
+
+
 def tool_file(name: str) -> str:
-    """Find a tool, e.g. 'train'. See `config_file`."""
-    return str(_find(name, FOLDER / 'tools', 'tool'))
+    """Find a tool, e.g. 'train' or 'new-config'. See `config_file`."""
+    return str(_find(name.replace('-', '_'), FOLDER / 'tools', 'tool'))
 
 
 def _find(name: str, folder: Path, kind: str) -> Path:

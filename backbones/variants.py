@@ -35,7 +35,7 @@ class Variant(dict):
         gmacs: 1e9 multiply-adds of one 224x224 image, attention included, as published or counted
             on the published code.
         weights: URL of the ImageNet file that the authors published, None if there is none that can
-            be fetched.
+            be fetched; with `#sha256=DIGITS` behind it, where the digits are known.
         drop_path: of the recipes that its configs follow. See `rates`.
         architecture: arguments of the class's `arch`.
 

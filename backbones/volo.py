@@ -10,10 +10,9 @@ from backbones.checkpoints import PublishedKeys, fit
 from backbones.errors import UserError
 from backbones.layers import (
     Convolutions,
-    DropPath,
     LayerNorm2d,
-    Mlp,
     SelfAttention,
+    TransformerBlock,
     convolve,
     init_linears,
     nchw,
@@ -30,6 +29,7 @@ from backbones.variants import Variant, rates
 
 for name in ('like', 'outlook_attention', 'resample', 'to_fast_layout'):
     torch.fx.wrap(name)  # functions that traces need not look into
+RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells
 EPS = 1e-5  # of the LayerNorms of levels
@@ -59,8 +59,7 @@ class Stem(Convolutions):
 
 
 class Downsample(nn.Module):
-    """A 2x2 convolution from stride 8 to 16, plus the position table resampled to the map's
-    size."""
+    """A 2x2 convolution from stride 8 to 16, plus the position table resampled to the map."""
 
     def __init__(self, before: int, after: int) -> None:
         super().__init__()
@@ -110,26 +109,6 @@ class OutlookAttention(nn.Module):
         return linear(x, *parameters(self.proj))
 
 
-class Block(nn.Module):
-    """Attention and MLP, each a residual of (B, H, W, dim), Sec. 3.1."""
-
-    def __init__(
-        self, dim: int, heads: int, mlp_ratio: float, *, outlook: bool, drop_path: float
-    ) -> None:
-        super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
-        self.attn = (
-            OutlookAttention(dim, heads) if outlook else SelfAttention(dim, heads, qkv_bias=False)
-        )
-        self.norm2 = nn.LayerNorm(dim)
-        self.mlp = Mlp(dim, mlp_ratio)
-        self.drop_path = DropPath(drop_path)
-
-    def forward(self, x: Tensor) -> Tensor:
-        x = x + self.drop_path(self.attn(self.norm1(x)))
-        return x + self.drop_path(self.mlp(self.norm2(x)))
-
-
 class Resizes(nn.ModuleDict):
     """By level, what brings the output of its stage, at stride 8, 16, 16 or 16, to its stride."""
 
@@ -170,16 +149,10 @@ def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
 
 def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
     """Resample the position table of a file made at another image size; see `PublishedKeys.fit`."""
-    if (
-        name.endswith('.pos_embed')
-        and tensor.ndim == 4
-        and tensor.shape[::3] == target.shape[::3]  # (1, C)
-    ):
+    is_table = name.endswith('.pos_embed') and tensor.ndim == 4
+    if is_table and tensor.shape[::3] == target.shape[::3]:  # (1, C)
         return resample(tensor, target.shape[1:3])
     return fit(name, tensor, target)
-
-
-RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
 
 
 @register
@@ -203,8 +176,7 @@ class VOLO(Pyramid):
     output of stage i, resized by a learned 2x upsampling (0 and 1) or 2x2 max pooling (3) beside
     the main path, then normalised; the classifier's norm starts the last one. Images are
     zero-padded at the right and the bottom to multiples of 16 pixels and the levels cropped.
-    Intended difference: drop path reaches the outlookers, which the published code leaves out by
-    mistake.
+    Intended difference: drop path reaches the outlookers, which the published code forgets.
     """
 
     ARCHS = {
@@ -282,15 +254,19 @@ class VOLO(Pyramid):
         return Stem(self.in_channels, self.arch['stem_dim'], self.arch['dims'][0])
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
-        dims, heads, ratio = self.arch['dims'], self.arch['heads'][i], self.arch['mlp_ratio']
-        outlook = i == 0
+        dims, ratio = self.arch['dims'], self.arch['mlp_ratio']
         return Stage(
             Downsample(dims[0], dims[1]) if i == 1 else nn.Identity(),
             [
-                Block(dims[i], heads, ratio, outlook=outlook, drop_path=rate)
+                TransformerBlock(self.build_attention(i), dims[i], ratio, drop_path=rate)
                 for rate in drop_path[i]
             ],
         )
+
+    def build_attention(self, i: int) -> nn.Module:
+        """Build the attention of one block of stage i."""
+        dim, heads = self.arch['dims'][i], self.arch['heads'][i]
+        return OutlookAttention(dim, heads) if i == 0 else SelfAttention(dim, heads, qkv_bias=False)
 
     def build_norm(self, dim: int) -> nn.Module:
         return LayerNorm2d(dim, eps=EPS)

@@ -8,7 +8,7 @@ from conftest import NANO, variant_id
 from torch import Tensor, nn
 from torch._dynamo.testing import CompileCounterWithBackend
 
-from backbones import BACKBONES, CloFormer, DilateFormer
+from backbones import BACKBONES, CloFormer, CSWin, DilateFormer
 
 SIZES = ((64, 96), (80, 64), (67, 103), (33, 47), (96, 128))
 
@@ -53,7 +53,11 @@ def assert_same_step(
             assert (a - b).abs().max().item() <= tolerance * largest
 
 
-@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+@pytest.mark.parametrize(
+    'cls',
+    [pytest.param(cls, marks=[] if cls is CSWin else [pytest.mark.slow]) for cls in BACKBONES],
+    ids=variant_id,
+)
 def test_the_first_stages_train_compiled_without_a_graph_break(cls: type) -> None:
     levels = (0,) if cls is DilateFormer else (0, 1)  # its second stage has nothing new, but 3 s
     model, twin = (build(cls, out_indices=levels).double() for _ in range(2))

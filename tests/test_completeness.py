@@ -18,7 +18,6 @@ from backbones.variants import Variant, rates
 
 PUBLISHED = [row for row in ROWS if twin(row) is row]
 TASKS = (('mask_rcnn', 'coco'), ('upernet', 'ade20k'))
-QUERIES = (('mask2former', 'ade20k'), ('mask2former', 'coco'), ('dino', 'coco'))
 
 
 @pytest.mark.parametrize('row', ROWS, ids=variant_id)
@@ -45,17 +44,6 @@ def test_only_the_same_tensors_share_a_key_list(row: Variant) -> None:
 def test_has_a_leaf_of_both_tasks(row: Variant, method: str, data: str) -> None:
     path = ROOT / f'configs/{method}_{row.name}_{data}.py'
     assert path.is_file(), f'no configs/{path.name}'
-
-
-@pytest.mark.parametrize('method, data', QUERIES)
-@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_has_a_small_and_a_base_leaf_of_the_methods_of_queries(
-    cls: type, method: str, data: str
-) -> None:
-    """Of the sizes of ResNet-50 and of Swin-B, as far as there are any."""
-    names = [row.name for row in PUBLISHED if row.cls is cls]
-    found = [n for n in names if (ROOT / f'configs/{method}_{n}_{data}.py').is_file()]
-    assert len(found) == 2, f'{method}, {data}: {found}'
 
 
 @pytest.mark.parametrize('method', [method for method, _ in TASKS])

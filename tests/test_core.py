@@ -1,12 +1,12 @@
 """The backbones need torch alone: what a process without OpenMMLab, timm and OpenCV can do."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 import torch
-from conftest import SMALLEST, call, file_name, published_state
+from conftest import SMALLEST, file_name, published_state
+from fresh import fresh
 
 FOREIGN = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'timm', 'cv2', 'torchvision')
 PROGRAM = """
@@ -47,7 +47,7 @@ def facts(tmp_path_factory) -> dict:
     for row in SMALLEST:
         files[row.name] = str(folder / f'{row.name}.pth')
         torch.save({'state_dict': published_state(file_name(row))}, files[row.name])
-    out = call(sys.executable, '-c', PROGRAM, json.dumps(FOREIGN), json.dumps(files))
+    out = fresh(PROGRAM, json.dumps(FOREIGN), json.dumps(files))
     return json.loads(out.splitlines()[-1])
 
 

@@ -1,11 +1,11 @@
 """What a fresh process imports, and when: neither the package nor --help loads the libraries."""
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
-from conftest import ROOT, ROWS, call
+from conftest import ROOT, ROWS
+from fresh import fresh
 
 from backbones.openmmlab import register
 
@@ -33,7 +33,12 @@ for name in tools:
 facts['loaded by help'] = [name for name in blocked if name in sys.modules]
 
 facts['operators'] = importlib.util.find_spec('mmcv._ext').origin
-import mmcv.ops, mmdet.models, mmseg.models
+from backbones.openmmlab import console
+out = io.StringIO()
+with contextlib.redirect_stdout(out), contextlib.redirect_stderr(out), console.quiet():
+    import mmcv.ops, mmdet.models, mmseg.models
+    import mmdet.datasets, mmseg.datasets  # say that they lack OneDL
+facts['said'] = out.getvalue()
 from mmcv.utils import collect_env
 facts['compiler'] = collect_env()['MMCV Compiler']
 print(json.dumps(facts))
@@ -43,7 +48,7 @@ print(json.dumps(facts))
 @pytest.fixture(scope='module')
 def facts() -> dict:
     """What `PROGRAM` finds; one for all tests, as it takes seconds to import the libraries."""
-    return json.loads(call(sys.executable, '-c', PROGRAM, json.dumps(TOOLS)).splitlines()[-1])
+    return json.loads(fresh(PROGRAM, json.dumps(TOOLS)).splitlines()[-1])
 
 
 def test_the_package_needs_neither_mmdet_nor_mmseg(facts: dict) -> None:
@@ -55,6 +60,10 @@ def test_the_package_needs_neither_mmdet_nor_mmseg(facts: dict) -> None:
 def test_help_answers_without_the_libraries(facts: dict) -> None:
     assert facts['usages'] == dict.fromkeys(TOOLS, True)
     assert facts['loaded by help'] == []
+
+
+def test_the_libraries_say_nothing_in_a_tool_as_they_are_imported(facts: dict) -> None:
+    assert facts['said'] == ''
 
 
 def test_one_import_makes_openmmlab_importable(facts: dict) -> None:

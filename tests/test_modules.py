@@ -22,6 +22,13 @@ from backbones.ops._watchers import obstacle
 from backbones.ops.dispatch import PLAIN, plain
 
 every_backbone = pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+QUICK = (backbones.CSWin, backbones.MogaNet)  # of attention and of convolutions
+# for what takes long, of which the default suite takes two
+some_backbones = pytest.mark.parametrize(
+    'cls',
+    [pytest.param(cls, marks=[] if cls in QUICK else [pytest.mark.slow]) for cls in BACKBONES],
+    ids=variant_id,
+)
 
 
 def build(cls: type, **settings: object) -> nn.Module:
@@ -144,7 +151,7 @@ def test_adapters_train_and_merge(cls: type, dora: bool) -> None:
         assert_same(adapted.merge_and_unload()(image()), expected, 1e-4)
 
 
-@every_backbone
+@some_backbones
 def test_pruned_layers_train(cls: type) -> None:
     from torch.nn.utils import prune
 
@@ -245,7 +252,7 @@ def build_plain_twin(model: nn.Module) -> nn.Module:
     return twin
 
 
-@every_backbone
+@some_backbones
 def test_transforms_of_torch_func_need_no_switch(cls: type) -> None:
     model, x = build(cls).double(), image(2).double()
     parameters = {k: v.detach() for k, v in model.named_parameters()}
@@ -272,7 +279,7 @@ def test_transforms_of_torch_func_need_no_switch(cls: type) -> None:
         assert_same([forward_ad.unpack_dual(level).tangent for level in dual], tangents, 1e-9)
 
 
-@every_backbone
+@some_backbones
 def test_second_derivatives_are_plains_and_else_an_error_that_says_so(cls: type) -> None:
     model = build(cls).double()
     x = image().double().requires_grad_()
@@ -346,7 +353,7 @@ def test_threads_share_a_model(cls: type) -> None:
         assert_same(levels, expected, 1e-4)
 
 
-@every_backbone
+@some_backbones
 def test_grad_cam_works_on_stages_blocks_and_layers(cls: type) -> None:
     from pytorch_grad_cam import GradCAM
 
@@ -390,7 +397,7 @@ def test_timms_feature_nets_find_the_stages(cls: type) -> None:
             assert parts.feature_info.channels() == list(model.channels)
 
 
-@every_backbone
+@some_backbones
 def test_torchvisions_feature_extractor_traces_them(cls: type) -> None:
     from torchvision.models.feature_extraction import create_feature_extractor
 

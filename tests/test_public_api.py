@@ -4,10 +4,10 @@ import inspect
 import json
 import pydoc
 import re
-import sys
 
 import pytest
-from conftest import ROOT, call
+from conftest import ROOT
+from fresh import fresh
 
 import backbones
 from backbones.openmmlab.extra import COMMAND
@@ -32,7 +32,7 @@ print(json.dumps(facts))
 def bare() -> dict:
     """The package without the extra."""
     missing = ['mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'torchvision', 'onnxruntime', 'onnx']
-    return json.loads(call(sys.executable, '-c', BARE, json.dumps(missing)).splitlines()[-1])
+    return json.loads(fresh(BARE, json.dumps(missing)).splitlines()[-1])
 
 
 def test_every_public_name_is_there_and_says_what_it_is() -> None:

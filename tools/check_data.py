@@ -23,11 +23,10 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli import check_data  # imported late: --help must answer at once
+    from backbones.cli.session import session
     from backbones.data import contact_sheet
-    from backbones.errors import plain_errors
-    from backbones.openmmlab import console
 
-    with plain_errors(), console.quiet():
+    with session():
         report = check_data.check(
             args.data,
             layout=args.layout,

@@ -30,13 +30,13 @@ def main(argv: list[str] | None = None) -> None:
     )
     args = parser.parse_args(argv)
     import backbones.cli.requirements  # noqa: F401
+    from backbones.cli.session import session
     from backbones.deploy import export  # imported late: --help must answer at once
-    from backbones.errors import UserError, plain_errors
-    from backbones.openmmlab.safe_loading import safe_loading
+    from backbones.errors import UserError
     from backbones.registry import list_backbones
 
     size = tuple(args.size) if args.size else None
-    with plain_errors(), safe_loading():
+    with session():
         export.check_arguments(args.out, size)
         if args.config in list_backbones():
             if args.backbone or args.cfg_options:

@@ -19,12 +19,12 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args(argv)
     import backbones.cli.requirements  # noqa: F401
-    from backbones.errors import plain_errors
+    from backbones.cli.session import session
     from backbones.openmmlab import config  # imported late: --help must answer at once
     from backbones.openmmlab.complexity import complexity
 
     found = {}
-    with plain_errors():
+    with session():
         for path in args.configs:
             found[path] = count = complexity(config.load_config(path), shape=args.shape)
             height, width = count['shape']

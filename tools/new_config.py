@@ -32,12 +32,11 @@ def main(argv: list[str] | None = None) -> None:
         parser.error('--recipe says how to train with another --backbone; name one')
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli import check_data  # imported late: --help must answer at once
+    from backbones.cli.session import session
     from backbones.data.new_config import new_config
     from backbones.data.write_config import write_config
-    from backbones.errors import plain_errors
-    from backbones.openmmlab import console
 
-    with plain_errors(), console.quiet():
+    with session():
         report = check_data.check(
             args.folder,
             layout=args.layout,

@@ -34,12 +34,10 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
-    from backbones.errors import plain_errors
+    from backbones.cli.session import session
     from backbones.inference.run import run
-    from backbones.openmmlab import console
-    from backbones.openmmlab.safe_loading import safe_loading
 
-    with plain_errors(), console.quiet(), safe_loading():
+    with session():
         if code := run(**vars(args)):
             sys.exit(code)
 

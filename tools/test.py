@@ -36,7 +36,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):
         parser.error(f'--out is {args.out}; allowed: a name ending in .pkl')
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('LOCAL_RANK', str(vars(args).pop('local_rank')))
     return args
 
 
@@ -46,63 +46,37 @@ def main(argv: list[str] | None = None) -> None:
     from mmengine.evaluator import DumpResults
 
     import backbones.cli.requirements  # noqa: F401
-    from backbones.checkpoints import load_model, read
-    from backbones.cli import settings
-    from backbones.data.training_record import check_training
+    from backbones.cli.resolve import TestOptions, resolve_test
+    from backbones.cli.session import session
     from backbones.drawing.pictures import SavePictures
-    from backbones.errors import UserError, listed, plain_errors
-    from backbones.openmmlab import config, console
-    from backbones.openmmlab.config_tree import classes_of, innermost
+    from backbones.errors import UserError, listed
+    from backbones.inference.trained_model import load_tested
     from backbones.openmmlab.remedies import with_remedies
     from backbones.openmmlab.runner import QuietRunner
-    from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.report import start_block
     from backbones.report.evaluate import WriteResults
-    from backbones.training import devices, preflight
-    from backbones.training.hooks import StartReport, unwrapped
+    from backbones.report.metrics import save_metrics
+    from backbones.report.start_block import test_block
+    from backbones.training.hooks import StartReport
 
-    with plain_errors(), devices.closing_processes(), console.quiet(), safe_loading():
-        devices.require_cuda(args.device)
-        cfg = config.load_config(
-            args.config,
-            options=args.cfg_options,
-            work_dir=args.work_dir,
-            data_root=args.data_root,
-            launcher=args.launcher,
-            backbone=args.backbone,
-        )
-        settings.set_testing(cfg, tta=args.tta, amp=args.amp)
-        dataset, _ = preflight.check(cfg, loaders=('test_dataloader',))
-        devices.adapt_to_device(cfg)
-        runner = QuietRunner.from_cfg(cfg)
-        own = classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
-        file = read(args.checkpoint)
-        load_model(unwrapped(runner), args.checkpoint, file=file, classes=own)
-        check_training(cfg, file, args.checkpoint)
-        block = start_block.test_block(cfg, dataset, args.checkpoint)
+    options = TestOptions(**vars(args))
+    with session():
+        run = resolve_test(options)
+        runner = QuietRunner.from_cfg(run.cfg)
+        load_tested(runner, options.checkpoint)
+        block = test_block(run.cfg, run.dataset, options.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
-        pictures, page = SavePictures(args.show_dir or ''), WriteResults(args.checkpoint)
-        for asked, hook in ((args.show_dir, pictures), (args.results, page)):
+        pictures, page = SavePictures(options.show_dir or ''), WriteResults(options.checkpoint)
+        for asked, hook in ((options.show_dir, pictures), (options.results, page)):
             if asked:
                 runner.register_hook(hook)
-        if args.out:
-            runner.test_evaluator.metrics.append(DumpResults(out_file_path=args.out))
+        if options.out:
+            runner.test_evaluator.metrics.append(DumpResults(out_file_path=options.out))
         with with_remedies():
             metrics = runner.test()
         if is_main_process():
-            class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
-            path = Path(cfg.work_dir, 'metrics.json')
-            tables = start_block.metric_tables(metrics, class_iou)
-            start_block.save_metrics(
-                path,
-                config=args.config,
-                checkpoint=args.checkpoint,
-                metrics=metrics,
-                class_iou=class_iou,
-                tables=tables,
-            )
+            tables, path = save_metrics(runner, metrics, options.config, options.checkpoint)
             print(f'\n{tables}\n\nmetrics: {path}')
-            if args.results:  # after the metrics, which it must not cost
+            if options.results:  # after the metrics, which it must not cost
                 print(f'results page: {page.write(runner)}')
         if pictures.failed:
             raise UserError(f'some pictures were not drawn: {listed(pictures.failed)}')

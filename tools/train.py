@@ -2,7 +2,6 @@
 """Train a detector or segmentor: tools/train.py CONFIG [options]."""
 
 import argparse
-import contextlib
 import os
 
 try:
@@ -76,69 +75,43 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     args = parser.parse_args(argv)
     if args.early_stopping is not None and args.early_stopping < 1:
         parser.error(f'--early-stopping is {args.early_stopping}; allowed: at least 1')
-    os.environ.setdefault('LOCAL_RANK', str(args.local_rank))
+    os.environ.setdefault('LOCAL_RANK', str(vars(args).pop('local_rank')))
     return args
 
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(argv)
     import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
-    from backbones.cli import settings
-    from backbones.errors import plain_errors
-    from backbones.openmmlab import config, console, replace_backbone
+    from backbones.cli.resolve import TrainOptions, resolve_training
+    from backbones.cli.session import session
     from backbones.openmmlab.runner import QuietRunner
-    from backbones.openmmlab.safe_loading import safe_loading
-    from backbones.report import evaluate, start_block
-    from backbones.training import devices, failures, preflight, resume, signals, work_dir_lock
+    from backbones.report.evaluate import after_training
+    from backbones.report.start_block import start_block
+    from backbones.training import failures, preflight, resume, signals
     from backbones.training.dry_run import DryRun
     from backbones.training.hooks import StartReport
-    from backbones.training.loop import ExactResumeHook
+    from backbones.training.work_dir_lock import owning
 
-    with contextlib.ExitStack() as during:
-        for context in (plain_errors, devices.closing_processes, console.quiet, safe_loading):
-            during.enter_context(context())
-        devices.require_cuda(args.device)
-        cfg = config.load_config(
-            args.config,
-            options=args.cfg_options,
-            work_dir=args.work_dir,
-            data_root=args.data_root,
-            launcher=args.launcher,
-            backbone=args.backbone,
-            recipe=args.recipe,
-        )
-        settings.set_training(
-            cfg,
-            pretrained=args.pretrained,
-            auto_scale_lr=args.auto_scale_lr,
-            ema=args.ema,
-            patience=args.early_stopping,
-            prefer=args.prefer,
-        )
-        dataset, doubts = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
-        if args.amp or args.amp_dtype:
-            devices.set_amp(cfg, args.amp_dtype)
-        if args.backbone:
-            doubts = replace_backbone.doubts(cfg, args.backbone) + doubts
-        notices = during.enter_context(work_dir_lock.owning(cfg.work_dir, args.launcher))
-        notices += devices.adapt_to_device(cfg) + resume.set_resume(cfg, args.resume) + doubts
-        runner = QuietRunner.from_cfg(cfg)
-        preflight.check_weights(runner)
-        stopping = signals.SignalHook(resume.command(args.config, args.resume))
-        runner.register_hook(stopping)
-        runner.register_hook(ExactResumeHook(skip_unreadable=cfg.get('skip_unreadable', False)))
-        runner.register_hook(StartReport(lambda r: start_block.start_block(r, dataset, notices)))
-        if args.dry_run and cfg.get('dry_run', True):
-            runner.register_hook(DryRun(skip_unreadable=cfg.get('skip_unreadable', False)))
-        else:
-            notices.append('no dry run: what fails only in a validation fails then')
-        with failures.saving(runner, stopping):
-            runner.train()
-        if not args.no_results:
-            with failures.once_trained(runner):
-                page = evaluate.after_training(runner)
-            if page:
-                runner.logger.info(f'results page: {page}')
+    options = TrainOptions(**vars(args))
+    with session():
+        run = resolve_training(options)
+        with owning(run.cfg.work_dir, options.launcher) as left_over:
+            notices = left_over + resume.set_resume(run.cfg, options.resume) + run.notices
+            runner = QuietRunner.from_cfg(run.cfg)
+            preflight.check_weights(runner)
+            stopping = signals.SignalHook(resume.command(options.config, options.resume))
+            runner.register_hook(stopping)
+            runner.register_hook(StartReport(lambda r: start_block(r, run.dataset, notices)))
+            if run.dry_run:
+                skip = run.cfg.get('skip_unreadable', False)
+                runner.register_hook(DryRun(skip_unreadable=skip))
+            with failures.saving(runner, stopping):
+                runner.train()
+            if not options.no_results:
+                with failures.once_trained(runner):
+                    page = after_training(runner)
+                if page:
+                    runner.logger.info(f'results page: {page}')
 
 
 if __name__ == '__main__':

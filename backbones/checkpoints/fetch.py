@@ -31,12 +31,14 @@ def locate(checkpoint: str) -> tuple[Path, str]:
     """
     if checkpoint.startswith(HUB):
         path = _once(lambda: _fetch_from_hub(checkpoint), checkpoint)
+        _check_blob(checkpoint, path)
         return path, f'{checkpoint} ({path})'
     if is_remote(checkpoint):
-        path = cached(checkpoint)
-        _once(lambda: _download(checkpoint, path), checkpoint)
-        _check_sum(checkpoint, path)
-        return path, f'{checkpoint} ({path})'
+        url, expected = split_checksum(checkpoint)
+        path = cached(url)
+        _once(lambda: _download(url, path, expected), url)
+        _check_sum(url, path, expected)
+        return path, f'{url} ({path})'
     path = Path(checkpoint).expanduser()
     if path.is_dir():
         files = sorted(p.name for p in path.iterdir() if p.is_file())
@@ -74,18 +76,38 @@ def cached(url: str) -> Path:
     return Path(torch.hub.get_dir(), 'checkpoints', key, name)
 
 
+def split_checksum(checkpoint: str) -> tuple[str, str]:
+    """Split URL#sha256=DIGITS, as pip writes the SHA-256 that a file shall have.
+
+    Returns:
+        The URL, and the digits, '' for none.
+
+    Raises:
+        CheckpointError: the digits are not 64 hexadecimal ones.
+    """
+    url, sign, digits = checkpoint.partition('#sha256=')
+    if sign and not re.fullmatch('[0-9a-f]{64}', digits):
+        raise CheckpointError(
+            f'{checkpoint}: a SHA-256 has 64 digits of 0 to 9 and a to f, as `sha256sum` prints'
+        )
+    return url, digits
+
+
 def _sum_of(path: Path) -> Path:
     return path.with_name(f'{path.name}.sha256')
 
 
-def _download(url: str, path: Path) -> Path:
+def _download(url: str, path: Path, expected: str) -> Path:
     if path.is_file() and _sum_of(path).is_file():
         return path
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         if not path.is_file():
             torch.hub.download_url_to_file(url, str(path))
-        _check_name(url, path)
+        named = re.search(r'-([0-9a-f]{8,64})\.', path.name)  # PyTorch's convention
+        if named and not named[1].isdecimal():  # eight decimal digits are a date
+            _refuse_other(url, path, named[1])
+        _refuse_other(url, path, expected)
         _sum_of(path).write_text(f'{_digest(path)}  {path.name}\n')  # as sha256sum reads it
     except OSError as error:
         raise CheckpointError(
@@ -100,33 +122,52 @@ def _digest(path: Path) -> str:
         return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
-def _check_name(url: str, path: Path) -> None:
-    """Compare a file with the first digits of its checksum, where PyTorch's convention names them.
+def _refuse_other(url: str, path: Path, expected: str) -> None:
+    """Compare a file with the checksum that its name, or whoever named it, says.
+
+    Args:
+        expected: the first digits of the checksum, or all; '' for none.
 
     Raises:
         CheckpointError: they differ; the file is removed.
     """
-    named = re.search(r'-([0-9a-f]{8,64})\.', path.name)
-    # eight digits alone are a date
-    if named and not named[1].isdecimal() and not _digest(path).startswith(named[1]):
+    if not _digest(path).startswith(expected):
         path.unlink()
         raise CheckpointError(
-            f'{url} is not the file that its name says: the checksum does not begin with '
-            f'{named[1]}. Try again, or fetch it elsewhere and give its path'
+            f'{url} is not the file that is meant: its SHA-256 does not begin with {expected}. Try '
+            'again, or fetch it elsewhere and give its path'
         )
 
 
-def _check_sum(url: str, path: Path) -> None:
-    """Compare a kept file with the checksum that it had when it was fetched.
+def _check_sum(url: str, path: Path, expected: str) -> None:
+    """Compare a kept file with the checksum that it had when it was fetched, and with `expected`.
 
     Raises:
         CheckpointError: they differ.
     """
-    expected = _sum_of(path).read_text().split()[:1]
-    if expected != [_digest(path)]:
+    fetched = _sum_of(path).read_text().split()[:1]
+    if expected and fetched != [expected]:
+        raise CheckpointError(
+            f'{path} is not the file that is meant: its SHA-256 is {fetched}, not {expected}. '
+            'Remove it to fetch it again'
+        )
+    if fetched != [_digest(path)]:
         raise CheckpointError(
             f'{path} has changed since it was fetched from {url} (see {_sum_of(path).name} beside '
             'it): remove both files to fetch it again'
+        )
+
+
+def _check_blob(checkpoint: str, path: Path) -> None:
+    """Compare a file of the hub with its SHA-256, by which the hub's cache calls large files.
+
+    Raises:
+        CheckpointError: they differ.
+    """
+    blob = path.resolve()
+    if re.fullmatch('[0-9a-f]{64}', blob.name) and _digest(blob) != blob.name:
+        raise CheckpointError(
+            f'{checkpoint} has changed since it was fetched: remove {blob} to fetch it again'
         )
 
 

@@ -2,15 +2,12 @@
 
 import pickle
 import re
-import struct
-import zipfile
-import zlib
 from pathlib import Path
 
 from torch import Tensor
 
 from backbones.checkpoints.fetch import locate
-from backbones.checkpoints.kinds import ANEW, check_kind, is_foreign_pickle
+from backbones.checkpoints.kinds import ANEW, BAD_ZIP, check_kind, is_foreign_pickle
 from backbones.checkpoints.limits import check_archive, check_pickles, check_tensors
 from backbones.checkpoints.pickles import ALLOWED, RefusedCall, names_asked_for
 from backbones.checkpoints.torch_files import load
@@ -18,9 +15,8 @@ from backbones.errors import CheckpointError, listed
 
 # with what reading a damaged file can end
 DAMAGE = (
-    *(pickle.UnpicklingError, zipfile.BadZipFile, zlib.error, struct.error),
-    *(RuntimeError, EOFError, LookupError, AttributeError, TypeError, ValueError),
-    *(OSError, MemoryError, AssertionError, OverflowError),
+    *BAD_ZIP,
+    *(pickle.UnpicklingError, AttributeError, TypeError, MemoryError, AssertionError),
 )
 
 
@@ -33,8 +29,9 @@ def read(checkpoint: str) -> dict:
     asks for any other function or class is refused.
 
     Args:
-        checkpoint: path, http(s) URL, or `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch
-            (zip or older) or of safetensors, told apart by content, not by name.
+        checkpoint: path, http(s) URL, perhaps with `#sha256=DIGITS`, or
+            `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch (zip or older) or of
+            safetensors, told apart by content, not by name.
 
     Raises:
         MissingFileError: there is no such file.

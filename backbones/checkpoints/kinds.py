@@ -1,13 +1,23 @@
 """What kind of file it is that someone took for a checkpoint."""
 
+import contextlib
+import struct
 import zipfile
 import zlib
+from collections.abc import Iterator
+from mmap import ACCESS_READ, mmap
 from pathlib import Path
+from typing import IO
 
 from backbones.errors import CheckpointError, listed
 
 ANEW = 'download it again'
 CHUNK = 1 << 20  # bytes
+# with what Python's reader of zip archives can end at one that is damaged, or made for that
+BAD_ZIP = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
+    *(ValueError, LookupError, OverflowError),
+)
 # a pickle of the number by which PyTorch knew its files before it wrote zip archives
 OLD_FORMAT = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19'
 MAGIC = {  # kind: where in the file it is known by which bytes
@@ -19,6 +29,24 @@ MAGIC = {  # kind: where in the file it is known by which bytes
     'a file of Keras or HDF5': (0, b'\x89HDF'),
     'an array of numpy': (0, b'\x93NUMPY'),
 }
+
+
+def is_zip(path: Path) -> bool:
+    """Whether a file is a zip archive, perhaps a damaged one."""
+    try:
+        return zipfile.is_zipfile(path)
+    except BAD_ZIP:  # its end has a mark of archives, and nonsense behind it
+        return True
+
+
+@contextlib.contextmanager
+def mapped(path: Path) -> Iterator[IO[bytes]]:
+    """A file that is not empty, to read from; a pickle may ask for any number of bytes at once.
+
+    Python makes room for as many before it reads a file, but not before it reads a mapping.
+    """
+    with path.open('rb') as file, mmap(file.fileno(), 0, access=ACCESS_READ) as content:
+        yield content  # type: ignore[misc]  # it has what files have for reading
 
 
 def check_kind(path: Path, source: str) -> None:
@@ -44,7 +72,7 @@ def check_kind(path: Path, source: str) -> None:
             'browser, and save the file itself'
         )
     known = (kind for kind, (at, magic) in MAGIC.items() if head[at:].startswith(magic))
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         _check_zip(path, where)
     elif kind := next(known, ''):
         raise CheckpointError(
@@ -79,8 +107,7 @@ def _check_zip(path: Path, where: str) -> None:
                 with archive.open(part) as content:
                     while content.read(CHUNK):
                         pass
-    # a damaged header can ask for another compression, or a password
-    except (zipfile.BadZipFile, zlib.error, EOFError, OSError, RuntimeError) as error:
+    except BAD_ZIP as error:
         raise CheckpointError(
             f'{where} is truncated or damaged since it was written ({error}): {ANEW}, or take '
             'another copy'

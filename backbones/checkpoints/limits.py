@@ -14,6 +14,7 @@ from typing import IO
 
 from torch import Tensor, strided
 
+from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.errors import CheckpointError
 
 RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
@@ -28,21 +29,24 @@ CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
 
 
 def check_archive(path: Path, source: str) -> None:
-    """Refuse a zip archive that stands for far more bytes than it has, before any is unpacked.
+    """Refuse a zip archive of far more bytes than it has, or of odd ones, before any is unpacked.
 
     Raises:
         CheckpointError: see there.
     """
-    if not zipfile.is_zipfile(path):
+    if not is_zip(path):
         return
     size = path.stat().st_size
     try:
         with zipfile.ZipFile(path) as archive:
             total = sum(entry.file_size for entry in archive.infolist())
-    except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError):
+            methods = {entry.compress_type for entry in archive.infolist()}
+    except BAD_ZIP:
         return  # reading it tells what is wrong
     if total > RATIO * size + SPARE:
         raise _refusal(source, f'its {size} bytes stand for {total}')
+    if methods - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
+        raise CheckpointError(f'{source} is refused: PyTorch never compresses its parts like this')
 
 
 def check_pickles(path: Path, source: str) -> None:
@@ -52,16 +56,16 @@ def check_pickles(path: Path, source: str) -> None:
         CheckpointError: see there.
     """
     size, said = path.stat().st_size, ''
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         try:
             with zipfile.ZipFile(path) as archive:
                 for entry in archive.infolist():
                     if entry.filename.endswith('data.pkl'):
                         said = said or cost(io.BytesIO(_content(path, archive, entry)), size)
-        except zipfile.BadZipFile as error:
+        except BAD_ZIP as error:
             said = f'what it holds cannot be looked at ({error})'
     else:
-        with path.open('rb') as file:
+        with mapped(path) as file:
             for _ in range(PICKLES):
                 said = said or cost(file, size)
     if said:
@@ -150,7 +154,7 @@ def cost(file: IO[bytes], size: int) -> str:
     """Read a pickle without making any of its objects.
 
     Args:
-        file: at the beginning of a pickle; left behind it.
+        file: at the beginning of a pickle; left behind it; see `mapped`.
         size: of the whole file in bytes.
 
     Returns:

@@ -13,6 +13,7 @@ from typing import IO, Any, ClassVar
 import torch
 
 from backbones.checkpoints.arrays import Dropped, Log, NumberKind, Numbers, scalar
+from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
@@ -183,13 +184,13 @@ def names_asked_for(path: Path) -> set[str]:
     """The functions and classes that a file's pickles name, as far as they can be read."""
     names: set[str] = set()
     # of a damaged pickle, what was read so far counts
-    with contextlib.suppress(ValueError, OSError, EOFError, LookupError, zipfile.BadZipFile):
-        if zipfile.is_zipfile(path):
+    with contextlib.suppress(*BAD_ZIP):
+        if is_zip(path):
             archive = zipfile.ZipFile(path)
             for part in (n for n in archive.namelist() if n.endswith('data.pkl')):
                 _collect_names(archive.open(part), names)
         else:
-            with path.open('rb') as file:
+            with mapped(path) as file:
                 while True:  # PyTorch's older files are several pickles in a row
                     _collect_names(file, names)
     return names

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 
-from backbones.checkpoints.kinds import CHUNK
+from backbones.checkpoints.kinds import CHUNK, is_zip
 from backbones.checkpoints.pickles import Reader
 from backbones.checkpoints.rebuilders import Kind, Storage
 
@@ -31,7 +31,7 @@ def load(path: Path, *, numbers: bool = True) -> object:
         RefusedCall: see `pickles`.
         Exception: one of `files.DAMAGE` for what cannot be read.
     """
-    if zipfile.is_zipfile(path):
+    if is_zip(path):
         with zipfile.ZipFile(path) as archive:
             return _load_zip(archive, numbers)
     with path.open('rb') as file:

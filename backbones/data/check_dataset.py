@@ -12,7 +12,7 @@ from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, in_parallel, label_facts
 from backbones.data.instances import InstanceChecks
 from backbones.data.labels import check_labels
-from backbones.data.listing import list_images
+from backbones.data.listing import SUFFIXES, directly_in
 from backbones.data.names import check_names
 from backbones.data.numbers import is_number
 from backbones.data.segmentations import has_mask
@@ -230,8 +230,8 @@ def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
         return
     named = {path for each in dataset.splits.values() for path in each.paths()}
     folders = {path.parent for path in split.paths()}
-    for path in (p for folder in sorted(folders) if folder.is_dir() for p in list_images(folder)):
-        if path not in named and path.parent in folders:
+    for path in (p for folder in sorted(folders) for p in directly_in(folder)):
+        if path not in named and path.suffix.lower() in SUFFIXES and path.is_file():
             faults.add('unused-image', path.parent, path.name)
 
 

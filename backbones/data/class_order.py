@@ -1,7 +1,10 @@
-"""Whether MMDetection's own COCO classes would put the names of a config on the right classes."""
+"""Whether MMDetection's own classes would put the names of a config on the right classes."""
 
+import contextlib
+import io
 import json
 import mmap
+import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,7 +54,7 @@ def _search(file: Path) -> list[dict]:
 def check_class_order(
     kind: object, file: Path, classes: Sequence[str], place: str, faults: Faults
 ) -> None:
-    """Note a COCO file whose categories MMDetection's class would number otherwise than the config.
+    """Note an annotation file whose categories MMDetection would number otherwise than the config.
 
     Args:
         kind: the type of a dataset or metric in a config.
@@ -59,38 +62,92 @@ def check_class_order(
         classes: the config's names, in the order of the labels.
         place: in the config.
     """
-    numbers_by_file = _numbers_by_file(kind)
-    if numbers_by_file is None or not file.is_file():
+    cls: Any = find_class(kind, 'mmdet') if isinstance(kind, str | type) else None
+    if cls is None or not file.is_file():
         return
-    own = [c for c in categories_of(file) if c['name'] in classes]
-    names = [c['name'] for c in own]
-    if len(names) != len(classes):
+    categories = categories_of(file)
+    there = [c['name'] for c in categories]
+    if not {*classes} <= {*there}:
         return  # other checks say so
+    names = _names_by_label(cls, categories, classes)
     what = getattr(kind, '__name__', kind)
     for label, (found, meant) in enumerate(zip(names, classes)):
         if found != meant:
             example = f'{what} would take {found!r} for label {label}, which the config calls ' \
-                      f'{meant!r}: {file} lists {listed(map(repr, names))}'  # fmt: skip
+                      f'{meant!r}: {file} lists {listed(map(repr, there))}'  # fmt: skip
             return faults.add('class-order', place, example)
-    ids = [c['id'] for c in own if isinstance(c.get('id'), int)]
-    if numbers_by_file == 'metric' and ids != sorted(ids):
+    ids = [c['id'] for c in categories if c['name'] in classes and isinstance(c.get('id'), int)]
+    if _sorts_ids(cls) and ids != sorted(ids):
         example = f'{what} would exchange the AP of single classes: the ids in {file} do not ' \
                   f'rise ({listed(ids)})'  # fmt: skip
         faults.add('class-order', place, example)
 
 
-def _numbers_by_file(kind: object) -> str | None:
-    """'dataset' or 'metric' for a class that numbers labels by the order in its file, else None."""
+def check_things(
+    file: Path, classes: Sequence[str], things: Sequence[str], place: str, faults: Faults
+) -> None:
+    """Compare what a panoptic file and the config say of which classes are things, not stuff.
+
+    A model takes its first labels for those of things.
+    """
+    said = {c['name']: bool(c.get('isthing')) for c in categories_of(file)}
+    for label, name in enumerate(classes):
+        meant = name in things
+        where = {'metainfo.thing_classes': meant, f'{file}': said.get(name, meant),
+                 f'the model, by its place {label},': label < len(things)}  # fmt: skip
+        if len({*where.values()}) > 1:
+            words = (f'{who} says {"thing" if thing else "stuff"}' for who, thing in where.items())
+            return faults.add('wrong-config', place, f'{name!r}: {", ".join(words)}')
+
+
+def _names_by_label(cls: type, categories: list[dict], classes: Sequence[str]) -> list[str]:
+    """The names that a dataset or metric takes for labels 0, 1, ...; [] if not those of a file."""
     from mmdet.datasets import CocoDataset
+    from mmdet.datasets.base_video_dataset import BaseVideoDataset
+    from mmdet.evaluation.metrics import CocoPanopticMetric
+    from mmdet.evaluation.metrics.lvis_metric import LVISFixedAPMetric, LVISMetric
+
+    if issubclass(cls, CocoDataset | BaseVideoDataset):
+        return _asked(cls, categories, classes)
+    if issubclass(cls, CocoPanopticMetric | LVISMetric | LVISFixedAPMetric):
+        return [c['name'] for c in categories]  # whatever the config names
+    return [c['name'] for c in categories if c['name'] in classes] if _of_coco(cls) else []
+
+
+def _asked(cls: Any, categories: list[dict], classes: Sequence[str]) -> list[str]:
+    """Let a dataset's class itself number the categories, of a file without images.
+
+    Every class has its own way: by the order of the file, by ids, by names, or by all categories.
+    """
+    with tempfile.TemporaryDirectory() as folder, contextlib.redirect_stdout(io.StringIO()):
+        file = Path(folder, 'categories.json')
+        file.write_text(json.dumps(dict(images=[], annotations=[], categories=categories)))
+        try:
+            dataset = cls(
+                ann_file=str(file),
+                metainfo=dict(classes=classes),
+                data_prefix=dict(img=''),
+                lazy_init=True,
+                pipeline=[],
+            )
+            dataset.load_data_list()
+        except Exception:  # a class of someone's own, or one that needs a package: loading says so
+            return []
+    names = {c.get('id'): c['name'] for c in categories}
+    return [names.get(i, '') for i in getattr(dataset, 'cat_ids', ())]
+
+
+def _sorts_ids(cls: type) -> bool:
+    """Whether it is a metric whose table of classes takes ids for sorted."""
+    from mmdet.evaluation.metrics import LVISMetric
+
+    return _of_coco(cls) or issubclass(cls, LVISMetric)
+
+
+def _of_coco(cls: type) -> bool:
+    """Whether it is a metric that evaluates as MMDetection's for COCO do."""
     from mmdet.evaluation import CocoMetric
     from mmdet.evaluation.metrics.faster_coco_metric import FasterCocoMetric
 
-    cls: Any = find_class(kind, 'mmdet') if isinstance(kind, str | type) else None
-    if cls is None:
-        return None
-    if issubclass(cls, CocoDataset):
-        own = cls.load_data_list is CocoDataset.load_data_list
-        return 'dataset' if own and cls.COCOAPI is CocoDataset.COCOAPI else None
-    computed = getattr(cls, 'compute_metrics', None)
     both = (CocoMetric.compute_metrics, FasterCocoMetric.compute_metrics)
-    return 'metric' if computed in both else None
+    return getattr(cls, 'compute_metrics', None) in both

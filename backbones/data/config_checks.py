@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from backbones.data.class_order import categories_of
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import classes_of, num_classes
+from backbones.openmmlab.config_tree import classes_of, num_classes, things_of
 
 
 def missing_paths(dataset: dict) -> list[Path]:
@@ -31,8 +31,9 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
         raise UserError(
             f'metainfo.classes is the string {classes!r}; write a tuple: ({classes!r},)'
         )
+    allowed = {len(classes), len(things_of(cfg, dataset)) or len(classes)}
     numbers = num_classes(cfg.model, 'model')
-    wrong = [f'{place} is {number}' for place, number in numbers if number != len(classes)]
+    wrong = [f'{place} is {number}' for place, number in numbers if number not in allowed]
     if wrong:
         raise UserError(
             f'{" and ".join(wrong)}, but {dataset["type"]} has {len(classes)} '

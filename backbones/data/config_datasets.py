@@ -8,7 +8,7 @@ from typing import Any
 
 from mmengine.config import Config
 
-from backbones.data.class_order import LARGE_JSON, check_class_order
+from backbones.data.class_order import LARGE_JSON, check_class_order, check_things
 from backbones.data.coco import read_json
 from backbones.data.config_checks import check_categories, check_numbers, missing_paths, reduces
 from backbones.data.dataset import Dataset, Split
@@ -18,7 +18,7 @@ from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.mask_folders import pair_by_name
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.openmmlab.config_tree import classes_of, innermost, things_of
 from backbones.openmmlab.registries import find_class
 
 # what images, annotations and class names of COCO and ADE20K are known to have, as published
@@ -67,7 +67,8 @@ def read_config(
             split = _split(cfg, name, part, dataset, faults, quick=quick)
             if split is not None:
                 found[name if number == 1 else f'{name} {number}'] = split
-    if found or faults.count('missing-data'):  # else they are of a kind that is not known here
+    panoptic = any(things_of(cfg, part) for part in parts)
+    if found or panoptic or faults.count('missing-data'):  # else their kind is not known here
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
         if cfg.get('default_scope') == 'mmseg':
@@ -104,8 +105,12 @@ def _split(
     root = part.get('data_root') or ''
     prefix = {k: Path(os.path.join(root, v)) for k, v in (part.get('data_prefix') or {}).items()}
     file = Path(os.path.join(root, part.get('ann_file') or ''))
-    if 'CocoDataset' in bases and file.is_file():
+    if file.suffix == '.json':
         check_class_order(part['type'], file, tuple(classes or ()), place, faults)
+    if things := things_of(cfg, part):
+        check_things(file, tuple(classes or ()), things, place, faults)
+        return None  # its annotations are segments, of which no more is known here
+    if 'CocoDataset' in bases and file.is_file():
         if quick and file.stat().st_size > LARGE_JSON:
             return None
         dataset.layout = 'coco'

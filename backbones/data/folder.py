@@ -45,7 +45,7 @@ def read_folder(
 
     Raises:
         MissingFileError: no such folder.
-        UserError: nothing, or several layouts, in it.
+        UserError: nothing, or several layouts, in it; or `classes` contradicts `classes.txt`.
     """
     if not root.is_dir():
         raise MissingFileError(f'{root} is not a folder')
@@ -72,7 +72,13 @@ def read_folder(
         splits, in_data = voc.read(root, there, faults)
     else:
         splits = mask_folders.read(there, faults)
-    listed = () if classes or layout in ('coco', 'yolo') else _named(root, faults)
+    listed = () if layout in ('coco', 'yolo') else _named(root, Faults() if classes else faults)
+    if layout == 'masks' and sorted(classes) == sorted(listed) and tuple(classes) != listed:
+        raise UserError(  # names stand for values of pixels, by their place
+            f'--classes is {", ".join(classes)}, but {root / "classes.txt"} has '
+            f'{", ".join(listed)}: label 0 is called {classes[0]!r} or {listed[0]!r}; leave '
+            '--classes out, or correct the file'
+        )
     named = tuple(classes) or listed or in_data
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     return Dataset(layout, root, {split.name: split for split in splits}, named)

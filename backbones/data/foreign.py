@@ -1,12 +1,11 @@
 """Layouts that other programs write and nothing here reads: what each is, and what to do."""
 
 import json
-import os
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, list_images, walk
+from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 
 LOOKED_AT = 2000  # files of a folder
 HEAD = 1 << 16  # characters of a JSON that are looked at
@@ -160,9 +159,7 @@ LOOKS: tuple[Callable[[Path], str], ...] = (
 def other_images(folders: set[Path]) -> Iterator[Path]:
     """Image files in these folders whose format is passed over."""
     for folder in sorted(folders):
-        for entry in sorted(os.scandir(folder), key=lambda e: e.name) if folder.is_dir() else ():
-            if Path(entry.name).suffix.lower() in PASSED_OVER and not entry.name.startswith('.'):
-                yield Path(entry.path)
+        yield from (p for p in directly_in(folder) if p.suffix.lower() in PASSED_OVER)
 
 
 PASSED_OVER = (

@@ -18,6 +18,17 @@ def list_files(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
                   if (not suffixes or p.suffix.lower() in suffixes) and p.is_file())  # fmt: skip
 
 
+def directly_in(folder: Path) -> list[Path]:
+    """What lies in a folder itself, sorted; nothing, if there is none or it may not be read.
+
+    For a folder that a file of the dataset names: below it may lie the whole disk.
+    """
+    try:
+        return sorted(visible(folder.iterdir()))
+    except (OSError, ValueError):  # the latter of a NUL in its name
+        return []
+
+
 def walk(folder: Path) -> Iterator[Path]:
     """All but folders, in a folder and below; links are followed, each real folder once."""
     seen = set()

@@ -1,10 +1,9 @@
 """What is there instead of a file that is missing."""
 
-import os
 import unicodedata
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, list_images
+from backbones.data.listing import SUFFIXES, directly_in, list_images
 
 
 def near(path: Path) -> str:
@@ -13,7 +12,7 @@ def near(path: Path) -> str:
     Returns:
         ' (there is NAME)', or '' if nothing comes close.
     """
-    names = os.listdir(path.parent) if path.parent.is_dir() else []
+    names = [beside.name for beside in directly_in(path.parent)]
     there = [name for name in names if _plain(name) == _plain(path.name)]
     there += [name for name in names if _plain(name) in _labels_of(_plain(path.name))]
     if there:

@@ -19,6 +19,20 @@ class YamlError(ValueError):
     """What is wrong with a file, in one line."""
 
 
+class ShallowLoader(yaml.SafeLoader):
+    """Ends where a file goes too deep: PyYAML's time grows with the square of the depth."""
+
+    depth = -1
+
+    def compose_node(self, parent: yaml.Node | None, index: object) -> yaml.Node | None:
+        self.depth += 1
+        if self.depth > DEPTH:
+            raise YamlError(f'it is nested more than {DEPTH} levels deep')
+        node = super().compose_node(parent, index)
+        self.depth -= 1
+        return node
+
+
 def read_yaml(file: Path) -> object:
     """Dicts and lists of texts; None for nothing. Keys are texts.
 
@@ -29,11 +43,9 @@ def read_yaml(file: Path) -> object:
         size = file.stat().st_size
         if not file.is_file() or size > LARGEST:
             raise YamlError(f'it is no file of settings ({size} bytes)')
-        node = yaml.compose(file.read_text(encoding='utf-8-sig'), yaml.SafeLoader)
+        node = yaml.compose(file.read_text(encoding='utf-8-sig'), ShallowLoader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise YamlError(' '.join(str(error).split())) from error
-    except RecursionError as error:
-        raise YamlError(f'it is nested more than {DEPTH} levels deep') from error
     if node is None:
         return None
     _count(node, {}, 0)

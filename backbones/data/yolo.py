@@ -142,6 +142,8 @@ def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Pa
                 _first([place.parent, base], line) or place.parent / line
                 for line in read_lines(place)
             ]
+        elif place.resolve() in file.parent.resolve().parents:  # perhaps the whole disk
+            faults.add('wrong-yaml', file, f'{text[:200]} is a folder around the dataset')
         elif place.is_dir():
             images += list_images(place)
         else:

@@ -20,6 +20,7 @@ from backbones.errors import MissingOperatorError, UserError, first_line
 OPSET = 18
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
 STRIDE = 32  # such a file pads to multiples of it
+NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that tell of their progress
 EXTRA = "pip install 'dense-backbones[export]'"
 
 
@@ -184,11 +185,13 @@ def _shape(value: Any) -> str:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes on its own progress from the console; its errors are raised."""
-    level = logging.root.manager.disable
+    levels = {name: logging.getLogger(name).level for name in NOISY}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')
-        logging.disable(logging.WARNING)
+        for name in NOISY:
+            logging.getLogger(name).setLevel(logging.ERROR)
         try:
             yield
         finally:
-            logging.disable(level)
+            for name, level in levels.items():
+                logging.getLogger(name).setLevel(level)

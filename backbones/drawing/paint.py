@@ -12,6 +12,7 @@ from backbones.drawing.palette import Classes
 Found = sv.Detections | np.ndarray  # instances, or an (H, W) label map
 OPACITY = 0.5  # of masks and label maps
 CROWDED = 0.2  # of a picture; names that took more of it would hide what they name
+PART = 1 << 22  # pixels that are counted at once
 NARROWEST = 240  # pixels; a title has to fit
 
 
@@ -54,8 +55,16 @@ def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
         return {}
     if isinstance(found, sv.Detections):
         return dict(Counter(_numbers(found)))
-    shares = np.bincount(found.ravel()) / found.size
-    return {c: share for c, share in enumerate(shares.tolist()) if share and classes.shows(c)}
+    shares = ((c, number / found.size) for c, number in enumerate(pixels_of(found)))
+    return {c: share for c, share in shares if share and classes.shows(c)}
+
+
+def pixels_of(labels: np.ndarray) -> list[int]:
+    """How many pixels each label has, in a map of any size: numpy takes 8 bytes for each."""
+    total = np.zeros(labels.max() + 1, int)
+    for part in np.array_split(labels, -(-labels.size // PART)):
+        total += np.bincount(part.ravel(), minlength=len(total))
+    return total.tolist()
 
 
 def _paint_shapes(image: Picture, found: sv.Detections, classes: Classes) -> Picture:
@@ -92,7 +101,9 @@ def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Pictu
     for c in shown:
         colours[c], painted[c] = classes.colours.by_idx(c).as_rgb(), c
     size = image.shape[1::-1]
-    labels = cv2.resize(painted[labels], size, interpolation=cv2.INTER_NEAREST)
+    if labels.dtype not in (np.uint8, np.uint16):  # which OpenCV does not resize
+        labels = labels.astype(np.int32)
+    labels = painted[cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)]
     blended = cv2.addWeighted(image, 1 - OPACITY, colours[labels], OPACITY, 0)
     scene: Picture = np.where((labels == hidden)[..., None], image, np.asarray(blended, np.uint8))
     width = 2 * max(1, max(size) // 600) + 1

@@ -34,7 +34,7 @@ def bytes_per_pixel(cfg: Config, classes: int) -> int:
     return masks * (SCORE if cfg.model.get('panoptic_head') else 1)  # Mask2Former's are scores
 
 
-def check_memory(pixels: int, each: int, *, remedy: str) -> None:
+def check_memory(pixels: int, each: float, *, remedy: str) -> None:
     """Compare what a result takes with what is free.
 
     Args:

@@ -1,5 +1,6 @@
 """Predict on images: read, run the model whole or tile by tile, keep what is certain enough."""
 
+import contextlib
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from copy import deepcopy
@@ -19,6 +20,7 @@ from backbones.errors import UserError
 from backbones.inference.attempts import attempt, batched
 from backbones.inference.memory import bytes_per_pixel, check_memory
 from backbones.inference.reading import read_image
+from backbones.inference.tiles import cut, inner, label_map, shared_rows, stride_of
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
 from backbones.openmmlab.config import read_config
 from backbones.openmmlab.replace_backbone import swap_backbone
@@ -26,8 +28,6 @@ from backbones.openmmlab.replace_backbone import swap_backbone
 SMALLEST_SIDE = 32  # pixels; what the backbones need
 LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
 SMALLEST_TILE = 64  # pixels
-OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
-TOUCHES = 4  # pixels; a box that ends so near to the edge of a tile may go on behind it
 SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
 
 
@@ -69,7 +69,7 @@ class Predictor:
             that an edge cuts off are left to the neighbour, which shows them whole if they are
             narrower than the overlap. Of detections that have more than half of the smaller one in
             common, the one with the highest score of each class is kept; of label maps the scores
-            are averaged, and the image is not resized as the config would.
+            are averaged (see `tiles`), and the image is not resized as the config would.
         device: 'auto' is the GPU if there is one.
         backbone: another than the config's. See `swap_backbone`.
         batch: how many images, or tiles of one, the model gets at once, as far as the pipeline
@@ -107,9 +107,6 @@ class Predictor:
         cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
         self.segments = cfg.get('default_scope') == 'mmseg'
-        if self.segments and tile:
-            slide = dict(mode='slide', crop_size=(tile, tile), stride=(_stride(tile),) * 2)
-            cfg.model.test_cfg = slide
         self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
         self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
@@ -172,10 +169,11 @@ class Predictor:
 
     def find_all(self, images: Sequence[Picture]) -> list[Found]:
         """See `find`; several images at once."""
-        whole = [i for i, image in enumerate(images) if self.segments or not self._is_cut(image)]
+        if self.segments and self.tile:
+            return [self._label_map(image, self.tile) for image in images]
+        whole = [i for i, image in enumerate(images) if not self._is_cut(image)]
         some = [images[i] for i in whole]
-        remedy = 'make it smaller' if self.segments else 'cut it with --tile N'
-        self._check_memory(some, remedy)
+        self._check_memory(some, self.bytes_per_pixel, 'cut it with --tile N')
         if self.segments:
             maps = zip(some, self._run(some))
             return [np.asarray(found)[: len(image), : image.shape[1]] for image, found in maps]
@@ -190,11 +188,11 @@ class Predictor:
         assert self.tile is not None
         image = np.ascontiguousarray(image)
         height, width = image.shape[:2]
-        overlap = self.tile - _stride(self.tile)
+        overlap = self.tile - stride_of(self.tile)
 
         def detect(tiles: list[Picture]) -> list[sv.Detections]:
             return [
-                found.select(~_cut(found.xyxy, tile.shape, _inner(tile, image), overlap))
+                found.select(~cut(found.xyxy, tile.shape, inner(tile, image), overlap))
                 for tile, found in zip(tiles, self._detect(tiles))
             ]
 
@@ -209,10 +207,32 @@ class Predictor:
         )
         return slicer(image)
 
-    def _check_memory(self, images: Sequence[Picture], remedy: str) -> None:
+    def _check_memory(self, images: Sequence[Picture], each: float, remedy: str) -> None:
         if images and next(self.model.parameters()).is_cpu:  # a GPU says itself if it is too small
             pixels = sum(image.shape[0] * image.shape[1] for image in images)
-            check_memory(pixels, self.bytes_per_pixel, remedy=remedy)
+            check_memory(pixels, each, remedy=remedy)
+
+    def _label_map(self, image: Picture, tile: int) -> np.ndarray:
+        height, width = image.shape[:2]
+        kept = shared_rows(height, tile, stride_of(tile)) * width / (height * width)
+        self._check_memory([image], kept * self.bytes_per_pixel, 'make it smaller, or the tiles')
+        return label_map(image, tile, stride_of(tile), scores=self._scores, decide=self._labels_of)
+
+    def _scores(self, tiles: Iterable[Picture]) -> Iterator[torch.Tensor]:
+        """A segmentor's scores of all classes, (C, h, w), before any are chosen."""
+        for some in batched(tiles, self.batch):
+            batch = _collated([self._prepare(one) for one in some])
+            with self._inference():
+                data = self.model.data_preprocessor(batch, False)
+                metas = [sample.metainfo for sample in data['data_samples']]
+                found = self.model.encode_decode(data['inputs'], metas)
+            for one, scores in zip(some, found):
+                yield scores[:, : one.shape[0], : one.shape[1]]
+
+    def _labels_of(self, scores: torch.Tensor) -> torch.Tensor:
+        if len(scores) > 1:
+            return scores.argmax(0)
+        return scores[0].sigmoid() > self.model.decode_head.threshold  # one score, of two classes
 
     def _detect(self, images: Sequence[Picture]) -> list[sv.Detections]:
         """Find instances; they are cut at the borders of their image."""
@@ -233,10 +253,7 @@ class Predictor:
         What comes out of the pipeline in one size goes through the model together: of several
         sizes, the model would pad the smaller ones, and find other things in them.
         """
-        prepared = [
-            self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
-            for image in images
-        ]
+        prepared = [self._prepare(image) for image in images]
         by_size: dict[tuple, list[int]] = {}
         for i, data in enumerate(prepared):
             by_size.setdefault(tuple(data['inputs'].shape), []).append(i)
@@ -246,11 +263,18 @@ class Predictor:
                 found.update(zip(part, self._step([prepared[i] for i in part])))
         return [found[i] for i in range(len(images))]
 
-    def _step(self, prepared: list[dict]) -> list[Found]:
-        batch = {key: [data[key] for data in prepared] for key in ('inputs', 'data_samples')}
+    def _prepare(self, image: Picture) -> dict:
+        return self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
+
+    @contextlib.contextmanager
+    def _inference(self) -> Iterator[None]:
         device = next(self.model.parameters()).device.type
         with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.amp):
-            samples = self.model.test_step(batch)
+            yield
+
+    def _step(self, prepared: list[dict]) -> list[Found]:
+        with self._inference():
+            samples = self.model.test_step(_collated(prepared))
         found = [predicted(sample, self.score) for sample in samples]
         for sample, one in zip(samples, found):
             if isinstance(one, sv.Detections):
@@ -258,34 +282,8 @@ class Predictor:
         return found
 
 
-def _inner(tile: Picture, image: Picture) -> list[bool]:
-    """Whether the left, top, right and bottom edge of a tile, a view of an image, lies within."""
-    top, rest = divmod(tile.ctypes.data - image.ctypes.data, image.strides[0])
-    left = rest // image.strides[1]
-    right, bottom = left + tile.shape[1], top + tile.shape[0]
-    return [left > 0, top > 0, right < image.shape[1], bottom < image.shape[0]]
-
-
-def _cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
-    """Tell which boxes are parts of instances that another tile shows whole.
-
-    Args:
-        boxes: (N, 4), left, top, right, bottom in pixels of the tile.
-        shape: height and width of the tile.
-        inner: whether the tile's left, top, right and bottom edge lies in the image.
-        overlap: of neighbouring tiles, in pixels; narrower instances are whole in one of them.
-
-    Returns:
-        (N,) booleans.
-    """
-    edges = np.array([0, 0, shape[1], shape[0]])
-    touches = (np.abs(boxes - edges) <= TOUCHES) & inner
-    sides = boxes[:, 2:] - boxes[:, :2]
-    return np.any(touches & (np.tile(sides, 2) < overlap - TOUCHES), axis=1)
-
-
-def _stride(tile: int) -> int:
-    return tile - tile // OVERLAP
+def _collated(prepared: list[dict]) -> dict:
+    return {key: [data[key] for data in prepared] for key in ('inputs', 'data_samples')}
 
 
 def _large_enough(image: Picture) -> Picture:

@@ -6,6 +6,7 @@ import torch
 from mmcv.transforms import Compose
 from mmengine.config import Config
 from mmengine.registry import DATASETS
+from mmengine.runner import Runner
 from torch import nn
 
 from backbones.checkpoints import load_model, read
@@ -14,7 +15,8 @@ from backbones.data.config_checks import check_numbers
 from backbones.data.training_record import check_training
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
-from backbones.openmmlab.config_tree import innermost
+from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.training.hooks import unwrapped
 
 RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 
@@ -70,6 +72,14 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
     load_model(model, checkpoint, file=file, classes=own)
     check_training(cfg, file, checkpoint)
     return model.to(device).eval(), meta
+
+
+def load_tested(runner: Runner, checkpoint: str) -> None:
+    """Load the model of a runner that is about to test. See `load_trained`."""
+    cfg = runner.cfg
+    file, own = read(checkpoint), classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
+    load_model(unwrapped(runner), checkpoint, file=file, classes=own)
+    check_training(cfg, file, checkpoint)
 
 
 def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:

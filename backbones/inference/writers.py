@@ -13,6 +13,7 @@ import supervision as sv
 from pycocotools import mask as coco_mask
 
 from backbones import atomic_write
+from backbones.drawing.paint import pixels_of
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
 from backbones.inference.predictor import Prediction
@@ -114,8 +115,7 @@ class Results:
         else:
             few = len(self.classes.names) <= 256
             self._save(f'labels/{name}.png', found.astype(np.uint8 if few else np.uint16))
-            amounts = np.bincount(found.ravel()).tolist()
-            entry['pixels'] = {str(c): n for c, n in enumerate(amounts) if n}
+            entry['pixels'] = {str(c): n for c, n in enumerate(pixels_of(found)) if n}
         self._append(entry, 'a')
         self.seconds += prediction.seconds
         self._count(entry)

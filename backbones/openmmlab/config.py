@@ -45,14 +45,19 @@ def load_config(
         stem = f'{Path(stem).stem}_{backbone}'
     elif recipe is not None:
         raise UserError('--recipe says how to train with another --backbone; name one')
-    for key, value in (options or {}).items():  # one by one: a later one may need an earlier type
+    options = options or {}
+    for key in sorted(options, key=_names_no_type):  # what a class takes depends on its type
         check_option(cfg, key)
-        cfg.merge_from_dict({key: value})
+        cfg.merge_from_dict({key: options[key]})
     if data_root is not None:
         _move_data(cfg, data_root)
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(stem).stem))
     return cfg
+
+
+def _names_no_type(option: str) -> bool:
+    return option.rpartition('.')[2] != 'type'
 
 
 def read_config(path: str) -> Config:

@@ -69,6 +69,13 @@ def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
     return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
 
 
+def things_of(cfg: Config, dataset: dict) -> tuple[str, ...]:
+    """Those of a panoptic dataset's classes that are countable things; () for another dataset."""
+    cls = find_class(dataset['type'], cfg.get('default_scope'))
+    named = dict(getattr(cls, 'METAINFO', {})) | dict(dataset.get('metainfo') or {})
+    return tuple(c for c in named.get('thing_classes') or () if c in named.get('classes', ()))
+
+
 def num_classes(node: object, place: str) -> list[tuple[str, int]]:
     """Every number of classes in a model config, with its place; the RPN's is always 1."""
     if isinstance(node, list | tuple):

@@ -6,7 +6,6 @@ import sys
 from collections.abc import Iterator
 from typing import TextIO
 
-from mmengine.config import Config
 from mmengine.logging import MMLogger
 
 NOISE = (
@@ -68,31 +67,7 @@ def quiet() -> Iterator[None]:
     out, errors = WithoutNoise(sys.stdout), WithoutNoise(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):  # type: ignore[type-var]
         hold(MMLogger.get_current_instance())
-        with _formatting_once():
-            yield
-
-
-@contextlib.contextmanager
-def _formatting_once() -> Iterator[None]:
-    """Format a config once: MMEngine does it four times at a start and with each checkpoint.
-
-    That takes half a second or more, in which nothing is trained.
-    """
-    formatted: dict[str, str] = {}
-    pretty_text = Config.pretty_text
-
-    def once(cfg: Config) -> str:
-        content = repr(cfg.to_dict())
-        if content not in formatted:
-            # whoever reads it again takes two braces for a variable, also in a string
-            formatted[content] = pretty_text.fget(cfg).replace('{{', '{\\x7b')
-        return formatted[content]
-
-    Config.pretty_text = property(once)
-    try:
         yield
-    finally:
-        Config.pretty_text = pretty_text
 
 
 def hold(logger: MMLogger) -> None:

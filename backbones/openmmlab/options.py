@@ -35,12 +35,13 @@ def check_option(cfg: Config, option: str) -> None:
     """Refuse the key of an option that nothing would read, or that is misspelt.
 
     A dict with a `type` takes its class's arguments, and any others if the class passes them on;
-    one without takes any key. There, a key that nearly is an existing one counts as a typo.
+    one without takes any key, and so does the config itself, as in MMEngine. There, a key that
+    nearly is an existing one counts as a typo.
 
     Raises:
         UserError: names the key, and close matches among what is there.
     """
-    node = cfg._cfg_dict
+    node: object = dict(cfg.items())
     seen: list[str] = []
     for part in option.split('.'):
         if isinstance(node, list | tuple):
@@ -77,7 +78,7 @@ def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:
     """What the class that `node` configures takes, and whether it may take any others."""
     if top:
         named = {*inspect.signature(Runner.__init__).parameters, *RUNNER_KEYS} - {'self', 'cfg'}
-        return named, False
+        return named, True
     cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
     if not inspect.isclass(cls):
         return set(), True  # a function of a library's own, such as 'soft_nms', or no type

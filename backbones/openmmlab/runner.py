@@ -6,7 +6,7 @@ import sys
 import traceback
 from collections.abc import Callable
 
-from mmengine.config import ConfigDict
+from mmengine.config import Config, ConfigDict
 from mmengine.logging import MMLogger
 from mmengine.runner import Runner
 from torch import nn
@@ -14,6 +14,8 @@ from torch import nn
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
 from backbones.openmmlab.build import build_model
+
+TEXTS: dict[str, str] = {}  # the last config's content and text
 
 
 def _plainly(part: str, build: Callable) -> Callable:
@@ -35,6 +37,28 @@ def _plainly(part: str, build: Callable) -> Callable:
     return built
 
 
+class TextOnceConfig(Config):
+    """A config that is formatted once: MMEngine does it four times at a start and at each save.
+
+    That takes half a second or more, in which nothing is trained.
+    """
+
+    @classmethod
+    def of(cls, cfg: Config) -> 'TextOnceConfig':
+        """The same object as one of this class."""
+        object.__setattr__(cfg, '__class__', cls)  # Config's own would note a key
+        return cfg
+
+    @property
+    def pretty_text(self) -> str:
+        content = repr(self.to_dict())
+        if TEXTS.get('content') != content:
+            # whoever reads it again takes two braces for a variable, also in a string
+            text = super().pretty_text.replace('{{', '{\\x7b')
+            TEXTS.update(content=content, text=text)
+        return TEXTS['text']
+
+
 def _build(runner: Runner, model: ConfigDict) -> nn.Module:
     return build_model(runner.cfg, model, files=True, processes=True)
 
@@ -45,6 +69,10 @@ class QuietRunner(Runner):
     Raises:
         UserError: a part of the config that cannot be built.
     """
+
+    @classmethod
+    def from_cfg(cls, cfg: Config) -> 'QuietRunner':
+        return super().from_cfg(TextOnceConfig.of(cfg))
 
     build_model = _plainly('model', lambda runner, model: _build(runner, model))
     build_evaluator = _plainly('an evaluator', Runner.build_evaluator)

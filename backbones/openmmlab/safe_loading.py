@@ -18,6 +18,7 @@ from torch import Tensor
 from backbones.checkpoints import read
 from backbones.checkpoints.arrays import Log
 from backbones.errors import UserError, did_you_mean
+from backbones.openmmlab import compat
 
 # what the Runner and its hooks read of a training run; the text of the config is never run
 META = {
@@ -39,7 +40,7 @@ _handed_on: dict[str, dict] = {}  # what was read already, until MMEngine asks f
 @contextlib.contextmanager
 def safe_loading() -> Iterator[None]:
     """Let all of MMEngine's loaders of checkpoints, local and remote, use `read`."""
-    before = dict(CheckpointLoader._schemes)
+    before = compat.checkpoint_loaders()
     CheckpointLoader.register_scheme([*before], load_from_safe_reader, force=True)
     try:
         yield
@@ -73,7 +74,7 @@ def load_from_safe_reader(filename: str, map_location: object = None) -> dict:
     place = _resolved(str(filename))
     file = _handed_on.pop(str(filename), None) or read(place)
     if str(filename).startswith('mmcls://'):
-        return mmengine_checkpoint._process_mmcls_checkpoint(file)
+        return compat.of_classifier(file)
     return plain(file, Path(place).parent)
 
 
@@ -159,6 +160,4 @@ def _resolved(name: str) -> str:
     if rest not in known:
         raise UserError(f'{name}: MMEngine knows no {rest!r}{did_you_mean(rest, known)}')
     found = known[rest]
-    return (
-        found if '://' in found else os.path.join(mmengine_checkpoint._get_mmengine_home(), found)
-    )
+    return found if '://' in found else os.path.join(compat.cache_folder(), found)

@@ -1,27 +1,21 @@
-"""What the tools say: the block at the start of a training, and the tables of metrics."""
+"""What a tool is about to do, as the block of lines that it starts with."""
 
-import json
 import os
 from collections import Counter
 from collections.abc import Sequence
-from pathlib import Path
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
-from mmengine.runner import Runner
+from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from backbones import atomic_write
 from backbones.data.dataset import Dataset, Split
 from backbones.errors import shown
+from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.config_tree import innermost, with_backbone
-from backbones.tables import table
 from backbones.training.hooks import unwrapped
 
 CLASSES = 10  # names that the block shows
-COCO_COLUMNS = ('mAP', 'mAP_50', 'mAP_75', 'mAP_s', 'mAP_m', 'mAP_l')
-COCO_TITLES = ('mAP', 'AP50', 'AP75', 'S', 'M', 'L')
-SEG_COLUMNS = ('mIoU', 'mAcc', 'aAcc')
 
 
 def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
@@ -118,11 +112,11 @@ def _weights(backbone: nn.Module) -> str:
 
 
 def _by_epoch(runner: Runner) -> bool:
-    return type(runner.train_loop).__name__.startswith('Epoch')
+    return isinstance(runner.train_loop, EpochBasedTrainLoop)
 
 
 def _state(runner: Runner) -> str:
-    if runner._resume and runner.iter:
+    if is_resuming(runner) and runner.iter:
         at = f'epoch {runner.epoch}, ' if _by_epoch(runner) else ''
         return f'resumed at {at}iteration {runner.iter} from {runner.cfg.load_from}'
     if runner.cfg.get('load_from'):
@@ -141,28 +135,3 @@ def _block(facts: dict[str, list[str]]) -> str:
     return '\n'.join(
         ['-' * 80, *(f'{key:<{width}}  {shown(line)}' for key, line in rows), '-' * 80]
     )
-
-
-def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:
-    """Plain tables of COCO's and ADE20K's metrics.
-
-    Args:
-        metrics: what `Runner.test` returns: `coco/bbox_mAP` ... (0 to 1), `mIoU` ... (percent).
-        class_iou: IoU per class in percent, may be empty.
-    """
-    tables = []
-    kinds = [k for k in ('bbox', 'segm') if f'coco/{k}_mAP' in metrics]
-    if kinds:
-        rows = [[k, *(f'{metrics[f"coco/{k}_{c}"]:.3f}' for c in COCO_COLUMNS)] for k in kinds]
-        tables.append(table(['', *COCO_TITLES], rows))
-    if 'mIoU' in metrics:
-        tables.append(table(SEG_COLUMNS, [[f'{metrics[c]:.2f}' for c in SEG_COLUMNS]]))
-    if class_iou:
-        tables.append(table(['class', 'IoU'], [[n, f'{v:.2f}'] for n, v in class_iou.items()]))
-    return '\n\n'.join(tables)
-
-
-def save_metrics(path: Path, **content: object) -> None:
-    """Write metrics as JSON: config, checkpoint, metrics, class_iou, tables."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write.write(path, (json.dumps(content, indent=1, default=float) + '\n').encode())

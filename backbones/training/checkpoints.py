@@ -15,6 +15,7 @@ from torch import Tensor
 
 from backbones import atomic_write
 from backbones.errors import UserError
+from backbones.openmmlab.compat import is_resuming, set_start, start_of
 from backbones.training.hooks import unwrapped
 
 LAST = 'last_checkpoint'  # names the newest, relative to the work dir: that may be moved
@@ -53,10 +54,9 @@ class DurableCheckpointHook(CheckpointHook):
 
     def before_run(self, runner: Runner) -> None:
         """Let MMEngine's own resume find what `last_checkpoint` names, wherever it runs."""
-        if runner._resume and runner._load_from is None and '://' not in str(self.out_dir):
+        if is_resuming(runner) and start_of(runner) is None and '://' not in str(self.out_dir):
             named = atomic_write.named_in(Path(runner.work_dir, LAST))
-            runner._load_from = None if named is None else str(named)
-            runner._resume = named is not None
+            set_start(runner, None if named is None else str(named), resume=named is not None)
 
     def before_train(self, runner: Runner) -> None:
         super().before_train(runner)
@@ -73,7 +73,7 @@ class DurableCheckpointHook(CheckpointHook):
         folder.mkdir(parents=True, exist_ok=True)
         if left := atomic_write.remove_partial(folder):
             runner.logger.info(f'removed what was half written: {", ".join(left)}')
-        if runner._resume and 'last_ckpt' in runner.message_hub.runtime_info:
+        if is_resuming(runner) and 'last_ckpt' in runner.message_hub.runtime_info:
             path = folder / Path(runner.message_hub.get_info('last_ckpt')).name
             if path.is_file():
                 self._name_last(runner, str(path))

@@ -14,6 +14,8 @@ from backbones.errors import UserError
 from backbones.openmmlab.config_tree import replace_sync_bn
 from backbones.training.cpu_amp import CpuAmpOptimWrapper
 
+AMP_DTYPES = ('bfloat16', 'float16')
+
 
 def require_cuda(device: str) -> None:
     """Obey `--device`.
@@ -54,16 +56,36 @@ def closing_processes() -> Iterator[None]:
         os._exit(int(str(code)))
 
 
-def set_amp(cfg: Config, dtype: str | None = None) -> None:
-    """Turn mixed precision on.
+def amp_options(options: dict | None, dtype: str | None) -> dict:
+    """The options of `--cfg-options` where `--amp` is given, too, and perhaps `--amp-dtype`.
 
-    Args:
-        cfg: of a training.
-        dtype: 'bfloat16' or 'float16'; None takes the config's, else bfloat16, which needs no
-            scaling of the loss.
+    Raises:
+        UserError: they contradict these.
     """
-    cfg.optim_wrapper.type = 'AmpOptimWrapper'
-    cfg.optim_wrapper.dtype = dtype or cfg.optim_wrapper.get('dtype') or 'bfloat16'
+    options = options or {}
+    meant = {'optim_wrapper.type': 'AmpOptimWrapper'}
+    meant |= {'optim_wrapper.dtype': dtype} if dtype else {}
+    for key, value in meant.items():
+        if options.get(key, value) != value:
+            said = f'-dtype {dtype}' if dtype else ''
+            raise UserError(
+                f'--cfg-options {key}={options[key]} contradicts --amp{said}: leave one of them out'
+            )
+    return {**options, **meant}
+
+
+def set_amp(cfg: Config) -> None:
+    """Turn mixed precision on; in bfloat16, which needs no scaling, if no `dtype` is set.
+
+    Raises:
+        UserError: `dtype` is no type of mixed precision.
+    """
+    wrapper = cfg.optim_wrapper
+    wrapper.type, wrapper.dtype = 'AmpOptimWrapper', wrapper.get('dtype') or 'bfloat16'
+    if wrapper.dtype not in AMP_DTYPES:
+        raise UserError(
+            f'optim_wrapper.dtype is {wrapper.dtype!r}; allowed: {", ".join(AMP_DTYPES)}'
+        )
 
 
 def adapt_to_device(cfg: Config) -> list[str]:

@@ -40,7 +40,7 @@ class DryRun(Hook):
     loader is asked.
 
     Args:
-        skip_unreadable: see `ExactResumeHook`.
+        skip_unreadable: see `ExactLoop`.
 
     Raises:
         UserError: all that failed, one line for each part; the log file has the tracebacks.

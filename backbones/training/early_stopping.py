@@ -16,7 +16,7 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
         patience: validations without a better value after which the training ends.
     """
 
-    priority = 'VERY_LOW'  # knows its count before ExactResumeHook evaluates
+    priority = 'VERY_LOW'  # knows its count before a resumed run evaluates
 
     def __init__(self, monitor: str, patience: int) -> None:
         # any progress counts; an equal value, as on a plateau of COCO's rounded ones, is none

@@ -2,7 +2,6 @@
 
 import os
 import zipfile
-import zlib
 from pathlib import Path
 
 from mmengine.config import Config
@@ -10,6 +9,7 @@ from mmengine.config import Config
 from backbones import atomic_write
 from backbones.checkpoints import read
 from backbones.checkpoints.files import DAMAGE
+from backbones.checkpoints.kinds import BAD_ZIP
 from backbones.checkpoints.limits import check_archive, check_pickles
 from backbones.checkpoints.pickles import RefusedCall
 from backbones.checkpoints.torch_files import load
@@ -120,10 +120,7 @@ def read_whole(path: Path) -> dict:
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()  # compares checksums
-    except (
-        *(zipfile.BadZipFile, OSError, EOFError, NotImplementedError, RuntimeError, ValueError),
-        *(zlib.error, UnicodeError, IndexError),
-    ) as error:
+    except BAD_ZIP as error:
         raise CheckpointError(f'{path} is torn ({error})') from error
     if torn is not None:
         raise CheckpointError(f'{path} is torn (checksum of {torn})')

@@ -1,5 +1,7 @@
 """Checks before the start: what a training would only trip over minutes or hours later."""
 
+from typing import Any
+
 import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.registry import MODELS
@@ -15,6 +17,7 @@ from backbones.data.schedules import check_schedule
 from backbones.errors import UserError
 from backbones.openmmlab import safe_loading
 from backbones.openmmlab.build import build_model
+from backbones.openmmlab.compat import is_resuming, set_start, start_of
 from backbones.openmmlab.config import DATALOADERS
 from backbones.openmmlab.config_tree import (
     classes_of,
@@ -98,14 +101,14 @@ def check_weights(runner: Runner) -> None:
     Raises:
         UserError: see `backbones.checkpoints.load_model`.
     """
-    cfg, source = runner.cfg, runner._load_from
+    cfg, source = runner.cfg, start_of(runner)
     if not source:
         return
-    if runner._resume:
+    if is_resuming(runner):
         # for the errors; the Runner loads again
         load_model(unwrapped(runner), source, file=safe_loading.handed_on(source))
         return
-    settings = dict(
+    settings: dict[str, Any] = dict(
         checkpoint=source,
         file=read(source),
         classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
@@ -113,7 +116,7 @@ def check_weights(runner: Runner) -> None:
     )
     load_model(unwrapped(runner), **settings)  # once now, for the errors
     runner.register_hook(LoadFrom(**settings))
-    runner._load_from = None
+    set_start(runner, None, resume=False)
 
 
 def tensors_of_classes(cfg: Config) -> set[str]:

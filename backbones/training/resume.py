@@ -24,7 +24,9 @@ FIXED = re.compile(
 FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
 # settings whose state in the checkpoint replaces the config's
 KEPT = re.compile(r'(optim_wrapper\.optimizer|param_scheduler)\b.*')
-TAKEN = re.compile(r'(train_cfg|train_dataloader|optim_wrapper|randomness)\b.*')
+TAKEN = re.compile(
+    r'(train_cfg(?!\.(type|by_epoch)$)|train_dataloader|optim_wrapper|randomness)\b.*'
+)
 
 LONGEST = 1 << 20  # characters of a config; ours have 30,000
 
@@ -35,8 +37,8 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
     Args:
         cfg: the config, as it will be given to the Runner.
         resume: a checkpoint; 'auto' takes the whole one of the work dir with the most iterations,
-            and starts afresh if there is none; None starts afresh, unless torchrun or Slurm has
-            restarted us.
+            and starts afresh if there is none; None does what the config's `resume` says, or starts
+            afresh, unless torchrun or Slurm has restarted us.
 
     Returns:
         One notice for each checkpoint that was skipped, for what is odd about the folder, and for
@@ -48,6 +50,8 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         UserError: the checkpoint is one of another model, optimiser or dataset (names what
             differs), or a fresh start would be in a folder that holds checkpoints.
     """
+    if resume is None and cfg.get('resume'):  # MMEngine's own way to ask for the same
+        resume = cfg.get('load_from') or 'auto'
     if resume is None and not _restarted():
         if found := candidates(cfg):
             raise UserError(

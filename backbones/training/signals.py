@@ -12,6 +12,8 @@ from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 from torch import Tensor
 
+from backbones.openmmlab.compat import save_at, swap_averages
+
 # of a shell or a cluster, of Ctrl-C, and of Slurm before a job's time is up
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Handler = Callable[[int, FrameType | None], object] | int | None
@@ -106,7 +108,7 @@ class SignalHook(Hook):
             return
         for hook in runner.hooks:
             if isinstance(hook, EMAHook):
-                hook._swap_ema_parameters()
+                swap_averages(hook)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
         if os.getpid() == self.process:  # loaders' workers inherit this
@@ -140,7 +142,7 @@ def save_now(runner: Runner, iteration: int) -> str:
     step = f'{runner.epoch}_iter_{iteration}' if hook.by_epoch else iteration
     path = hook.file_backend.join_path(hook.out_dir, hook.filename_tmpl.format(step))
     if path != hook.last_ckpt:
-        hook._save_checkpoint_with_step(runner, step, dict(epoch=runner.epoch, iter=iteration))
+        save_at(hook, runner, step, dict(epoch=runner.epoch, iter=iteration))
     return f'saved as {path}'
 
 

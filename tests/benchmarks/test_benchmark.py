@@ -74,6 +74,7 @@ def test_median_and_spread_are_those_of_the_timed_runs(monkeypatch):
     assert (result['low_ms'], result['high_ms']) == (15, 30)
 
 
+@pytest.mark.slow
 def test_peak_is_what_a_step_needs_in_a_process_of_its_own():
     # 64 -> 64 channels of 256 x 256 cells: input and output are 16 MiB each, and a library may turn
     # the map to a layout of its own. Before the step the process holds pages that its warm-up left
@@ -131,8 +132,15 @@ def test_peers_emit_four_levels_and_run_once(name):
     ]
 
 
-@pytest.mark.parametrize('config', ['mask_rcnn', 'upernet'])
-@pytest.mark.parametrize('mode', ['inference', 'train'])
+@pytest.mark.parametrize(
+    'config, mode',
+    [
+        ('mask_rcnn', 'inference'),
+        ('upernet', 'train'),
+        pytest.param('mask_rcnn', 'train', marks=pytest.mark.slow),
+        pytest.param('upernet', 'inference', marks=pytest.mark.slow),
+    ],
+)
 def test_whole_models_run_on_random_images(config, mode):
     path = str(ROOT / f'configs/{config}_cloformer_nano_digits.py')
     candidate = {**PLAIN, 'config': path, 'backend': 'auto', 'batch': 2, 'mode': mode}
@@ -146,12 +154,12 @@ REST = (('plain', False), ('auto', True))
 STRIPS = dict(dilateformer='dilated_attention', volo='outlook_attention')  # computed in them
 
 
-def in_strips(cls: type):
+def quick_for_one(cls: type):
     name = cls.__name__.lower()
-    return pytest.param(name, marks=[] if name in STRIPS else pytest.mark.slow)
+    return pytest.param(name, marks=[] if name == 'volo' else pytest.mark.slow)
 
 
-@pytest.mark.parametrize('name', map(in_strips, NANO))
+@pytest.mark.parametrize('name', map(quick_for_one, NANO))
 @pytest.mark.parametrize(
     'backend, with_cp',
     [('auto', False), *(pytest.param(*x, marks=pytest.mark.slow) for x in REST)],
@@ -264,7 +272,7 @@ def test_page_shows_the_parts_of_an_iteration():
     assert '| a | 0.10 | 1.00 | 2.90 | 0.10 | 0.25 |' in rows(page.iteration([result]))
 
 
-@pytest.mark.parametrize('method', ['mask_rcnn', 'upernet'])
+@pytest.mark.parametrize('method', [pytest.param('mask_rcnn', marks=pytest.mark.slow), 'upernet'])
 def test_the_parts_of_an_iteration_are_timed(method):
     config = str(ROOT / f'configs/{method}_cloformer_nano_digits.py')
     found = iteration.iteration(config, (64, 96), threads=1, repeats=1)

@@ -9,6 +9,7 @@ from conftest import (
     FILE_NAMES,
     HERE,
     NANO,
+    SMALLEST,
     published_shapes,
     published_state,
     skeleton,
@@ -57,7 +58,13 @@ def test_every_published_key_list_fits_its_variant_strictly(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize('name', KEY_LISTS)
+@pytest.mark.parametrize(
+    'name',
+    [
+        pytest.param(name, marks=[] if FILE_NAMES.get(name) in SMALLEST else [pytest.mark.slow])
+        for name in KEY_LISTS
+    ],
+)
 def test_a_wrong_missing_or_surplus_key_is_named(name: str) -> None:
     model, state = meta_model(name), meta_state(name)
     victim = next(k for k in list(state)[len(state) // 2 :] if k.endswith('fc1.weight'))

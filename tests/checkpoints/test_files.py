@@ -258,7 +258,11 @@ AUTHORS = {
 
 @pytest.mark.parametrize(
     'name, form',
-    [*((name, 'zip') for name in AUTHORS), ('moganet_xt', 'old'), ('cloformer_xxs', 'old')],
+    [
+        *((name, 'zip') for name in AUTHORS),
+        ('cloformer_xxs', 'old'),
+        pytest.param('moganet_xt', 'old', marks=pytest.mark.slow),
+    ],
 )
 def test_a_trainers_file_loads_by_the_entry_that_its_authors_evaluate(
     name: str, form: str, tmp_path: Path, yacs
@@ -285,7 +289,11 @@ def test_the_log_says_which_weights_were_not_taken(tmp_path: Path) -> None:
     assert (model.norm3.weight == 0.5).all()
 
 
-@pytest.mark.parametrize('prefix', ['module.', '_orig_mod.', 'module._orig_mod.'])
+@pytest.mark.parametrize(
+    'prefix',
+    [*(pytest.param(prefix, marks=pytest.mark.slow) for prefix in ('module.', '_orig_mod.')),
+     'module._orig_mod.'],
+)  # fmt: skip
 def test_prefixes_of_wrappers_are_taken_off(prefix: str, tmp_path: Path) -> None:
     torch.save(timm_saver('moganet_xtiny', 'x', prefix=prefix), tmp_path / 'x.pth')
     row = variant('moganet_xt')

@@ -1,4 +1,4 @@
-"""A small checkpoint cannot cost much, and a kept download is the file that was fetched."""
+"""A small checkpoint cannot cost much."""
 
 import io
 import pickle
@@ -13,8 +13,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmengine.logging import HistoryBuffer
 
-from backbones.checkpoints import CheckpointError, fetch, read
+from backbones.checkpoints import CheckpointError, read
 from backbones.checkpoints.limits import ENTRIES, cost
+from backbones.checkpoints.pickles import names_asked_for
+from backbones.training.latest_checkpoint import read_whole
 
 
 def archive(path: Path, pickled: bytes, compression: int = zipfile.ZIP_STORED) -> Path:
@@ -72,10 +74,65 @@ def test_a_pickle_that_costs_much_is_refused_at_once(name: str, form: str, tmp_p
     assert said in refused(path)
 
 
+@pytest.mark.parametrize('form', ['zip', 'pickle'])
+def test_a_pickle_that_asks_for_more_bytes_than_there_are_is_refused(form, tmp_path) -> None:
+    content = b'\x80\x04}\x8e' + b'\xff' * 6 + b'\x7f\0u.'  # a text of 2**55 bytes
+    path = tmp_path / 'x.pth'
+    if form == 'zip':
+        archive(path, content)
+    else:
+        path.write_bytes(content + bytes(8))
+    assert refused(path) and names_asked_for(path) == set()
+
+
 def test_an_archive_that_unpacks_to_much_is_refused_before(tmp_path: Path) -> None:
     path = archive(tmp_path / 'x.pth', bytes(200 << 20), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
     assert 'bytes stand for 20971' in refused(path)
+
+
+@pytest.mark.parametrize('method', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_an_archive_that_is_compressed_by_other_means_is_refused(method, tmp_path: Path) -> None:
+    assert 'PyTorch never compresses' in refused(archive(tmp_path / 'x.pth', b'.', method))
+
+
+def test_an_archive_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
+    """In the first reader of the archive, and in each one behind it."""
+    path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
+    content = bytearray(path.read_bytes())
+    entry = content.index(b'PK\1\2')  # in the directory at the end
+    content[entry + 9] |= 8  # "the name is UTF-8"
+    content[entry + 46] = 0x86
+    path.write_bytes(content)
+    assert 'damaged' in refused(path)
+    with pytest.raises(CheckpointError, match='torn'):
+        read_whole(path)
+    assert names_asked_for(path) == set()
+
+
+def test_an_archive_with_nonsense_at_its_end_is_refused(tmp_path: Path) -> None:
+    path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
+    content = path.read_bytes()
+    end = content.rindex(b'PK\5\6')
+    several = struct.pack('<4sLQL', b'PK\6\7', 0, 0, 99)  # of how many disks it is
+    path.write_bytes(content[:end] + several + content[end:])
+    assert 'damaged' in refused(path) and names_asked_for(path) == set()
+
+
+@settings(max_examples=300, deadline=None)
+@given(data=st.data())
+def test_any_change_of_an_archive_is_read_or_refused(data, tmp_path_factory) -> None:
+    path = archive(tmp_path_factory.getbasetemp() / 'any.pth', b'\x80\x02}.')
+    content = bytearray(path.read_bytes())
+    heads = [i for i in range(len(content) - 3) if content[i : i + 2] == b'PK']
+    for _ in range(data.draw(st.integers(1, 4))):
+        place = data.draw(st.sampled_from(heads)) + data.draw(st.integers(0, 60))
+        content[min(place, len(content) - 1)] = data.draw(st.integers(0, 255))
+    path.write_bytes(content)
+    try:
+        assert isinstance(read(str(path)), dict)
+    except CheckpointError as error:
+        assert str(error)
 
 
 def test_a_tensor_that_repeats_a_number_is_refused(tmp_path: Path) -> None:
@@ -122,61 +179,3 @@ def test_no_plain_data_is_refused(content: object) -> None:
         made = pickle.dumps(content, protocol=protocol)
         assert cost(io.BytesIO(made), len(made)) == ''
     assert ENTRIES > 10**6
-
-
-@pytest.fixture
-def web(tmp_path: Path, monkeypatch) -> dict[str, bytes]:
-    """What each URL answers, instead of the network; the cache is empty."""
-    answers: dict[str, bytes] = {}
-    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'cache'))
-
-    def download(url: str, path: str) -> None:
-        Path(path).write_bytes(answers[url])
-
-    monkeypatch.setattr('torch.hub.download_url_to_file', download)
-    return answers
-
-
-def weights(value: float) -> bytes:
-    made = io.BytesIO()
-    torch.save(dict(x=torch.full((3,), value)), made)
-    return made.getvalue()
-
-
-ONE, TWO = 'https://a.example/one/model.pth?x=1', 'https://a.example/two/model.pth'
-
-
-def test_two_addresses_with_one_file_name_are_two_files(web: dict[str, bytes]) -> None:
-    web |= {ONE: weights(1), TWO: weights(2), ONE.replace('x=1', 'x=2'): weights(3)}
-    found = {url: float(read(url)['x'][0]) for url in [*web, *web]}
-    assert [*found.values()] == [1, 2, 3]
-
-
-def test_a_kept_file_that_has_changed_is_refused(web: dict[str, bytes]) -> None:
-    web[ONE] = weights(1)
-    read(ONE)
-    path = fetch.cached(ONE)
-    assert path.name == 'model.pth' and path.with_name('model.pth.sha256').is_file()
-    path.write_bytes(weights(2))
-    with pytest.raises(CheckpointError, match=r'has changed since it was fetched.*remove both'):
-        read(ONE)
-
-
-@pytest.mark.parametrize('name', ['model-00ab0000.pth', 'model-20230101.pth', 'model-abc.pth'])
-def test_a_name_with_digits_of_the_checksum_is_compared(name: str, web: dict[str, bytes]) -> None:
-    url = f'https://a.example/{name}'
-    web[url] = weights(1)
-    if name == 'model-00ab0000.pth':
-        with pytest.raises(CheckpointError, match='not the file that its name says'):
-            read(url)
-        assert not fetch.cached(url).exists()
-    else:
-        assert read(url)['x'].sum() == 3
-
-
-@pytest.mark.parametrize(
-    'url', ['https://a.example/', 'https://a.example/../../x', 'http://a/b?c/d', 'http://a/..']
-)
-def test_an_address_names_a_file_in_the_cache(url: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path))
-    assert fetch.cached(url).resolve().is_relative_to(tmp_path / 'checkpoints')

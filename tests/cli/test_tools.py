@@ -1,20 +1,25 @@
 """The tools as their users type them, on small embedded data and on fake trees of the datasets."""
 
+import copy
 import io
 import json
 import os
 import re
+import socket
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from conftest import ROOT, call, tool
+from killable import Training
 from mmengine.config import Config
 
 from backbones.openmmlab import console
+from backbones.openmmlab.runner import TextOnceConfig
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
@@ -53,7 +58,8 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert log.count('AMP: a step in bfloat16 takes') == (0 if torch.cuda.is_available() else 1)
 
     longer = ('train_cfg.max_iters=6', *SHORT_RUN[1:])
-    log = tool('train', *common, '--resume', '--ema', '--cfg-options', *longer, page=True)
+    again = ('--resume', '--ema', '--no-dry-run')
+    log = tool('train', *common, *again, '--cfg-options', *longer, page=True)
     assert 'resumed at' in log and 'iteration 4' in log and len(losses(log)) == 2
     page = (tmp_path / 'results/index.html').read_text()
     assert f'results page: {tmp_path}/results/index.html' in log
@@ -61,20 +67,19 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     assert ('AP is of masks' in page) == (config == DETECTION)
     assert 'curves.png' in page and 'worst_2.jpg' in page and '>9</td>' in page
 
-    tuned = f'load_from={tmp_path / "iter_6.pth"}'
-    other_dir = (*common[:3], '--work-dir', tmp_path / 'tuned')
-    log = tool('train', *other_dir, '--cfg-options', *SHORT_RUN, 'train_cfg.max_iters=1', tuned)
-    assert 'fine-tuned from' in log
+    if config == SEGMENTATION:
+        tuned = f'load_from={tmp_path / "iter_6.pth"}'
+        other = (*common[:3], '--work-dir', tmp_path / 'tuned', '--no-dry-run', '--cfg-options')
+        assert 'fine-tuned from' in tool(
+            'train', *other, *SHORT_RUN, 'train_cfg.max_iters=1', tuned
+        )
 
     predictions, pictures = tmp_path / 'predictions.pkl', tmp_path / 'pictures'
-    arguments = ('--out', predictions, '--show-dir', pictures, '--results')
+    arguments = ('--out', predictions, '--show-dir', pictures)
+    arguments += ('--results',) if config == SEGMENTATION else ()
     arguments += ('--cfg-options', 'load_from=not_there.pth')  # for trainings alone
     out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)
     assert predictions.is_file() and len([*pictures.glob('*.png')]) == 2
-    assert (
-        'weights of ' + str(tmp_path / 'iter_6.pth')
-        in (tmp_path / 'results/index.html').read_text()
-    )
     result = json.loads((tmp_path / 'metrics.json').read_text())
     assert set(out.splitlines()[1]) == {'-'} and 'Hooks will be executed' not in out
     assert f'{digits}/images/val: 2 images' in out
@@ -85,12 +90,14 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     else:
         assert {'mIoU', 'mAcc', 'aAcc'} <= set(result['metrics'])
         assert len(result['class_iou']) == 11 and '| background |' in out
+        page = (tmp_path / 'results/index.html').read_text()
+        assert f'weights of {tmp_path}/iter_6.pth' in page
 
-    other = SEGMENTATION if config == DETECTION else DETECTION
-    checkpoint = tmp_path / 'iter_6.pth'
-    error = tool('test', f'configs/{other}.py', checkpoint, *common[1:], fails=True)
-    assert re.search(r'error: .*iter_6\.pth does not fit this config', error)
-    assert 'Traceback' not in error
+    if config == DETECTION:
+        other = f'configs/{SEGMENTATION}.py'
+        error = tool('test', other, tmp_path / 'iter_6.pth', *common[1:], fails=True)
+        assert re.search(r'error: .*iter_6\.pth does not fit this config', error)
+        assert 'Traceback' not in error
 
 
 def test_what_says_nothing_to_a_user_is_left_out() -> None:
@@ -108,17 +115,34 @@ def test_a_config_is_formatted_once_and_again_when_it_changed(monkeypatch) -> No
     monkeypatch.setattr(
         'yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (seen.append(text) or text, True)
     )
-    cfg = Config(dict(model=dict(type='A')))
-    with console.quiet():
-        first, second = cfg.pretty_text, cfg.pretty_text
-        cfg.model.type = 'B'
-        assert "type='B'" in cfg.pretty_text
+    cfg = copy.deepcopy(TextOnceConfig.of(Config(dict(model=dict(type='A')))))
+    first, second = cfg.pretty_text, cfg.pretty_text
+    cfg.model.type = 'B'
+    assert "type='B'" in cfg.pretty_text
     assert first == second and "type='A'" in first and len(seen) == 2
-    assert cfg.pretty_text and len(seen) == 3  # as it was, afterwards
+
+
+def by_script(arguments: list, folder: Path, port: int) -> str:
+    return call('bash', 'tools/dist_train.sh', arguments[0], 2, *arguments[1:], PORT=str(port))
+
+
+def forked(arguments: list, folder: Path, port: int) -> str:
+    """Two processes as torch.distributed.run starts them, without their imports."""
+
+    def place(rank: int) -> Callable[[], None]:
+        variables = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_PORT=port)
+        variables = {name: str(value) for name, value in variables.items()}
+        return lambda: os.environ.update(variables, MASTER_ADDR='127.0.0.1')
+
+    arguments = [*map(str, arguments), '--launcher', 'pytorch']
+    two = [Training(folder / f'{rank}.log', arguments, place(rank)) for rank in (0, 1)]
+    assert [each.wait() for each in two] == [0, 0], two[0].output[-4000:]
+    return two[0].output
 
 
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')
-def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize('start', [forked, pytest.param(by_script, marks=pytest.mark.slow)])
+def test_two_processes_train_as_one(start: Callable, digits: Path, tmp_path: Path) -> None:
     """Same scenes per iteration, so gradients, weights and the final evaluation agree."""
     options = (
         'train_cfg.max_iters=3',
@@ -135,8 +159,10 @@ def test_two_processes_train_as_one(digits: Path, tmp_path: Path) -> None:
     common = ('--data-root', digits, '--cfg-options', *options)
     batch = 'train_dataloader.batch_size={}'.format
     one = tool('train', config, '--work-dir', tmp_path / 'one', *common, batch(4))
-    script = ('bash', 'tools/dist_train.sh', config, 2, '--work-dir', tmp_path / 'two')
-    two = call(*script, *common, batch(2), PORT='29611')
+    with socket.socket() as free:
+        free.bind(('127.0.0.1', 0))
+        port = free.getsockname()[1]
+    two = start([config, '--work-dir', tmp_path / 'two', *common, batch(2)], tmp_path, port)
     assert '2 processes on CPU, over gloo' in two
     assert '4 = 2 process(es) x 2' in two and '4 = 1 process(es) x 4' in one
     weights = [
@@ -226,6 +252,25 @@ def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
         'test', f'configs/{DETECTION}.py', tmp_path / 'gone.pth', '--data-root', digits, fails=True
     )
     assert 'gone.pth does not exist' in out
+
+
+@pytest.mark.parametrize('part, files', [('train', ['a.py']), ('test', ['a.py', 'x.pth'])])
+def test_dist_scripts_start_as_many_processes_as_they_are_told(
+    part: str, files: list, tmp_path: Path
+) -> None:
+    """Python, played by a script, repeats what it is given."""
+    python = tmp_path / 'python'
+    python.write_text('#!/bin/sh\necho "$@" threads $OMP_NUM_THREADS\n')
+    python.chmod(0o755)
+    command = ['bash', f'tools/dist_{part}.sh', *files, '3', '--amp']
+    path = f'{tmp_path}:{os.environ["PATH"]}'
+    environment = {**os.environ, 'PATH': path, 'VIRTUAL_ENV': str(tmp_path), 'PORT': '29611'}
+    out = subprocess.run(command, cwd=ROOT, env=environment, check=True, capture_output=True)
+    assert out.stdout.decode().split() == [
+        *('-m', 'torch.distributed.run', '--nnodes=1', '--nproc_per_node=3', '--node_rank=0'),
+        *('--master_addr=127.0.0.1', '--master_port=29611', f'tools/{part}.py', *files, '--amp'),
+        *('--launcher', 'pytorch', 'threads', '1'),
+    ]
 
 
 def test_scripts_say_how_they_are_used() -> None:

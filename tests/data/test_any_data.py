@@ -1,6 +1,8 @@
 """Whatever stands in annotation files, the check ends with what is wrong with them."""
 
 import json
+import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -9,15 +11,17 @@ from hypothesis import strategies as st
 from own_data import json_file, make_coco, make_voc, make_yolo
 
 from backbones.cli import check_data
+from backbones.data.listing import directly_in
 from backbones.errors import UserError
 
-FEW = settings(max_examples=40, deadline=None, suppress_health_check=list(HealthCheck))
-ODD = st.sampled_from(
-    [None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
-     'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
-     [10**400] * 4, [float('inf')] * 8, dict(size=[48, 64], counts=[10**400]),
-     dict(size=None, counts='x')]
-)  # fmt: skip
+NUMBERS = pytest.mark.parametrize('number', [8, pytest.param(40, marks=pytest.mark.slow)])
+ODD_VALUES = [
+    None, True, -1, 0, 1.5, 10**30, 10**400, -(10**400), 1e308, float('nan'), float('inf'), '',
+    'x', 'a\0b', '\ud800', 'ä' * 300, '/etc', '../..', [], [[]], [None], [[1, 2]], {}, {'a': []},
+    [10**400] * 4, [float('inf')] * 8, dict(size=[48, 64], counts=[10**400]),
+    dict(size=None, counts='x'),
+]  # fmt: skip
+ODD = st.sampled_from(ODD_VALUES)
 FIELDS = {
     'images': ['id', 'file_name', 'width', 'height'],
     'annotations': ['id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'segmentation',
@@ -43,10 +47,20 @@ def ends(root: Path) -> None:
         assert (text.encode() and '0 errors' in text) or report.faults.errors
 
 
-@FEW
-@given(data=st.data())
-def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
-    file = json_file(roots['coco'], data.draw(st.sampled_from(['train', 'val'])))
+def each(number: int, change: Callable) -> None:
+    """Call it with so many streams of examples."""
+    checks = list(HealthCheck)
+    some = settings(max_examples=number, deadline=None, suppress_health_check=checks)
+    some(given(data=st.data())(change))()
+
+
+@NUMBERS
+def test_any_field_of_a_json(number: int, roots: dict[str, Path]) -> None:
+    each(number, lambda data: change_a_field(data, roots['coco']))
+
+
+def change_a_field(data, root: Path) -> None:
+    file = json_file(root, data.draw(st.sampled_from(['train', 'val'])))
     whole = file.read_text()
     content = json.loads(whole)
     for _ in range(data.draw(st.integers(1, 3))):
@@ -59,7 +73,7 @@ def test_any_field_of_a_json(data, roots: dict[str, Path]) -> None:
         content[data.draw(st.sampled_from([*FIELDS]))] = data.draw(ODD)
     try:
         file.write_text(json.dumps(content))
-        ends(roots['coco'])
+        ends(root)
     finally:
         file.write_text(whole)
 
@@ -71,17 +85,54 @@ def cut_or_changed(data, text: str) -> str:
     return text[:place] + more + text[place + rest :]
 
 
+NAMED = ['/etc', '/', '..', '../../x.png', '/root/x.png', '/dev/null', 'a\0b/c.png']
+
+
+@pytest.mark.parametrize('name', NAMED)
+@pytest.mark.parametrize('layout', ['coco', 'yolo'])
+def test_a_name_in_a_file_opens_no_other_folder(
+    layout: str, name: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Below '/', which 'file_name': '/etc' lies in, is the whole disk."""
+    if layout == 'coco':
+        root = make_coco(tmp_path / 'data')
+        file = json_file(root, 'train')
+        content = json.loads(file.read_text())
+        content['images'][0]['file_name'] = name
+        file.write_text(json.dumps(content))
+    else:
+        root = make_yolo(tmp_path / 'data')
+        text = (root / 'data.yaml').read_text()
+        (root / 'data.yaml').write_text(text.replace('images/train', json.dumps(name)))
+    walked, original = [], os.walk
+    monkeypatch.setattr(os, 'walk', lambda top, **more: walked.append(top) or original(top, **more))
+    report = check_data.check(str(root))
+    assert report.faults.errors
+    assert all(Path(top).resolve().is_relative_to(root) for top in walked if top != Path('/etc'))
+
+
+def test_a_folder_that_may_not_be_read_has_nothing_in_it(tmp_path: Path, monkeypatch) -> None:
+    def refuse(self: Path) -> None:
+        raise PermissionError
+
+    monkeypatch.setattr(Path, 'iterdir', refuse)
+    assert directly_in(tmp_path) == []
+
+
 @pytest.mark.parametrize(
     'name, file', [('voc', 'Annotations/train_0.xml'), ('voc', 'ImageSets/Main/val.txt'),
                    ('yolo', 'data.yaml'), ('yolo', 'labels/train/0.txt')]
 )  # fmt: skip
-@FEW
-@given(data=st.data())
-def test_any_text(name: str, file: str, data, roots: dict[str, Path]) -> None:
+@NUMBERS
+def test_any_text(name: str, file: str, number: int, roots: dict[str, Path]) -> None:
     path = roots[name] / file
     whole = path.read_text()
-    try:
-        path.write_text(cut_or_changed(data, whole))
-        ends(roots[name])
-    finally:
-        path.write_text(whole)
+
+    def change(data) -> None:
+        try:
+            path.write_text(cut_or_changed(data, whole))
+            ends(roots[name])
+        finally:
+            path.write_text(whole)
+
+    each(number, change)

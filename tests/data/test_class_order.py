@@ -1,16 +1,18 @@
 """Names stand for the same classes in every file, in whatever order the files list them."""
 
+import functools
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from mmdet.datasets import CocoDataset
 from mmdet.evaluation import CocoMetric
 from mmdet.registry import DATASETS, METRICS
 from mmengine.config import Config
-from own_data import CLASSES, json_file, make_coco, make_voc, sample_of
+from own_data import CLASSES, json_file, make_coco, make_masks, make_voc, sample_of
 
 from backbones.cli import check_data
 from backbones.data import (
@@ -25,6 +27,7 @@ from backbones.openmmlab.config import load_config
 from backbones.training import preflight
 
 NAMES = ('cat', 'dog', 'owl', 'yak')
+NUMBERS = pytest.mark.parametrize('number', [4, pytest.param(30, marks=pytest.mark.slow)])
 METRIC_TYPES = ['CocoByNameMetric', 'FasterCocoByNameMetric']
 # files of two splits: the order in which each lists the classes, and the ids it gives them
 LISTED = st.permutations(NAMES)
@@ -70,14 +73,22 @@ def score(metric: CocoMetric, dataset: CocoDataset, *, without: str | None = Non
     return metric.evaluate(len(dataset))
 
 
+def each(number: int, holds: Callable, **drawn: st.SearchStrategy) -> None:
+    """Call it with so many examples."""
+    settings(max_examples=number, deadline=None)(given(**drawn)(holds))()
+
+
+@NUMBERS
 @pytest.mark.parametrize('metric', METRIC_TYPES)
-@settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(classes=LISTED, train=LISTED, train_ids=IDS, val=LISTED, val_ids=IDS)
 def test_perfect_predictions_score_1_under_the_right_name(
-    metric: str, classes, train, train_ids, val, val_ids, tmp_path: Path
+    metric: str, number: int, tmp_path: Path
 ) -> None:
+    check = functools.partial(check_right_names, metric, tmp_path)
+    lists = dict(classes=LISTED, train=LISTED, val=LISTED)
+    each(number, lambda **drawn: check(**drawn), **lists, train_ids=IDS, val_ids=IDS)
+
+
+def check_right_names(metric: str, tmp_path: Path, classes, train, train_ids, val, val_ids) -> None:
     learnt = build(
         'CocoByNameDataset', write_file(tmp_path / 'a.json', train, train_ids), tuple(classes)
     )
@@ -91,14 +102,16 @@ def test_perfect_predictions_score_1_under_the_right_name(
     assert {n: found[f'coco/{n}_precision'] for n in NAMES} == {n: n != 'owl' for n in NAMES}
 
 
+@NUMBERS
 @pytest.mark.parametrize('metric', ['CocoMetric', 'FasterCocoMetric'])
-@settings(
-    max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-@given(classes=LISTED, listed=LISTED, ids=IDS)
 def test_mmdetections_own_classes_are_right_or_refused(
-    metric: str, classes, listed, ids, tmp_path: Path
+    metric: str, number: int, tmp_path: Path
 ) -> None:
+    check = functools.partial(check_right_or_refused, metric, tmp_path)
+    each(number, lambda **drawn: check(**drawn), classes=LISTED, listed=LISTED, ids=IDS)
+
+
+def check_right_or_refused(metric: str, tmp_path: Path, classes, listed, ids) -> None:
     file, faults = write_file(tmp_path / 'a.json', listed, ids), Faults()
     for kind in ('CocoDataset', metric):
         check_class_order(kind, file, classes, 'here', faults)
@@ -172,8 +185,16 @@ val_evaluator['type'] = 'FasterCocoMetric'
 """
 
 
-@pytest.mark.parametrize('classes', [CLASSES, CLASSES[::-1]])
-@pytest.mark.parametrize('ids', [(3, 7), (7, 3), (0, 1)])
+@pytest.mark.parametrize(
+    'ids, classes',
+    [
+        ((7, 3), CLASSES),
+        ((0, 1), CLASSES[::-1]),
+        *(pytest.param(ids, classes, marks=pytest.mark.slow)
+          for ids, classes in [((3, 7), CLASSES), ((3, 7), CLASSES[::-1]), ((7, 3), CLASSES[::-1]),
+                               ((0, 1), CLASSES)]),
+    ],
+)  # fmt: skip
 def test_a_written_config_maps_by_name_and_a_stock_one_is_refused(
     classes: tuple[str, str], ids: tuple[int, int], tmp_path: Path
 ) -> None:
@@ -203,6 +224,15 @@ def test_a_written_config_maps_by_name_and_a_stock_one_is_refused(
     ):
         with pytest.raises(UserError, match='class-order'):  # tools/train.py and tools/test.py
             preflight.check(cfg, loaders=loaders)
+
+
+def test_names_of_label_values_are_not_exchanged_by_an_option(tmp_path: Path) -> None:
+    root = make_masks(tmp_path / 'masks')
+    names = ('background', 'flower', 'tree')
+    with pytest.raises(UserError, match=r"label 0 is called 'tree' or 'background'"):
+        check_data.check(str(root), classes=names[::-1])
+    for others in (names, ('ground', 'flower', 'tree')):
+        assert check_data.check(str(root), classes=others).dataset.classes == others
 
 
 def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) -> None:

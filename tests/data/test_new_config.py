@@ -24,7 +24,7 @@ DETECTION = (
     'cascade_mask_rcnn_cswin_t_3x_coco',
     'faster_rcnn_cswin_t_coco',
     'retinanet_moganet_s_coco',
-    'dino_moganet_s_coco',
+    'dino_cswin_t_coco',
     'mask2former_cswin_t_coco',
     'mask_rcnn_cloformer_nano_digits',
     'mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco.py',
@@ -35,7 +35,7 @@ SEGMENTATION = (
     'upernet_volo_d1_cityscapes',
     'upernet_moganet_s_ade20k',
     'semantic_fpn_moganet_s_ade20k',
-    'mask2former_volo_d1_ade20k',
+    'mask2former_cswin_t_ade20k',
     'upernet_cswin_nano_digits',
 )
 

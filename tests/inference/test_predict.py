@@ -392,8 +392,15 @@ def test_memory_that_one_image_lacks_does_not_end_the_others(
         assert 'tiny.png: the memory is too small for it; make it smaller, or try --tile' in said
 
 
-@pytest.mark.parametrize('number', [signal.SIGTERM, signal.SIGINT])
-@pytest.mark.parametrize('name', [DETECTION, SEGMENTATION])
+@pytest.mark.parametrize(
+    'name, number',
+    [
+        (DETECTION, signal.SIGTERM),
+        (SEGMENTATION, signal.SIGINT),
+        pytest.param(DETECTION, signal.SIGINT, marks=pytest.mark.slow),
+        pytest.param(SEGMENTATION, signal.SIGTERM, marks=pytest.mark.slow),
+    ],
+)
 def test_a_signal_keeps_what_is_done_and_resume_does_the_rest(
     name: str, number: int, weights: dict[str, str], tmp_path: Path, monkeypatch
 ) -> None:

@@ -69,8 +69,15 @@ def test_names_are_compared() -> None:
     assert not same_classes(OTHERS, NAMES, 'x.pth', fresh=True)
 
 
-@pytest.mark.parametrize('name', ['order', 'others'])
-@pytest.mark.parametrize('command', ['test', 'export', 'predict', 'resume'])
+@pytest.mark.parametrize(
+    'command, name',
+    [
+        *((command, 'order') for command in ('test', 'export', 'predict', 'resume')),
+        ('test', 'others'),
+        *(pytest.param(command, 'others', marks=pytest.mark.slow)
+          for command in ('export', 'predict', 'resume')),
+    ],
+)  # fmt: skip
 def test_a_checkpoint_of_other_classes_is_refused(
     command: str, name: str, trained: Path, digits: Path, tmp_path: Path
 ) -> None:
@@ -132,6 +139,7 @@ class Touch:
         return os.mkdir, (str(self.path),)
 
 
+slow = [pytest.mark.slow]
 HEAD = 'model.roi_head.bbox_head.init_cfg'
 WAYS = {
     'load_from': ('--cfg-options', 'load_from={}'),
@@ -142,7 +150,13 @@ WAYS = {
 }
 
 
-@pytest.mark.parametrize('way', WAYS)
+@pytest.mark.parametrize(
+    'way',
+    [
+        pytest.param(way, marks=[] if way in ('load_from', 'resume', 'of a head') else slow)
+        for way in WAYS
+    ],
+)
 def test_a_training_executes_no_file(way: str, trained: Path, digits: Path, tmp_path: Path) -> None:
     file = torch.load(trained / 'last.pth', weights_only=False)
     mark, path = tmp_path / 'mark', tmp_path / 'evil.pth'

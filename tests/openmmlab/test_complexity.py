@@ -20,8 +20,6 @@ QUICK = (
     'mask_rcnn_moganet_xt_coco',
     'retinanet_moganet_xt_coco',
     'upernet_cloformer_xxs_ade20k',
-    'semantic_fpn_moganet_xt_ade20k',
-    'faster_rcnn_cswin_t_coco',
 )
 
 

@@ -16,7 +16,7 @@ from backbones import errors
 from backbones.cli import settings
 from backbones.data import config_checks
 from backbones.openmmlab import config, config_tree
-from backbones.report import start_block
+from backbones.report import metrics
 from backbones.training import devices, preflight
 
 ROOT = Path(__file__).parents[2]
@@ -73,6 +73,45 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
         ('find_unused_parameters', True),
         ('optim_wrapper.optimizer.eps', 1e-7),
         ('default_hooks.checkpoint.published_keys', ['meta']),
+        # what tutorials and issues of the libraries show
+        ('default_hooks.logger.interval', 10),
+        ('default_hooks.logger.ignore_last', False),
+        ('default_hooks.checkpoint.max_keep_ckpts', 2),
+        ('default_hooks.visualization.draw', True),
+        ('default_hooks.profiler.type', 'ProfilerHook'),
+        ('train_dataloader.batch_size', 4),
+        ('train_dataloader.num_workers', 0),
+        ('train_dataloader.pin_memory', True),
+        ('train_dataloader.sampler.shuffle', False),
+        ('train_dataloader.dataset.indices', 5000),
+        ('train_dataloader.dataset.pipeline.2.scale', (512, 512)),
+        ('train_cfg.max_iters', 100),
+        ('train_cfg.dynamic_intervals', [(0, 1)]),
+        ('env_cfg.cudnn_benchmark', True),
+        ('env_cfg.dist_cfg.timeout', 3600),
+        ('env_cfg.mp_cfg.mp_start_method', 'spawn'),
+        ('visualizer.vis_backends.0.save_dir', 'vis'),
+        ('visualizer.save_dir', 'vis'),
+        ('visualizer.alpha', 0.5),
+        ('log_processor.window_size', 10),
+        ('log_level', 'DEBUG'),
+        ('resume', True),
+        ('load_from', 'x.pth'),
+        ('experiment_name', 'first'),
+        ('auto_scale_lr.base_batch_size', 32),
+        ('optim_wrapper.optimizer.type', 'SGD'),
+        ('optim_wrapper.clip_grad.max_norm', 1),
+        ('optim_wrapper.paramwise_cfg.norm_decay_mult', 0.0),
+        ('model.backbone.frozen_stages', 1),
+        ('model.data_preprocessor.bgr_to_rgb', False),
+        ('model.test_cfg.mode', 'slide'),
+        ('model.decode_head.num_classes', 7),
+        ('model.decode_head.loss_decode.class_weight', [1.0, 2.0]),
+        ('test_evaluator.output_dir', 'out'),
+        ('test_evaluator.format_only', True),
+        ('tta_pipeline.0.backend_args', None),
+        ('my_setting', 3),  # of a hook of one's own; MMEngine takes any key
+        ('my_settings.width', 3),
     ],
 )
 def test_an_option_that_something_reads_reaches_the_config(key: str, value: object) -> None:
@@ -90,6 +129,21 @@ def test_an_option_that_something_reads_reaches_the_config(key: str, value: obje
         ('model.roi_head.bbox_head.norm_cfg', None),  # an argument of a base class
         ('train_dataloader.dataset.filter_cfg.min_size', 8),
         ('test_evaluator.iou_thrs', [0.5]),
+        ('test_evaluator.classwise', True),
+        ('test_evaluator.outfile_prefix', 'results/coco'),
+        ('model.test_cfg.rcnn.score_thr', 0.3),
+        ('model.test_cfg.rcnn.max_per_img', 300),
+        ('model.test_cfg.rcnn.nms.type', 'soft_nms'),
+        ('model.train_cfg.rcnn.sampler.num', 256),
+        ('model.train_cfg.rpn_proposal.nms_pre', 1000),
+        ('model.roi_head.bbox_head.loss_bbox.loss_weight', 2.0),
+        ('model.roi_head.bbox_roi_extractor.roi_layer.sampling_ratio', 2),
+        ('model.neck.num_outs', 5),
+        ('train_dataloader.dataset.metainfo.classes', ('a', 'b')),
+        ('train_dataloader.dataset.data_prefix.img', 'images/'),
+        ('train_dataloader.batch_sampler', None),
+        ('train_cfg.val_interval', 2),
+        ('test_dataloader.dataset.pipeline', []),
     ],
 )
 def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
@@ -97,6 +151,11 @@ def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
     for part in key.split('.'):
         node = node[part]
     assert node == value
+
+
+def test_the_order_of_options_does_not_matter() -> None:
+    cfg = load(**{'train_cfg.max_epochs': 3, 'train_cfg.type': 'EpochBasedTrainLoop'})
+    assert cfg.train_cfg.max_epochs == 3
 
 
 def test_a_class_that_passes_arguments_on_takes_any_but_typos(monkeypatch) -> None:
@@ -246,8 +305,7 @@ class TestWithoutGpu:
 def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
     monkeypatch.setattr(torch.cuda, 'is_available', lambda: gpu)
     cfg = load()
-    devices.set_amp(cfg, 'float16')
-    assert cfg.optim_wrapper.dtype == 'float16'
+    cfg.optim_wrapper.dtype = 'float16'
     devices.set_amp(cfg)
     assert cfg.optim_wrapper.dtype == 'float16', "the config's own"
     notices = devices.adapt_to_device(cfg)
@@ -256,6 +314,34 @@ def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
     else:
         assert notices[0] == 'no GPU: float16 is for GPUs, so AMP is tried in bfloat16'
         assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
+
+
+@pytest.mark.parametrize(
+    'options, dtype, expected',
+    [
+        (None, None, 'bfloat16'),
+        (None, 'float16', 'float16'),
+        ({'optim_wrapper.dtype': 'float16'}, None, 'float16'),
+        ({'optim_wrapper.dtype': 'float16'}, 'float16', 'float16'),
+        ({'optim_wrapper.loss_scale': 512.0, 'optim_wrapper.type': 'AmpOptimWrapper'}, None,
+         'bfloat16'),
+        ({'optim_wrapper.dtype': 'float16'}, 'bfloat16', 'float16 contradicts --amp-dtype b'),
+        ({'optim_wrapper.type': 'OptimWrapper'}, None, r'type=OptimWrapper contradicts --amp: '),
+        ({'optim_wrapper.dtype': 'float8'}, None, "'float8'; allowed: bfloat16, float16"),
+    ],
+)  # fmt: skip
+def test_amp_and_options_say_the_same_or_are_refused(options, dtype, expected: str) -> None:
+    def amp() -> Config:
+        cfg = load(**devices.amp_options(options, dtype))
+        devices.set_amp(cfg)
+        return cfg
+
+    if ' ' in expected:
+        with pytest.raises(errors.UserError, match=expected):
+            amp()
+    else:
+        wrapper = amp().optim_wrapper
+        assert (wrapper.type, wrapper.dtype) == ('AmpOptimWrapper', expected)
 
 
 @pytest.mark.parametrize(
@@ -332,10 +418,10 @@ def test_errors_of_libraries_keep_their_traceback(kind: type, monkeypatch) -> No
 
 
 def test_tables_of_metrics() -> None:
-    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in start_block.COCO_COLUMNS}
-    text = start_block.metric_tables(box, {})
+    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in metrics.COCO_COLUMNS}
+    text = metrics.metric_tables(box, {})
     assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
-    text = start_block.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
+    text = metrics.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
     assert '41.50' in text and 'wall' in text and '70.25' in text
 
 

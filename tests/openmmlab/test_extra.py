@@ -1,9 +1,9 @@
 """Without the extra `openmmlab`, what needs it says so in one line with the command."""
 
 import json
-import sys
 
-from conftest import ROOT, call
+from conftest import ROOT
+from fresh import fresh
 
 from backbones.openmmlab import extra
 from backbones.openmmlab.extra import COMMAND, MissingExtraError, missing_extra, require_extra
@@ -38,7 +38,7 @@ print(json.dumps(said))
 def test_a_tool_without_its_packages_is_one_line_with_the_command() -> None:
     assert sorted(ARGUMENTS) == TOOLS
     missing = [name for name in extra.MODULES if name != 'numpy']  # which torch brings along
-    out = call(sys.executable, '-c', PROGRAM, json.dumps([missing, ARGUMENTS]))
+    out = fresh(PROGRAM, json.dumps([missing, ARGUMENTS]))
     line = f'error: this tool needs {", ".join(missing)}, not installed here; run {COMMAND}'
     assert json.loads(out.splitlines()[-1]) == dict.fromkeys(TOOLS, line)
 

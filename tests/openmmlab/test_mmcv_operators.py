@@ -3,7 +3,9 @@
 import backbones  # before mmcv.ops, which cannot be imported without it
 
 # isort: split
+import functools
 import math
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -30,6 +32,13 @@ from backbones.openmmlab.mmcv_ops.mask_driven import carafe
 assert backbones.BACKBONES
 DEVICES = ('cpu', 'cuda') if torch.cuda.is_available() else ('cpu',)
 on_devices = pytest.mark.parametrize('device', DEVICES)
+
+
+@pytest.fixture(params=['a direction', pytest.param('each entry', marks=pytest.mark.slow)])
+def gradcheck(request: pytest.FixtureRequest) -> Callable[..., bool]:
+    """PyTorch's own, along a random direction or entry by entry."""
+    fast = request.param == 'a direction'
+    return functools.partial(torch.autograd.gradcheck, fast_mode=fast)
 
 
 def sample(x: Tensor, y: Tensor, column: Tensor) -> Tensor:
@@ -98,17 +107,13 @@ def test_deformable_convolution_multiplies_shifted_samples(mask, bias, deformed,
 
 @on_devices
 @pytest.mark.parametrize('modulated', (False, True))
-def test_deformable_convolution_has_exact_gradients(modulated, deformed, device):
+def test_deformable_convolution_has_exact_gradients(modulated, deformed, device, gradcheck):
     inputs = {name: t.to(device).requires_grad_() for name, t in deformed.items()}
     if modulated:
-        assert torch.autograd.gradcheck(
-            lambda *t: modulated_deform_conv2d(*t, *GEOMETRY), tuple(inputs.values())
-        )
+        assert gradcheck(lambda *t: modulated_deform_conv2d(*t, *GEOMETRY), tuple(inputs.values()))
     else:
         names = ('input', 'offset', 'weight')
-        assert torch.autograd.gradcheck(
-            lambda *t: deform_conv2d(*t, *GEOMETRY), tuple(inputs[n] for n in names)
-        )
+        assert gradcheck(lambda *t: deform_conv2d(*t, *GEOMETRY), tuple(inputs[n] for n in names))
 
 
 def border_grads(pack: type) -> tuple[Tensor, Tensor]:
@@ -151,7 +156,7 @@ def test_a_sample_one_cell_before_the_map_has_no_gradient(shift):
     assert torch.equal(grad > 0, inside) and not inside.all()
 
 
-def test_offsets_of_a_larger_map_are_read_channel_by_channel(deformed):
+def test_offsets_of_a_larger_map_are_read_channel_by_channel(deformed, gradcheck):
     """As DyHead passes them; tests/compiled compares it with mmcv's kernel."""
     x, _, _, weight, bias = deformed.values()
     offset, mask = draw(2, 36, 6, 5), draw(2, 18, 6, 5)
@@ -161,7 +166,7 @@ def test_offsets_of_a_larger_map_are_read_channel_by_channel(deformed):
         offset = offset.contiguous(memory_format=layout)
         y = modulated_deform_conv2d(x, offset, mask, weight, bias, *GEOMETRY)
         assert torch.equal(y, expected)
-    assert torch.autograd.gradcheck(
+    assert gradcheck(
         lambda *t: modulated_deform_conv2d(x[:1], *t, weight, bias, *GEOMETRY),
         (offset[:1].requires_grad_(), mask[:1].requires_grad_()),
     )
@@ -213,9 +218,9 @@ def test_deformable_attention_sums_weighted_samples(attended, device):
 
 
 @on_devices
-def test_deformable_attention_has_exact_gradients(attended, device):
+def test_deformable_attention_has_exact_gradients(attended, device, gradcheck):
     shapes, *tensors = attended
-    assert torch.autograd.gradcheck(
+    assert gradcheck(
         lambda *t: attend(shapes, *t),
         tuple(t.to(device).requires_grad_() for t in tensors),
         nondet_tol=1e-12,
@@ -345,13 +350,13 @@ ROIS = [[0, 5, 3, 30, 22], [1, -9, 10, 17, 41], [1, 12, 12, 13, 14], [0, 60, 60,
 
 
 @on_devices
-def test_roi_pool_takes_the_largest_cell_and_sends_its_gradient_there(device):
+def test_roi_pool_takes_the_largest_cell_and_sends_its_gradient_there(device, gradcheck):
     x, rois = draw(2, 3, 8, 10), torch.tensor(ROIS).double()
     expected = slow_roi_pool(x, rois, (2, 4), 0.25)
     assert (expected[[0, 2]] != 0).all() and (expected[3] == 0).all()
     x, rois = x.to(device).requires_grad_(), rois.to(device)
     assert torch.equal(roi_pool(x, rois, (2, 4), 0.25).cpu(), expected)
-    assert torch.autograd.gradcheck(lambda x: roi_pool(x, rois, (2, 4), 0.25), x)
+    assert gradcheck(lambda x: roi_pool(x, rois, (2, 4), 0.25), x)
 
 
 def slow_carafe(x: Tensor, masks: Tensor, kernel: int, groups: int, scale: int) -> Tensor:
@@ -368,12 +373,12 @@ def slow_carafe(x: Tensor, masks: Tensor, kernel: int, groups: int, scale: int) 
     return out
 
 
-def test_carafe_sums_weighted_neighbours():
+def test_carafe_sums_weighted_neighbours(gradcheck):
     x, masks = draw(2, 4, 3, 5), draw(2, 2 * 9, 6, 10)
     expected = slow_carafe(x, masks, 3, 2, 2)
     torch.testing.assert_close(CARAFE(3, 2, 2)(x, masks), expected, rtol=0, atol=1e-12)
     sizes = dict(kernel_size=3, group_size=2, scale_factor=2)
-    assert torch.autograd.gradcheck(
+    assert gradcheck(
         lambda *t: carafe(*t, **sizes), (x[:1].requires_grad_(), masks[:1].requires_grad_())
     )
 
@@ -384,9 +389,9 @@ def test_carafe_in_training_on_a_cpu_is_refused_in_plain_words():
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason='mmcv trains it on a GPU only')
-def test_carafe_has_exact_gradients_through_mmcv():
+def test_carafe_has_exact_gradients_through_mmcv(gradcheck):
     x, masks = draw(1, 4, 3, 5).cuda().requires_grad_(), draw(1, 18, 6, 10).cuda().requires_grad_()
-    assert torch.autograd.gradcheck(CARAFE(3, 2, 2), (x, masks))
+    assert gradcheck(CARAFE(3, 2, 2), (x, masks))
 
 
 @on_devices
@@ -411,9 +416,9 @@ def slow_psa_mask(x: Tensor, kind: str, size: tuple[int, int]) -> Tensor:
 
 @on_devices
 @pytest.mark.parametrize('kind', ('collect', 'distribute'))
-def test_psa_mask_spreads_each_mask_around_its_cell(kind, device):
+def test_psa_mask_spreads_each_mask_around_its_cell(kind, device, gradcheck):
     x, layer = draw(2, 15, 4, 3), PSAMask(kind, (5, 3))
     expected = slow_psa_mask(x, kind, (5, 3))
     x = x.to(device).requires_grad_()
     assert torch.equal(layer(x).cpu(), expected)
-    assert torch.autograd.gradcheck(layer, x)
+    assert gradcheck(layer, x)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from conftest import call
+from fresh import fresh
 from mmengine.registry import MODELS
 
 import backbones
@@ -52,14 +52,14 @@ assert kept.tolist() == [1]
 
 
 def test_a_name_that_another_class_has_is_left_to_it_with_one_line() -> None:
-    out = call(sys.executable, '-c', OWN_NAME)
+    out = fresh(OWN_NAME)
     (line,) = (line for line in out.splitlines() if 'MMEngine' in line)
     assert 'VOLO is __main__.VOLO to MMEngine, and stays that' in line
     assert "type='backbones.VOLO'" in line
 
 
 def test_a_broken_mmengine_is_said_once_and_stops_nothing() -> None:
-    out = call(sys.executable, '-c', BROKEN)
+    out = fresh(BROKEN)
     assert out.count('MMEngine is installed but cannot be imported') == 1
 
 
@@ -111,15 +111,20 @@ def test_the_package_can_be_reloaded(registered: list) -> None:
 
 
 def test_operators_are_found_if_the_library_was_imported_first() -> None:
-    call(sys.executable, '-c', LIBRARY_FIRST)
+    fresh(LIBRARY_FIRST)
 
 
 def test_the_operators_are_a_last_resort(tmp_path: Path) -> None:
     for name in ('__init__', '_ext'):
         (tmp_path / 'mmcv').mkdir(exist_ok=True)
         (tmp_path / 'mmcv' / f'{name}.py').touch()
-    code = 'import backbones, mmcv._ext; print(mmcv._ext.__file__)'
-    out = call(sys.executable, '-c', code, PYTHONPATH=f'{tmp_path}:{Path.cwd()}')
+    program = """
+import sys
+sys.path.insert(0, sys.argv[1])
+import backbones, mmcv._ext
+print(mmcv._ext.__file__)
+"""
+    out = fresh(program, tmp_path)
     assert str(tmp_path / 'mmcv/_ext.py') in out
     assert Path(find_spec('mmcv._ext').origin).samefile(register.__file__)
     finder = next(f for f in sys.meta_path if isinstance(f, register.OperatorFinder))
@@ -136,7 +141,7 @@ load_backbone(backbones.create('cloformer_xxs'), sys.argv[2])
 """
     file = tmp_path / 'own.pth'
     torch.save(backbones.create('cloformer_xxs').state_dict(), file)
-    call(sys.executable, '-c', program, tmp_path / 'run.log', file)
+    fresh(program, tmp_path / 'run.log', file)
     lines = (tmp_path / 'run.log').read_text().splitlines()
     (line,) = (line for line in lines if 'tensors of CloFormer' in line)
     assert 'INFO' in line and str(file) in line
@@ -144,7 +149,7 @@ load_backbone(backbones.create('cloformer_xxs'), sys.argv[2])
 
 def test_importing_the_package_loads_little_of_openmmlab() -> None:
     code = 'import backbones, json, sys; print(json.dumps(list(sys.modules)))'
-    loaded = json.loads(call(sys.executable, '-c', code).splitlines()[-1])
+    loaded = json.loads(fresh(code).splitlines()[-1])
     foreign = {'mmcv', 'mmdet', 'mmseg', 'timm', 'cv2', 'torchvision', 'mmengine.runner',
                'mmengine.model', 'mmengine.optim', 'mmengine.hooks'}  # fmt: skip
     assert 'mmengine.registry' in loaded and not foreign & {*loaded}

@@ -2,14 +2,13 @@
 
 import os
 import runpy
-import sys
 from functools import partial
 from pathlib import Path
 from unittest.mock import patch
 
 import pytest
 import torch
-from conftest import HERE, call
+from fresh import fresh
 from operators import examples
 from torch._subclasses.fake_tensor import FakeTensorMode
 
@@ -19,13 +18,19 @@ from backbones.ops import _triton, dispatch
 NAMES = ('dilated_attention', 'outlook_attention')
 
 
+# Triton decides when it is imported whether it interprets
+INTERPRETED = """
+import os, sys
+
+os.environ['TRITON_INTERPRET'] = '1'
+import pytest
+sys.exit(pytest.main(['-q', '-m', sys.argv[1], 'tests/ops/interpreted.py']))
+"""
+
+
 @pytest.mark.parametrize('part', ['not slow', pytest.param('slow', marks=pytest.mark.slow)])
 def test_the_kernels_keep_the_contract(part: str) -> None:
-    # a process of its own: Triton decides when it is imported whether it interprets
-    out = call(
-        *(sys.executable, '-m', 'pytest', '-q', '-m', part, HERE / 'ops/interpreted.py'),
-        TRITON_INTERPRET='1',
-    )
+    out = fresh(INTERPRETED, part)
     assert ' passed' in out and 'skipped' not in out, out
 
 

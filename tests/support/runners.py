@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from mmengine.config import Config
 from mmengine.dataset import DefaultSampler
 from mmengine.evaluator import BaseMetric, Evaluator
 from mmengine.model import BaseModel
@@ -13,7 +14,8 @@ from mmengine.runner import Runner
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
 
-from backbones.training import checkpoints, loop  # register the hooks  # noqa: F401
+from backbones.training import checkpoints  # noqa: F401, registers the hook
+from backbones.training.loop import use_exact_loop
 
 SAMPLES = 8
 COUNT = itertools.count()  # MMEngine shares state between runs of one name
@@ -99,4 +101,7 @@ def small_runner(
         )
         | settings
     )
+    cfg = Config(dict(train_cfg=settings['train_cfg']))
+    assert use_exact_loop(cfg) == []
+    settings['train_cfg'] = cfg.train_cfg
     return Runner(Line(), str(work_dir), **evaluation, **settings)

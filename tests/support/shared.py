@@ -1,6 +1,7 @@
 """What the tests share: every variant, files with the published layout, and tools."""
 
 import contextlib
+import copy
 import functools
 import gc
 import importlib.util
@@ -44,6 +45,17 @@ if importlib.util.find_spec('mmengine'):  # the core's tests run without it, too
 
     # it asks git, the compiler and PyTorch, at each start of a training
     runner.collect_env = functools.cache(runner.collect_env)
+    from mmengine.config import Config
+
+    read_file, read_once = Config._file2dict, functools.cache(Config._file2dict)
+
+    def read_bases_once(filename: str, *options: object, **more: object) -> tuple:
+        """Files that many configs inherit from; reading them takes most of a config's time."""
+        if '/_base_/' not in filename:
+            return read_file(filename, *options, **more)
+        return copy.deepcopy(read_once(filename, *options, **more))
+
+    Config._file2dict = staticmethod(read_bases_once)
 # seconds that a loader which is collected in a cycle waits for each of its workers; 5 by default
 for module in (loaders, loaders.worker):
     module.MP_STATUS_CHECK_INTERVAL = 0.1

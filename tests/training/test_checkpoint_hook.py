@@ -12,6 +12,7 @@ from runners import small_runner
 
 from backbones import atomic_write
 from backbones.errors import UserError
+from backbones.training import checkpoints
 
 
 class Killed(BaseException):
@@ -57,7 +58,7 @@ def test_a_kill_while_the_best_is_saved_leaves_the_best_before(tmp_path: Path, m
         runner.train()
     monkeypatch.undo()
     assert iteration(tmp_path / 'best.pth') == iteration(tmp_path / 'best_acc_iter_2.pth') == 2
-    small_runner(tmp_path, checkpoint=options, scores=[0.2], resume=True).train()
+    small_runner(tmp_path, checkpoint=options, scores=[0.1, 0.2], resume=True).train()
     kept = {'best.pth', 'best_acc_iter_6.pth', 'iter_6.pth', 'last.pth', 'last_checkpoint'}
     assert names(tmp_path) == kept and iteration(tmp_path / 'best.pth') == 6
 
@@ -80,7 +81,7 @@ def test_a_kill_at_any_step_of_saving_leaves_a_whole_checkpoint(
         replace=(atomic_write.os, 'replace'),
         last_checkpoint=(atomic_write, 'write'),
         link=(atomic_write.os, 'link'),
-        remove=(atomic_write.LocalBackend, 'remove'),
+        remove=(checkpoints.LocalBackend, 'remove'),
     )
     owner, name = calls[step]
     original = getattr(owner, name)

@@ -15,9 +15,8 @@ from backbones.package_files import config_file
 from backbones.training import early_stopping, ema
 from backbones.training.resume import set_resume
 
-EMA = [dict(type='ExactResumeHook'), dict(type='FittedEMAHook')]
+EMA = [dict(type='FittedEMAHook')]
 STOPPING = [
-    dict(type='ExactResumeHook'),
     dict(type='ResumableEarlyStoppingHook', monitor='acc', patience=2),
 ]
 
@@ -96,8 +95,8 @@ def test_a_training_with_averages_is_not_resumed_without(tmp_path: Path) -> None
 def test_the_hooks_stand_in_the_config_with_what_registers_them() -> None:
     cfg = Config.fromfile(config_file('faster_rcnn_cswin_t_coco'))
     set_training(cfg, ema=True, patience=3)
-    *_, ema, stopping = cfg.custom_hooks
-    assert ema.type == 'FittedEMAHook'
+    *_, average, stopping = cfg.custom_hooks
+    assert average.type == 'FittedEMAHook'
     assert stopping == dict(type='ResumableEarlyStoppingHook', monitor='coco/bbox_mAP', patience=3)
     assert {ema.__name__, early_stopping.__name__} <= set(cfg.custom_imports.imports)
     with pytest.raises(UserError, match='averages the weights already'):

@@ -1,5 +1,6 @@
 """A training that was interrupted goes on with the very numbers of one that was not."""
 
+import itertools
 from pathlib import Path
 from unittest.mock import patch
 
@@ -40,7 +41,7 @@ def train(work_dir: Path, loop: str, workers: int, **settings) -> tuple[Runner, 
         **LOOPS[loop],
         **settings,
         workers=workers,
-        custom_hooks=[dict(type='ExactResumeHook'), record],
+        custom_hooks=[record],
         checkpoint=dict(interval=-1),
         sampler=SAMPLER[loop],
     )
@@ -52,9 +53,16 @@ def train(work_dir: Path, loop: str, workers: int, **settings) -> tuple[Runner, 
     return runner, record
 
 
-@pytest.mark.parametrize('stop', [3, 5])
-@pytest.mark.parametrize('workers', [0, 2])
-@pytest.mark.parametrize('loop', LOOPS)
+QUICK = [('iterations', 2, 3), ('epochs', 0, 5), ('epochs', 2, 3)]
+
+
+@pytest.mark.parametrize(
+    'loop, workers, stop',
+    [
+        pytest.param(*case, marks=[] if case in QUICK else [pytest.mark.slow])
+        for case in itertools.product(LOOPS, (0, 2), (3, 5))
+    ],
+)
 def test_losses_after_a_resume_are_the_uninterrupted_ones(
     loop: str, workers: int, stop: int, tmp_path: Path
 ) -> None:
@@ -72,7 +80,7 @@ def test_losses_after_a_resume_are_the_uninterrupted_ones(
 
 
 def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
-    options = dict(checkpoint=dict(save_best='acc'), custom_hooks=[dict(type='ExactResumeHook')])
+    options = dict(checkpoint=dict(save_best='acc'))
     runner = small_runner(tmp_path, iterations=4, scores=[0.5], **options)
     with pytest.raises(StopIteration):  # as if killed in the second evaluation
         runner.train()
@@ -81,7 +89,7 @@ def test_an_evaluation_that_was_due_is_made(tmp_path: Path) -> None:
 
 
 def test_another_total_batch_is_told(tmp_path: Path, capsys) -> None:
-    options = dict(custom_hooks=[dict(type='ExactResumeHook')], log_level='WARNING')
+    options = dict(log_level='WARNING')
     small_runner(tmp_path, iterations=2, **options).train()
     small_runner(tmp_path, iterations=4, resume=True, **options).train()
     assert 'total batch' not in ''.join(capsys.readouterr())

@@ -19,7 +19,6 @@ from backbones.errors import UserError
 from backbones.openmmlab.remedies import with_remedies
 from backbones.openmmlab.runner import _tell_once
 from backbones.training.failures import saving
-from backbones.training.loop import ExactResumeHook
 from backbones.training.signals import SignalHook
 
 
@@ -38,7 +37,7 @@ class Fail(Hook):
 
 def run(work_dir: Path, *hooks: Hook, **settings) -> tuple[Runner, SignalHook]:
     stopping = SignalHook('COMMAND --resume')
-    every = [stopping, ExactResumeHook(), *hooks]
+    every = [stopping, *hooks]
     return small_runner(work_dir, custom_hooks=every, **settings), stopping
 
 

@@ -177,10 +177,13 @@ def test_a_killed_training_goes_on(
     check_that_it_goes_on(command, work_dir, training.iterations)
 
 
+KILLS = int(os.environ.get('KILLS', 8))  # of two that compete; docs/reliability.md has 40
+
+
 def moments() -> list:
     """When a second training starts, and how long after that the owner is killed, in seconds."""
     draw = random.Random(1)
-    return [(round(draw.uniform(0, 3), 2), round(draw.uniform(0, 2), 2)) for _ in range(8)]
+    return [(round(draw.uniform(0, 3), 2), round(draw.uniform(0, 2), 2)) for _ in range(KILLS)]
 
 
 @pytest.mark.slow
@@ -189,7 +192,7 @@ def test_of_two_trainings_one_owns_the_folder_and_a_copy_is_on_its_own(
     later: float, killed: float, digits: Path, tmp_path: Path
 ) -> None:
     work_dir, copy = tmp_path / 'run', tmp_path / 'copy'
-    command = arguments(digits, work_dir, 'keep 3')
+    command = ['--no-dry-run', '--no-results', *arguments(digits, work_dir, 'keep 3')]
     command[command.index(f'train_cfg.max_iters={ITERATIONS}')] = 'train_cfg.max_iters=500'
     first = Training(tmp_path / 'first', command)
     time.sleep(later)

@@ -157,6 +157,17 @@ def test_starts_afresh_where_nothing_is(tmp_path: Path) -> None:
     assert 'no checkpoint in' in notice and not cfg.resume and cfg.load_from == 'start.pth'
 
 
+def test_the_config_may_ask_for_it_as_in_mmengine(tmp_path: Path) -> None:
+    cfg = config(tmp_path, resume=True)
+    older, newest = save(cfg, 2), save(cfg, 4)
+    assert set_resume(cfg, None) == [] and cfg.load_from == str(newest)
+    cfg = config(tmp_path, resume=True, load_from=str(older))
+    assert set_resume(cfg, None) == [] and cfg.load_from == str(older)
+    other = config(tmp_path, resume=True, model=dict(MODEL, type='Other'))
+    with pytest.raises(UserError, match=r'of another training than this config'):
+        set_resume(other, None)
+
+
 def test_what_has_no_optimiser_is_skipped(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     whole = save(cfg, 2)

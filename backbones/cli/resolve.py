@@ -1,0 +1,127 @@
+"""From a command line to the config as it will be used, in one order that stands here."""
+
+from dataclasses import dataclass, replace
+
+from mmengine.config import Config
+
+from backbones.cli.settings import set_testing, set_training
+from backbones.data.dataset import Dataset
+from backbones.openmmlab.config import load_config
+from backbones.openmmlab.replace_backbone import doubts
+from backbones.training import devices, preflight
+from backbones.training.loop import use_exact_loop
+
+
+@dataclass(frozen=True)
+class Common:
+    """What training and testing are both asked for; None is what was not typed."""
+
+    config: str
+    backbone: str | None = None
+    work_dir: str | None = None
+    data_root: str | None = None
+    device: str = 'auto'
+    cfg_options: dict | None = None
+    launcher: str = 'none'
+
+
+@dataclass(frozen=True)
+class TrainOptions(Common):
+    """What was typed after `tools/train.py`; its `--help` says what each option means."""
+
+    recipe: str | None = None
+    pretrained: str | None = None
+    resume: str | None = None
+    amp: bool = False
+    amp_dtype: str | None = None
+    prefer: str | None = None
+    auto_scale_lr: bool = False
+    dry_run: bool = True
+    ema: bool = False
+    early_stopping: int | None = None
+    no_results: bool = False
+
+
+@dataclass(frozen=True)
+class TestOptions(Common):
+    """What was typed after `tools/test.py`."""
+
+    __test__ = False  # pytest takes a class of this name for tests
+
+    checkpoint: str = ''
+    out: str | None = None
+    show_dir: str | None = None
+    results: bool = False
+    tta: bool = False
+    amp: bool = False
+
+
+@dataclass
+class Resolved:
+    """A config that is final but for what only the work dir knows; see `set_resume`.
+
+    Attributes:
+        cfg: the config.
+        dataset: what the check has read of its data.
+        notices: what was decided, and what may be a mistake, a sentence each.
+        dry_run: whether to try one batch before the start.
+    """
+
+    cfg: Config
+    dataset: Dataset
+    notices: list[str]
+    dry_run: bool = False
+
+
+def resolve_training(options: TrainOptions) -> Resolved:
+    """Everything that a training run is, before it owns its work dir.
+
+    Raises:
+        UserError: all that is wrong with options, config and data, as far as it can be known.
+    """
+    devices.require_cuda(options.device)
+    amp = options.amp or options.amp_dtype
+    if amp:
+        given = devices.amp_options(options.cfg_options, options.amp_dtype)
+        options = replace(options, cfg_options=given)
+    cfg = _load(options, recipe=options.recipe)
+    set_training(
+        cfg,
+        pretrained=options.pretrained,
+        auto_scale_lr=options.auto_scale_lr,
+        ema=options.ema,
+        patience=options.early_stopping,
+        prefer=options.prefer,
+    )
+    if amp:
+        devices.set_amp(cfg)
+    dataset, notices = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
+    if options.backbone:
+        notices = doubts(cfg, options.backbone) + notices
+    notices += use_exact_loop(cfg) + devices.adapt_to_device(cfg)
+    dry_run = options.dry_run and cfg.get('dry_run', True)
+    if not dry_run:
+        notices.append('no dry run: what fails only in a validation fails then')
+    return Resolved(cfg, dataset, notices, dry_run)
+
+
+def resolve_test(options: TestOptions) -> Resolved:
+    """Everything that an evaluation is. See `resolve_training`."""
+    devices.require_cuda(options.device)
+    cfg = _load(options)
+    set_testing(cfg, tta=options.tta, amp=options.amp)
+    dataset, notices = preflight.check(cfg, loaders=('test_dataloader',))
+    return Resolved(cfg, dataset, notices + devices.adapt_to_device(cfg))
+
+
+def _load(options: Common, recipe: str | None = None) -> Config:
+    """The file, another backbone, single settings, another folder of data: in this order."""
+    return load_config(
+        options.config,
+        options=options.cfg_options,
+        work_dir=options.work_dir,
+        data_root=options.data_root,
+        launcher=options.launcher,
+        backbone=options.backbone,
+        recipe=recipe,
+    )

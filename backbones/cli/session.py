@@ -1,0 +1,16 @@
+"""What surrounds every tool."""
+
+import contextlib
+from collections.abc import Iterator
+
+from backbones.errors import plain_errors
+from backbones.openmmlab.console import quiet
+from backbones.openmmlab.safe_loading import safe_loading
+from backbones.training.devices import closing_processes
+
+
+@contextlib.contextmanager
+def session() -> Iterator[None]:
+    """Errors of users in one line, no noise, no file that executes, processes that end together."""
+    with plain_errors(), closing_processes(), quiet(), safe_loading():
+        yield
