@@ -1,6 +1,7 @@
 """The code on the pages: Python runs, commands parse, and nothing is left out in silence."""
 
 import json
+import os
 import re
 import subprocess
 import sys
@@ -69,29 +70,20 @@ def in_small(text: str) -> str:
     return text.replace('pretrained=True', 'pretrained=None')
 
 
-@pytest.fixture(scope='module')
-def failed(tmp_path_factory) -> dict[str, str]:
-    """Tracebacks of the blocks that fail, all of them executed in one process."""
-    code = json.dumps({str(b): in_small(b.text) for b in RUN})
+def test_python_on_pages_runs(tmp_path: Path) -> None:
+    """All of it in one process, since importing the libraries takes longer than the code."""
+    assert len(RUN) >= 8
     done = subprocess.run(
         [sys.executable, '-c', f'{PREPARE}\n{PROGRAM}'],
-        cwd=tmp_path_factory.mktemp('pages'),
-        env={'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1', 'PATH': '/usr/bin:/bin'},
-        input=code,
+        cwd=tmp_path,
+        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
+        input=json.dumps({str(b): in_small(b.text) for b in RUN}),
         text=True,
         capture_output=True,
     )
     assert done.returncode == 0, done.stderr[-4000:]
-    return json.loads(done.stdout.splitlines()[-1])
-
-
-@pytest.mark.parametrize('block', RUN, ids=str)
-def test_python_on_a_page_runs(block: Block, failed: dict[str, str]) -> None:
-    assert str(block) not in failed, failed[str(block)]
-
-
-def test_pages_have_code_that_runs() -> None:
-    assert len(RUN) >= 8
+    failed = json.loads(done.stdout.splitlines()[-1])
+    assert not failed, '\n'.join(f'{name}: {error}' for name, error in failed.items())
 
 
 @pytest.mark.parametrize('block', BLOCKS, ids=str)
