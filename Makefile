@@ -9,9 +9,12 @@
 # make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
 #                   (DEVICE=cpu runs the same tests on small sizes where there is no GPU)
 # make lint         ruff and mypy
+# make docs         the documentation as a site, in site/; make docs-serve shows it while you write
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
 #                   (all of it: about half an hour; AGAIN=--again measures everything anew)
 # make benchmark-gpu    time operators and backbones on a GPU: gpu.json, and a table
+# make messages     bring the tables of docs/troubleshooting.md up to date with the messages in the code
+# make docker       an image with everything; BASE=... chooses what it starts from: Dockerfile
 # make zoo          bring docs/model_zoo.md and README's variants up to date with configs and rows
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
@@ -22,13 +25,15 @@ BIN := $(VENV)/bin
 BACKBONE ?= dilateformer
 DEVICE ?= cuda
 INSTALLED := $(VENV)/installed
+DOCS := $(VENV)/docs
+BASE ?= python:3.11-slim
 
 install: $(INSTALLED)
 
 quickstart: $(INSTALLED)
 	$(BIN)/python tools/quickstart.py --backbone $(BACKBONE)
 
-# --resume goes on with a training that was interrupted, and starts one that was not
+# --resume continues a training run that was interrupted, and starts one that was not
 example: $(INSTALLED)
 	$(BIN)/python tools/make_example.py trees
 	$(BIN)/python tools/check_data.py data/trees --pictures work_dirs/trees/labels
@@ -67,6 +72,23 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# not --quiet, under which mkdocs counts no warning; the theme says at every build that mkdocs has a
+# successor (Zensical), which nothing here needs yet
+docs docs-serve: export NO_MKDOCS_2_WARNING = 1
+docs: $(DOCS)/installed
+	$(DOCS)/bin/mkdocs build --strict
+
+docs-serve: $(DOCS)/installed
+	$(DOCS)/bin/mkdocs serve --strict
+
+messages: $(INSTALLED)
+	$(BIN)/python docs/generate/messages.py
+
+docker:
+	@command -v docker > /dev/null || { echo 'error: docker is not installed, or not on PATH' >&2; exit 1; }
+	@docker info > /dev/null 2>&1 || { echo 'error: docker is installed, but its daemon does not answer: docker info' >&2; exit 1; }
+	docker build --build-arg BASE=$(BASE) --tag dense-backbones .
+
 zoo: $(INSTALLED)
 	$(BIN)/python benchmarks/model_zoo.py
 
@@ -76,6 +98,13 @@ mmcv: $(INSTALLED)
 test-mmcv: mmcv
 	PYTHONPATH=$$(PYTHON=$(BIN)/python bash tools/build_mmcv.sh) \
 		$(BIN)/python -m pytest -q -m compiled_mmcv
+
+# the site reads docstrings as text, so its environment has neither PyTorch nor this package
+$(DOCS)/installed: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(DOCS)
+	$(DOCS)/bin/python -c 'import tomllib; print(*tomllib.load(open("pyproject.toml", "rb"))["project"]["optional-dependencies"]["docs"], sep="\n")' > $(DOCS)/requirements.txt
+	$(DOCS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(DOCS)/requirements.txt
+	touch $@
 
 # the marker holds the seconds that the installation took
 $(INSTALLED): pyproject.toml setup.py constraints.txt
@@ -87,4 +116,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint docs docs-serve messages docker zoo mmcv test-mmcv

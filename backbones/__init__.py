@@ -12,14 +12,15 @@
 `CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the classes, `Pyramid` what they have
 in common, and `register` a decorator that adds one of your own, with a `Variant` for each row of
 its table. `explain(model)` prints which of its parts run by a faster form and why; a `with` block
-of `plain()` turns those off. What a user can put right is a `UserError`, whose message says how.
+of `plain()` turns those off. `create('timm:NAME')` builds a `TimmPyramid`, any model of timm with
+the same four levels. What a user can put right is a `UserError`, whose message says how.
 
 This needs torch alone. Where MMEngine is installed, importing the package also makes the five known
 to the configs of MMDetection and MMSegmentation. With the extra, `pip install
 'dense-backbones[openmmlab]'`, there are `config_file(name)`, one of the configs that come with the
 package; `swap_backbone(cfg, name)`, which puts a backbone into any config; `Predictor(config,
 checkpoint)`, for predictions on your own images; and `paste(masks, boxes, size)`, for the masks of
-an exported file. README.md says more about each. All other names are private: they change without
+an exported file. docs/api.md describes each. All other names are private: they change without
 notice.
 """
 

@@ -61,7 +61,8 @@ class Pyramid(ForTimm):
             which changes nothing: files are read into main memory, parameters stay where they are.
 
     Attributes:
-        channels, strides: of the emitted levels, in order; strides in input pixels.
+        channels: of the emitted levels, in order.
+        strides: of the emitted levels, in order, in input pixels.
         num_stages: how many stages are built.
         is_init: whether `init_weights` ran; MMEngine's models do not call it again then.
         loaded: what was loaded, None from scratch.

@@ -169,7 +169,9 @@ class TimmPyramid(nn.Module):
                 output_fmt='NCHW',
                 intermediates_only=True,
             )
-        except AssertionError as error:  # timm's way to refuse a size
+        except (AssertionError, RuntimeError) as error:  # timm's ways to refuse a size
+            if self.image_size or isinstance(error, torch.OutOfMemoryError):
+                raise
             height, width = images.shape[-2:]
             raise UserError(
                 f'{self.arch} does not take images of {height} x {width} pixels: '

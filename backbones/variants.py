@@ -42,8 +42,9 @@ class Variant(dict):
     Attributes:
         mean, std: of the images that the weights expect, by channel.
         optimizer: the only one that the authors trained with.
-        cls, arch, name: the class, the variant's name in its table, and its short name, e.g.
-            'cswin_b_384'; filled by `backbones.register`.
+        cls: the class; this and the next two are filled in by `backbones.register`.
+        arch: the variant's name in the class's table.
+        name: its short name, e.g. 'cswin_b_384'.
     """
 
     cls: Backbone

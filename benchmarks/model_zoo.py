@@ -23,29 +23,29 @@ COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weig
 HEAD = """\
 # Model zoo
 
-`make zoo` writes this page from `configs/` and `configs/published.yml`; do not edit it.
+<!-- written by `make zoo` from configs/ and configs/published.yml: do not edit -->
 
 **This project has not reproduced any result on COCO, ADE20K or Cityscapes yet.** The results in
-their tables are other people's, and the number in brackets after each says whose:
+the tables are other people's, and the number in brackets after each says whose:
 
 {sources}
 
 How to read the tables:
 
-- *Config*: put it for NAME in the file name above the table. Training starts from the ImageNet file
-  of the backbone, see [README](../README.md#variants). Where there is none to download, pass your
+- *Config*: replace NAME by it in the file name above the table. Training starts from the backbone's
+  ImageNet file, see [Variants](../README.md#variants). Where there is none to download, pass your
   copy with `--pretrained FILE`; without it, training starts from scratch.
 - *Parameters* (millions) and *MACs* (billions of multiply-adds) are those of the whole model as
   `tools/model_complexity.py` counts them, with the authors' figure in brackets. The image is
-  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test, and passes at once
-  even where the test slides windows.
+  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test, and is processed as
+  a whole even where the test slides windows.
 - *Drop path* is the rate of the last block.
 - *Result*: AP, mIoU and mAcc in percent; *multi-scale* is mIoU at several scales with flip. A dash
   means that we found no number.
 - *Weights*: the authors' file of the whole model, for `tools/test.py CONFIG FILE`. We tested files
   of the same layout, not the files themselves.
 
-Other variants have no config of their own where nobody reports a result. Take that of another one:
+Where nobody reports a result, a variant has no config of its own. Use that of another variant:
 `tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its recipe, and with
 `--recipe published` takes the optimizer of VOLO-D1's config for Mask R-CNN or UperNet.
 

@@ -8,19 +8,22 @@ from backbones.tables import table
 
 CARDS = (24, 48, 80)  # GiB
 FILLED = 0.8  # of a card; the rest is for what is not counted
+COMMAND = '<!-- needs: time -->\n\n```bash\n{}\n```'
 INTRODUCTION = """# Performance
 
-What the backbones cost in time and memory, beside the formulation that their authors published and
-beside other backbones. `make benchmark` writes this page from `performance.json`; do not edit it.
+<!-- written by `make benchmark` from performance.json: do not edit -->
+
+What the backbones cost in time and memory, compared with the formulation that their authors
+published and with other backbones.
 
 - *Published* is the same model with every operator computed as its paper writes it
-  (``backbones.plain()`). A share of 0.25 means a quarter of the published time or memory.
-- Shares compare models that ran in turns in one process, so they hold on other machines better than
-  the times do; in brackets, between the quartiles of both. Times are medians in float32, one image
-  at a time, on one thread unless it says two.
-- Memory beside a time is the peak of a process of its own, above its level before the step.
+  (`backbones.plain()`). A share of 0.25 means a quarter of the published time or memory.
+- Shares compare models that ran in turns in one process, so they transfer to other machines better
+  than the times do; the brackets give the ratio between the quartiles of both. Times are medians in
+  float32, one image at a time, on one thread unless stated otherwise.
+- Memory beside a time is the peak of a separate process, above its level before the step.
 
-To repeat it: the command under each table measures that table and prints the numbers.
+To repeat it, run the command under a table: it measures that table and prints the numbers.
 `make benchmark` measures what `performance.json` lacks; all of it takes about half an hour on two
 cores. `benchmarks/performance.py measure SECTION --again` replaces one section:
 {sections}."""
@@ -40,8 +43,8 @@ def page(report: dict, commands: dict[str, str]) -> str:
             parts.append(make(report[section]['results']))
         else:
             parts.append(f'Not measured yet: `benchmarks/performance.py measure {section}`.')
-        parts.append(f'```bash\n{commands[section]}\n```')
-    parts += [FORMS, forms(), '```bash\nbenchmarks/forms.py\n```']
+        parts.append(COMMAND.format(commands[section]))
+    parts += [FORMS, forms(), COMMAND.format('benchmarks/forms.py')]
     return '\n\n'.join(parts) + '\n'
 
 
@@ -160,15 +163,15 @@ FORMS = """\
 ## Forms of the operators on a GPU
 
 What one part of the smallest variant's first stage moves and keeps in a training step, on a map of
-200x320 cells in bfloat16. **It is counted by shapes, not measured**: each operation reads its
+200x320 cells in bfloat16. **It is counted from shapes, not measured**: each operation reads its
 inputs and writes its outputs once. *Kept* is what autograd holds from the forward to the backward
-pass. Of the forms of an operator, inference takes the one with the least forward traffic, training
-the one with the least traffic both ways (*time*), or, if the backbone has `prefer='memory'`, the
-one that keeps least. The Triton kernels are taken where DENSE_BACKBONES_TRITON is 1. Operators that
-are not listed run layer by layer on GPUs."""
+pass. Among the forms of an operator, inference takes the one with the least forward traffic,
+training the one with the least traffic both ways (*time*), or, if the backbone has
+`prefer='memory'`, the one that keeps least. The Triton kernels are used if DENSE_BACKBONES_TRITON
+is 1. Operators that are not listed run layer by layer on GPUs."""
 PEERS = """\
-Beside other backbones, in the same run. A multiply-add (MAC) counts as two operations; counted are
-convolutions and matrix products as published, attention included."""
+Compared with other backbones, in the same run. A multiply-add (MAC) counts as two operations; the
+counts cover convolutions and matrix products as published, including attention."""
 PARTS = {
     'inference': ('Inference, one image of 800x1280 pixels', 'The forward pass.', inference),
     'train': (
@@ -181,15 +184,15 @@ PARTS = {
         """\
 Mask R-CNN on images of 800x1280 pixels, UperNet on 512x512, two threads, with random weights, so
 that each image has all 512 proposals. The backbone's share is of the time without data: workers
-load the next batch beside the training, each in the time of the column *data*.""",
+load the next batch in the meantime, each in the time of the column *data*.""",
         iteration,
     ),
     'compiled': (
         '`torch.compile`, one image of 512x512 pixels',
         """\
 Whole graphs (`fullgraph=True`) and static shapes. Attention and convolutions are the same library
-calls in both. Linear layers are not: without a compiler oneDNN computes them, with it MKL, which is
-the slower one on AMD's processors, so the compiler may lose there more than it gains elsewhere.""",
+calls in both. Linear layers are not: without the compiler oneDNN computes them, with it MKL, which
+is slower on AMD's processors, so the compiler may lose more there than it gains elsewhere.""",
         compiled,
     ),
     'linear': (
@@ -203,7 +206,7 @@ grow with the square of the pixels.""",
         'Memory of a training step, two images of 800x1280 pixels',
         """\
 What autograd keeps from the forward to the backward pass, float32: distinct storages without
-parameters and images. It is counted by shapes, as CPUs run it; GPUs with `prefer='memory'` keep
+parameters and images. It is counted from shapes, as CPUs run it; GPUs with `prefer='memory'` keep
 about as much. `with_cp=True` recomputes each block in the backward pass, which then adds what one
 block keeps.""",
         memory,
@@ -216,10 +219,10 @@ Mask R-CNN, two images of 800x1280 pixels on a GPU, as our configs train it: for
 `--cfg-options model.backbone.with_cp=True`, and the last way is all three options together.
 `--prefer memory` and `with_cp` cost time.
 
-The memory is counted by shapes, and no GPU has confirmed it: weights, gradients and AdamW's moments
-(16 bytes for a parameter), the images, and what the forward pass keeps of backbone, neck, region
-proposals and heads with 512 proposals an image; with `with_cp` also what the largest block keeps
-while it is computed again. A way fits if that fills 80 % of the card. The rest is for losses,
+The memory is counted from shapes, and no GPU has confirmed it: weights, gradients and AdamW's
+moments (16 bytes per parameter), the images, and what the forward pass keeps of backbone, neck,
+region proposals and heads with 512 proposals per image; with `with_cp` also what the largest block
+keeps while it is recomputed. A way fits if that fills 80 % of the card. The rest is for losses,
 temporary results, CUDA and fragmentation.""",
         cards,
     ),

@@ -12,7 +12,7 @@ from fresh import fresh
 import backbones
 from backbones.openmmlab.extra import COMMAND
 
-PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').glob('*.md'))]
+PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
 BARE = """
 import json, sys
 sys.modules.update(dict.fromkeys(json.loads(sys.argv[1])))
@@ -64,12 +64,6 @@ def test_the_example_of_the_docstring_is_right() -> None:
     for line in code[:3]:
         exec(line, names)
     assert [repr(eval(line, names)) for line in code[3:]] == list(results.values())
-
-
-def test_readme_has_a_sentence_for_every_public_name() -> None:
-    section = (ROOT / 'README.md').read_text().split('### Public API\n')[1].split('\n## ')[0]
-    for name in set(backbones.__all__) - {'BACKBONES'}:
-        assert f'`{name}' in section, name
 
 
 @pytest.mark.parametrize('page', PAGES, ids=lambda path: path.name)

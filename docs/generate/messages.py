@@ -1,0 +1,80 @@
+#!/usr/bin/env python
+"""Write the tables of docs/troubleshooting.md from the catalogues of messages in the code."""
+
+import argparse
+import re
+import sys
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from backbones.data.fault_kind import Kind
+from backbones.data.file_faults import FILES, IMAGES, LABEL_MAPS
+from backbones.data.foreign import JSON_SIGNS
+from backbones.data.label_faults import CLASSES, CONFIGS, INSTANCES
+from backbones.openmmlab.remedies import REMEDIES
+from backbones.tables import table
+
+PAGE = Path(__file__).parents[1] / 'troubleshooting.md'
+# what stands between the marks that name the program and the end is written by it
+MARK, END = '<!-- written by docs/generate/messages.py -->\n', '<!-- end -->'
+PART = re.compile(f'{MARK}.*?{END}', re.DOTALL)
+KINDS = {
+    'Image files': IMAGES,
+    'Annotation files': FILES,
+    'Label maps': LABEL_MAPS,
+    'Boxes and masks': INSTANCES,
+    'Classes and splits': CLASSES,
+    'Configs': CONFIGS,
+}
+
+
+def main(words: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('--check', action='store_true', help='fail if the page is not up to date')
+    args = parser.parse_args(words)
+    text = page(PAGE.read_text())
+    if not args.check:
+        PAGE.write_text(text)
+    elif text != PAGE.read_text():
+        sys.exit('docs/troubleshooting.md is not up to date: run docs/generate/messages.py')
+
+
+def page(text: str) -> str:
+    """The page with its tables made anew, in their order."""
+    parts = iter((libraries(), faults(), foreign()))
+    return PART.sub(lambda _: f'{MARK}\n{next(parts)}\n\n{END}', text)
+
+
+def faults() -> str:
+    """Every kind of fault of a dataset, by what it is about."""
+    return '\n\n'.join(f'### {title}\n\n{_kinds(kinds)}' for title, kinds in KINDS.items())
+
+
+def _kinds(kinds: dict[str, Kind]) -> str:
+    rows = ((f'`{name}`', kind.level, kind.says, kind.remedy) for name, kind in kinds.items())
+    return _table(('kind', 'level', 'what it says', 'remedy'), rows)
+
+
+def libraries() -> str:
+    """Errors of the libraries to which the tools add a remedy."""
+    rows = ((f'`{words}`', said.removeprefix('; ')) for words, said in REMEDIES.items())
+    return _table(('the message contains', 'remedy'), rows)
+
+
+def foreign() -> str:
+    """Files of other programs."""
+    found = dict.fromkeys(JSON_SIGNS.values())
+    return _table(('JSON files that', 'remedy'), (said.split(': ', 1) for said in found))
+
+
+def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
+    return table(head, [list(_cells(row)) for row in rows], padded=False)
+
+
+def _cells(row: Iterable[str]) -> Iterator[str]:
+    for cell in row:
+        yield cell.replace('|', '\\|').replace('<', '&lt;')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,112 @@
+"""What mkdocs calls to make one site of the repository's pages.
+
+Pages at the top of the repository (README.md and others) and notebooks are pages of the site, too.
+Links are written as the repository's hosts read them, relative to the file; here those that leave
+docs/ become links to a page of the site or to the repository.
+"""
+
+import json
+import posixpath
+import re
+from pathlib import Path
+
+import yaml
+from mkdocs.config.defaults import MkDocsConfig
+from mkdocs.exceptions import PluginError
+from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
+
+ROOT = Path(__file__).parents[2]
+TOP = {  # file of the repository: page of the site
+    'README.md': 'index.md',
+    'CHANGELOG.md': 'changelog.md',
+    'CITATION.cff': 'citation.md',
+    'CONTRIBUTING.md': 'contributing.md',
+    'SECURITY.md': 'security.md',
+}
+SOURCES = {page: source for source, page in TOP.items()}
+LINK = re.compile(r'(\]\()(?!\w+:|#)([^)\s]+)')
+
+
+def on_files(files: Files, config: MkDocsConfig) -> Files:
+    """Add the pages that are not Markdown files in docs/."""
+    pages = {page: (ROOT / source).read_text() for source, page in TOP.items()}
+    pages['citation.md'] = citation(pages['citation.md'])
+    for path in sorted((ROOT / 'docs/notebooks').glob('*.ipynb')):
+        page = path.relative_to(ROOT / 'docs').with_suffix('.md').as_posix()
+        pages[page] = notebook(path)
+    for page, text in pages.items():
+        files.append(File.generated(config, page, content=text))
+    return files
+
+
+def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: Files) -> str:
+    """Turn links between files of the repository into links of the site."""
+    here = page.file.src_uri
+    if here == 'index.md':
+        page.meta['hide'] = ['navigation']  # it has no neighbours
+    source = SOURCES.get(here, f'docs/{here}')
+
+    def link(found: re.Match) -> str:
+        return found[1] + site_link(found[2], source, here, config.repo_url or '')
+
+    return LINK.sub(link, markdown)
+
+
+def site_link(target: str, source: str, here: str, repository: str) -> str:
+    """Where a link leads on the site.
+
+    Args:
+        target: as it is written.
+        source: the file of the repository that it stands in.
+        here: that file's page.
+        repository: where files that are no page can be seen.
+
+    Raises:
+        PluginError: no such file.
+    """
+    path, _, anchor = target.partition('#')
+    path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
+    if not (ROOT / path).exists() and not path.startswith('docs/notebooks/'):
+        raise PluginError(f'{source}: a link leads to {path}, which does not exist')
+    page = TOP.get(path)
+    if not page and path.startswith('docs/') and not path.endswith(('.py', '.json')):
+        page = path.removeprefix('docs/').replace('.ipynb', '.md')
+    if not page:
+        return f'{repository}/blob/main/{path}'
+    found = posixpath.relpath(page, posixpath.dirname(here) or '.')
+    return f'{found}#{anchor}' if anchor else found
+
+
+def notebook(path: Path) -> str:
+    """A notebook as Markdown; outputs are not kept in the repository."""
+    parts = []
+    for cell in json.loads(path.read_text())['cells']:
+        text = ''.join(cell['source'])
+        parts.append(text if cell['cell_type'] == 'markdown' else f'```python\n{text}\n```')
+    title, *rest = parts
+    name = path.relative_to(ROOT).as_posix()
+    where = f'*This page shows `{name}`; open that file in Jupyter to run it.*'
+    return '\n\n'.join([title, where, *rest]) + '\n'
+
+
+def citation(text: str) -> str:
+    """CITATION.cff for readers: what to cite."""
+    cited = yaml.safe_load(text)
+    lines = [
+        '# Citation',
+        cited['message'],
+        f'The software: {cited["authors"][0]["name"]}, *{cited["title"]}*. The repository has '
+        'a CITATION.cff, which reference managers and GitHub read.',
+        'The papers:',
+    ]
+    papers = []
+    for paper in cited['references']:
+        names = ', '.join(f'{a["given-names"]} {a["family-names"]}' for a in paper['authors'])
+        number = paper['identifiers'][0]['value'].removeprefix('arXiv:')
+        where = paper.get('journal') or paper.get('collection-title', 'Preprint').strip()
+        papers.append(
+            f'- {names}: *{paper["title"]}*. {where}, {paper["year"]}. '
+            f'[arXiv:{number}](https://arxiv.org/abs/{number})'
+        )
+    return '\n\n'.join([*lines, '\n'.join(papers)]) + '\n'
