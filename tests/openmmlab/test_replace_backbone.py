@@ -16,9 +16,10 @@ from backbones.errors import MissingFileError, UserError
 from backbones.openmmlab import replace_backbone
 from backbones.openmmlab.build import check_fit
 from backbones.openmmlab.config import load_config, read_config
-from backbones.openmmlab.replace_backbone import MEAN, STD, doubts, swap_backbone
+from backbones.openmmlab.replace_backbone import doubts, swap_backbone
 from backbones.package_files import find_config
 from backbones.training.preflight import check_model
+from backbones.variants import Variant
 
 
 def load(name: str) -> Config:
@@ -115,7 +116,7 @@ def test_a_preprocessor_and_imports_in_other_places_are_found(unproven) -> None:
     cfg.data_preprocessor = cfg.model.pop('data_preprocessor')  # as MMEngine's Runner takes it
     cfg.custom_imports = dict(imports='mmdet.models', allow_failed_imports=False)
     cfg = swap_backbone(cfg, 'cswin_t')
-    assert cfg.model.data_preprocessor.mean == MEAN
+    assert cfg.model.data_preprocessor.mean == list(Variant.mean)
     assert cfg.custom_imports.imports == ['mmdet.models', 'backbones']
 
 
@@ -136,7 +137,11 @@ def test_levels_input_and_imports_are_ours(unproven) -> None:
     assert cfg.model.neck.in_channels == row.channels[1:]
     assert cfg.model.bbox_head.in_channels == 128  # the neck's
     preprocessor = cfg.model.data_preprocessor
-    assert (preprocessor.mean, preprocessor.std, preprocessor.bgr_to_rgb) == (MEAN, STD, True)
+    assert (preprocessor.mean, preprocessor.std, preprocessor.bgr_to_rgb) == (
+        list(Variant.mean),
+        list(Variant.std),
+        True,
+    )
     assert 'backbones' in cfg.custom_imports.imports
 
 
@@ -146,7 +151,7 @@ def test_a_wrapped_detector_is_swapped_with_all_its_preprocessors(unproven) -> N
     model = cfg.model
     assert model.detector.backbone.type == 'CSWin'
     parts = (model.detector.data_preprocessor, model.data_preprocessor.data_preprocessor)
-    assert [(part.mean, part.bgr_to_rgb) for part in parts] == [(MEAN, True)] * 2
+    assert [(part.mean, part.bgr_to_rgb) for part in parts] == [(list(Variant.mean), True)] * 2
     check_model(cfg)
     set_training(cfg, pretrained='x.pth', auto_scale_lr=False)
     assert model.detector.backbone.init_cfg.checkpoint == 'x.pth'
@@ -302,3 +307,26 @@ def test_a_config_of_mmdetection_trains_and_evaluates(trees: Path, tmp_path: Pat
     log = tool('train', config, '--recipe', 'published', *options)
     assert (tmp_path / 'epoch_1.pth').is_file()
     assert 'AdamW' in log and 'Epoch(val) [1][2/2]' in log
+
+
+@pytest.mark.parametrize(
+    'config, name',
+    (
+        ('upernet_cswin_nano_digits', 'timm:test_vit'),
+        ('mask_rcnn_cloformer_nano_digits', 'timm:test_convnext'),
+        pytest.param('mmdet::dino/dino-4scale_r50_8xb2-12e_coco', 'timm:test_resnet',
+                     marks=pytest.mark.slow),
+        pytest.param('mask2former_cswin_t_ade20k', 'timm:test_vit', marks=pytest.mark.slow),
+    ),
+)  # fmt: skip
+def test_models_of_timm_fit_and_their_images_are_normalised_as_they_expect(
+    config: str, name: str, tmp_path: Path
+) -> None:
+    cfg = swap_backbone(load(config), name)
+    row = variant(name)
+    assert cfg.model.backbone.type == 'TimmPyramid' and f'timm:{cfg.model.backbone.arch}' == name
+    assert cfg.model.data_preprocessor.mean == list(row.mean) != [123.675, 116.28, 103.53]
+    cfg.dump(tmp_path / 'own.py')
+    assert Config.fromfile(tmp_path / 'own.py').model == cfg.model
+    with pytest.raises(UserError, match=f'--recipe published: none is known of {name}'):
+        swap_backbone(load(config), name, recipe='published')
