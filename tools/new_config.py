@@ -20,6 +20,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
     parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
+    parser.add_argument(
+        '--val',
+        type=float,
+        metavar='SHARE',
+        help='of the training images to validate with, e.g. 0.2, where there is no split val; no '
+        'file of the data is changed',
+    )
+    parser.add_argument('--seed', type=int, default=0, help='of --val; another divides otherwise')
     parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'))
     parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in their order')
     parser.add_argument(
@@ -43,6 +51,8 @@ def main(argv: list[str] | None = None) -> None:
             classes=args.classes,
             allowed=args.allow,
             progress=sys.stderr.isatty(),
+            val=args.val,
+            seed=args.seed,
         )
         print(check_data.text(report))
         if report.faults.errors:

@@ -8,6 +8,7 @@ from backbones.data.config_datasets import allowed_faults, images_per_epoch, rea
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
 from backbones.data.schedules import check_schedule
+from backbones.data.splits import split_off_validation
 from backbones.errors import UserError, listed, shown
 from backbones.openmmlab import config
 from backbones.tables import table
@@ -21,6 +22,8 @@ def check(
     allowed: Iterable[str] = (),
     decode: bool = False,
     progress: bool = False,
+    val: float | None = None,
+    seed: int = 0,
 ) -> Report:
     """Check the dataset in a folder, or those of a config.
 
@@ -31,6 +34,7 @@ def check(
         allowed: kinds of faults that are meant.
         decode: load all pixels, also of a large dataset.
         progress: show progress bars on stderr.
+        val, seed: of a folder without a validation split, see `split_off_validation`.
 
     Raises:
         UserError: there is nothing to be checked.
@@ -40,6 +44,8 @@ def check(
         dataset = read_folder(
             Path(data), faults, layout=layout, classes=classes, decode=decode, progress=progress
         )
+        if val is not None:
+            split_off_validation(dataset, val, seed=seed, progress=progress)
         return check_dataset(dataset, faults, decode=decode, progress=progress)
     if layout or classes:
         raise UserError('--layout and --classes are for a folder; a config says both itself')

@@ -129,6 +129,14 @@ def _split(
         labels = prefix.get('seg_map_path', prefix['img_path'])
         if 'MixedSuffixDataset' in bases:
             pairs = pair_by_name(prefix['img_path'], labels, faults)
+            if part.get('ann_file') and file.is_file():
+                names = set(read_lines(file))
+                folder = prefix['img_path']
+                pairs = [
+                    pair
+                    for pair in pairs
+                    if pair[0].relative_to(folder).with_suffix('').as_posix() in names
+                ]
             _check_suffix(labels, 'seg_map_suffix', part, cls, faults)
         else:
             pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))

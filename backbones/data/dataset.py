@@ -28,6 +28,7 @@ class Split:
         pairs: of a segmentation dataset, image and label map; the latter may be missing.
         facts: what was found in the image files so far.
         by_name: whether `CocoByNameDataset` reads it, as in the configs of tools/new_config.py.
+        divided: whether it is a part of the files' split, so that its images have to be listed.
         left_out: of 'images' and 'annotations', why and how many a config's dataset leaves out.
     """
 
@@ -39,6 +40,7 @@ class Split:
     facts: dict[Path, ImageFacts] = field(default_factory=dict)
     label_facts: dict[Path, ImageFacts] = field(default_factory=dict)
     by_name: bool = True
+    divided: bool = False
     left_out: dict[str, Counter[str]] = field(
         default_factory=lambda: dict(images=Counter(), annotations=Counter())
     )

@@ -139,7 +139,9 @@ CLASSES = {
         'datasets have no training split', 'name a folder or annotation file train'
     ),
     'no-validation': Kind(
-        'datasets have no validation split', 'move a part of the images to a split named val'
+        'datasets have no validation split',
+        'let tools/new_config.py --val 0.2 divide the training images, or move some to a split '
+        'named val',
     ),
     'without-objects': warning(
         'images have no annotation; they serve as background',

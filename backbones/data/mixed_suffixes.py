@@ -1,6 +1,7 @@
 """Images and label maps in folders that hold files of several suffixes."""
 
 import os
+from pathlib import Path
 
 from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
@@ -19,14 +20,18 @@ class MixedSuffixDataset(BaseSegDataset):
         img_suffix, seg_map_suffix: tuples of those that occur, e.g. ('.JPG', '.png').
 
     Raises:
-        UserError: an image without a label map, two files of the same name, or an `ann_file`.
+        UserError: an image without a label map, two files of the same name, or an `ann_file` that
+            lists an image which is not there.
     """
 
     def load_data_list(self) -> list[dict]:
-        if self.ann_file:
-            raise UserError(f'MixedSuffixDataset takes whole folders; ann_file is {self.ann_file}')
         images = _by_name(self.data_prefix['img_path'], self.img_suffix)
         labels = _by_name(self.data_prefix['seg_map_path'], self.seg_map_suffix)
+        if self.ann_file:
+            listed_names = read_names(Path(self.ann_file))
+            if gone := sorted(listed_names - images.keys()):
+                raise UserError(f'{self.ann_file} lists images that are not there: {listed(gone)}')
+            images = {name: path for name, path in images.items() if name in listed_names}
         if missing := sorted(images.keys() - labels.keys()):
             raise UserError(
                 f'{self.data_prefix["seg_map_path"]} has no label map for {listed(missing)}; '
@@ -37,6 +42,11 @@ class MixedSuffixDataset(BaseSegDataset):
             dict(shared, img_path=images[name], seg_map_path=labels[name], seg_fields=[])
             for name in sorted(images)
         ]
+
+
+def read_names(file: Path) -> set[str]:
+    """The names in a list of images, one a line, without suffixes."""
+    return set(file.read_text(encoding='utf-8').splitlines())
 
 
 def _by_name(folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:

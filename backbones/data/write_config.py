@@ -7,7 +7,7 @@ from pathlib import Path
 from mmengine.config import Config
 
 from backbones import atomic_write
-from backbones.data.dataset import Dataset
+from backbones.data.dataset import Dataset, Split
 from backbones.errors import UserError, shown
 from backbones.openmmlab.config_tree import innermost
 
@@ -48,24 +48,39 @@ def of_split(dataset: Dataset, name: str, out: Path) -> dict:
     images = os.path.relpath(split.images, dataset.root)
     if not dataset.detection:
         labels = os.path.relpath(split.source, dataset.root)
-        return dict(data_prefix=dict(img_path=images, seg_map_path=labels))
-    if dataset.layout == 'coco':
+        prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
+        listed = dict(ann_file=str(_written(dataset, name, out).absolute()))
+        return {**listed, **prefix} if split.divided else prefix
+    if dataset.layout == 'coco' and not split.divided:
         file = os.path.relpath(split.source, dataset.root)
     else:
-        file = str(_annotations(name, out).absolute())
+        file = str(_written(dataset, name, out).absolute())
     return dict(ann_file=file, data_prefix=dict(img='' if images == '.' else images))
 
 
-def _annotations(name: str, out: Path) -> Path:
-    return out.with_suffix('') / f'{name}.json'
+def _written(dataset: Dataset, name: str, out: Path) -> Path:
+    return out.with_suffix('') / f'{name}.{"json" if dataset.detection else "txt"}'
 
 
 def write_annotations(dataset: Dataset, out: Path) -> None:
-    """Write the annotations as COCO beside the config, where the data have another layout."""
-    for name in used(dataset) if dataset.detection and dataset.layout != 'coco' else ():
-        file = _annotations(name, out)
+    """Write beside the config what the data do not have as it is needed.
+
+    Annotations as COCO where the layout is another or a split was divided; the names of images,
+    without suffix, where a folder of label maps was.
+    """
+    for name in used(dataset):
+        split = dataset.splits[name]
+        if not split.divided and dataset.layout in ('coco', 'masks'):
+            continue
+        file = _written(dataset, name, out)
         file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_text(json.dumps(dataset.splits[name].records))
+        text = json.dumps(split.records) if dataset.detection else _names(split)
+        file.write_text(text, encoding='utf-8')
+
+
+def _names(split: Split) -> str:
+    inside = (image.relative_to(split.images).with_suffix('') for image, _ in split.pairs)
+    return ''.join(f'{name.as_posix()}\n' for name in inside)
 
 
 def comment(text: str) -> str:

@@ -1,0 +1,141 @@
+"""Training images divided into two parts, where nobody has made a validation split."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import own_data
+import pytest
+import yaml
+from conftest import tool
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+from PIL import Image
+
+from backbones.cli import check_data
+from backbones.data.faults import Faults
+from backbones.data.folder import read_folder
+from backbones.data.splits import split_off_validation
+from backbones.errors import UserError
+from backbones.openmmlab.registries import import_scope
+
+LAYOUTS = ('coco', 'yolo', 'voc', 'masks')
+NUMBER = 12
+
+
+@pytest.fixture
+def folder(request, tmp_path: Path, monkeypatch) -> Path:
+    """A dataset of a layout with a training split alone."""
+    monkeypatch.setitem(own_data.NUMBER, 'train', NUMBER)
+    layout, root = request.param, tmp_path / 'data'
+    getattr(own_data, f'make_{layout}')(root)
+    for part in ('val', 'images/val', 'labels/val', 'masks/val'):
+        shutil.rmtree(root / part, ignore_errors=True)
+    for file in ('annotations/val.json', 'ImageSets/Main/val.txt'):
+        (root / file).unlink(missing_ok=True)
+    if layout == 'yolo':
+        content = yaml.safe_load((root / 'data.yaml').read_text())
+        del content['val']
+        (root / 'data.yaml').write_text(yaml.safe_dump(content))
+    return root
+
+
+def files(root: Path) -> dict[str, bytes]:
+    return {str(p): p.read_bytes() for p in sorted(root.rglob('*')) if p.is_file()}
+
+
+@pytest.mark.parametrize('folder', LAYOUTS, indirect=True)
+def test_a_config_of_a_divided_split_has_each_image_once(folder: Path, tmp_path: Path) -> None:
+    before, out = files(folder), tmp_path / 'own.py'
+    base = 'semantic_fpn_cloformer_nano_small' if (folder / 'masks').exists() else (
+        'retinanet_cloformer_nano_small')  # fmt: skip
+    refused = tool('new_config', folder, '--base', base, '--out', out, fails=True)
+    assert 'no-validation' in refused and '--val 0.2' in refused
+    tool('new_config', folder, '--base', base, '--out', out, '--val', '0.25')
+    assert files(folder) == before, 'no file of the data is changed'
+    cfg, seen = Config.fromfile(out), {}
+    import_scope(cfg.default_scope)
+    init_default_scope(cfg.default_scope)
+    for split in ('train', 'val'):
+        dataset = DATASETS.build(dict(cfg[f'{split}_dataloader'].dataset, pipeline=[]))
+        seen[split] = [dataset.get_data_info(i)['img_path'] for i in range(len(dataset))]
+    assert (len(seen['train']), len(seen['val'])) == (NUMBER * 3 // 4, NUMBER // 4)
+    assert not {*seen['train']} & {*seen['val']}
+    report = check_data.check(str(out))
+    assert not report.faults.errors
+    assert all(all(counts.values()) for name, counts in report.classes.items()), report.classes
+    written = files(out.with_suffix(''))
+    tool('new_config', folder, '--base', base, '--out', out, '--val', '0.25')
+    assert files(out.with_suffix('')) == written, 'the same every time'
+    tool('new_config', folder, '--base', base, '--out', out, '--val', '0.25', '--seed', '1')
+    assert files(out.with_suffix('')) != written
+
+
+@pytest.mark.parametrize('folder', ['masks'], indirect=True)
+def test_label_maps_of_several_suffixes_are_divided_too(folder: Path, tmp_path: Path) -> None:
+    first = folder / 'images/train/0.jpg'
+    Image.open(first).save(first.with_suffix('.png'))
+    first.unlink()
+    out = tmp_path / 'own.py'
+    command = ('--base', 'semantic_fpn_cloformer_nano_small', '--out', out, '--val', '0.25')
+    tool('new_config', folder, *command)
+    cfg = Config.fromfile(out)
+    assert cfg.train_dataloader.dataset.type == 'MixedSuffixDataset'
+    import_scope('mmseg')
+    init_default_scope('mmseg')
+    sizes = [len(DATASETS.build(dict(cfg[f'{s}_dataloader'].dataset, pipeline=[])))
+             for s in ('train', 'val')]  # fmt: skip
+    assert sizes == [NUMBER * 3 // 4, NUMBER // 4]
+    assert not check_data.check(str(out)).faults.errors
+
+
+@pytest.mark.parametrize('folder', ['coco'], indirect=True)
+def test_images_that_look_alike_stay_together(folder: Path) -> None:
+    """Three frames of each of four scenes, brighter from one to the next."""
+    for number, path in enumerate(sorted((folder / 'train').iterdir())):
+        rng = np.random.default_rng(number // 3)
+        scene = rng.integers(0, 200, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
+        Image.fromarray(scene + np.uint8(5 * (number % 3))).save(path)
+    dataset = read_folder(folder, Faults([]), layout='coco')
+    split_off_validation(dataset, 0.25)
+    names = sorted(p.name for p in (folder / 'train').iterdir())
+    scenes = {s.name: {names.index(p.name) // 3 for p in s.paths()} for s in
+              dataset.splits.values()}  # fmt: skip
+    assert scenes['train'] | scenes['val'] == {0, 1, 2, 3}
+    assert not scenes['train'] & scenes['val'] and len(scenes['val']) == 1
+
+
+@pytest.mark.parametrize('folder', ['coco'], indirect=True)
+def test_folders_of_scenes_stay_together(folder: Path) -> None:
+    file = own_data.json_file(folder, 'train')
+    text = file.read_text()
+    for number, path in enumerate(sorted((folder / 'train').iterdir())):
+        scene = folder / f'train/scene {number // 2}'
+        scene.mkdir(exist_ok=True)
+        path.rename(scene / path.name)
+    content = json.loads(text)
+    names = {p.name: f'{p.parent.name}/{p.name}' for p in folder.rglob('*.png')}
+    for image in content['images']:
+        image['file_name'] = names[image['file_name']]
+    file.write_text(json.dumps(content))
+    dataset = read_folder(folder, Faults([]), layout='coco')
+    split_off_validation(dataset, 0.25)
+    scenes = [{p.parent.name for p in split.paths()} for split in dataset.splits.values()]
+    assert not scenes[0] & scenes[1] and len(scenes[0] | scenes[1]) == NUMBER // 2
+
+
+@pytest.mark.parametrize('folder', ['coco'], indirect=True)
+@pytest.mark.parametrize(
+    'share, message',
+    ((0.9, r'--val is 0\.9; allowed: 0\.02 to 0\.5'), (0.05, 'at least 20 different images')),
+)
+def test_what_cannot_be_divided_is_a_sentence(folder: Path, share: float, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        split_off_validation(read_folder(folder, Faults([]), layout='coco'), share)
+
+
+def test_a_dataset_with_a_validation_split_is_not_divided(tmp_path: Path) -> None:
+    root = own_data.make_coco(tmp_path)
+    with pytest.raises(UserError, match='has the splits train, val: leave --val out'):
+        split_off_validation(read_folder(root, Faults([]), layout='coco'), 0.2)
