@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Configs of many families of MMDetection and MMSegmentation with one of our backbones.
+"""Try configs of many families of MMDetection and MMSegmentation with one of our backbones.
 
-Each is swapped, computes losses and gradients on two small images, and predicts on one: on a CPU,
-without weights. Writes docs/any_config.md; arguments are parts of the names of the configs to try
-anew beside those that are new, all by default.
+Each gets the new backbone, computes losses and gradients on two small images, and predicts on one,
+on a CPU and without weights. Writes docs/any_config.md; arguments are parts of the names of configs
+to try again, besides new ones; default: all.
 """
 
 import json
@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import backbones  # before mmdet, whose modules ask for mmcv's operators
+import backbones  # before mmdet, whose modules import mmcv's operators
 
 # isort: split
 import numpy as np
@@ -44,30 +44,30 @@ CONFIGS = Path(__file__).with_suffix('.txt').read_text().split()
 
 
 class Outcome(NamedTuple):
-    """What became of a config; `fits` includes one prediction. An empty text is a success."""
+    """Outcome for a config; `fits` includes one prediction. An empty text means success."""
 
     fits: str
     trains: str
 
 
 def attempt(config: str) -> Outcome:
-    """Swap the backbone of a config, and train one step without an optimizer."""
+    """Replace the backbone of a config, and train one step without an optimizer."""
     torch.manual_seed(0)
-    for name, value in dict(epoch=0, iter=0, max_epochs=12).items():  # a Runner would say so
+    for name, value in dict(epoch=0, iter=0, max_epochs=12).items():  # as set by a Runner
         MessageHub.get_current_instance().update_info(name, value)
     try:
         cfg = swap_backbone(read_config(config), BACKBONE)
     except UserError as error:
         return Outcome(str(error), '')
-    inner = with_backbone(cfg.model)  # of a semi-supervised training the detector
-    inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
+    inner = with_backbone(cfg.model)  # the detector, in semi-supervised learning
+    inner.get('data_preprocessor', {}).pop('batch_augments', None)  # pads to 1024x1024 pixels
     model = build_for_trial(cfg, inner)
     model.train()
     try:
         data = model.data_preprocessor(batch(cfg), True)
         total, _ = model.parse_losses(model(**data, mode='loss'))
         total.backward()
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         return Outcome('', first_line(error))
     grads = [p.grad for p in model.backbone.parameters() if p.grad is not None]
     if not (total.isfinite() and grads and any(g.abs().sum() > 0 for g in grads)):
@@ -76,7 +76,7 @@ def attempt(config: str) -> Outcome:
 
 
 def batch(cfg: Config) -> dict:
-    """Two images of noise with two objects each, as the library's data loaders give them."""
+    """Return two noise images with two objects each, as from the library's data loaders."""
     scope, side = cfg.default_scope, image_side(with_backbone(cfg.model))
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator)
@@ -85,7 +85,7 @@ def batch(cfg: Config) -> dict:
 
 
 def detection_sample(cfg: Config, side: int) -> DetDataSample:
-    """Two boxes with label 0, as CrowdDet needs, and masks if the config's pipeline has them."""
+    """Return two boxes with label 0, as CrowdDet needs, and masks if the pipeline loads them."""
     low, high = side // 4, side // 2
     mask = np.zeros((2, side, side), np.uint8)
     mask[0, low:high, low:high] = 1
@@ -110,7 +110,7 @@ def detection_sample(cfg: Config, side: int) -> DetDataSample:
 
 
 def segmentation_sample(side: int) -> SegDataSample:
-    """Labels 0 and 1."""
+    """Return a label map of labels 0 and 1."""
     labels = torch.zeros(1, side, side, dtype=torch.long)
     labels[:, side // 4 : side // 2] = 1
     sample = SegDataSample(metainfo=metainfo(side))
@@ -119,7 +119,7 @@ def segmentation_sample(side: int) -> SegDataSample:
 
 
 def page(results: dict[str, Outcome]) -> str:
-    """docs/any_config.md."""
+    """Return the text of docs/any_config.md."""
     fits = sum(not r.fits for r in results.values())
     trains = sum(not r.fits and not r.trains for r in results.values())
     families = len({config.split('/')[0] for config in results})
@@ -127,11 +127,11 @@ def page(results: dict[str, Outcome]) -> str:
         '# Any config, any backbone',
         '',
         '`tools/train.py CONFIG --backbone NAME` replaces the backbone of any config that reads a',
-        f'feature pyramid. Here `{BACKBONE}` is put into configs from {families} folders of',
-        'MMDetection and MMSegmentation, on a CPU, without compiled mmcv. "Fits" means that it',
-        'predicts, "trains" that its loss on two small images is finite and has a gradient in the',
-        'backbone; inside a tracker or a semi-supervised training, that of its detector. No model',
-        'is trained to an end here.',
+        f'feature pyramid. Here `{BACKBONE}` replaces that of configs from {families} folders of',
+        'MMDetection and MMSegmentation, on a CPU, without compiled mmcv. "Fits" means that the',
+        'model predicts, "trains" that its loss on two small images is finite and has a gradient',
+        'in the backbone; in a tracker or in semi-supervised learning, its detector is tried. No',
+        'model is trained to completion here.',
         '',
         f'{len(results)} configs: {fits} fit, {trains} of them train.',
         '',
@@ -149,7 +149,7 @@ def page(results: dict[str, Outcome]) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    MMLogger.get_instance('any_config', log_level='ERROR')  # else each parameter is a line
+    MMLogger.get_instance('any_config', log_level='ERROR')  # otherwise it logs each parameter
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() and sys.argv[1:] else {}
     wanted = sys.argv[1:]
     results = {}
@@ -158,7 +158,7 @@ def main() -> None:
             known[config] = attempt(config)
             print(config, *known[config], flush=True)
         results[config] = Outcome(*known[config])
-        RESULTS.write_text(json.dumps(results, indent=0) + '\n')  # after each: it takes minutes
+        RESULTS.write_text(json.dumps(results, indent=0) + '\n')  # after each, as it takes minutes
     PAGE.write_text(page(results))
 
 

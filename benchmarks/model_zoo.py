@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write docs/model_zoo.md and README.md's table of variants; docs/model_zoo.json keeps counts."""
+"""Write docs/model_zoo.md, README.md's table of variants, and the counts, docs/model_zoo.json."""
 
 import argparse
 import hashlib
@@ -26,28 +26,28 @@ HEAD = """\
 `make zoo` writes this page from `configs/` and `configs/published.yml`; do not edit it.
 
 **This project has not reproduced any result on COCO, ADE20K or Cityscapes yet.** The results in
-their tables are other people's, and the number in brackets after each says whose:
+their tables are other people's; the number in brackets after each says whose:
 
 {sources}
 
 How to read the tables:
 
-- *Config*: put it for NAME in the file name above the table. Training starts from the ImageNet file
-  of the backbone, see [README](../README.md#variants). Where there is none to download, pass your
-  copy with `--pretrained FILE`; without it, training starts from scratch.
+- *Config*: replace NAME in the file name above the table by it. Training starts from the backbone's
+  ImageNet file, see [README](../README.md#variants). If there is none to download, pass your copy
+  with `--pretrained FILE`; without it, training starts from scratch.
 - *Parameters* (millions) and *MACs* (billions of multiply-adds) are those of the whole model as
-  `tools/model_complexity.py` counts them, with the authors' figure in brackets. The image is
-  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test, and passes at once
-  even where the test slides windows.
+  counted by `tools/model_complexity.py`, with the authors' figure in brackets. The image has
+  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test and is processed as
+  a whole, even if the test uses sliding windows.
 - *Drop path* is the rate of the last block.
 - *Result*: AP, mIoU and mAcc in percent; *multi-scale* is mIoU at several scales with flip. A dash
   means that we found no number.
 - *Weights*: the authors' file of the whole model, for `tools/test.py CONFIG FILE`. We tested files
   of the same layout, not the files themselves.
 
-Other variants have no config of their own where nobody reports a result. Take that of another one:
-`tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its recipe, and with
-`--recipe published` takes the optimizer of VOLO-D1's config for Mask R-CNN or UperNet.
+Variants for which nobody reports a result have no config of their own. Use that of another variant:
+`tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its recipe; add
+`--recipe published` for the optimizer of VOLO-D1's config for Mask R-CNN or UperNet.
 
 A batch is the number of images per iteration on 8 GPUs. The comment at the top of a config says
 where its settings come from.
@@ -66,21 +66,21 @@ class Leaf:
 
     @property
     def table(self) -> str:
-        """The heading of the table that it stands in: method, dataset and schedule."""
+        """Return the heading of the leaf's table: method, dataset and schedule."""
         method, data, schedule = re.match(r'(.+) \+ [^,]+, (\w+), (\w+)', self.title).groups()
         return f'{method}, {data}, {schedule}'
 
     @property
     def label(self) -> str:
-        """What tells it from the others of its table, e.g. 'cswin_b_640'."""
+        """Return what identifies the leaf in its table, e.g. 'cswin_b_640'."""
         method, data, _ = self.table.lower().replace('-', '').replace(' ', '_').split(',_')
         return re.fullmatch(rf'{method}_(.+?)(_\dx)?_{data}', self.name)[1]
 
 
 def main(words: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--check', action='store_true', help='fail if they are not up to date')
-    parser.add_argument('--recount', action='store_true', help='count every model, in 3 minutes')
+    parser.add_argument('--check', action='store_true', help='fail if the files are out of date')
+    parser.add_argument('--recount', action='store_true', help='count all models, in 3 minutes')
     args = parser.parse_args(words)
     from backbones.errors import UserError, plain_errors  # late: --help must answer at once
 
@@ -93,11 +93,11 @@ def main(words: list[str] | None = None) -> None:
             complete = not changed and len(known) == len(counted) and PAGE.exists()
             if not complete or PAGE.read_text() != page(leaves, sources):
                 raise UserError(
-                    'docs/model_zoo.md does not agree with configs/; `make zoo` mends it'
+                    'docs/model_zoo.md does not agree with configs/; `make zoo` fixes it'
                 )
             if README.read_text() != readme():
                 raise UserError(
-                    'README.md lists other variants than there are; `make zoo` mends it'
+                    'README.md does not list the existing variants; `make zoo` fixes it'
                 )
         else:
             count(changed)
@@ -108,7 +108,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
-    """Every leaf, and the sources of published.yml with their numbers on the page.
+    """Return every leaf, and the sources of published.yml with their numbers on the page.
 
     Raises:
         UserError: published.yml has a row without a config.
@@ -135,7 +135,7 @@ def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
 
 
 def digest(cfg: object) -> str:
-    """Changes with whatever the counts may depend on."""
+    """Return a hash of everything that the counts depend on."""
     model = cfg.model.to_dict()
     model['backbone'].pop('init_cfg', None)
     text = json.dumps([model, cfg.test_dataloader.dataset.pipeline], sort_keys=True)
@@ -152,7 +152,7 @@ def count(leaves: list[Leaf]) -> None:
 
 
 def readme() -> str:
-    """README.md with the table of all registered variants."""
+    """Return README.md with the table of all registered variants."""
     from backbones.registry import variants
     from backbones.tables import table
 
@@ -173,7 +173,7 @@ def readme() -> str:
 
 
 def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
-    """The whole zoo: head, and by method the recipe, a table, and notes."""
+    """Return the whole zoo: head, and for each method the recipe, a table, and notes."""
     from backbones.tables import table
 
     tables: dict[str, list[Leaf]] = {}
@@ -206,7 +206,7 @@ def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
 
 
 def item(text: str, bullet: str = '-') -> str:
-    """An entry of a list, in lines that fit an editor."""
+    """Return a list item, wrapped to the line length."""
     indent = ' ' * (len(bullet) + 1)
     return fill(text, 100, initial_indent=f'{bullet} ', subsequent_indent=indent,
                 break_long_words=False, break_on_hyphens=False)  # fmt: skip
@@ -217,7 +217,7 @@ def link(leaf: Leaf, text: str) -> str:
 
 
 def cells(leaf: Leaf, sources: dict[str, dict]) -> tuple[str | None, ...]:
-    """A leaf's row, in the order of `COLUMNS`."""
+    """Return a leaf's row, in the order of `COLUMNS`."""
     row = leaf.row
     by_source = {row['source']: row} if 'source' in row else {}
     results = [
@@ -237,13 +237,13 @@ def cells(leaf: Leaf, sources: dict[str, dict]) -> tuple[str | None, ...]:
 
 
 def figures(leaf: Leaf, key: str) -> str:
-    """Our figure, and the published one in brackets."""
+    """Return our figure, with the published one in brackets."""
     here = f'{leaf.count[key] / 1e6:.2f}' if key == 'params' else f'{leaf.count[key] / 1e9:.1f}'
     return f'{here} ({leaf.row[key]})' if key in leaf.row else here
 
 
 def notes(leaf: Leaf) -> Iterator[str]:
-    """What a reader of its row should know, and why a figure disagrees with the published one."""
+    """Yield notes on a leaf's row, including why a figure differs from the published one."""
     if 'note' in leaf.row:
         yield item(f'`{leaf.label}`: {leaf.row["note"]}')
     for key, why in leaf.row.get('misses', {}).items():
@@ -254,7 +254,7 @@ def notes(leaf: Leaf) -> Iterator[str]:
 
 
 def recipe(leaves: list[Leaf]) -> str:
-    """The files' names and the settings that most of a table's configs share; then who differs."""
+    """Return the file names and settings that most configs of a table share, then exceptions."""
     first, settings = leaves[0], [training(leaf.cfg) for leaf in leaves]
     common = [Counter(phrases).most_common(1)[0][0] for phrases in zip(*settings)]
     shared = ', '.join(filter(None, common))
@@ -270,7 +270,7 @@ def recipe(leaves: list[Leaf]) -> str:
 
 
 def training(cfg: object) -> tuple[str, ...]:
-    """The settings that decide a result, a phrase each, in the same order for every config."""
+    """Return the settings that affect results, one phrase each, in a fixed order."""
     loop, optim, first = cfg.train_cfg, cfg.optim_wrapper, cfg.param_scheduler[0]
     rate = f'learning rate {optim.optimizer.lr:g}'
     decay = optim.get('paramwise_cfg', {}).get('decay_rate')
@@ -298,7 +298,7 @@ def training(cfg: object) -> tuple[str, ...]:
 
 
 def scales(pipeline: list) -> Iterator[tuple[int, int]]:
-    """The sizes to which a pipeline resizes at last."""
+    """Yield the sizes that a pipeline finally resizes to."""
     for step in pipeline:
         yield from [step['scale']] if 'scale' in step else step.get('scales', ())
         if 'transforms' in step:

@@ -1,4 +1,4 @@
-"""docs/performance.md, made from docs/performance.json."""
+"""Format docs/performance.md from docs/performance.json."""
 
 from collections.abc import Iterable, Iterator
 from itertools import groupby
@@ -7,27 +7,27 @@ from backbones.forms import costs_of_forms, taken
 from backbones.tables import table
 
 CARDS = (24, 48, 80)  # GiB
-FILLED = 0.8  # of a card; the rest is for what is not counted
+FILLED = 0.8  # usable share of a card; the rest is for what is not counted
 INTRODUCTION = """# Performance
 
-What the backbones cost in time and memory, beside the formulation that their authors published and
-beside other backbones. `make benchmark` writes this page from `performance.json`; do not edit it.
+Time and memory of the backbones, compared with the formulation that their authors published and
+with other backbones. `make benchmark` writes this page from `performance.json`; do not edit it.
 
-- *Published* is the same model with every operator computed as its paper writes it
+- *Published* is the same model with every operator computed as written in its paper
   (``backbones.plain()`). A share of 0.25 means a quarter of the published time or memory.
-- Shares compare models that ran in turns in one process, so they hold on other machines better than
-  the times do; in brackets, between the quartiles of both. Times are medians in float32, one image
-  at a time, on one thread unless it says two.
-- Memory beside a time is the peak of a process of its own, above its level before the step.
+- Shares compare models that ran in turns in one process, so they carry over to other machines
+  better than times do; in brackets, the range between the quartiles of both. Times are medians in
+  float32, one image at a time, on one thread unless stated otherwise.
+- Memory next to a time is the peak of a separate process, above its level before the step.
 
-To repeat it: the command under each table measures that table and prints the numbers.
+To reproduce: the command under each table measures that table and prints the numbers.
 `make benchmark` measures what `performance.json` lacks; all of it takes about half an hour on two
 cores. `benchmarks/performance.py measure SECTION --again` replaces one section:
 {sections}."""
 
 
 def page(report: dict, commands: dict[str, str]) -> str:
-    """Write the page.
+    """Return the text of the page.
 
     Args:
         report: section -> `machine`, `minutes`, `results`; a section may be missing.
@@ -46,7 +46,7 @@ def page(report: dict, commands: dict[str, str]) -> str:
 
 
 def machines(report: dict) -> str:
-    """One row for the sections in a row that were measured on the same machine."""
+    """Return a table with one row per run of sections measured on the same machine."""
     keys = ('cpu', 'cores', 'system', 'torch')
     facts = {name: [part['machine'][key] for key in keys] for name, part in report.items()}
     rows = [[', '.join(names), *same] for same, names in groupby(facts, facts.get)]
@@ -54,7 +54,7 @@ def machines(report: dict) -> str:
 
 
 def by_name(results: list[dict]) -> Iterator[tuple[str, list[dict]]]:
-    """Each backbone with its results, in the order of the command that measured them."""
+    """Yield each backbone with its results, in the order of the command that measured them."""
     for name in dict.fromkeys(r['backbone'] for r in results):
         yield name, [r for r in results if r['backbone'] == name]
 
@@ -64,7 +64,7 @@ def cells(results: Iterable[dict], key: str, places: int = 2, unit: float = 1) -
 
 
 def costs(results: list[dict]) -> str:
-    """Time and memory beside the published formulation's."""
+    """Compare time and memory with the published formulation's."""
     rows = []
     for name, found in by_name([r for r in results if r['backend'] != 'peer']):
         published, ours, _, with_two = found
@@ -111,7 +111,7 @@ def compiled(results: list[dict]) -> str:
 
 
 def linear(results: list[dict]) -> str:
-    """Time and multiply-adds per pixel, and by how much they grow with the image."""
+    """Return time and multiply-adds per pixel, and how much they grow with the image."""
     rows = []
     for name, found in by_name(results):
         pixels = [height * width for height, width in (r['size'] for r in found)]
@@ -132,7 +132,7 @@ def memory(results: list[dict]) -> str:
 
 
 def forms() -> str:
-    """What the forms of operators cost on a GPU, and which of them run there."""
+    """Return the costs of the operators' forms on a GPU, and which of them are used there."""
     rows = [
         [*(str(value) for value in record.values()), taken(record['operator'], record['form'])]
         for record in costs_of_forms()
@@ -142,7 +142,7 @@ def forms() -> str:
 
 
 def cards(results: list[dict]) -> str:
-    """What a training step needs, and the first way to run it that fits each card."""
+    """Return the memory of a training step, and the first way to run it that fits each card."""
     ways = [key for key in results[0] if key not in ('backbone', 'size', 'batch')]
 
     def first(result: dict, card: int) -> str:
@@ -160,15 +160,15 @@ FORMS = """\
 ## Forms of the operators on a GPU
 
 What one part of the smallest variant's first stage moves and keeps in a training step, on a map of
-200x320 cells in bfloat16. **It is counted by shapes, not measured**: each operation reads its
+200x320 cells in bfloat16. **It is counted from shapes, not measured**: each operation reads its
 inputs and writes its outputs once. *Kept* is what autograd holds from the forward to the backward
-pass. Of the forms of an operator, inference takes the one with the least forward traffic, training
-the one with the least traffic both ways (*time*), or, if the backbone has `prefer='memory'`, the
-one that keeps least. The Triton kernels are taken where DENSE_BACKBONES_TRITON is 1. Operators that
-are not listed run layer by layer on GPUs."""
+pass. Among an operator's forms, inference uses the one with the least forward traffic, and training
+the one with the least traffic in both directions (*time*) or, if the backbone has
+`prefer='memory'`, the one that keeps the least. The Triton kernels are used if
+DENSE_BACKBONES_TRITON is 1. Operators that are not listed run layer by layer on GPUs."""
 PEERS = """\
-Beside other backbones, in the same run. A multiply-add (MAC) counts as two operations; counted are
-convolutions and matrix products as published, attention included."""
+Compared with other backbones, in the same run. A multiply-add (MAC) counts as two operations;
+convolutions and matrix products count as published, including attention."""
 PARTS = {
     'inference': ('Inference, one image of 800x1280 pixels', 'The forward pass.', inference),
     'train': (
@@ -181,46 +181,46 @@ PARTS = {
         """\
 Mask R-CNN on images of 800x1280 pixels, UperNet on 512x512, two threads, with random weights, so
 that each image has all 512 proposals. The backbone's share is of the time without data: workers
-load the next batch beside the training, each in the time of the column *data*.""",
+load the next batch during training, each in the time of the column *data*.""",
         iteration,
     ),
     'compiled': (
         '`torch.compile`, one image of 512x512 pixels',
         """\
 Whole graphs (`fullgraph=True`) and static shapes. Attention and convolutions are the same library
-calls in both. Linear layers are not: without a compiler oneDNN computes them, with it MKL, which is
-the slower one on AMD's processors, so the compiler may lose there more than it gains elsewhere.""",
+calls in both. Linear layers are not: oneDNN computes them without the compiler and MKL with it; MKL
+is slower on AMD's processors, so the compiler may lose more there than it gains elsewhere.""",
         compiled,
     ),
     'linear': (
         'Cost per pixel',
         """\
-Where the time per pixel grows, attention over the whole map is the reason: its multiply-adds (MACs)
-grow with the square of the pixels.""",
+If the time per pixel grows, the reason is attention over the whole map: its multiply-adds (MACs)
+grow with the square of the number of pixels.""",
         linear,
     ),
     'memory': (
         'Memory of a training step, two images of 800x1280 pixels',
         """\
-What autograd keeps from the forward to the backward pass, float32: distinct storages without
-parameters and images. It is counted by shapes, as CPUs run it; GPUs with `prefer='memory'` keep
-about as much. `with_cp=True` recomputes each block in the backward pass, which then adds what one
-block keeps.""",
+What autograd keeps from the forward to the backward pass in float32: distinct storages without
+parameters and images. It is counted from shapes, for the forms that run on CPUs; GPUs with
+`prefer='memory'` keep about as much. `with_cp=True` recomputes each block in the backward pass,
+which then adds what one block keeps.""",
         memory,
     ),
     'cards': (
         'Which variant trains on which card',
         """\
-Mask R-CNN, two images of 800x1280 pixels on a GPU, as our configs train it: for cards of 24, 48 and
-80 GB the first way that fits. *Nothing* is float32 without an option, `with_cp` stands for
+Mask R-CNN, two images of 800x1280 pixels on a GPU, as in our training configs: the first way that
+fits cards of 24, 48 and 80 GB. *Nothing* is float32 without options, `with_cp` stands for
 `--cfg-options model.backbone.with_cp=True`, and the last way is all three options together.
 `--prefer memory` and `with_cp` cost time.
 
-The memory is counted by shapes, and no GPU has confirmed it: weights, gradients and AdamW's moments
-(16 bytes for a parameter), the images, and what the forward pass keeps of backbone, neck, region
-proposals and heads with 512 proposals an image; with `with_cp` also what the largest block keeps
-while it is computed again. A way fits if that fills 80 % of the card. The rest is for losses,
-temporary results, CUDA and fragmentation.""",
+The memory is counted from shapes and has not been confirmed on a GPU: weights, gradients and
+AdamW's moments (16 bytes per parameter), the images, and what the forward pass keeps of backbone,
+neck, region proposals and heads with 512 proposals per image; with `with_cp`, also what the largest
+block keeps while it is recomputed. A way fits if this fills at most 80 % of the card. The rest is
+for losses, temporary results, CUDA and fragmentation.""",
         cards,
     ),
 }
