@@ -1,10 +1,10 @@
-"""Which variants train on which card: the memory of a training step, counted by shapes.
+"""Which variants train on which card: count the memory of a training step from tensor shapes.
 
-The step is one of Mask R-CNN on a GPU, though none is needed: tensors have no values, and the
-operators take what they take there. Counted are weights, gradients and AdamW's two moments, the
+The step is Mask R-CNN's on a GPU, though none is needed: tensors have no values, and operators
+choose the forms they would use there. Included are weights, gradients and AdamW's two moments, the
 images, and what the forward pass keeps of backbone, neck and heads; with `with_cp`, also what one
-block keeps while it is computed again. Not counted are the losses, temporary results, what the
-libraries reserve, and what the allocator cannot use.
+block keeps while it is recomputed. Not included are losses, temporary results, memory reserved by
+libraries, and fragmentation.
 """
 
 from collections.abc import Callable, Iterator
@@ -21,9 +21,9 @@ from backbones.package_files import config_file
 from backbones.registry import variant
 
 CONFIG = 'mask_rcnn_cswin_t_coco'
-STATE = 16  # bytes for a parameter: itself, its gradient, two moments, all float32
-PROPOSALS, POSITIVE = 512, 128  # of an image: boxes that are classified, and that get a mask
-# what the reader adds, from the first to try to the last: type of numbers, `prefer`, `with_cp`
+STATE = 16  # bytes per parameter: value, gradient and two moments in float32
+PROPOSALS, POSITIVE = 512, 128  # per image: boxes that are classified, and that get a mask
+# options to add, in the order to try them: dtype, `prefer`, `with_cp`
 WAYS = {
     'nothing': (torch.float32, 'time', False),
     '`--amp`': (torch.bfloat16, 'time', False),
@@ -35,12 +35,12 @@ WAYS = {
 
 
 def step(name: str, size: tuple[int, int], batch: int) -> dict:
-    """Count a training step of every way, in MiB.
+    """Count the memory of a training step in each way, in MiB.
 
     Args:
-        name: of a variant.
-        size: of the images, in pixels.
-        batch: images.
+        name: a variant.
+        size: height and width of the images in pixels.
+        batch: number of images.
     """
     with counting(), torch.device('cuda'), dispatch.mode(as_if_on='cuda'):
         model = detector(name)
@@ -95,7 +95,7 @@ def detector(name: str) -> nn.Module:
 
 @contextmanager
 def autocast(dtype: torch.dtype) -> Iterator[None]:
-    """What `torch.autocast('cuda', dtype)` does; it turns itself off where there is no GPU."""
+    """Do what `torch.autocast('cuda', dtype)` does, which disables itself without a GPU."""
     before = torch.get_autocast_dtype('cuda')
     torch.set_autocast_dtype('cuda', dtype)
     torch.set_autocast_enabled('cuda', dtype != torch.float32)

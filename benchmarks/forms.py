@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Count what the forms of operators cost on a GPU: benchmarks/forms.py writes ops/costs.json.
+"""Count the cost of each operator's forms on a GPU: benchmarks/forms.py writes ops/costs.json.
 
 Nothing is measured: an example of each operator (see operators.py), on a map of 200x320 cells in
-bfloat16, runs by shapes alone. Counted are the bytes that its operations read and write forward and
-backward (traffic.py) and those that autograd keeps in between (memory.py), in MB.
+bfloat16, runs on shapes alone. Counted are the bytes that its operations read and write in forward
+and backward (traffic.py) and those that autograd keeps in between (memory.py), in MB.
 """
 
 import json
@@ -23,12 +23,12 @@ from backbones.ops import dispatch
 from backbones.ops.dispatch import PLAIN, TABLE, TRITON, Row
 
 FILE = Path(backbones.__file__).parent / 'ops/costs.json'
-CELLS = (200, 320)  # of the first stage, of 800x1280 pixels
+CELLS = (200, 320)  # in the first stage, for 800x1280 pixels
 COLUMNS = [name for name in Row._fields if name.startswith('gpu')]
 
 
 def forms(operator: str) -> list[str]:
-    """All forms that an operator can take on a GPU."""
+    """Return all forms that an operator can take on a GPU."""
     row = TABLE[operator]
     rest = ['triton'] if operator in TRITON else []
     listed = [getattr(row, column) for column in COLUMNS]
@@ -37,7 +37,7 @@ def forms(operator: str) -> list[str]:
 
 
 def counted() -> Iterator[dict]:
-    """A record for each form of each operator that has more than one on GPUs."""
+    """Yield a record for each form of each operator with more than one form on GPUs."""
     for build, shapes in examples(1, *CELLS).values():
         with torch.device('meta'):
             module = build().bfloat16()
@@ -47,7 +47,7 @@ def counted() -> Iterator[dict]:
 
 
 def cost(module: torch.nn.Module, shapes: list, operator: str, form: str) -> dict:
-    """MB that one form of an operator moves and keeps; the others run as on a GPU."""
+    """Return the MB that one form of an operator moves and keeps; others run as on a GPU."""
     like = dict(dtype=torch.bfloat16, device='meta', requires_grad=True)
     inputs = [torch.empty(shape, **like) for shape in shapes]
     given = (*inputs, *module.parameters())
@@ -66,7 +66,7 @@ def cost(module: torch.nn.Module, shapes: list, operator: str, form: str) -> dic
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """One kernel, as on a GPU: where tensors have no values, PyTorch would take three."""
+    """Attention as one kernel, as on a GPU; without values, PyTorch would use three."""
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)[0]
 
 

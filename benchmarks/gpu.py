@@ -1,10 +1,10 @@
 #!/usr/bin/env python
-"""Time operators and backbones on a GPU, in under ten minutes: benchmarks/gpu.py --json gpu.json.
+"""Time operators and backbones on a GPU in under ten minutes: benchmarks/gpu.py --json gpu.json.
 
-Operators stand beside their memory bound: what they would take if each input were read and each
-output written once, at the rate at which this device copies. Backbones run as by measure.py, ours
-and the published formulation in turns; compiled ones are trained only, as compiling takes longest.
-With `--device cpu` the same code runs on small sizes.
+Operators are compared with their memory bound: the time to read each input and write each output
+once, at this device's copy rate. Backbones run as in measure.py, ours and the published
+formulation in turns; compiled ones are only trained, because compiling takes longest. With
+`--device cpu`, the same code runs on small sizes.
 """
 
 import argparse
@@ -27,12 +27,12 @@ RUNS = {  # arguments of measure.py
         'train': 'cloformer_xxs --dtypes bfloat16 --modes train --repeats 1 --no-peak',
     },
 }
-# of images in pixels, of operators in cells
+# images in pixels, operators in cells
 SIZES = {'cuda': (['--size', '800', '1280'], (200, 320)), 'cpu': (['--size', '64', '64'], (8, 12))}
 
 
 def rate(device: str) -> float:
-    """Bytes that the device reads and writes in a second when it copies."""
+    """Return the bytes per second that the device reads and writes when it copies."""
     import torch
     from torch.utils.benchmark import Timer
 
@@ -52,13 +52,13 @@ def operators(device: str, size: tuple[int, int], bytes_per_s: float) -> Iterato
             found = dict(op=name, way=way)
             try:
                 found |= measured(name, way, device, size, bytes_per_s)
-            except RuntimeError as error:  # such as too little memory; the others are still told
+            except RuntimeError as error:  # e.g. out of memory; continue with the others
                 found['error'] = str(error).splitlines()[0]
             yield found
 
 
 def measured(name: str, way: str, device: str, size: tuple[int, int], bytes_per_s: float) -> dict:
-    """Microseconds of inference and of a training step, and the bounds' shares of them."""
+    """Return microseconds of inference and of a training step, and the bounds' shares of them."""
     import torch
     from operators import examples, running
     from subjects import draw, tensors_of
@@ -104,10 +104,10 @@ def main(words: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('--device', choices=('cuda', 'cpu'), default='cuda')
-    parser.add_argument('--json', type=Path, required=True, metavar='FILE', help='the results')
+    parser.add_argument('--json', type=Path, required=True, metavar='FILE', help='results file')
     args = parser.parse_args(words)
     if not args.json.absolute().parent.is_dir():
-        parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
+        parser.error(f'--json is {args.json}; the folder {args.json.parent} does not exist')
     import measure
 
     from backbones.errors import plain_errors
@@ -129,7 +129,7 @@ def main(words: list[str] | None = None) -> None:
             file = Path(folder, 'results.json')
             measure.main([*run.split(), *pixels, '--device', args.device, '--json', str(file)])
             report[section] = json.loads(file.read_text())['results']
-        # after each section: a run that was cut off leaves what it has
+        # after each section, so that an interrupted run keeps its results
         args.json.write_text(json.dumps(report, indent=1) + '\n')
 
 

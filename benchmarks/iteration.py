@@ -1,4 +1,4 @@
-"""Where the time of a training iteration goes: data, backbone, neck and heads, optimizer."""
+"""Time the parts of a training iteration: data, backbone, neck and heads, optimizer."""
 
 import statistics
 import sys
@@ -17,12 +17,12 @@ from subjects import annotations, read_config, tensors_of, whole_model
 from torch import Tensor, nn
 from torch.utils import benchmark
 
-SIZES = dict(mmdet=(800, 1280), mmseg=(512, 512))  # of the images in a batch, as configs train
-ON_DISK = dict(mmdet=(480, 640), mmseg=(512, 683))  # of usual images of COCO and ADE20K
+SIZES = dict(mmdet=(800, 1280), mmseg=(512, 512))  # images in a training batch
+ON_DISK = dict(mmdet=(480, 640), mmseg=(512, 683))  # typical images of COCO and ADE20K
 
 
 class Given(nn.Module):
-    """Gives levels that were computed before, in the place of a backbone."""
+    """Return precomputed levels in place of a backbone."""
 
     def __init__(self, levels: list[Tensor]) -> None:
         super().__init__()
@@ -36,15 +36,15 @@ def iteration(config: str, size: tuple[int, int] | None, threads: int, repeats: 
     """Time the parts of a training iteration with the batch of one GPU, in turns.
 
     Args:
-        config: a file; its model gets random weights.
-        size: of the images in pixels, by default that of the method.
-        threads: of the CPU.
-        repeats: timed runs of each part, after one untimed.
+        config: a config file; its model gets random weights.
+        size: height and width of the images in pixels; default: that of the method.
+        threads: number of CPU threads.
+        repeats: timed runs of each part, after one untimed run.
 
     Returns:
         The setting, and each part's median in milliseconds: `data` is the batch through the
-        training pipeline, `heads` the model without its backbone; it and `backbone` are forward and
-        backward pass.
+        training pipeline, `heads` the model without its backbone; `heads` and `backbone` include
+        forward and backward pass.
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
@@ -73,7 +73,7 @@ def iteration(config: str, size: tuple[int, int] | None, threads: int, repeats: 
 def computing(
     cfg: Config, model: nn.Module, size: tuple[int, int], batch: int
 ) -> dict[str, Callable]:
-    """The steps of the model and of its optimizer."""
+    """Return the steps of the model and of its optimizer."""
     images, samples = torch.randn(batch, 3, *size), annotations(cfg.default_scope, batch, size)
     whole = model.backbone
     with torch.no_grad():
@@ -103,7 +103,7 @@ def flat(losses: dict) -> list[tuple[str, Tensor]]:
 
 
 def loading(cfg: Config, folder: Path, batch: int) -> Callable[[], object]:
-    """The training pipeline on an image of usual size with annotations."""
+    """Return a function that runs the training pipeline on a typical image with annotations."""
     height, width = ON_DISK[cfg.default_scope]
     noise = np.random.default_rng(0).integers(0, 255, (height // 8, width // 8, 3), dtype=np.uint8)
     Image.fromarray(noise).resize((width, height)).save(folder / 'image.jpg')
@@ -122,7 +122,7 @@ def loading(cfg: Config, folder: Path, batch: int) -> Callable[[], object]:
 
     def load() -> None:
         for _ in range(batch):
-            while pipeline(deepcopy(facts)) is None:  # no box is left: drawn again, as datasets do
+            while pipeline(deepcopy(facts)) is None:  # no box is left: try again, as datasets do
                 pass
 
     return load

@@ -2,12 +2,12 @@
 """Time backbones and operators: benchmarks/measure.py dilateformer_t --size 512 512 --json FILE.
 
 The candidates of a setting run in turns (A B A B ...) in one process, so that their ratios hold on
-a busy machine. Peak memory is measured in a process of its own for each candidate, above the level
+a busy machine. Peak memory is measured in a separate process for each candidate, above the level
 before the forward pass. A training step is forward and backward, without an optimizer.
 
-Without time, of every variant by default: --memory, what autograd keeps of a training step;
---cards, what a training step of Mask R-CNN needs of a GPU's memory. With --iteration, the parts of
-a training iteration of whole models: data, backbone, neck and heads, optimizer.
+Without timing, for every variant by default: --memory, what autograd keeps of a training step;
+--cards, the GPU memory that a training step of Mask R-CNN needs. With --iteration, the parts of a
+training iteration of whole models: data, backbone, neck and heads, optimizer.
 """
 
 import argparse
@@ -25,11 +25,11 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     add = parser.add_argument
-    names = 'of backbones.list_backbones(), of a peer (timm_swin_t, timm_convnext_t, '
+    names = 'from backbones.list_backbones(), a peer (timm_swin_t, timm_convnext_t, '
     names += 'mmdet_resnet50, mmdet_swin_t), or a config: the whole model, with random weights'
     add('names', nargs='*', metavar='NAME', help=names)
     add('--op', nargs='+', default=[], metavar='OP', help="operators of backbones/ops, or 'all'")
-    size = 'in pixels, of operators in cells; may be repeated; default 512 512'
+    size = 'in pixels, for operators in cells; may be repeated; default 512 512'
     add('--size', nargs=2, type=positive, action='append', metavar=('H', 'W'), help=size)
     add('--backends', nargs='+', choices=('plain', 'auto'), default=['plain', 'auto'])
     add('--batch', nargs='+', type=positive, default=[1], help='images at a time')
@@ -37,25 +37,25 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     dtypes = ('float32', 'bfloat16')
     add('--dtypes', nargs='+', choices=dtypes, default=['float32'], help='bfloat16: autocast')
     add('--runs', nargs='+', choices=('eager', 'compiled'), default=['eager'])
-    add('--channels-last', action='store_true', help='images and weights in that memory format')
+    add('--channels-last', action='store_true', help='use this format for images and weights')
     add('--with-cp', action='store_true', help='recompute blocks in the backward pass')
-    add('--threads', nargs='+', type=positive, default=[1], help='of the CPU')
-    repeats = 'timed runs of each candidate, after one untimed'
+    add('--threads', nargs='+', type=positive, default=[1], help='CPU threads')
+    repeats = 'timed runs of each candidate, after one untimed run'
     add('--repeats', type=positive, default=5, help=repeats)
-    few = 'timed runs of the reference, if fewer; its untimed run is then on a small image'
+    few = 'timed runs of the reference, if fewer; its untimed run then uses a small image'
     add('--plain-repeats', type=positive, metavar='N', help=few)
     add('--no-peak', action='store_true', help='do not measure peak memory')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
-    add('--memory', action='store_true', help='MiB that autograd keeps, and no time')
-    add('--cards', action='store_true', help='MiB of a step of Mask R-CNN, and no time')
+    add('--memory', action='store_true', help='count MiB kept by autograd instead of timing')
+    add('--cards', action='store_true', help='count MiB of a Mask R-CNN step instead of timing')
     parts = 'time the parts of a training iteration of configs, with their batch for one GPU'
     add('--iteration', action='store_true', help=parts)
-    add('--json', type=Path, metavar='FILE', help='also write the results there')
+    add('--json', type=Path, metavar='FILE', help='also write the results to FILE')
     args = parser.parse_args(words)
     if not (args.names or args.op or args.memory or args.cards):
         parser.error('nothing to measure: give names of backbones, --op, --memory or --cards')
     if args.json and not args.json.absolute().parent.is_dir():
-        parser.error(f'--json is {args.json}; there is no folder {args.json.parent}')
+        parser.error(f'--json is {args.json}; the folder {args.json.parent} does not exist')
     if args.iteration and (args.op or not all(name.endswith('.py') for name in args.names)):
         parser.error('--iteration takes configs: files that end in .py')
     if not args.iteration:
@@ -65,12 +65,12 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
 
 def positive(text: str) -> int:
     if int(text) < 1:
-        raise argparse.ArgumentTypeError(f'{text} given; allowed: 1 and more')
+        raise argparse.ArgumentTypeError(f'{text} given; allowed: at least 1')
     return int(text)
 
 
 def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
-    """Fill in what depends on other arguments; end with a message where a name is unknown."""
+    """Fill in what depends on other arguments; exit with a message if a name is unknown."""
     from operators import OPERATORS  # imported late: --help must answer at once
     from subjects import PEERS
 
@@ -96,7 +96,7 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def settings(args: argparse.Namespace) -> list[list[dict]]:
-    """The candidates, those together whose ratios are of interest."""
+    """Group the candidates whose ratios are of interest."""
     from subjects import PEERS
 
     def ways(subject: dict) -> list[dict]:
@@ -141,7 +141,7 @@ def machine(device: str) -> dict:
 
 
 def shown(results: list[dict]) -> str:
-    """The results in a table; a column that is empty is left out."""
+    """Format the results as a table without empty columns."""
     from backbones.tables import table
 
     columns = dict.fromkeys(key for result in results for key in result)
@@ -187,7 +187,7 @@ def main(words: list[str] | None = None) -> None:
         report = dict(machine=machine(args.device), results=[])
         for result in measure(args):
             report['results'].append(result)
-            write(report, args.json)  # after each result: a run cut off leaves what it has
+            write(report, args.json)  # after each result: an interrupted run keeps them
         print(shown(report['results']))
 
 

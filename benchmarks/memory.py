@@ -1,4 +1,4 @@
-"""Memory: the peak of a process of its own, and what autograd keeps, which no device changes."""
+"""Memory: the peak of a separate process, and what autograd keeps, which no device changes."""
 
 import json
 import os
@@ -18,14 +18,14 @@ from torch._subclasses.fake_tensor import FakeTensorMode
 from backbones.ops import dispatch
 
 MIB = 2**20
-WHOLE = 2**62  # values of a strip: all
+WHOLE = 2**62  # values per strip: all
 
 
 def peak_mib(candidate: dict) -> float | None:
-    """Peak memory of a candidate in MiB, above the level before the step; None if it failed."""
+    """Return a candidate's peak memory above the level before the step in MiB; None on failure."""
     done = subprocess.run(
         [sys.executable, __file__, json.dumps(candidate)],
-        # freed blocks go back at once, so that the peak holds no trace of the warm-up
+        # return freed blocks to the system at once, so that the peak excludes the warm-up
         env={**os.environ, 'MALLOC_MMAP_THRESHOLD_': '65536', 'MALLOC_TRIM_THRESHOLD_': '65536'},
         capture_output=True,
         text=True,
@@ -40,7 +40,7 @@ def peak_mib(candidate: dict) -> float | None:
 def peak_of_this_process(candidate: dict) -> float:
     torch.set_num_threads(candidate['threads'])
     model, size = build(candidate), candidate['size']
-    # what libraries set up once is no part of it; a compiled program is made for one size
+    # exclude what libraries set up once; a compiled program is built for one size
     small = size if candidate['compile'] else [min(side, 64) for side in size]
     prepare(candidate, model, small)()
     step = prepare(candidate, model, size)
@@ -49,23 +49,23 @@ def peak_of_this_process(candidate: dict) -> float:
         before = torch.cuda.memory_allocated()
         step()
         return (torch.cuda.max_memory_allocated() - before) / MIB
-    Path('/proc/self/clear_refs').write_text('5')  # lowers the high-water mark to what is in use
+    Path('/proc/self/clear_refs').write_text('5')  # resets the peak to the current use
     before = _resident('VmRSS')
     step()
     return _resident('VmHWM') - before
 
 
 def _resident(field: str) -> float:
-    """A field of Linux's process status, in MiB."""
+    """Return a field of Linux's process status, in MiB."""
     lines = Path('/proc/self/status').read_text().splitlines()
     return next(int(line.split()[1]) for line in lines if line.startswith(field)) / 1024
 
 
 def saved_mib(candidate: dict) -> float:
-    """What autograd keeps from a training step's forward to its backward pass, in MiB.
+    """Return what autograd keeps from a training step's forward to its backward pass, in MiB.
 
-    Distinct storages, without parameters, buffers and the image; an operator's inputs count. By
-    shapes alone: nothing is computed, nothing allocated.
+    Counts distinct storages without parameters, buffers and the image; an operator's inputs count.
+    Works on shapes alone: nothing is computed or allocated.
     """
     candidate = candidate | dict(mode='train', compile=False, device='cpu')
     with counting(), dispatch.mode(as_if_on='cpu'):
@@ -74,9 +74,9 @@ def saved_mib(candidate: dict) -> float:
 
 @contextmanager
 def counting() -> Iterator[None]:
-    """Give tensors shapes and no values."""
+    """Give tensors shapes but no values."""
     with ExitStack() as stack:
-        # operators need cut no strips: these change temporaries only, and cost time
+        # strips in operators affect temporaries only, and would take time here
         for name, module in sys.modules.items():
             if name.startswith('backbones.ops.') and hasattr(module, 'STRIP'):
                 stack.enter_context(mock.patch.object(module, 'STRIP', WHOLE))
@@ -85,7 +85,7 @@ def counting() -> Iterator[None]:
 
 
 def kept_bytes(candidate: dict) -> int:
-    """Run the forward pass; add up the storages that its graph holds in the end."""
+    """Run the forward pass and add up the storages that its graph holds at the end."""
     model, inputs = build(candidate), draw_inputs(candidate, candidate['size'])
     given = () if 'op' in candidate else tensors_of(inputs)
     with running(candidate):
@@ -93,19 +93,19 @@ def kept_bytes(candidate: dict) -> int:
 
 
 def held_bytes(forward: Callable[[], object], uncounted: Iterable[Tensor]) -> int:
-    """Bytes of the distinct storages that the graph of `forward()` holds."""
+    """Return the bytes of the distinct storages that the graph of `forward()` holds."""
     known = {_storage(x)._cdata for x in uncounted}
-    kept: WeakSet[Callable[[], Tensor]] = WeakSet()  # loses what the graph lets go
+    kept: WeakSet[Callable[[], Tensor]] = WeakSet()  # loses what the graph releases
 
     def keep(x: Tensor) -> Callable[[], Tensor]:
-        x = x.detach()  # a node that saves its own output would hold itself
+        x = x.detach()  # a node that saves its own output would keep itself alive
         kept.add(give := lambda: x)
         return give
 
     with torch.autograd.graph.saved_tensors_hooks(keep, lambda give: give()):
         outputs = forward()
     storages = {_storage(give())._cdata: _storage(give()) for give in kept}
-    del outputs  # until here it held the graph
+    del outputs  # kept the graph alive until here
     return sum(storage.nbytes() for key, storage in storages.items() if key not in known)
 
 

@@ -1,4 +1,4 @@
-"""An example of every operator: modules and inputs of the smallest variants' first stages."""
+"""An example of every operator: modules and inputs from the smallest variants' first stages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -18,7 +18,7 @@ Shapes = list[tuple[int, ...]]
 
 
 class Function(nn.Module):
-    """An operator that bypasses no layers, as a module."""
+    """A functional operator, which has no layers, as a module."""
 
     def __init__(self, operator: Callable[..., Tensor], **options: object) -> None:
         super().__init__()
@@ -29,7 +29,7 @@ class Function(nn.Module):
 
 
 def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable[[], nn.Module], Shapes]]:
-    """By name: what builds the module, and the shapes of its inputs for maps of H x W cells."""
+    """Return by name the module's builder and the shapes of its inputs for maps of H x W cells."""
 
     def maps(channels: int) -> Shapes:
         return [(B, channels, H, W)]
@@ -55,7 +55,7 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable[[], nn.Module],
 
 
 OPERATORS = tuple(examples(1, 1, 1))
-# how an example runs: by its layers, by what costs least time or memory, by a kernel of its own
+# ways to run an example: by its layers, with the least time or memory, by its own kernel
 WAYS = {
     'plain': dict(fast=False),
     'time': dict(prefer='time'),
@@ -65,7 +65,7 @@ WAYS = {
 
 
 def ways(name: str) -> list[str]:
-    """The ways that an example can run on a GPU."""
+    """Return the ways that an example can run on a GPU."""
     return [way for way in WAYS if way != 'triton' or name in TRITON]
 
 
@@ -78,7 +78,7 @@ def running(name: str, way: str) -> Iterator[None]:
 
 
 def operators_of(module: nn.Module) -> tuple[str, ...]:
-    """The operators of `dispatch.TABLE` that an example runs by."""
+    """Return the operators of `dispatch.TABLE` that an example uses."""
     if isinstance(module, Function):
         return (module.operator.__name__,)
     return type(module).forward.operators

@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Time backbones of two checkouts in turns: benchmarks/pairs.py OTHER_CHECKOUT [NAME ...].
 
-A process of each computes the same steps one after the other, in CPU time on one thread; the ratio
-is that of this checkout to the other, pair by pair. It also tells what choosing among forms costs
-of a pass of 224x224 pixels.
+One process per checkout computes the same steps in turn, in CPU time on one thread; the ratio is
+this checkout's time to the other's, pair by pair. It also shows which share of a pass on 224x224
+pixels goes into choosing among forms.
 """
 
 import argparse
@@ -17,12 +17,12 @@ from pathlib import Path
 
 HERE = Path(__file__).absolute().parent.parent
 NAMES = ('dilateformer_t', 'cswin_t', 'volo_d1', 'moganet_t', 'cloformer_xs')
-SECONDS = 0.4  # of a turn, at least
+SECONDS = 0.4  # minimum per turn
 WORKER = '--worker'
 
 
 def work(name: str, mode: str, side: int) -> None:
-    """Run as many steps as each line of standard input asks for, and answer with seconds."""
+    """Run as many steps as each line of standard input says, and print the seconds per step."""
     import torch
 
     import backbones
@@ -73,7 +73,7 @@ def ask(worker: subprocess.Popen, steps: int) -> float:
 
 
 def compare(other: Path, name: str, mode: str, side: int, turns: int) -> list[str]:
-    """A row: medians in ms of the other and of this, and the ratio's median and quartiles."""
+    """Return a row: medians of both in ms, and the ratio's median and quartiles."""
     pair = [start(root, name, mode, str(side)) for root in (other, HERE)]
     steps = max(1, round(SECONDS / ask(pair[0], 1)))
     seconds: list[list[float]] = [[], []]
@@ -90,7 +90,7 @@ def compare(other: Path, name: str, mode: str, side: int, turns: int) -> list[st
 
 
 def asking(name: str) -> list[str]:
-    """Share of a pass that goes into choosing the form of each part."""
+    """Return the share of a pass that goes into choosing the form of each part."""
     import torch
 
     import backbones
@@ -126,7 +126,7 @@ def main() -> None:
     parser.add_argument('other', type=Path, help='another checkout, e.g. a git worktree')
     parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
     parser.add_argument('--modes', nargs='+', default=('inference', 'train'))
-    parser.add_argument('--side', type=int, default=512, help='of the image, in pixels')
+    parser.add_argument('--side', type=int, default=512, help='side of the image in pixels')
     parser.add_argument('--turns', type=int, default=9)
     args = parser.parse_args()
     from backbones.tables import table

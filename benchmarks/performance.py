@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Measure docs/performance.json and write docs/performance.md from it.
 
-benchmarks/performance.py measure [SECTION ...] [--again]   what is missing (or, again, all of it)
-benchmarks/performance.py page                              the page alone
-benchmarks/performance.py goals                             which goals of goals.yml are missed
+benchmarks/performance.py measure [SECTION ...] [--again]   what is missing (--again: all of it)
+benchmarks/performance.py page                              the page only
+benchmarks/performance.py goals                             list missed goals of goals.yml
 """
 
 import argparse
@@ -37,7 +37,7 @@ SECTIONS = {  # arguments of measure.py
 
 
 def measure(section: str) -> dict:
-    """Run a section in one process."""
+    """Run a section in a separate process."""
     print(section, flush=True)
     start = time.perf_counter()
     with tempfile.TemporaryDirectory() as folder:
@@ -49,7 +49,7 @@ def measure(section: str) -> dict:
 
 
 def missed(report: dict, goals: dict) -> Iterator[str]:
-    """A line for each measurement of `report` that is above its goal."""
+    """Yield a line for each measurement of `report` that is above its goal."""
     for section, kinds in goals.items():
         for kind, limits in kinds.items():
             for r in report.get(section, dict(results=()))['results']:
@@ -65,7 +65,7 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument('command', choices=('measure', 'page', 'goals'))
     parser.add_argument('sections', nargs='*', metavar='SECTION', help=', '.join(SECTIONS))
-    parser.add_argument('--again', action='store_true', help='also what is measured already')
+    parser.add_argument('--again', action='store_true', help='repeat existing measurements, too')
     args = parser.parse_args(words)
     for section in args.sections:
         if section not in SECTIONS:
@@ -82,7 +82,7 @@ def main(words: list[str] | None = None) -> None:
         if args.again or section not in report:
             report[section] = measure(section)
             report = {name: report[name] for name in SECTIONS if name in report}
-            # after each section: a run that was cut off goes on with what it lacks
+            # after each section, so that an interrupted run can continue with the others
             file.write_text(json.dumps(report, indent=1) + '\n')
     commands = {name: f'benchmarks/measure.py {words}' for name, words in SECTIONS.items()}
     (DOCS / 'performance.md').write_text(page(report, commands))

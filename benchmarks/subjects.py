@@ -1,4 +1,4 @@
-"""What can be measured: backbones, peers, operators, whole detectors and segmentors.
+"""The subjects of measurements: backbones, peers, operators, whole detectors and segmentors.
 
 A candidate is a dict: `backbone`, `op` or `config` names it; `backend`, `mode`, `size`, `batch`,
 `dtype`, `threads`, `device`, `compile`, `channels_last`, `with_cp` say how it runs.
@@ -22,7 +22,7 @@ from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import import_scope
 from backbones.ops.dispatch import plain
 
-# of four levels, without stochastic depth: arguments for timm, or a config of MMDetection
+# with four levels and without stochastic depth: arguments for timm, or a config for MMDetection
 PEERS = dict(
     timm_swin_t=dict(model_name='swin_tiny_patch4_window7_224', strict_img_size=False),
     timm_convnext_t=dict(model_name='convnext_tiny'),
@@ -32,8 +32,8 @@ PEERS = dict(
 
 
 def build(candidate: dict) -> nn.Module:
-    """Build a candidate with random weights; see `draw_inputs` for what it takes."""
-    torch.manual_seed(0)  # the candidates of a model share its weights
+    """Build a candidate with random weights; see `draw_inputs` for its inputs."""
+    torch.manual_seed(0)  # so that the candidates of a model share their weights
     with torch.device(candidate['device']):
         if 'op' in candidate:
             model = examples(1, 1, 1)[candidate['op']][0]()
@@ -43,11 +43,11 @@ def build(candidate: dict) -> nn.Module:
             model = peer(candidate['backbone']).to(candidate['device'])
         else:
             model = create(candidate['backbone'], with_cp=candidate['with_cp'])
-    model.train(candidate['mode'] == 'train')  # returns nothing in MMDetection's backbones
+    model.train(candidate['mode'] == 'train')  # returns None in MMDetection's backbones
     for x in model.parameters():
         x.data = in_layout(candidate, x.data)
     if candidate['compile']:
-        # heads have shapes that depend on the values
+        # the shapes in heads depend on values
         part = model.backbone if 'config' in candidate else model
         part.compile(dynamic=False, fullgraph=candidate['backend'] != 'peer')
     return model
@@ -66,12 +66,12 @@ def read_config(path: str) -> Config:
 
 
 def whole_model(cfg: Config) -> nn.Module:
-    """A detector or segmentor; a detector with random weights finds next to nothing."""
+    """Build a detector or segmentor; with random weights a detector finds almost nothing."""
     return build_model(cfg)
 
 
 def draw_inputs(candidate: dict, size: Sequence[int]) -> list:
-    """Random inputs of a size in pixels, of operators in cells: nested lists of tensors."""
+    """Draw random inputs, nested lists of tensors; size in pixels, for operators in cells."""
     batch, device, train = candidate['batch'], candidate['device'], candidate['mode'] == 'train'
     with torch.device(device):
         if 'op' in candidate:
@@ -90,7 +90,7 @@ def draw(shapes: tuple[int, ...] | Shapes, *, grad: bool) -> Tensor | list:
 
 
 def annotations(scope: str, B: int, size: tuple[int, int]) -> list:
-    """Annotations of random images: boxes with masks and labels, or a label map."""
+    """Return annotations for random images: boxes with masks and labels, or a label map."""
     if scope == 'mmdet':
         from mmdet.testing import demo_mm_inputs
 
@@ -114,7 +114,7 @@ def in_layout(candidate: dict, x: Tensor) -> Tensor:
 
 
 def tensors_of(x: object) -> list[Tensor]:
-    """The tensors in nested lists, tuples and dicts."""
+    """Return the tensors in nested lists, tuples and dicts."""
     x = list(x.values()) if isinstance(x, dict) else x
     if isinstance(x, list | tuple):
         return [tensor for part in x for tensor in tensors_of(part)]
@@ -122,7 +122,7 @@ def tensors_of(x: object) -> list[Tensor]:
 
 
 def prepare(candidate: dict, model: nn.Module, size: Sequence[int]) -> Callable[[], None]:
-    """A step to be timed: inference, or forward and backward without an optimizer."""
+    """Return the step to time: inference, or forward and backward without an optimizer."""
     train, inputs = candidate['mode'] == 'train', draw_inputs(candidate, size)
 
     def step() -> None:
@@ -139,7 +139,7 @@ def prepare(candidate: dict, model: nn.Module, size: Sequence[int]) -> Callable[
 
 @contextmanager
 def running(candidate: dict, *, autocast: bool = True) -> Iterator[None]:
-    """Run by the candidate's backend and type of numbers."""
+    """Run with the candidate's backend and dtype."""
     published = plain() if candidate['backend'] == 'plain' else nullcontext()
     half = autocast and candidate['dtype'] == 'bfloat16'
     amp = torch.autocast(candidate['device'], torch.bfloat16, enabled=half)
@@ -153,7 +153,7 @@ def kind_of(candidate: dict) -> str:
 
 @cache
 def count_macs(kind: str, name: str, size: tuple[int, int]) -> int:
-    """Multiply-adds of a forward pass for one image, in the published formulation."""
+    """Count the multiply-adds of a forward pass for one image, in the published formulation."""
     if kind == 'config':
         return complexity.complexity(read_config(name), shape=size)['macs']
     candidate = {kind: name, 'mode': 'inference', 'device': 'meta', 'batch': 1}

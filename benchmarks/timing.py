@@ -1,4 +1,4 @@
-"""Timing candidates in turns (A B A B ...), so that their ratios hold on a busy machine."""
+"""Time candidates in turns (A B A B ...), so that their ratios hold on a busy machine."""
 
 import sys
 import timeit
@@ -23,13 +23,13 @@ def measure(
 
     Args:
         candidates: see `subjects`; all with the same number of threads.
-        repeats: timed runs of each, after one untimed; 0 counts saved memory alone.
-        plain_repeats: timed runs of those with backend 'plain', spread over the turns; if
-            fewer than `repeats`, their untimed run is on a small image.
+        repeats: timed runs of each, after one untimed run; 0 only counts saved memory.
+        plain_repeats: timed runs of candidates with backend 'plain', spread over the turns; if
+            fewer than `repeats`, their untimed run uses a small image.
         peaks: whether to measure peak memory.
 
     Returns:
-        The candidates with their numbers.
+        The candidates with their measurements.
     """
     results = [dict(candidate) for candidate in candidates]
     for result, times in zip(results, in_turns(candidates, repeats, plain_repeats or repeats)):
@@ -60,7 +60,7 @@ def in_turns(candidates: list[dict], repeats: int, few: int) -> list[benchmark.M
     for turn in range(repeats):
         for candidate, step, count, times in runs:
             if (turn + 1) * count // repeats > turn * count // repeats:
-                # benchmark.Timer would run a step twice more, and a reference takes half a minute
+                # benchmark.Timer would add two runs of a step, and a reference takes half a minute
                 times.append(timeit.Timer(step, timer=benchmark.timer).timeit(1))
                 say(candidate, f'{times[-1] * 1e3:.0f} ms')
     spec = benchmark.TaskSpec('step()', '')
@@ -68,7 +68,7 @@ def in_turns(candidates: list[dict], repeats: int, few: int) -> list[benchmark.M
 
 
 def numbers(candidate: dict, times: benchmark.Measurement) -> dict:
-    """Median, spread and rates. The multiply-adds are the forward pass's, for one image."""
+    """Return median, spread and rates; multiply-adds are the forward pass's for one image."""
     kind, per_image = kind_of(candidate), times.median / candidate['batch']
     macs = count_macs(kind, candidate[kind], tuple(candidate['size']))
     found = dict(median_ms=times.median * 1e3, iqr_ms=times.iqr * 1e3)
@@ -84,7 +84,7 @@ def numbers(candidate: dict, times: benchmark.Measurement) -> dict:
 def add_ratios(results: list[dict]) -> None:
     """Add each result's share of its reference's time and memory, and of its eager time.
 
-    The range of a share of time is that of the quartiles, from low by high to high by low.
+    The range of a time ratio follows from the quartiles: low by high to high by low.
     """
 
     def key(result: dict, **changes: object) -> tuple:

@@ -1,7 +1,7 @@
-"""Memory traffic: the bytes that operations read and write, counted by the shapes of their tensors.
+"""Count memory traffic: the bytes that operations read and write, from the shapes of tensors.
 
 Nothing is computed, and no cache is modelled: each operation reads its inputs and writes its
-outputs once, as a kernel of its own does on a GPU.
+outputs once, as a separate kernel on a GPU does.
 """
 
 import torch
@@ -11,11 +11,11 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 ALLOCATE = {aten.empty, aten.new_empty, aten.empty_like, aten.empty_strided, aten.new_empty_strided}
-OVERWRITE = {aten.copy_, aten.zero_, aten.fill_}  # their first argument is not read
+OVERWRITE = {aten.copy_, aten.zero_, aten.fill_}  # which do not read their first argument
 
 
 class Traffic(TorchDispatchMode):
-    """Counts, inside a `with` block, the bytes that operations read and write."""
+    """Count the bytes that operations read and write inside a `with` block."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -32,7 +32,7 @@ class Traffic(TorchDispatchMode):
 
 
 def size(x: Tensor) -> int:
-    """Bytes of a tensor's distinct values: a dimension that is expanded holds one."""
+    """Return the bytes of a tensor's distinct values; an expanded dimension counts once."""
     values = 1
     for n, stride in zip(x.shape, x.stride()):
         values *= n if stride else 1
@@ -40,5 +40,5 @@ def size(x: Tensor) -> int:
 
 
 def least(*tensors: Tensor) -> int:
-    """Bytes that an operator moves if it reads each input and writes each output once."""
+    """Return the bytes that an operator moves if it reads and writes each tensor once."""
     return sum(map(size, tensors))

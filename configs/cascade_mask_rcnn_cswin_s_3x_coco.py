@@ -1,5 +1,5 @@
 # Cascade Mask R-CNN + CSWin-S, COCO, 3x: 53.7 box 46.4 mask AP (published, not reproduced here)
-# Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
+# Swin's recipe, with drop path as on ImageNet, because the paper's appendix is inconsistent.
 _base_ = '_base_/cascade_mask_rcnn_3x_coco.py'
 __variant = __import__('backbones').variant('cswin_s')
 

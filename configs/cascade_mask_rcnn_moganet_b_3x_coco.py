@@ -1,6 +1,6 @@
 # Cascade Mask R-CNN + MogaNet-B, COCO, 3x: 52.6 box 46.0 mask AP (published, not reproduced here)
-# Four convolutions and GIoU loss in the box heads; the learning rate falls with depth.
-# Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
+# Four convolutions and GIoU loss in the box heads; the learning rate decays with depth.
+# Settings as published, except that BatchNorm is synchronised; theirs was per GPU.
 _base_ = '_base_/cascade_mask_rcnn_3x_coco_moganet_layer_decay.py'
 __variant = __import__('backbones').variant('moganet_b')
 

@@ -1,5 +1,5 @@
 # Faster R-CNN + CSWin-T, COCO, 1x: no published result
-# Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
+# Swin's recipe, with drop path as on ImageNet, because the paper's appendix is inconsistent.
 _base_ = '_base_/faster_rcnn_1x_coco.py'
 __variant = __import__('backbones').variant('cswin_t')
 

@@ -1,5 +1,5 @@
 # Mask R-CNN + CSWin-S, COCO, 1x: 47.9 box 43.2 mask AP (published, not reproduced here)
-# Swin's recipe, drop path as on ImageNet, where the paper's appendix is not consistent.
+# Swin's recipe, with drop path as on ImageNet, because the paper's appendix is inconsistent.
 _base_ = '_base_/mask_rcnn_1x_coco.py'
 __variant = __import__('backbones').variant('cswin_s')
 

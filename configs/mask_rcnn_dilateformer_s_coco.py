@@ -1,5 +1,5 @@
 # Mask R-CNN + DilateFormer-S, COCO, 1x: 45.8 box 41.7 mask AP (derived from quotes; not reproduced)
-# No settings are published: this is Swin's recipe.
+# No settings are published; this is Swin's recipe.
 _base_ = '_base_/mask_rcnn_1x_coco.py'
 __variant = __import__('backbones').variant('dilateformer_s')
 

@@ -1,5 +1,5 @@
 # Mask R-CNN + MogaNet-L, COCO, 1x: 49.4 box 44.2 mask AP (published, not reproduced here)
-# Settings: the published ones, with BatchNorm synchronised, as they ask for.
+# Settings as published, with synchronised BatchNorm as they request.
 _base_ = '_base_/mask_rcnn_1x_coco_moganet.py'
 __variant = __import__('backbones').variant('moganet_l')
 

@@ -1,5 +1,5 @@
 # RetinaNet + MogaNet-L, COCO, 1x: 48.7 box AP (published, not reproduced here)
-# Settings: the published ones, but BatchNorm is synchronised; theirs was per GPU.
+# Settings as published, except that BatchNorm is synchronised; theirs was per GPU.
 _base_ = '_base_/retinanet_1x_coco_moganet.py'
 __variant = __import__('backbones').variant('moganet_l')
 

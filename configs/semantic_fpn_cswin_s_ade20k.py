@@ -1,5 +1,5 @@
 # Semantic FPN + CSWin-S, ADE20K, 80k: 49.2 mIoU (published, not reproduced here)
-# Settings: the published rate and decay; the rest is not told: poly 0.9 without warmup, as
+# Settings: rate and decay as published; the rest is unpublished: poly 0.9 without warmup, as
 # PVT, drop path as on ImageNet.
 _base_ = '_base_/semantic_fpn_80k_ade20k.py'
 __variant = __import__('backbones').variant('cswin_s')

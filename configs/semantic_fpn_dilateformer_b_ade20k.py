@@ -1,5 +1,5 @@
 # Semantic FPN + DilateFormer-B, ADE20K, 80k: 48.8 mIoU (quoted, not reproduced)
-# The metric is quoted by third parties. No settings are published: this is PVT's recipe.
+# The metric is quoted by third parties. No settings are published; this is PVT's recipe.
 _base_ = '_base_/semantic_fpn_80k_ade20k.py'
 __variant = __import__('backbones').variant('dilateformer_b')
 

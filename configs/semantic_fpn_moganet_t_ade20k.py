@@ -1,5 +1,5 @@
 # Semantic FPN + MogaNet-T, ADE20K, 80k: 43.1 mIoU (published, not reproduced here)
-# Settings: the published ones, with BatchNorm synchronised, as they ask for.
+# Settings as published, with synchronised BatchNorm as they request.
 _base_ = '_base_/semantic_fpn_80k_ade20k_moganet.py'
 __variant = __import__('backbones').variant('moganet_t')
 

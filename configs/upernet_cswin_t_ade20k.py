@@ -1,5 +1,5 @@
 # UperNet + CSWin-T, ADE20K, 160k: 49.3 mIoU (published, not reproduced here)
-# Settings: the published ones.
+# Settings as published.
 _base_ = '_base_/upernet_160k_ade20k_cswin.py'
 __variant = __import__('backbones').variant('cswin_t')
 

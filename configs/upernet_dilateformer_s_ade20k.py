@@ -1,5 +1,5 @@
 # UperNet + DilateFormer-S, ADE20K, 160k: 47.1 mIoU (quoted by third parties; not reproduced)
-# No settings are published: this is Swin's recipe.
+# No settings are published; this is Swin's recipe.
 _base_ = '_base_/upernet_160k_ade20k.py'
 __variant = __import__('backbones').variant('dilateformer_s')
 

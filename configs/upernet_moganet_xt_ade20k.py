@@ -1,5 +1,5 @@
 # UperNet + MogaNet-XT, ADE20K, 160k: 42.2 mIoU (published, not reproduced here)
-# Settings: the published ones, with BatchNorm synchronised, as they ask for.
+# Settings as published, with synchronised BatchNorm as they request.
 _base_ = '_base_/upernet_160k_ade20k_moganet.py'
 __variant = __import__('backbones').variant('moganet_xt')
 

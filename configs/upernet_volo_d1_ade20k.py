@@ -1,5 +1,5 @@
 # UperNet + VOLO-D1, ADE20K, 160k: 50.5 multi-scale mIoU (quoted by third parties, not reproduced)
-# No settings are published: LV-ViT's, by the same group, with sliding-window test.
+# No settings are published; these are LV-ViT's, by the same group, with sliding-window test.
 _base_ = '_base_/upernet_160k_ade20k_volo.py'
 __variant = __import__('backbones').variant('volo_d1')
 

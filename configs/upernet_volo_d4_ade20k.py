@@ -1,5 +1,5 @@
 # UperNet + VOLO-D4, ADE20K, 160k: no published result
-# No settings are published: LV-ViT's, by the same group, with sliding-window test.
+# No settings are published; these are LV-ViT's, by the same group, with sliding-window test.
 _base_ = '_base_/upernet_160k_ade20k_volo.py'
 __variant = __import__('backbones').variant('volo_d4')
 

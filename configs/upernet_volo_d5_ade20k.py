@@ -1,5 +1,5 @@
 # UperNet + VOLO-D5, ADE20K, 160k: 54.3 multi-scale mIoU (published, not reproduced here)
-# No settings are published: LV-ViT's, by the same group, with sliding-window test.
+# No settings are published; these are LV-ViT's, by the same group, with sliding-window test.
 _base_ = '_base_/upernet_160k_ade20k_volo.py'
 __variant = __import__('backbones').variant('volo_d5')
 

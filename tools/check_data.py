@@ -10,12 +10,12 @@ from pathlib import Path
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', metavar='FOLDER|CONFIG')
-    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of a folder')
-    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in their order')
+    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of the folder')
+    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
-        '--allow', nargs='+', default=(), metavar='KIND', help='faults that are meant'
+        '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
     )
-    parser.add_argument('--decode', action='store_true', help='load all pixels of a large dataset')
+    parser.add_argument('--decode', action='store_true', help='load all pixels of large datasets')
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the report as JSON')
     parser.add_argument(
         '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a model as an ONNX file, and compare it with PyTorch: tools/export.py CONFIG CHECKPOINT."""
+"""Write a model as an ONNX file and compare it with PyTorch: tools/export.py CONFIG CHECKPOINT."""
 
 import argparse
 import sys
@@ -8,23 +8,23 @@ from pathlib import Path
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.cli.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, ends with what to install
 
     raise
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config, or a backbone alone by its name, e.g. cswin_t')
-    parser.add_argument('checkpoint', nargs='?', help='of the whole model, or of the backbone')
+    parser.add_argument('config', help='a config, or the name of a backbone, e.g. cswin_t')
+    parser.add_argument('checkpoint', nargs='?', help='for the whole model or the backbone')
     parser.add_argument('--out', required=True, metavar='FILE.onnx')
     sizes = parser.add_mutually_exclusive_group(required=True)
     sizes.add_argument(
-        '--size', nargs=2, type=int, metavar=('H', 'W'), help='of every image, in pixels'
+        '--size', nargs=2, type=int, metavar=('H', 'W'), help='size of all images in pixels'
     )
-    sizes.add_argument('--dynamic', action='store_true', help='the file takes images of any size')
+    sizes.add_argument('--dynamic', action='store_true', help='accept images of any size')
     parser.add_argument('--pretrained', action='store_true', help="a backbone's published weights")
-    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
     )
@@ -57,7 +57,7 @@ def main(argv: list[str] | None = None) -> None:
         found = export.export(source, Path(args.out), size=size)
     print(export.text(found))
     if not all(difference.agrees for difference in found):
-        sys.exit(f'error: the file disagrees with PyTorch and was not kept: {args.out}')
+        sys.exit(f'error: the file disagrees with PyTorch and was not saved: {args.out}')
     print(f'{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MiB, same numbers as PyTorch')
 
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# What dist_train.sh and dist_test.sh share: launch.sh SCRIPT CONFIG PROCESSES [arguments]
+# Shared by dist_train.sh and dist_test.sh: launch.sh SCRIPT CONFIG PROCESSES [arguments]
 set -eu
 if [ $# -lt 3 ] || ! [[ "$3" =~ ^[1-9][0-9]*$ ]]; then
-    echo "usage: tools/dist_train.sh CONFIG PROCESSES [options]; PROCESSES is a number, here '${3:-}'" >&2
+    echo "usage: tools/dist_train.sh CONFIG PROCESSES [options]; PROCESSES is a number, not '${3:-}'" >&2
     exit 2
 fi
 tools=$(dirname "$0")
@@ -13,7 +13,7 @@ fi
 address=${MASTER_ADDR:-127.0.0.1} port=${PORT:-29500} restarts=${MAX_RESTARTS:-0}
 meeting=(--node_rank="${NODE_RANK:-0}" --master_addr="$address" --master_port="$port")
 if [ "$restarts" -gt 0 ]; then
-    # in a store that outlives a restart (torch 2.11) processes find the addresses of before it
+    # a store that outlives a restart (torch 2.11) still gives processes the old addresses
     export TORCH_DISABLE_SHARE_RDZV_TCP_STORE=1
     meeting=(--rdzv_backend=c10d --rdzv_endpoint="$address:$port" --max_restarts="$restarts")
 fi

@@ -18,24 +18,24 @@ try:
     from pycocotools import mask as rle
     from sklearn.datasets import load_digits, load_sample_images
 except ModuleNotFoundError:
-    import backbones.cli.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, ends with what to install
 
     raise
 
-SIDE = 96  # of a scene, in pixels, like all lengths here
-HEIGHTS = (32, 46)  # of a digit's 8 x 8 square, before rotation
-DIGITS = (2, 5)  # in a scene, least and most
+SIDE = 96  # side of a scene in pixels, as all lengths here
+HEIGHTS = (32, 46)  # height of a digit's 8 x 8 square before rotation, minimum and maximum
+DIGITS = (2, 5)  # digits per scene, minimum and maximum
 SPLITS = ('train', 'val')
-VAL_DIGITS = 0.15  # share of the samples that only validation scenes show
-VAL_COLUMNS = 0.25  # share of each photograph, its right part, that only they show
-CONTRAST = 90  # least distance of a digit's colour from the mean behind it, RGB
-TRIES = 100  # places tried for a digit before a scene counts as full
+VAL_DIGITS = 0.15  # share of the samples reserved for validation scenes
+VAL_COLUMNS = 0.25  # share of each photograph, at its right, reserved for them
+CONTRAST = 90  # minimum distance of a digit's colour from the mean behind it, RGB
+TRIES = 100  # positions tried for a digit before a scene counts as full
 SEED = 0
 
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, default=Path('data/digits'), help='folder to make')
+    parser.add_argument('--out', type=Path, default=Path('data/digits'), help='folder to create')
     parser.add_argument('--train', type=int, default=800, help='training scenes')
     parser.add_argument('--val', type=int, default=60, help='validation scenes')
     args = parser.parse_args(argv)
@@ -45,11 +45,11 @@ def main(argv: list[str] | None = None) -> None:
     if args.out.is_dir() and any(args.out.iterdir()):
         if not is_made(args.out, counts):
             parser.error(f'{args.out} holds something else; remove it or choose another --out')
-        print(f'{args.out} is there: {args.train} training and {args.val} validation scenes')
+        print(f'{args.out} exists: {args.train} training and {args.val} validation scenes')
         return
     start = time.perf_counter()
     partial = args.out.with_name(args.out.name + '.partial')
-    shutil.rmtree(partial, ignore_errors=True)  # what an interrupted call left
+    shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
     for split in SPLITS:
         write_split(partial, split, counts)
     partial.rename(args.out)
@@ -60,7 +60,7 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def describe(counts: dict[str, int]) -> dict:
-    """The settings that determine the dataset, written into its annotation files."""
+    """Return the settings that determine the dataset, as stored in its annotation files."""
     return dict(
         description=__doc__.split('\n')[0],
         scenes=counts,
@@ -73,7 +73,7 @@ def describe(counts: dict[str, int]) -> dict:
 
 
 def is_made(folder: Path, counts: dict[str, int]) -> bool:
-    """Whether `folder` holds the dataset that these settings make."""
+    """Return whether `folder` holds the dataset that these settings produce."""
     path = folder / 'annotations' / f'{SPLITS[-1]}.json'
     return path.is_file() and json.loads(path.read_text())['info'] == describe(counts)
 
@@ -109,7 +109,7 @@ def write_split(folder: Path, split: str, counts: dict[str, int]) -> None:
 
 
 def load_split(split: str) -> tuple[list[tuple[int, int, np.ndarray]], list[np.ndarray]]:
-    """Load what a split's scenes are made of.
+    """Load the material for a split's scenes.
 
     Returns:
         (sample number, digit, (8, 8) ink from 0 to 1) of each sample, and (H, W, 3) photographs.
@@ -131,7 +131,7 @@ def load_split(split: str) -> tuple[list[tuple[int, int, np.ndarray]], list[np.n
 def compose(
     rng: Generator, samples: list[tuple[int, int, np.ndarray]], photos: list[np.ndarray]
 ) -> tuple[np.ndarray, list[tuple[int, int, np.ndarray]]]:
-    """Paste digits that do not touch on a crop of a photograph; blur and add noise.
+    """Paste non-touching digits on a crop of a photograph; blur and add noise.
 
     Returns:
         The (SIDE, SIDE, 3) RGB scene, and (sample number, digit, (SIDE, SIDE) mask) of each digit.
@@ -155,22 +155,22 @@ def compose(
 
 
 def enlarge(rng: Generator, ink: np.ndarray) -> np.ndarray:
-    """Enlarge, turn and shear (8, 8) ink into a digit's (H, W) opacity, 0 to 1, with a margin."""
+    """Enlarge, rotate and shear (8, 8) ink into a digit's (H, W) opacity, 0 to 1, with a margin."""
     angle, shear = np.deg2rad(rng.uniform(-12, 12)), rng.uniform(-0.15, 0.15)
     turn = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
     matrix = rng.uniform(*HEIGHTS) / 8 * turn @ [[rng.uniform(0.85, 1.15), shear], [0, 1]]
     offset = SIDE / 2 - matrix @ [3.5, 3.5]
     ink = cv2.warpAffine(ink, np.c_[matrix, offset], (SIDE, SIDE), flags=cv2.INTER_CUBIC)
-    alpha = ((ink - 0.4) / 0.2).clip(0, 1)  # sharp strokes out of an enlarged grey image
+    alpha = ((ink - 0.4) / 0.2).clip(0, 1)  # sharpens the strokes of the enlarged grey image
     y, x = np.nonzero(alpha)
     return alpha[y.min() - 1 : y.max() + 2, x.min() - 1 : x.max() + 2]
 
 
 def place(rng: Generator, patch: np.ndarray, taken: np.ndarray) -> np.ndarray | None:
-    """Put `patch` where no pixel of it is `taken`.
+    """Place `patch` so that none of its pixels is `taken`.
 
     Returns:
-        (SIDE, SIDE) opacity from 0 to 1, or None when no free place was found.
+        (SIDE, SIDE) opacity from 0 to 1, or None if no free position was found.
     """
     height, width = patch.shape
     for _ in range(TRIES):
@@ -196,7 +196,7 @@ def paint(rng: Generator, behind: np.ndarray) -> np.ndarray:
 
 
 def annotation(number: int, image: int, sample: int, digit: int, mask: np.ndarray) -> dict:
-    """The COCO annotation of one digit, its mask run-length encoded."""
+    """Return the COCO annotation of one digit, with its mask run-length encoded."""
     code = rle.encode(np.asfortranarray(mask, dtype=np.uint8))
     return dict(
         id=number,

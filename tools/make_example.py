@@ -1,7 +1,7 @@
 #!/usr/bin/env python
-"""Make the data of docs/own_data.md: trees on aerial photographs, or nuclei under a microscope.
+"""Make the data of docs/own_data.md: trees in aerial photographs, or nuclei under a microscope.
 
-The photographs come in packages of other projects, DeepForest and StarDist. pip downloads a package
+The images come from packages of other projects, DeepForest and StarDist. pip downloads a package
 once; it is neither installed nor executed. A second call does nothing.
 """
 
@@ -21,7 +21,7 @@ try:
     from defusedxml.ElementTree import fromstring
     from PIL import Image
 except ModuleNotFoundError:
-    import backbones.cli.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, ends with what to install
 
     raise
 
@@ -30,10 +30,10 @@ from backbones.errors import UserError, plain_errors
 PACKAGES = {'trees': 'deepforest==2.1.0', 'nuclei': 'stardist==0.9.2'}
 HELD_OUT = '2019_YELL_2_541000_4977000_image_crop'
 TRAINED_ON = ('2019_YELL_2_528000_4978000_image_crop2', 'OSBS_029', 'SOAP_061')
-TREE_SIDE = 320  # of a tile, in pixels, like all lengths here
-VISIBLE = 0.5  # share of a box in a tile below which it is marked as a crowd, which nothing counts
+TREE_SIDE = 320  # side of a tile in pixels, as all lengths here
+VISIBLE = 0.5  # share of a box inside a tile below which it is marked as a crowd, i.e. ignored
 NUCLEUS_SIDE = 128
-NUCLEI_TRAINED_ON = 384  # columns of the one image; validation has the rest
+NUCLEI_TRAINED_ON = 384  # columns of the only image; validation gets the rest
 
 Box = tuple[int, int, int, int]  # left, top, right, bottom
 
@@ -46,10 +46,10 @@ def main(argv: list[str] | None = None) -> None:
     out = args.out or Path('data', args.example)
     with plain_errors():
         if out.is_dir() and any(out.iterdir()):
-            print(f'{out} is there already; remove it to make it anew')
+            print(f'{out} already exists; remove it to make it again')
             return
         partial = out.with_name(out.name + '.partial')
-        shutil.rmtree(partial, ignore_errors=True)  # what an interrupted call left
+        shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
         with zipfile.ZipFile(download(PACKAGES[args.example], out.parent)) as package:
             made = {'trees': make_trees, 'nuclei': make_nuclei}[args.example](package, partial)
         shutil.rmtree(out, ignore_errors=True)
@@ -58,10 +58,10 @@ def main(argv: list[str] | None = None) -> None:
 
 
 def download(package: str, folder: Path) -> Path:
-    """Fetch a wheel unless it is there.
+    """Download a wheel unless it exists.
 
     Raises:
-        UserError: pip could not; has its last line.
+        UserError: pip failed; quotes its last line.
     """
     name = package.replace('==', '-')
     if not list(folder.glob(f'{name}-*.whl')):
@@ -70,9 +70,9 @@ def download(package: str, folder: Path) -> Path:
         command += ['--disable-pip-version-check', '--dest', str(folder), package]
         done = subprocess.run(command, capture_output=True, text=True)
         if done.returncode:
-            reason = (done.stderr.strip().splitlines() or ['it said nothing'])[-1]
+            reason = (done.stderr.strip().splitlines() or ['no output'])[-1]
             raise UserError(
-                f'pip could not download {package}: {reason}. Put its wheel into {folder} yourself'
+                f'pip could not download {package}: {reason}. Put the wheel into {folder} yourself'
             )
     (wheel, *_) = folder.glob(f'{name}-*.whl')
     return wheel
@@ -90,7 +90,7 @@ def tiles(width: int, height: int, side: int, *, overlap: bool) -> Iterator[Box]
 
 
 def make_trees(package: zipfile.ZipFile, out: Path) -> str:
-    """Tiles with the boxes of one class as COCO's JSON; the held-out photograph as a whole, too."""
+    """Write tiles with one class of boxes as COCO JSON, and the held-out photograph as a whole."""
     counts = []
     for split, names in {'train': TRAINED_ON, 'val': (HELD_OUT,)}.items():
         images: list[dict] = []
@@ -119,14 +119,14 @@ def make_trees(package: zipfile.ZipFile, out: Path) -> str:
 
 
 def read_boxes(xml: bytes) -> np.ndarray:
-    """(boxes, 4) corners in pixels, from 0; dead and living trees alike."""
+    """Return (boxes, 4) zero-based corners in pixels, for dead and living trees alike."""
     corners = ('xmin', 'ymin', 'xmax', 'ymax')
     boxes = [[int(b.findtext(c)) for c in corners] for b in fromstring(xml).iter('bndbox')]
     return np.array(boxes) - (1, 1, 0, 0)  # Pascal VOC counts from 1
 
 
 def cut(box: np.ndarray, tile: Box) -> dict | None:
-    """The part of a box that lies in a tile, as one of COCO's annotations."""
+    """Return the part of a box inside a tile as a COCO annotation."""
     left, top = np.maximum(box[:2], tile[:2])
     right, bottom = np.minimum(box[2:], tile[2:])
     if left >= right or top >= bottom:
@@ -138,7 +138,7 @@ def cut(box: np.ndarray, tile: Box) -> dict | None:
 
 
 def make_nuclei(package: zipfile.ZipFile, out: Path) -> str:
-    """Tiles with label maps: 0 background, 1 nucleus."""
+    """Write tiles with label maps: 0 background, 1 nucleus."""
     parts = (Image.open(io.BytesIO(package.read(f'stardist/data/images/{name}2d.tif')))
              for name in ('img', 'mask'))  # fmt: skip
     image, mask = map(np.asarray, parts)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Parameters and multiply-adds of whole models, part by part; needs no dataset and no GPU."""
+"""Count parameters and multiply-adds of whole models by part; needs neither data nor a GPU."""
 
 import argparse
 import json

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a config that trains one of ours on your data: tools/new_config.py FOLDER --base CONFIG."""
+"""Write a config to train one of ours on your data: tools/new_config.py FOLDER --base CONFIG."""
 
 import argparse
 import sys
@@ -10,12 +10,12 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('folder', metavar='FOLDER', help='dataset; see tools/check_data.py')
     parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
-    parser.add_argument('--backbone', metavar='NAME', help="instead of the base's, e.g. cswin_t")
+    parser.add_argument('--backbone', metavar='NAME', help="replace the base's, e.g. by cswin_t")
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: its authors' optimizer, rules for parameters and drop path; a lower "
-        'rate of the backbone goes; schedule, clipping and mixed precision stay',
+        help="with --backbone: use its authors' optimizer, parameter rules (instead of the "
+        "config's) and drop path; keep schedule, clipping and mixed precision",
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
@@ -29,15 +29,15 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--seed', type=int, default=0, help='of --val; another divides otherwise')
     parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'))
-    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in their order')
+    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
-        '--allow', nargs='+', default=(), metavar='KIND', help='faults that are meant'
+        '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
     )
     args = parser.parse_args(argv)
     if args.out.suffix != '.py':
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
     if args.recipe and not args.backbone:
-        parser.error('--recipe says how to train with another --backbone; name one')
+        parser.error('--recipe needs --backbone: add --backbone NAME or remove --recipe')
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli import check_data  # imported late: --help must answer at once
     from backbones.cli.session import session

@@ -7,27 +7,27 @@ import sys
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('config', help='config that the checkpoint was trained with')
     parser.add_argument('checkpoint')
     parser.add_argument(
         'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"'
     )
-    parser.add_argument('--out', required=True, metavar='DIR', help='a new folder for the results')
+    parser.add_argument('--out', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument(
-        '--score', type=float, default=0.5, help='of the least certain instance (0.5)'
+        '--score', type=float, default=0.5, help='minimum score of reported instances (0.5)'
     )
-    parser.add_argument('--tile', type=int, metavar='N', help='cut larger images, N pixels a side')
+    parser.add_argument('--tile', type=int, metavar='N', help='cut larger images into N x N tiles')
     parser.add_argument(
-        '--batch', type=int, default=1, metavar='N', help='images, or tiles, at once; same results'
+        '--batch', type=int, default=1, metavar='N', help='images or tiles at once; same results'
     )
     parser.add_argument(
-        '--resume', action='store_true', help='continue an interrupted call in its --out folder'
+        '--resume', action='store_true', help='continue an interrupted call in the --out folder'
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
     )
-    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     return parser.parse_args(argv)
 
 

@@ -21,12 +21,12 @@ PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--backbone', default='dilateformer', help='one with nano configs')
+    parser.add_argument('--backbone', default='dilateformer', help='one that has nano configs')
     args = parser.parse_args()
     leaves = {task: CONFIGS / f'{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
     if not all(leaf.is_file() for leaf in leaves.values()):
         there = sorted(p.stem.split('_')[2] for p in CONFIGS.glob('mask_rcnn_*_nano_digits.py'))
-        parser.error(f'no nano configs of {args.backbone!r}; allowed: {", ".join(there)}')
+        parser.error(f'no nano configs for {args.backbone!r}; allowed: {", ".join(there)}')
     suffix = '' if args.backbone == 'dilateformer' else f'_{args.backbone}'
     configs = {task: os.path.relpath(leaf) for task, leaf in leaves.items()}
     folder = Path(f'work_dirs/quickstart{suffix}')
@@ -42,7 +42,7 @@ def main() -> None:
 
 
 def train_and_test(task: str, config: str, folder: Path) -> None:
-    """Go on where an interrupted call stopped."""
+    """Train and test; continue where an interrupted call stopped."""
     folder.mkdir(exist_ok=True)
     trained = folder / 'trained'
     if not trained.exists():
@@ -56,14 +56,14 @@ def train_and_test(task: str, config: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def minutes_of(step: str, folder: Path) -> Iterator[None]:
-    """Add the block's wall-clock time to the step's; an interrupted step counts too."""
+    """Add the block's wall-clock time to the step's total; an interrupted step counts, too."""
     start = time.time()
     try:
         yield
     finally:
         spent = read_minutes(folder)
         spent[step] = round(spent.get(step, 0) + (time.time() - start) / 60, 2)
-        partial = folder / 'minutes.partial'  # a kill leaves the old file or the new one
+        partial = folder / 'minutes.partial'  # if killed, either the old or the new file remains
         partial.write_text(json.dumps(spent))
         partial.replace(folder / 'minutes.json')
 
@@ -74,7 +74,7 @@ def read_minutes(folder: Path) -> dict[str, float]:
 
 
 def run(title: str, command: list, log: Path) -> None:
-    """Run one of the tools; its output goes to `log`, its progress to the screen."""
+    """Run one of the tools, with its output in `log` and its progress on the screen."""
     print(f'\n{title} (log: {log})', flush=True)
     command = [sys.executable, str(TOOLS / command[0]), *map(str, command[1:])]
     with (
@@ -90,12 +90,12 @@ def run(title: str, command: list, log: Path) -> None:
                 print(f'  iteration {at:>4} of {total}, loss {loss}, {eta} to go', flush=True)
     if child.returncode:
         tail = log.read_text().splitlines()[-25:]
-        sys.exit('\n'.join([*tail, f'error: {title} failed; the whole output is in {log}']))
+        sys.exit('\n'.join([*tail, f'error: {title} failed; see {log} for the whole output']))
 
 
 def overview(folder: Path, rows: int = 3) -> Path:
-    """Put some pictures of both tasks side by side into one, detection on the left."""
-    from PIL import Image, ImageDraw, ImageFont  # there once the packages are installed
+    """Combine some pictures of both tasks in one, detection on the left."""
+    from PIL import Image, ImageDraw, ImageFont  # available once the packages are installed
 
     columns = {}
     for task, title in zip(TASKS, ('Mask R-CNN', 'UperNet')):
@@ -121,9 +121,9 @@ def overview(folder: Path, rows: int = 3) -> Path:
 
 
 def finish(folder: Path, configs: dict[str, str]) -> None:
-    """Write summary.json and print the tables, where the pictures are, and what to try next."""
+    """Write summary.json; print the tables, the pictures' folders, and what to try next."""
     results = {task: json.loads((folder / task / 'metrics.json').read_text()) for task in TASKS}
-    installed = Path(sys.prefix, 'installed')  # make install leaves its seconds there
+    installed = Path(sys.prefix, 'installed')  # make install stores its seconds there
     install = int(installed.read_text()) / 60 if installed.is_file() else 0
     summary = {
         'mask_ap50': results['detection']['metrics']['coco/segm_mAP_50'],

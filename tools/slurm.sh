@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# What slurm_train.sh and slurm_test.sh share: slurm.sh SCRIPT PARTITION JOB_NAME CONFIG [arguments]
+# Shared by slurm_train.sh and slurm_test.sh: slurm.sh SCRIPT PARTITION JOB_NAME CONFIG [arguments]
 set -eu
 if [ $# -lt 4 ]; then
     echo "usage: tools/slurm_${1%.py}.sh PARTITION JOB_NAME CONFIG [options]" >&2
@@ -15,11 +15,11 @@ while :; do
         --ntasks-per-node="$per_node" --cpus-per-task="${CPUS_PER_TASK:-5}" --kill-on-bad-exit=1 \
         --signal="USR1@${GRACE:-120}" ${SRUN_ARGS:-} \
         python -u "$(dirname "$0")/$1" "${@:4}" "${resume[@]}" --launcher slurm || status=$?
-    # 138 = 128 + SIGUSR1: its time was up, and it has saved
+    # 138 = 128 + SIGUSR1: the time limit was near, and the run has saved its state
     if [ "$1" != train.py ] || [ "$status" -ne 138 ]; then
         exit "$status"
     fi
-    if [ -n "${SLURM_JOB_ID:-}" ]; then # a batch job starts again by itself, and train.py resumes
+    if [ -n "${SLURM_JOB_ID:-}" ]; then # a requeued batch job starts by itself, and train.py resumes
         exec scontrol requeue "$SLURM_JOB_ID"
     fi
     resume=(--resume)

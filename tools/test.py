@@ -8,16 +8,16 @@ from pathlib import Path
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.cli.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, ends with what to install
 
     raise
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='the config that the checkpoint was trained with')
+    parser.add_argument('config', help='config that the checkpoint was trained with')
     parser.add_argument('checkpoint')
-    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     parser.add_argument('--work-dir', help='for metrics.json; default work_dirs/<config name>')
     parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
@@ -26,7 +26,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
     )
-    parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
@@ -76,10 +76,10 @@ def main(argv: list[str] | None = None) -> None:
         if is_main_process():
             tables, path = save_metrics(runner, metrics, options.config, options.checkpoint)
             print(f'\n{tables}\n\nmetrics: {path}')
-            if options.results:  # after the metrics, which it must not cost
+            if options.results:  # last, so that a failure cannot cost the metrics
                 print(f'results page: {page.write(runner)}')
         if pictures.failed:
-            raise UserError(f'some pictures were not drawn: {listed(pictures.failed)}')
+            raise UserError(f'some pictures could not be drawn: {listed(pictures.failed)}')
 
 
 if __name__ == '__main__':

@@ -7,7 +7,7 @@ import os
 try:
     from mmengine.config import DictAction
 except ModuleNotFoundError:
-    import backbones.cli.requirements  # noqa: F401, says what to install and ends
+    import backbones.cli.requirements  # noqa: F401, ends with what to install
 
     raise
 
@@ -15,28 +15,28 @@ except ModuleNotFoundError:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
-    parser.add_argument('--backbone', metavar='NAME', help="instead of the config's, e.g. cswin_t")
+    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: its authors' optimizer, rules for parameters and drop path; a lower "
-        'rate of the backbone goes; schedule, clipping and mixed precision stay',
+        help="with --backbone: use its authors' optimizer, parameter rules (instead of the "
+        "config's) and drop path; keep schedule, clipping and mixed precision",
     )
     parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
     parser.add_argument(
         '--pretrained',
         metavar='FILE|URL|none',
-        help="the backbone's weights, instead of the config's; none starts from scratch",
+        help="the backbone's weights instead of the config's; none trains from scratch",
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='go on with the newest checkpoint of the work dir, or with the one named',
+        help='continue from the newest checkpoint in the work dir, or from the one named',
     )
-    parser.add_argument('--data-root', metavar='DIR', help='where the dataset is')
-    parser.add_argument('--amp', action='store_true', help='mixed precision, in bfloat16')
+    parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
+    parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument(
         '--amp-dtype',
         choices=('bfloat16', 'float16'),
@@ -45,7 +45,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--prefer',
         choices=('time', 'memory'),
-        help='on GPUs, forms of the backbone that take least time (default) or keep least memory',
+        help='on GPUs, let the backbone take the least time (default) or the least memory',
     )
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
@@ -54,14 +54,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--no-dry-run',
         dest='dry_run',
         action='store_false',
-        help='start without trying a batch of training, validation and metrics first',
+        help='start without first trying a batch of training, validation and metrics',
     )
-    parser.add_argument('--ema', action='store_true', help='also average the weights')
+    parser.add_argument('--ema', action='store_true', help='average the weights during training')
     parser.add_argument(
         '--early-stopping',
         type=int,
         metavar='N',
-        help='stop when N validations in a row have brought nothing better',
+        help='stop after N validations in a row without improvement',
     )
     parser.add_argument(
         '--no-results', action='store_true', help='do not write the results page at the end'

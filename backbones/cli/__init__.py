@@ -1,1 +1,1 @@
-"""What the command-line tools share."""
+"""Code shared by the command-line tools."""

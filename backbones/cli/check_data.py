@@ -1,4 +1,4 @@
-"""Checking a folder or a config's data, and what the check says to its reader."""
+"""Check the data in a folder or of a config, and format the report."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -25,19 +25,19 @@ def check(
     val: float | None = None,
     seed: int = 0,
 ) -> Report:
-    """Check the dataset in a folder, or those of a config.
+    """Check the dataset in a folder, or the datasets of a config.
 
     Args:
         data: a folder, a config file, or the name of a config that comes with the package.
         layout: see `backbones.data.folder.read_folder`.
-        classes: names in their order; () takes them from the data.
-        allowed: kinds of faults that are meant.
-        decode: load all pixels, also of a large dataset.
+        classes: names in order; () takes them from the data.
+        allowed: kinds of faults that are intentional.
+        decode: load all pixels, even of a large dataset.
         progress: show progress bars on stderr.
         val, seed: of a folder without a validation split, see `split_off_validation`.
 
     Raises:
-        UserError: there is nothing to be checked.
+        UserError: there is nothing to check.
     """
     if Path(data).is_dir():
         faults = Faults(allowed)
@@ -48,7 +48,7 @@ def check(
             split_off_validation(dataset, val, seed=seed, progress=progress)
         return check_dataset(dataset, faults, decode=decode, progress=progress)
     if layout or classes:
-        raise UserError('--layout and --classes are for a folder; a config says both itself')
+        raise UserError('--layout and --classes are for a folder; remove them for a config')
     cfg = config.load_config(data)
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_config(cfg, faults)
@@ -58,7 +58,7 @@ def check(
 
 
 def text(report: Report) -> str:
-    """Counts, classes and faults; the verdict is the last line."""
+    """Format counts, classes and faults, with the verdict in the last line."""
     dataset, faults = report.dataset, report.faults
     instances = 'boxes and masks' if dataset.has_masks() else 'boxes'
     task = instances if dataset.detection else 'label maps'
@@ -77,11 +77,11 @@ def text(report: Report) -> str:
         blocks.append('\n'.join(faults.lines()))
     errors = len(faults.errors)
     verdict = f'{errors} errors, {len(faults.warnings)} warnings'
-    return '\n\n'.join([*blocks, verdict + ('; --allow KIND for what is meant' if errors else '')])
+    return '\n\n'.join([*blocks, verdict + ('; --allow KIND if intentional' if errors else '')])
 
 
 def as_json(report: Report) -> dict:
-    """The same as data."""
+    """Return the report as data for JSON."""
     return dict(
         root=str(report.dataset.root),
         layout=report.dataset.layout,

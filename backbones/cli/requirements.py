@@ -1,4 +1,4 @@
-"""Importing this ends a tool with one line where packages that the tools need are missing."""
+"""When imported, end a tool with one line if packages that it needs are missing."""
 
 from backbones.errors import plain_errors
 from backbones.openmmlab.extra import require_extra

@@ -1,4 +1,4 @@
-"""From a command line to the config as it will be used, in one order that stands here."""
+"""Resolve a command line into the final config, in one fixed order."""
 
 from dataclasses import dataclass, replace
 
@@ -14,7 +14,7 @@ from backbones.training.loop import use_exact_loop
 
 @dataclass(frozen=True)
 class Common:
-    """What training and testing are both asked for; None is what was not typed."""
+    """Options of both training and testing; None if not typed."""
 
     config: str
     backbone: str | None = None
@@ -27,7 +27,7 @@ class Common:
 
 @dataclass(frozen=True)
 class TrainOptions(Common):
-    """What was typed after `tools/train.py`; its `--help` says what each option means."""
+    """Options of `tools/train.py`; its `--help` explains each."""
 
     recipe: str | None = None
     pretrained: str | None = None
@@ -44,9 +44,9 @@ class TrainOptions(Common):
 
 @dataclass(frozen=True)
 class TestOptions(Common):
-    """What was typed after `tools/test.py`."""
+    """Options of `tools/test.py`."""
 
-    __test__ = False  # pytest takes a class of this name for tests
+    __test__ = False  # pytest would collect a class of this name
 
     checkpoint: str = ''
     out: str | None = None
@@ -58,12 +58,12 @@ class TestOptions(Common):
 
 @dataclass
 class Resolved:
-    """A config that is final but for what only the work dir knows; see `set_resume`.
+    """A config that is final except for what depends on the work dir; see `set_resume`.
 
     Attributes:
         cfg: the config.
-        dataset: what the check has read of its data.
-        notices: what was decided, and what may be a mistake, a sentence each.
+        dataset: the data as read by the check.
+        notices: decisions and likely mistakes, one sentence each.
         dry_run: whether to try one batch before the start.
     """
 
@@ -74,10 +74,10 @@ class Resolved:
 
 
 def resolve_training(options: TrainOptions) -> Resolved:
-    """Everything that a training run is, before it owns its work dir.
+    """Resolve everything about a training run before it owns its work dir.
 
     Raises:
-        UserError: all that is wrong with options, config and data, as far as it can be known.
+        UserError: lists all faults of options, config and data that can be found this early.
     """
     devices.require_cuda(options.device)
     amp = options.amp or options.amp_dtype
@@ -101,12 +101,12 @@ def resolve_training(options: TrainOptions) -> Resolved:
     notices += use_exact_loop(cfg) + devices.adapt_to_device(cfg)
     dry_run = options.dry_run and cfg.get('dry_run', True)
     if not dry_run:
-        notices.append('no dry run: what fails only in a validation fails then')
+        notices.append('no dry run: errors in validation will only show up there')
     return Resolved(cfg, dataset, notices, dry_run)
 
 
 def resolve_test(options: TestOptions) -> Resolved:
-    """Everything that an evaluation is. See `resolve_training`."""
+    """Resolve everything about an evaluation. See `resolve_training`."""
     devices.require_cuda(options.device)
     cfg = _load(options)
     set_testing(cfg, tta=options.tta, amp=options.amp)
@@ -115,7 +115,7 @@ def resolve_test(options: TestOptions) -> Resolved:
 
 
 def _load(options: Common, recipe: str | None = None) -> Config:
-    """The file, another backbone, single settings, another folder of data: in this order."""
+    """Apply, in this order: the file, another backbone, single settings, another data folder."""
     return load_config(
         options.config,
         options=options.cfg_options,

@@ -1,4 +1,4 @@
-"""What surrounds every tool."""
+"""The context of every tool."""
 
 import contextlib
 from collections.abc import Iterator
@@ -11,6 +11,6 @@ from backbones.training.devices import closing_processes
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """Errors of users in one line, no noise, no file that executes, processes that end together."""
+    """Errors in one line, no noise, safe loading of files, and processes that end together."""
     with plain_errors(), closing_processes(), quiet(), safe_loading():
         yield

@@ -1,4 +1,4 @@
-"""What the options of the command line make of a config."""
+"""Apply the options of the command line to a config."""
 
 from importlib.util import find_spec
 
@@ -25,15 +25,15 @@ def set_training(
     """Apply the options of tools/train.py.
 
     Args:
-        pretrained: weights of the backbone, 'none' for none; None leaves the config's.
+        pretrained: weights of the backbone, 'none' for none; None keeps the config's.
         auto_scale_lr: scale the learning rate to the batch size.
         ema: average the weights.
-        patience: validations without progress after which to stop; None never stops early.
-        prefer: what the backbone's forms cost least of, see `Pyramid`; None leaves the config's.
+        patience: number of validations without improvement after which to stop; None never stops.
+        prefer: what the backbone's forms should save, see `Pyramid`; None keeps the config's.
 
     Raises:
         UserError: the config has no base batch size to scale from, averages already, or does not
-            say which metric is to grow.
+            name the metric to watch.
     """
     if pretrained is not None:
         with_backbone(cfg.model).backbone.init_cfg = (
@@ -42,7 +42,7 @@ def set_training(
     if prefer is not None:
         backbone = with_backbone(cfg.model).backbone
         if backbone.type not in {cls.__name__ for cls in BACKBONES}:
-            raise UserError(f'--prefer: {backbone.type} has one form only; leave the option out')
+            raise UserError(f'--prefer: {backbone.type} has one form only; remove the option')
         backbone.prefer = prefer
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
@@ -52,7 +52,7 @@ def set_training(
         cfg.auto_scale_lr.enable = True
     if ema:
         if averages(cfg):
-            raise UserError('--ema: the config averages the weights already; leave the option out')
+            raise UserError('--ema: the config averages the weights already; remove the option')
         _add_hook(cfg, averaging.__name__, type='FittedEMAHook')
     if patience is not None:
         monitor = _monitored(cfg)
@@ -65,56 +65,56 @@ def set_training(
 
 
 def _add_hook(cfg: Config, module: str, **hook: object) -> None:
-    """Add a hook, and the module that registers it."""
+    """Add a hook and import the module that registers it."""
     cfg.custom_hooks = [*(cfg.get('custom_hooks') or ()), hook]
     add_import(cfg, module)
 
 
 def _monitored(cfg: Config) -> str:
-    """The metric of the best checkpoint, which early stopping watches, too."""
+    """Return the metric of the best checkpoint, which early stopping watches, too."""
     best = (cfg.get('default_hooks') or {}).get('checkpoint', {}).get('save_best')
     best = best[0] if isinstance(best, list | tuple) and best else best
     evaluator = cfg.get('val_evaluator') or {}
     if best == 'auto' and isinstance(evaluator, dict) and 'Coco' in str(evaluator.get('type')):
-        kinds = evaluator.get('metric') or 'bbox'  # MMEngine takes the first metric of the first
+        kinds = evaluator.get('metric') or 'bbox'  # MMEngine uses the evaluator's first metric
         return f'coco/{kinds if isinstance(kinds, str) else kinds[0]}_mAP'
     if not isinstance(best, str) or best == 'auto':
         raise UserError(
-            f'--early-stopping watches the metric of the best checkpoint, and the config has '
-            f'default_hooks.checkpoint.save_best={best!r}: name one with --cfg-options, as in '
+            f'--early-stopping watches the metric of the best checkpoint, but the config has '
+            f'default_hooks.checkpoint.save_best={best!r}: name one with --cfg-options, e.g. '
             'default_hooks.checkpoint.save_best=coco/bbox_mAP or =mIoU'
         )
     return best
 
 
 def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
-    """Apply the options of tools/test.py, and leave out what only training needs.
+    """Apply the options of tools/test.py, and remove what only training needs.
 
     Raises:
-        UserError: `tta` for a config without it.
+        UserError: `tta` is set for a config without test-time augmentation.
     """
     backbone = with_backbone(cfg.model).backbone
     if backbone.get('init_cfg'):
         backbone.init_cfg = None
-    # MMEngine would load it over the weights to be tested
+    # MMEngine would load it over the weights under test
     cfg.load_from, cfg.resume = None, False
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
     if only_formats(cfg, 'test_evaluator'):
         _load_no_labels(cfg)
-    if amp:  # MMEngine's word; the type is the one that autocast is set to
+    if amp:  # MMEngine's name; the type is the one that autocast is set to
         cfg.test_cfg.fp16 = True
         torch.set_autocast_dtype('cuda', torch.bfloat16)
     if tta:
         if 'tta_model' not in cfg:
             raise UserError(
                 '--tta: this config has no tta_model. Detectors are tested at one scale, as their '
-                'published numbers are, and MMDetection merges boxes only, no masks; the '
+                'published numbers are, and MMDetection merges boxes only, not masks; the '
                 'segmentation configs for ADE20K and Cityscapes have one'
             )
         if cfg.get('default_scope') == 'mmdet' and 'segm' in str(cfg.get('test_evaluator')):
             raise UserError(
-                '--tta: MMDetection merges boxes only, no masks: leave --tta out, or evaluate '
+                '--tta: MMDetection merges boxes only, not masks: remove --tta, or evaluate '
                 'boxes alone with --cfg-options test_evaluator.metric=bbox'
             )
         cfg.test_dataloader.dataset.pipeline = cfg.tta_pipeline
@@ -122,7 +122,7 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
 
 
 def _load_no_labels(cfg: Config) -> None:
-    """Leave out of the test pipelines what would load annotations."""
+    """Remove steps that load annotations from the test pipelines."""
     for dataset in innermost(cfg.test_dataloader.dataset):
         dataset['pipeline'] = [
             step

@@ -1,1 +1,1 @@
-"""Models as ONNX files: what is exported, how the file is made, and what else it computes."""
+"""Export models as ONNX files: what can be exported, how, and how the result is verified."""

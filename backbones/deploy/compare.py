@@ -1,4 +1,4 @@
-"""Comparing an ONNX file in onnxruntime with the model in PyTorch."""
+"""Compare an ONNX file in onnxruntime with the model in PyTorch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -13,12 +13,12 @@ from backbones.errors import UserError, first_line
 
 Outputs = dict[str, np.ndarray]
 
-RELATIVE = 1e-4  # of features and logits, by the largest value: float32, added up in other orders
-PIXELS = 1e-3  # share of a label map: where two classes are all but equal
-SCORE, BOX = 1e-3, 0.1  # of detections, the latter in pixels
-LOST = 0.01  # share of detections: overlaps and scores that lie on a threshold
-MASK = 0.02  # of the pixels that two masks have in one or both of them
-FEW = 100  # pixels as which a smaller mask counts: in a box of two, one of them means nothing
+RELATIVE = 1e-4  # features and logits, relative to the largest value: float32 summation order
+PIXELS = 1e-3  # share of a label map's pixels: where two classes are nearly equal
+SCORE, BOX = 1e-3, 0.1  # detections: score, and box in pixels
+LOST = 0.01  # share of detections: overlaps and scores close to a threshold
+MASK = 0.02  # share of the union of two masks
+FEW = 100  # minimum union in pixels: in a tiny mask, a single pixel means nothing
 
 
 @dataclass(frozen=True)
@@ -26,9 +26,9 @@ class Difference:
     """One line of the comparison.
 
     Args:
-        image: its height and width, in pixels.
+        image: height and width of the image, in pixels.
         what: the output, and how it was measured.
-        found, allowed: the largest difference.
+        found, allowed: the largest difference found and allowed.
     """
 
     image: tuple[int, int]
@@ -42,14 +42,14 @@ class Difference:
 
 
 def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
-    """Load a file into onnxruntime: a function of an RGB image (H, W, 3) of bytes.
+    """Load a file into onnxruntime and return a function of an RGB image (H, W, 3) of bytes.
 
-    The function raises UserError where onnxruntime cannot run the file.
+    The function raises UserError if onnxruntime cannot run the file.
     """
     ort = package('onnxruntime')
     options = ort.SessionOptions()
     options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # its warnings are about constants that it folds
+    options.log_severity_level = 3  # its warnings are about constant folding
     session = ort.InferenceSession(
         file.SerializeToString(), options, providers=['CPUExecutionProvider']
     )
@@ -59,11 +59,11 @@ def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
         pixels = np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
         try:
             return dict(zip(names, session.run(names, {'image': pixels})))
-        except Exception as error:  # of its own kinds
+        except Exception as error:  # onnxruntime has its own exceptions
             size = f'{image.shape[0]} x {image.shape[1]}'
             reason = first_line(error)
             raise UserError(
-                f'onnxruntime cannot run the file at {size} pixels; it is not kept: {reason}'
+                f'onnxruntime cannot run the file at {size} pixels; it is not saved: {reason}'
             ) from error
 
     return run
@@ -72,7 +72,7 @@ def runner(file: Any) -> Callable[[np.ndarray], Outputs]:
 def backbone_in_pytorch(
     model: nn.Module, preprocessing: Preprocessing
 ) -> Callable[[np.ndarray], Outputs]:
-    """The backbone itself, as `runner` gives the file."""
+    """Return the backbone as a function like that of `runner`."""
     mean, std = (
         torch.tensor(values)[:, None, None] for values in (preprocessing.mean, preprocessing.std)
     )
@@ -88,16 +88,16 @@ def backbone_in_pytorch(
 
 
 def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.ndarray], Outputs]:
-    """A detector or segmentor as its library runs it, as `runner` gives the file.
+    """Return a detector or segmentor, run by its library, as a function like that of `runner`.
 
     Args:
-        model: of MMDetection or MMSegmentation.
+        model: a model of MMDetection or MMSegmentation.
         sample: the library's class of data samples.
         divisor: see `Preprocessing`.
     """
     if hasattr(model, 'decode_head'):
         model.data_preprocessor.test_cfg = dict(size_divisor=divisor)
-        model.test_cfg.mode = 'whole'  # a file has no sliding window
+        model.test_cfg.mode = 'whole'  # the file has no sliding window
     else:
         model.data_preprocessor.pad_size_divisor = divisor
 
@@ -119,7 +119,7 @@ def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.nda
 
 
 def differences(image: np.ndarray, ours: Outputs, theirs: Outputs) -> Iterator[Difference]:
-    """Compare what a file computes of an RGB image (H, W, 3) with what PyTorch does."""
+    """Compare the results of a file and of PyTorch for an RGB image (H, W, 3)."""
     size = (image.shape[0], image.shape[1])
     if 'boxes' in ours:
         for what, found, allowed in _of_detections(size, ours, theirs):
@@ -137,12 +137,12 @@ def differences(image: np.ndarray, ours: Outputs, theirs: Outputs) -> Iterator[D
 def _of_detections(
     size: tuple[int, int], ours: Outputs, theirs: Outputs
 ) -> Iterator[tuple[str, float, float]]:
-    """What differs, by how much, and how much may."""
+    """Yield what was compared, the difference found, and the difference allowed."""
     pairs = _twins(ours, theirs)
     a, b = (np.array([pair[i] for pair in pairs], dtype=int) for i in (0, 1))
     count = len(ours['scores']) + len(theirs['scores'])
     yield (
-        f'detections without a twin, of {len(theirs["scores"])}',
+        f'unmatched detections, of {len(theirs["scores"])}',
         (count - 2 * len(pairs)) / max(count, 1),
         LOST,
     )
@@ -158,7 +158,7 @@ def _of_detections(
 
 
 def _twins(ours: Outputs, theirs: Outputs) -> list[tuple[int, int]]:
-    """Pairs of detections of one class, box and score, up to what tolerances allow tenfold."""
+    """Match detections of the same class whose box and score differ by at most 10 tolerances."""
     pairs: list[tuple[int, int]] = []
     free = np.ones(len(theirs['scores']), bool)
     for i in range(len(ours['scores'])):
@@ -174,7 +174,7 @@ def _twins(ours: Outputs, theirs: Outputs) -> list[tuple[int, int]]:
 
 
 def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Put each box's (28, 28) mask where it belongs in the image, as MMDetection does.
+    """Paste each box's (28, 28) mask into the image, as MMDetection does.
 
     Args:
         masks: (N, 28, 28) probabilities.
@@ -194,9 +194,9 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
 
 
 def _near(length: int, start: Tensor, end: Tensor) -> tuple[slice, Tensor]:
-    """The pixels of an axis that are in a box or next to it, and where they lie, -1 to 1 within.
+    """Return the pixels of an axis in or next to a box, and their positions, -1 to 1 inside it.
 
-    As in MMDetection, all lie in the centre of a box without extent.
+    As in MMDetection, all pixels count as the centre of a box without extent.
     """
     near = slice(max(int(start.floor()) - 1, 0), min(int(end.ceil()) + 1, length))
     place = (torch.arange(length)[near] + 0.5 - start) / (end - start) * 2 - 1

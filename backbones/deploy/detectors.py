@@ -1,7 +1,7 @@
-"""What follows a detector's heads: boxes from anchors, and the choice among them.
+"""Exportable versions of what follows a detector's heads: decoding boxes and choosing among them.
 
-MMDetection's own decoding does not export: it asks for values while it runs, and what it keeps for
-exporters names a package that is gone. The numbers are those of its `predict`.
+MMDetection's own decoding cannot be exported: it depends on values at run time, and its code for
+exporters needs a package that no longer exists. The results are those of its `predict`.
 """
 
 import math
@@ -11,17 +11,17 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torchvision.ops import nms, roi_align
 
-STRETCH = abs(math.log(16 / 1000))  # largest logarithm of a box's stretch, as in MMDetection
-NOTHING = -1.0  # score of what only fills up a list of fixed length
+STRETCH = abs(math.log(16 / 1000))  # maximum logarithm of a box's scaling, as in MMDetection
+NOTHING = -1.0  # score of padding in a list of fixed length
 
 
 def decode(coder: nn.Module, anchors: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
-    """Move and stretch anchors by a head's output, and clip them to the image.
+    """Shift and scale anchors by a head's output, and clip them to the image.
 
     Args:
         coder: MMDetection's `DeltaXYWHBBoxCoder`.
         anchors: (N, 4) corners x1, y1, x2, y2, in pixels.
-        deltas: (N, 4 k), k boxes an anchor.
+        deltas: (N, 4 k), k boxes per anchor.
         size: (2) height and width of the image without padding, in pixels.
 
     Returns:
@@ -51,11 +51,11 @@ def best_boxes(
         head: MMDetection's RPN or RetinaNet head, with sigmoid scores.
         maps: the head's scores (1, A C, H, W) and deltas (1, A 4, H, W) of each level.
         size: see `decode`.
-        count: per level.
+        count: number of boxes per level.
 
     Returns:
-        Boxes (N, 4), scores (N), classes (N) and levels (N), with N = levels * count; where a
-        level has fewer, the score is `NOTHING`.
+        Boxes (N, 4), scores (N), classes (N) and levels (N), with N = levels * count; if a level
+        has fewer, the remaining scores are `NOTHING`.
     """
     found = []
     generator = head.prior_generator
@@ -80,7 +80,7 @@ def best_boxes(
 
 
 def large_enough(boxes: Tensor, least: float) -> Tensor:
-    """Tell which boxes are wider and higher than `least` pixels; all for a negative one."""
+    """Return which boxes are wider and higher than `least` pixels; all if `least` is negative."""
     sides = boxes[:, 2:] - boxes[:, :2]
     return (sides > least).all(1) if least >= 0 else sides.isfinite().all(1)
 
@@ -88,14 +88,14 @@ def large_enough(boxes: Tensor, least: float) -> Tensor:
 def suppress(
     boxes: Tensor, scores: Tensor, groups: Tensor, size: Tensor, *, iou: float, count: int
 ) -> Tensor:
-    """Choose the boxes that overlap no better one of their group.
+    """Select the boxes that overlap no better box of their group.
 
     Args:
         boxes: (N, 4) within the image.
         scores, groups: (N); boxes of different groups do not compete.
-        size: see `decode`; the groups are laid side by side, so none overlap.
-        iou: overlap above which the lower score goes.
-        count: at most so many are chosen.
+        size: see `decode`; boxes are shifted by group so that groups never overlap.
+        iou: overlap above which the box with the lower score is dropped.
+        count: maximum number of selected boxes.
 
     Returns:
         Indices, best score first.
@@ -105,7 +105,7 @@ def suppress(
 
 
 class OneStage(nn.Module):
-    """A RetinaNet from a normalised, padded image to boxes, scores and labels.
+    """RetinaNet from a normalised, padded image to boxes, scores and labels.
 
     (1, 3, H, W) and `size` (2) -> (N, 4) corners in pixels, (N), (N) class numbers; best first.
     """
@@ -129,10 +129,10 @@ class OneStage(nn.Module):
 
 
 class TwoStage(nn.Module):
-    """A Faster or Mask R-CNN from a normalised, padded image to boxes, scores, labels, and masks.
+    """Faster or Mask R-CNN from a normalised, padded image to boxes, scores, labels and masks.
 
-    (1, 3, H, W) and `size` (2) -> (N, 4) corners in pixels, (N), (N) class numbers, best first; a
-    Mask R-CNN also (N, 28, 28) probabilities of each box's cells.
+    (1, 3, H, W) and `size` (2) -> (N, 4) corners in pixels, (N), (N) class numbers, best first; for
+    a Mask R-CNN also (N, 28, 28) mask probabilities of each box.
     """
 
     def __init__(self, model: nn.Module) -> None:
@@ -157,7 +157,7 @@ class TwoStage(nn.Module):
         return boxes, scores, labels, logits.gather(1, chosen)[:, 0].sigmoid()[back]
 
     def _proposals(self, maps: tuple[Tensor, ...], size: Tensor) -> Tensor:
-        """The region proposal network's boxes, (N, 4)."""
+        """Return the region proposal network's boxes, (N, 4)."""
         head = self.model.rpn_head
         cfg = head.test_cfg
         boxes, scores, _, levels = best_boxes(head, head(maps), size, cfg['nms_pre'])
@@ -169,7 +169,7 @@ class TwoStage(nn.Module):
     def _classify(
         self, maps: tuple[Tensor, ...], rois: list[Tensor], size: Tensor
     ) -> tuple[Tensor, Tensor, Tensor]:
-        """Boxes, scores and labels out of proposals, by level."""
+        """Return boxes, scores and labels from the proposals of each level."""
         heads = self.model.roi_head
         head, cfg = heads.bbox_head, heads.test_cfg
         logits, deltas = head(pool(maps, rois, heads.bbox_roi_extractor))
@@ -185,7 +185,7 @@ class TwoStage(nn.Module):
 
 
 def level_order(boxes: Tensor, extractor: nn.Module) -> tuple[Tensor, list[Tensor]]:
-    """Indices of the boxes sorted by the level that they are pooled from, and of each level.
+    """Return the boxes' indices sorted by the level they are pooled from, and those per level.
 
     Source: arXiv:1612.03144, Eq. 1.
     """
@@ -198,7 +198,7 @@ def level_order(boxes: Tensor, extractor: nn.Module) -> tuple[Tensor, list[Tenso
 
 
 def by_level(boxes: Tensor, extractor: nn.Module) -> list[Tensor]:
-    """The boxes that are pooled from each level; their order does not matter to what follows."""
+    """Return the boxes pooled from each level; later steps do not depend on their order."""
     return [boxes[i] for i in level_order(boxes, extractor)[1]]
 
 
@@ -208,7 +208,7 @@ def pool(maps: tuple[Tensor, ...], rois: list[Tensor], extractor: nn.Module) -> 
         [
             roi_align(
                 x,
-                F.pad(boxes, (1, 0)),  # all of image 0
+                F.pad(boxes, (1, 0)),  # all in image 0
                 layer.output_size,
                 layer.spatial_scale,
                 layer.sampling_ratio,

@@ -1,4 +1,4 @@
-"""Reading a model and writing it as an ONNX file that gives the same numbers."""
+"""Read a model and write it as an ONNX file that computes the same numbers."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,7 +34,7 @@ from backbones.registry import create, variant
 from backbones.tables import table
 
 SMALLEST = 32  # height and width, in pixels
-SIZES = ((427, 640), (240, 333))  # at which a file for all sizes is tried, height and width
+SIZES = ((427, 640), (240, 333))  # test sizes for a file for all sizes, height and width
 
 
 @dataclass(frozen=True)
@@ -42,12 +42,12 @@ class Source:
     """A model to export.
 
     Args:
-        name: of the config or of the variant.
-        model: with its weights, in eval mode.
+        name: name of the config or variant.
+        model: the model with its weights, in eval mode.
         preprocessing: what the file does to an image first.
         in_pytorch: runs the model as its library does.
-        metadata: what the file says about itself.
-        images: files to try it on; photographs of scikit-learn's where there are none.
+        metadata: facts stored in the file.
+        images: image files to compare on; if empty, scikit-learn's photographs are used.
     """
 
     name: str
@@ -59,40 +59,40 @@ class Source:
 
 
 def check_arguments(out: str, size: tuple[int, int] | None) -> None:
-    """Refuse what could not end well, before anything takes long.
+    """Reject invalid arguments and missing packages before anything takes long.
 
     Raises:
-        UserError: the name of the file, or the size.
+        UserError: the name of the file or the size is invalid.
         MissingOperatorError: the extra `export` is not installed.
     """
     if not out.endswith('.onnx'):
         raise UserError(f'--out is {out}; allowed: a name ending in .onnx')
     if size and min(size) < SMALLEST:
-        raise UserError(f'--size is {size[0]} {size[1]}; allowed: from {SMALLEST} pixels')
+        raise UserError(f'--size is {size[0]} {size[1]}; allowed: at least {SMALLEST} pixels')
     for name in ('onnx', 'onnxscript', 'onnxruntime'):
         package(name)
 
 
 def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynamic: bool) -> Source:
-    """A backbone alone, by the name of its variant.
+    """Read a backbone by the name of its variant.
 
     Args:
-        name: of `list_backbones()`.
-        checkpoint: a file as `create` takes it.
-        pretrained: the authors' file instead.
-        dynamic: for all sizes.
+        name: one of `list_backbones()`.
+        checkpoint: any file that `create` accepts.
+        pretrained: use the authors' file instead.
+        dynamic: export for all sizes.
 
     Raises:
-        UserError: no weights, or two sources of them.
+        UserError: no weights are given, or two sources of them.
     """
     if bool(checkpoint) == pretrained:
-        raise UserError(f'{name}: give a checkpoint or --pretrained, one of the two')
+        raise UserError(f'{name}: give either a checkpoint or --pretrained')
     model = create(name, pretrained=True if pretrained else checkpoint).eval()
     return of_backbone(name, model, dynamic=dynamic)
 
 
 def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
-    """A backbone with its weights, in eval mode. See `read_backbone`."""
+    """Return the source for a backbone with weights, in eval mode. See `read_backbone`."""
     row = variant(name)
     preprocessing = Preprocessing(row.mean, row.std, rgb=True, divisor=STRIDE if dynamic else 1)
     return Source(
@@ -113,19 +113,19 @@ def read_model(
     options: dict | None,
     dynamic: bool,
 ) -> Source:
-    """A whole detector or segmentor.
+    """Read a whole detector or segmentor.
 
     Args:
-        config: see `load_config`, as for `backbone` and `options`.
+        config, backbone, options: see `load_config`.
         checkpoint: see `load_model`.
-        dynamic: for all sizes.
+        dynamic: export for all sizes.
 
     Raises:
-        UserError: no checkpoint, or the config's model cannot be read.
+        UserError: there is no checkpoint, or the config's model cannot be read.
     """
     if not checkpoint:
         raise UserError(
-            f'{config}: give the checkpoint of the whole model, as tools/train.py saves it'
+            f'{config}: give a checkpoint of the whole model, as saved by tools/train.py'
         )
     cfg = load_config(config, options=options, backbone=backbone)
     model = build_model(cfg)
@@ -151,7 +151,7 @@ def read_model(
 
 
 def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[Difference]:
-    """Write the file, if it agrees with PyTorch.
+    """Write the ONNX file if it agrees with PyTorch.
 
     Args:
         source: the model.
@@ -159,7 +159,7 @@ def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[D
         size: height and width of the images in pixels; None for all sizes.
 
     Returns:
-        The differences; the file was written if all of them agree.
+        The differences; the file is written only if all of them are within their limits.
     """
     metadata = dict(
         source.metadata,
@@ -178,8 +178,8 @@ def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[D
 
 
 def text(found: list[Difference]) -> str:
-    """The differences as a table."""
-    head = ['image', 'largest difference beside PyTorch', 'found', 'allowed']
+    """Format the differences as a table."""
+    head = ['image', 'largest difference from PyTorch', 'found', 'allowed']
     rows = [
         [f'{d.image[0]} x {d.image[1]}', d.what, f'{d.found:.1e}', f'{d.allowed:.0e}']
         for d in found
@@ -188,7 +188,7 @@ def text(found: list[Difference]) -> str:
 
 
 def samples(files: list[Path], sizes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """An RGB image (H, W, 3) of bytes for each size (H, W)."""
+    """Yield an RGB image (H, W, 3) of bytes for each size (H, W)."""
     for i, (height, width) in enumerate(sizes):
         if files:
             pixels, _ = read_image(files[i % len(files)])
@@ -199,13 +199,13 @@ def samples(files: list[Path], sizes: list[tuple[int, int]]) -> Iterator[np.ndar
 
 
 def _photographs() -> list[np.ndarray]:
-    from sklearn.datasets import load_sample_images  # takes a second, and is seldom needed
+    from sklearn.datasets import load_sample_images  # takes a second and is rarely needed
 
     return load_sample_images().images
 
 
 def _preprocessing(cfg: Config, dynamic: bool) -> Preprocessing:
-    """What the model's data preprocessor does to an image in a test."""
+    """Return what the model's data preprocessor does to an image at test time."""
     settings = cfg.model.get('data_preprocessor') or {}
     own = settings.get('pad_size_divisor') or (settings.get('test_cfg') or {}).get('size_divisor')
     divisor = int(np.lcm(own or 1, STRIDE if dynamic else 1))
@@ -214,7 +214,7 @@ def _preprocessing(cfg: Config, dynamic: bool) -> Preprocessing:
 
 
 def _classes(dataset: dict) -> list[str]:
-    """Names in their order, from the config or from the dataset's class."""
+    """Return the class names in order, from the config or from the dataset's class."""
     own = (dataset.get('metainfo') or {}).get('classes')
     if own or 'type' not in dataset:
         return list(own or ())
@@ -223,7 +223,7 @@ def _classes(dataset: dict) -> list[str]:
 
 
 def _images(dataset: dict) -> list[Path]:
-    """The first two images of a config's test set, if it is there."""
+    """Return the first two images of a config's test set, if it exists."""
     prefix = dataset.get('data_prefix') or {}
     folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
     if not prefix or not folder.is_dir():

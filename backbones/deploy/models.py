@@ -1,4 +1,4 @@
-"""Which models can be exported, and as what."""
+"""Decide which models can be exported, and wrap them for it."""
 
 import copy
 from typing import Any
@@ -31,7 +31,7 @@ class Levels(nn.Module):
 class Segmentor(nn.Module):
     """An encoder-decoder: normalised images (1, 3, H, W) -> logits (1, classes, H, W)."""
 
-    outputs = ('logits', 'labels')  # of the file, which cuts the padding off and takes the best
+    outputs = ('logits', 'labels')  # of the file, which removes the padding and picks the best
 
     def __init__(self, model: Any) -> None:
         super().__init__()
@@ -45,10 +45,10 @@ class Segmentor(nn.Module):
 
 
 def exportable(model: Any) -> nn.Module:
-    """Wrap a copy of a backbone, segmentor or detector so that an exporter can record it.
+    """Wrap a copy of a backbone, segmentor or detector so that it can be exported.
 
     Raises:
-        UserError: what cannot be exported, and why.
+        UserError: the model cannot be exported; says why.
     """
     model = copy.deepcopy(model).eval()
     kind = type(model).__name__
@@ -57,7 +57,7 @@ def exportable(model: Any) -> nn.Module:
         return Levels(model)
     if kind == 'EncoderDecoder':
         if model.decode_head.out_channels == 1:
-            raise UserError('a head with one output channel has a threshold, which is not exported')
+            raise UserError('a head with one output channel cannot be exported: it has a threshold')
         return Segmentor(model)
     if kind == 'RetinaNet':
         _check_anchors(model.bbox_head, 'RetinaHead')
@@ -90,7 +90,7 @@ def _check_rois(heads: Any) -> None:
     if heads.with_mask:
         _check('mask_head', heads.mask_head, ('FCNMaskHead',))
     if heads.bbox_head.loss_cls.__class__.__name__ != 'CrossEntropyLoss':
-        raise UserError('a box head whose scores are no softmax cannot be exported')
+        raise UserError('a box head whose scores are not a softmax cannot be exported')
 
 
 def _check_coder(coder: Any) -> None:
@@ -102,11 +102,11 @@ def _check_coder(coder: Any) -> None:
 def _check_nms(cfg: Any) -> None:
     kind = cfg['nms'].get('type', 'nms')
     if kind != 'nms':
-        raise UserError(f'test_cfg has nms of type {kind!r}; only type nms can be exported')
+        raise UserError(f"test_cfg has nms of type {kind!r}; only type 'nms' can be exported")
 
 
 def _check(role: str, part: object, allowed: tuple[str, ...]) -> None:
     if type(part).__name__ not in allowed:
         raise UserError(
-            f'{role} is a {type(part).__name__}; what can be exported is {", ".join(allowed)}'
+            f'{role} is a {type(part).__name__}; only {", ".join(allowed)} can be exported'
         )

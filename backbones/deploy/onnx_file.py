@@ -1,4 +1,4 @@
-"""Making an ONNX file: the model, and around it what turns an image into its input."""
+"""Create an ONNX file: the model, with the preprocessing of the image in front of it."""
 
 import contextlib
 import io
@@ -19,19 +19,19 @@ from backbones.errors import MissingOperatorError, UserError, first_line
 
 OPSET = 18
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
-STRIDE = 32  # such a file pads to multiples of it
-NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that tell of their progress
+STRIDE = 32  # a file for all sizes pads to multiples of this
+NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that report progress
 EXTRA = "pip install 'dense-backbones[export]'"
 
 
 @dataclass(frozen=True)
 class Preprocessing:
-    """How the pixels of an image become the model's input.
+    """How an image's pixels become the model's input.
 
     Args:
-        mean, std: per channel in the model's order, of pixels from 0 to 255.
+        mean, std: per channel in the model's order, for pixels from 0 to 255.
         rgb: whether the model's order is RGB, not BGR.
-        divisor: images are padded at the right and the bottom to multiples of it, in pixels.
+        divisor: images are padded at the right and bottom to multiples of this, in pixels.
     """
 
     mean: Sequence[float]
@@ -59,20 +59,20 @@ def to_onnx(
     size: tuple[int, int] | None,
     metadata: dict[str, Any],
 ) -> Any:
-    """Export what `exportable` made, with the preprocessing before it.
+    """Export a model from `exportable` together with its preprocessing.
 
     Args:
-        model: takes a normalised, padded image, and its size before padding if it is a detector.
+        model: takes a normalised, padded image and, for a detector, its size before padding.
         preprocessing: becomes part of the file.
         size: height and width of the images in pixels; None for all sizes.
-        metadata: written into the file, as JSON where it is no string.
+        metadata: stored in the file, as JSON unless it is a string.
 
     Returns:
         An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32.
 
     Raises:
         MissingOperatorError: the extra `export` is not installed.
-        UserError: PyTorch cannot export the model; with its reason.
+        UserError: PyTorch cannot export the model; gives its reason.
     """
     onnx = package('onnx')
     package('onnxscript')
@@ -95,7 +95,7 @@ def to_onnx(
 
 
 def _core(model: nn.Module, size: tuple[int, int] | None, divisor: int) -> Any:
-    """Export the model without the preprocessing; its inputs are `padded` and perhaps `size`."""
+    """Export the model without preprocessing; its inputs are `padded` and perhaps `size`."""
     H, W = size or SAMPLE
     shape = [-(-n // divisor) * divisor for n in (H, W)]
     detector = 'boxes' in model.outputs
@@ -118,10 +118,10 @@ def _core(model: nn.Module, size: tuple[int, int] | None, divisor: int) -> Any:
                 custom_translation_table={operator.le: _at_most},
                 verbose=False,
             )
-    except Exception as error:  # whatever foreign heads raise, and PyTorch about them
+    except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
         kind = type(model.model).__name__
         reason = first_line(error.__cause__ or error)
-        raise UserError(f'{kind} cannot be exported, PyTorch says: {reason}') from error
+        raise UserError(f'PyTorch cannot export {kind}: {reason}') from error
     return exported.model_proto
 
 
@@ -132,7 +132,7 @@ def _at_most(size: Any, bound: Any) -> Any:
 
 
 def _before(preprocessing: Preprocessing, size: tuple[int, int] | None, core: Any) -> str:
-    """Normalise and pad, as text of an ONNX model."""
+    """Return an ONNX model, as text, that normalises and pads."""
     sides = ', '.join(map(str, size or ('height', 'width')))
     padded = _shape(core.graph.input[0])
     mean, std = (
@@ -161,7 +161,7 @@ def _before(preprocessing: Preprocessing, size: tuple[int, int] | None, core: An
 
 
 def _after(core: Any) -> str:
-    """Cut the padding off a segmentor's logits and take the best class, as text of a model."""
+    """Return an ONNX model, as text, that unpads a segmentor's logits and picks the best class."""
     shape = _shape(core.graph.output[0])
     classes = shape.split(', ')[1]
     return f"""
@@ -177,14 +177,14 @@ def _after(core: Any) -> str:
 
 
 def _shape(value: Any) -> str:
-    """A value's shape as the text of a model has it: numbers, or names where they change."""
+    """Return a value's shape in ONNX text: numbers, or names for axes that vary."""
     dims = enumerate(value.type.tensor_type.shape.dim)
     return ', '.join(str(d.dim_value) if d.HasField('dim_value') else f'axis{i}' for i, d in dims)
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes on its own progress from the console; its errors are raised."""
+    """Hide the exporter's progress notes; its errors are still raised."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
         warnings.simplefilter('ignore')

@@ -1,4 +1,4 @@
-"""Layers whose numbers depend on the map's size, so that they hold for every size."""
+"""Replace layers that depend on the map's size by ones that export for every size."""
 
 import torch
 import torch.nn.functional as F
@@ -9,7 +9,7 @@ class AdaptiveAverage(nn.Module):
     """`nn.AdaptiveAvgPool2d` as a product with one averaging matrix per axis.
 
     An exporter would otherwise freeze its windows at the traced map's size. Window i of `cells`
-    reaches from floor(i n / cells) to ceil((i + 1) n / cells) of n positions.
+    spans floor(i n / cells) to ceil((i + 1) n / cells) of n positions.
     """
 
     def __init__(self, cells: tuple[int, int]) -> None:
@@ -22,7 +22,7 @@ class AdaptiveAverage(nn.Module):
 
 
 def _averages(length: int, cells: int, like: Tensor) -> Tensor:
-    """(cells, length) weights of a mean over each window."""
+    """Return (cells, length) weights that average over each window."""
     position = torch.arange(length, device=like.device)
     window = torch.arange(cells, device=like.device)[:, None]
     start, end = window * length // cells, ((window + 1) * length + cells - 1) // cells
@@ -31,7 +31,7 @@ def _averages(length: int, cells: int, like: Tensor) -> Tensor:
 
 
 class Upsample(nn.Module):
-    """MMSegmentation's upsampling by a whole factor; its own computes the size in floats."""
+    """MMSegmentation's upsampling by an integer factor, without its computation in floats."""
 
     def __init__(self, factor: int, mode: str, align_corners: bool | None) -> None:
         super().__init__()

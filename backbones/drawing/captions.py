@@ -12,30 +12,30 @@ import supervision as sv
 from PIL import Image, ImageDraw, ImageFont
 
 Picture = npt.NDArray[np.uint8]
-# OpenCV's letters have no umlauts; matplotlib brings a font with Latin, Greek and Cyrillic ones
+# OpenCV's font has no umlauts; matplotlib ships one with Latin, Greek and Cyrillic letters
 FONT = str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'))
 PAPER = (255, 255, 255)
 INK = (20, 20, 20)
-ENTRIES = 24  # of a legend; the rest are counted
+ENTRIES = 24  # maximum in a legend; the rest are counted
 
 
 @cache
 def font(size: int) -> ImageFont.FreeTypeFont:
-    """The font of all pictures.
+    """Return the font of all pictures.
 
     Args:
-        size: height of a line, pixels.
+        size: line height in pixels.
     """
     return ImageFont.truetype(FONT, size)
 
 
 def title(text: str, width: int, size: int) -> Picture:
-    """A strip with a line of text in its middle.
+    """Draw a strip with a centred line of text.
 
     Args:
-        text: one line; made smaller where it is too long.
-        width: of the strip, pixels.
-        size: of the letters, pixels.
+        text: one line; shrunk if it is too long.
+        width: width of the strip in pixels.
+        size: font size in pixels.
 
     Returns:
         (2 * size, width, 3) RGB.
@@ -48,12 +48,12 @@ def title(text: str, width: int, size: int) -> Picture:
 
 
 def legend(entries: Sequence[tuple[str, sv.Color]], width: int, size: int) -> Picture:
-    """Patches of colour with their names, in as many lines as it takes.
+    """Draw colour patches with their names, in as many lines as needed.
 
     Args:
         entries: text and colour.
-        width: of the strip, pixels.
-        size: of the letters, pixels.
+        width: width of the strip in pixels.
+        size: font size in pixels.
 
     Returns:
         (height, width, 3) RGB; without entries the height is 0.
@@ -76,7 +76,7 @@ def legend(entries: Sequence[tuple[str, sv.Color]], width: int, size: int) -> Pi
 
 
 def on_paper(image: Picture, width: int, height: int) -> Picture:
-    """Add white to the right of an image and below it."""
+    """Pad an image with white at the right and the bottom."""
     below, right = height - image.shape[0], width - image.shape[1]
     white = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_CONSTANT, value=PAPER)
     return np.asarray(white, np.uint8)

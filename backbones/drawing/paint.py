@@ -1,4 +1,4 @@
-"""Painting instances and label maps into an image."""
+"""Paint instances and label maps on an image."""
 
 from collections import Counter
 
@@ -11,25 +11,25 @@ from backbones.drawing.palette import Classes
 
 Found = sv.Detections | np.ndarray  # instances, or an (H, W) label map
 OPACITY = 0.5  # of masks and label maps
-CROWDED = 0.2  # of a picture; names that took more of it would hide what they name
-PART = 1 << 22  # pixels that are counted at once
-NARROWEST = 240  # pixels; a title has to fit
+CROWDED = 0.2  # share of a picture; names that cover more would hide what they name
+PART = 1 << 22  # pixels counted at a time
+NARROWEST = 240  # pixels, so that a title fits
 
 
 def paint(
     image: Picture, found: Found | None, factor: float, classes: Classes, letters: int | None
 ) -> Picture:
-    """Paint what was found into a copy of the image.
+    """Paint instances or a label map on a copy of the image.
 
     Args:
         image: (H, W, 3) RGB.
         found: instances in the coordinates of the original image, or a label map of any size.
-        factor: what the image is larger than the original.
+        factor: size of the image relative to the original.
         classes: their names and colours.
-        letters: height of the names of instances, in pixels; None leaves them out.
+        letters: height of the instances' names in pixels; None draws no names.
 
     Returns:
-        (H, max(W, 240), 3) RGB, on white paper where the image is narrower.
+        (H, max(W, 240), 3) RGB; narrower images are padded with white.
     """
     width, height = max(image.shape[1], NARROWEST), len(image)
     if isinstance(found, sv.Detections) and len(found):
@@ -42,7 +42,7 @@ def paint(
 
 
 def are_readable(image: Picture, found: Found | None, classes: Classes, letters: int) -> bool:
-    """Whether the names of instances leave enough of the image to be seen; label maps have none."""
+    """Return whether instances' names leave enough of the image visible; False for label maps."""
     if not isinstance(found, sv.Detections):
         return found is None
     widths = (font(letters).getlength(name) + letters / 2 for name in _names(found, classes))
@@ -50,7 +50,7 @@ def are_readable(image: Picture, found: Found | None, classes: Classes, letters:
 
 
 def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
-    """How many instances there are of each class; or its share of the pixels, 0 to 1."""
+    """Return the number of instances per class, or each class's share of the pixels, 0 to 1."""
     if found is None:
         return {}
     if isinstance(found, sv.Detections):
@@ -60,7 +60,7 @@ def amounts_of(found: Found | None, classes: Classes) -> dict[int, float]:
 
 
 def pixels_of(labels: np.ndarray) -> list[int]:
-    """How many pixels each label has, in a map of any size: numpy takes 8 bytes for each."""
+    """Count the pixels per label in chunks, because numpy takes 8 bytes per pixel."""
     total = np.zeros(labels.max() + 1, int)
     for part in np.array_split(labels, -(-labels.size // PART)):
         total += np.bincount(part.ravel(), minlength=len(total))
@@ -90,9 +90,9 @@ def _paint_names(image: Picture, found: sv.Detections, classes: Classes, letters
 
 
 def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Picture:
-    """Blend a label map into its image, with lines around the areas.
+    """Blend a label map into its image and outline the areas.
 
-    Background and "ignore" stay as they are.
+    Background and "ignore" stay unpainted.
     """
     shown = list(amounts_of(labels, classes))
     hidden = max([*shown, 0]) + 1
@@ -101,7 +101,7 @@ def _paint_labels(image: Picture, labels: np.ndarray, classes: Classes) -> Pictu
     for c in shown:
         colours[c], painted[c] = classes.colours.by_idx(c).as_rgb(), c
     size = image.shape[1::-1]
-    if labels.dtype not in (np.uint8, np.uint16):  # which OpenCV does not resize
+    if labels.dtype not in (np.uint8, np.uint16):  # OpenCV cannot resize other integers
         labels = labels.astype(np.int32)
     labels = painted[cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST)]
     blended = cv2.addWeighted(image, 1 - OPACITY, colours[labels], OPACITY, 0)
@@ -124,7 +124,7 @@ def _numbers(found: sv.Detections) -> list[int]:
 
 
 def _scaled(found: sv.Detections, factor: float, image: Picture) -> sv.Detections:
-    """Instances of the original image in that of the picture."""
+    """Scale instances from the original image to the picture."""
     found = found.select(slice(None))  # a copy
     found.xyxy = found.xyxy * factor
     if found.mask is not None and factor != 1:

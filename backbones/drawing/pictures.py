@@ -1,4 +1,4 @@
-"""Pictures of what a model finds, alone or beside the truth."""
+"""Pictures of predictions, alone or beside the ground truth."""
 
 import os
 import traceback
@@ -20,26 +20,26 @@ from backbones.drawing.palette import Classes
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
 
-SCORE = 0.5  # of the least certain instance that is drawn; from 0.3, many things get two names
-LEAST = 0.0005  # share of the pixels that is worth an entry in the legend
-SMALLEST, LARGEST = 288, 3000  # pixels of an image's long side in a picture
+SCORE = 0.5  # minimum score of drawn instances; at 0.3, many objects get two names
+LEAST = 0.0005  # minimum share of the pixels for an entry in the legend
+SMALLEST, LARGEST = 288, 3000  # limits of an image's long side in a picture, in pixels
 
 
 def draw(
     image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
 ) -> Picture:
-    """Draw a prediction into its image.
+    """Draw a prediction on its image.
 
     Args:
-        image: (H, W, 3) RGB, as the boxes, masks and label maps in `sample` see it.
+        image: (H, W, 3) RGB, in the coordinates of the boxes, masks and label maps in `sample`.
         sample: MMDetection's DetDataSample or MMSegmentation's SegDataSample.
-        meta: the dataset's metainfo: `classes` and, if it has them, their colours, `palette`.
-        score: instances below it are left out.
+        meta: the dataset's metainfo: `classes` and, if present, their colours, `palette`.
+        score: minimum score of drawn instances.
 
     Returns:
-        (h, w, 3) RGB: the image, enlarged to 288 pixels or reduced to 3000 where its long side is
-        shorter or longer. The instances have their names and scores; if there are so many that
-        these would hide the image, or if it is a label map, a legend stands below.
+        (h, w, 3) RGB: the image, with its long side enlarged to at least 288 pixels or reduced to
+        at most 3000. Instances have names and scores; if these would hide the image, or for a
+        label map, a legend is added below.
 
     Raises:
         UserError: the sample predicts neither boxes nor a label map.
@@ -50,13 +50,13 @@ def draw(
 def side_by_side(
     image: Picture, sample: BaseDataElement, meta: Mapping, *, score: float = SCORE
 ) -> Picture:
-    """Draw the truth and, beside it or below it if the image is wide, the prediction.
+    """Draw the ground truth, and the prediction beside it, or below it if the image is wide.
 
-    Args, Returns, Raises: see `draw`. Where the truth was not loaded, the image stands alone.
+    Args, Returns, Raises: see `draw`. If the ground truth was not loaded, the bare image is drawn.
     """
     truth, found = found_in(sample, 'gt'), predicted(sample, score)
     left = 'ground truth' if truth is not None else 'image (no ground truth)'
-    right = f'prediction, score from {score:g}' if _has_instances(found) else 'prediction'
+    right = f'prediction, score >= {score:g}' if _has_instances(found) else 'prediction'
     return picture(image, [Half(left, truth), Half(right, found)], meta)
 
 
@@ -65,8 +65,8 @@ class Half:
     """One copy of the image.
 
     Args:
-        title: above it, '' for none.
-        found: what is painted into it.
+        title: the title above it; '' for none.
+        found: what to paint on it.
     """
 
     title: str
@@ -103,7 +103,7 @@ def picture(image: Picture, halves: Sequence[Half], meta: Mapping) -> Picture:
 
 
 def predicted(sample: BaseDataElement, score: float) -> Found:
-    """The predicted label map, or the instances whose score is not below `score`.
+    """Return the predicted label map, or the instances with a score of at least `score`.
 
     Raises:
         UserError: there is neither.
@@ -112,8 +112,8 @@ def predicted(sample: BaseDataElement, score: float) -> Found:
     if found is None:
         raise UserError(
             f'this {type(sample).__name__} has neither pred_instances with boxes nor pred_sem_seg '
-            f'(it has {", ".join(sample.keys()) or "nothing"}): only boxes, masks of instances and '
-            'label maps are drawn'
+            f'(it has {", ".join(sample.keys()) or "nothing"}): only boxes, instance masks and '
+            'label maps can be drawn'
         )
     if isinstance(found, sv.Detections) and found.confidence is not None:
         return found.select(found.confidence >= score)
@@ -121,7 +121,7 @@ def predicted(sample: BaseDataElement, score: float) -> Found:
 
 
 def found_in(sample: BaseDataElement, kind: str) -> Found | None:
-    """The instances or the label map of a sample, on the CPU; None if it has neither.
+    """Return a sample's instances or label map, on the CPU; None if it has neither.
 
     Args:
         kind: 'gt' or 'pred'.
@@ -153,7 +153,7 @@ def _has_instances(found: Found | None) -> bool:
 
 
 def _readable(image: Picture) -> tuple[Picture, float]:
-    """Enlarge a thumbnail, reduce a giant; return the factor, too."""
+    """Enlarge a small image, reduce a huge one; return it with the factor."""
     longest, factor = max(image.shape[:2]), 1.0
     if longest < SMALLEST:
         factor = -(-SMALLEST // longest)
@@ -167,10 +167,10 @@ def _readable(image: Picture) -> tuple[Picture, float]:
 class SavePictures(Hook):
     """Write a picture of every tested image, ground truth beside prediction.
 
-    One that cannot be written does not end the test, whose metrics come last: `failed` says why.
+    A picture that cannot be written does not stop the test before its metrics; see `failed`.
 
     Args:
-        folder: for the pictures; below it they lie as the images do in the dataset's folder.
+        folder: for the pictures, with the subfolders of the dataset's image folder.
     """
 
     def __init__(self, folder: str) -> None:
@@ -196,6 +196,6 @@ class SavePictures(Hook):
                 drawn = side_by_side(image, sample, dataset.metainfo)[..., ::-1]
                 if not mmcv.imwrite(drawn, str(path)):
                     raise OSError(f'{path} was not written: is the disk full?')
-            except Exception as error:  # whatever the libraries that draw and write raise
+            except Exception as error:  # the drawing and writing libraries may raise anything
                 self.failed.append(f'{path}: {first_line(error)}')
                 console.to_the_file(runner.logger, traceback.format_exc())

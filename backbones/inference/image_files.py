@@ -1,4 +1,4 @@
-"""Finding the images that a command line names, and naming their results."""
+"""Find the images named on the command line, and name their results."""
 
 import glob
 import os
@@ -16,19 +16,19 @@ class Images:
     """Images to predict on.
 
     Args:
-        inside: the files, each once and in order, with their paths in the folder that was named, or
-            that holds all files of a pattern. Where two of these would be the same, all are the
-            paths in the folder that holds everything.
-        others: how many files of each other suffix the folders and patterns held.
+        inside: the files, each once and in order, with their paths relative to the named folder,
+            or to the deepest folder that holds all files of a pattern. If two of these paths are
+            equal, all are relative to the deepest folder that holds all files.
+        others: number of files per other suffix in the folders and patterns.
     """
 
     inside: dict[Path, Path]
     others: Counter[str]
 
     def names(self) -> dict[Path, str]:
-        """What each image's results are called, a path without a suffix.
+        """Return the name of each image's results, a path without a suffix.
 
-        Where two images differ by their suffixes only, all names keep theirs.
+        If two images differ by their suffixes only, all names keep theirs.
         """
         stems = {path: inside.with_suffix('').as_posix() for path, inside in self.inside.items()}
         if len(set(stems.values())) == len(stems):
@@ -39,12 +39,12 @@ class Images:
 def find_images(arguments: Sequence[str]) -> Images:
     """Find images by the paths of files and folders, and by patterns such as `photos/**/*.jpg`.
 
-    A file that is named is taken whatever its suffix; what lies in a folder, or fits a pattern, is
-    taken if it has an image's suffix.
+    A named file is used whatever its suffix; files in a folder or matching a pattern are used if
+    they have an image suffix.
 
     Raises:
-        MissingFileError: names every argument that leads nowhere.
-        UserError: there is no image.
+        MissingFileError: names every argument that does not exist.
+        UserError: there are no images.
     """
     inside: dict[Path, Path] = {}
     others = Counter[str]()
@@ -66,12 +66,12 @@ def find_images(arguments: Sequence[str]) -> Images:
             for file in images:
                 inside.setdefault(file, file.relative_to(base))
     if missing:
-        raise MissingFileError(f'there is no {listed(missing)}{_near(missing[0])}')
+        raise MissingFileError(f'{listed(missing)} not found{_near(missing[0])}')
     if not inside:
         rest = f' among {others.total()} files ({suffixes(others)})' if others else ''
         raise UserError(
-            f'no image in {listed(arguments)}{rest}; looked for {", ".join(SUFFIXES)}. A file of '
-            'another suffix has to be named'
+            f'no image in {listed(arguments)}{rest}; looked for {", ".join(SUFFIXES)}. Name files '
+            'with other suffixes one by one'
         )
     if len(set(inside.values())) < len(inside):
         base = _holding(inside)
@@ -80,22 +80,22 @@ def find_images(arguments: Sequence[str]) -> Images:
 
 
 def _files(path: Path) -> Iterable[Path]:
-    """All but folders: a link that leads nowhere is an image that is missing."""
+    """Return all files; a broken link counts as a missing image."""
     return walk(path) if path.is_dir() else [path]
 
 
 def _holding(files: Iterable[Path]) -> Path:
-    """The deepest folder that holds all files."""
+    """Return the deepest folder that holds all files."""
     return Path(os.path.commonpath([file.parent for file in files]))
 
 
 def suffixes(others: Counter[str]) -> str:
-    """E.g. '3 .txt, 1 .json'."""
+    """Return text such as '3 .txt, 1 .json'."""
     return listed(f'{number} {suffix}' for suffix, number in others.most_common())
 
 
 def _absolute(path: str | Path) -> Path:
-    return Path(os.path.abspath(path))  # links stay what they are called
+    return Path(os.path.abspath(path))  # links keep their own names
 
 
 def _near(missing: str) -> str:

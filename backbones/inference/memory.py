@@ -1,4 +1,4 @@
-"""Whether the masks or scores of an image fit into memory, before the system ends the process."""
+"""Check that an image's masks or scores fit into memory before the system kills the process."""
 
 import sys
 from pathlib import Path
@@ -8,21 +8,21 @@ from mmengine.config import Config
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import has_mask_head
 
-SCORE = 4  # bytes of a score of a class at a pixel; a mask's pixel takes one
+SCORE = 4  # bytes per class score and pixel; a mask takes one byte per pixel
 GIB = 1 << 30
 INFO = Path('/proc/meminfo')
 
 
 class TooLargeError(UserError):
-    """An image whose result would not fit into memory."""
+    """The result for an image would not fit into memory."""
 
 
 def bytes_per_pixel(cfg: Config, classes: int) -> int:
-    """What a model's result takes for each pixel of the image, before the best of it are kept.
+    """Return the bytes per pixel of the image that a model's result takes before selection.
 
     Args:
-        cfg: of a detector or segmentor.
-        classes: their number.
+        cfg: config of a detector or segmentor.
+        classes: the number of classes.
     """
     if cfg.default_scope == 'mmseg':
         return SCORE * classes
@@ -35,28 +35,28 @@ def bytes_per_pixel(cfg: Config, classes: int) -> int:
 
 
 def check_memory(pixels: int, each: float, *, remedy: str) -> None:
-    """Compare what a result takes with what is free.
+    """Compare the memory that a result takes with the free memory.
 
     Args:
-        pixels: of the image.
+        pixels: number of pixels in the image.
         each: see `bytes_per_pixel`.
-        remedy: what to do about it.
+        remedy: what the user can do about it.
 
     Raises:
-        TooLargeError: it does not fit.
+        TooLargeError: the result does not fit.
     """
     need, free = pixels * each, available()
     if need > free:
         raise TooLargeError(
-            f'its {pixels / 1e6:.0f} megapixels need {need / GIB:.2f} GiB of memory for what is '
-            f'found, and {free / GIB:.2f} GiB are free; {remedy}'
+            f'its {pixels / 1e6:.0f} megapixels need {need / GIB:.2f} GiB of memory for the '
+            f'results, but only {free / GIB:.2f} GiB are free; {remedy}'
         )
 
 
 def available() -> int:
-    """Bytes of memory that can be used without swapping, as Linux estimates it.
+    """Return the bytes of memory available without swapping, as estimated by Linux.
 
-    Other systems do not tell; there nothing is refused.
+    Other systems give no estimate, so no image is refused there.
     """
     if not INFO.is_file():
         return sys.maxsize

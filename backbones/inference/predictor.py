@@ -1,4 +1,4 @@
-"""Predict on images: read, run the model whole or tile by tile, keep what is certain enough."""
+"""Predict on images: read, run the model on the whole or in tiles, keep confident instances."""
 
 import contextlib
 import time
@@ -25,24 +25,24 @@ from backbones.inference.trained_model import load_trained, make_pipeline, pick_
 from backbones.openmmlab.config import read_config
 from backbones.openmmlab.replace_backbone import swap_backbone
 
-SMALLEST_SIDE = 32  # pixels; what the backbones need
-LARGEST_RATIO = 32  # of the sides: a test pipeline makes 2048 or 1333 pixels of the longer one
+SMALLEST_SIDE = 32  # pixels; the backbones' minimum
+LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
 SMALLEST_TILE = 64  # pixels
-SAME = 0.5  # of the smaller one of two instances; more in common, and they are one
+SAME = 0.5  # share of the smaller of two instances; with a larger overlap they count as one
 
 
 @dataclass
 class Prediction:
-    """What was found in one image.
+    """The instances or the label map found in one image.
 
     Args:
         path: the file.
         image: (H, W, 3) RGB; see `read_image`.
         found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
             and perhaps `mask`; or an (H, W) label map.
-        meta: `classes`, the names, and perhaps their `palette`.
-        notes: what was done to read the image that might surprise.
-        seconds: that the model took.
+        meta: the names, `classes`, and perhaps their `palette`.
+        notes: steps in reading the image that might surprise.
+        seconds: time of the model.
     """
 
     path: Path
@@ -53,7 +53,7 @@ class Prediction:
     seconds: float
 
     def picture(self) -> Picture:
-        """The image with what was found. See `backbones.drawing.pictures.draw`."""
+        """Draw the result on the image. See `backbones.drawing.pictures.draw`."""
         return picture(self.image, [Half('', self.found)], self.meta)
 
 
@@ -61,21 +61,21 @@ class Predictor:
     """A trained detector or segmentor.
 
     Args:
-        config: path or name of a config, or the config.
-        checkpoint: what was trained with it; see `backbones.checkpoints.read`.
-        score: instances below it are left out.
-        tile: side in pixels of the squares that larger images are cut into, each of which the model
-            sees as an image; None shows it every image whole. Tiles overlap by a third. Detections
-            that an edge cuts off are left to the neighbour, which shows them whole if they are
-            narrower than the overlap. Of detections that have more than half of the smaller one in
-            common, the one with the highest score of each class is kept; of label maps the scores
-            are averaged (see `tiles`), and the image is not resized as the config would.
+        config: path or name of a config, or a Config.
+        checkpoint: trained with the config; see `backbones.checkpoints.read`.
+        score: minimum score of reported instances.
+        tile: side in pixels of the square tiles that larger images are cut into and that the model
+            sees as images; None predicts on whole images. Tiles overlap by a third. Detections cut
+            off by a tile's edge are left to the neighbouring tile, which shows them whole if they
+            are narrower than the overlap. Among detections that share more than half of the
+            smaller one, the one with the highest score of each class is kept. For label maps, the
+            scores are averaged (see `tiles`), and the image is not resized as in the config.
         device: 'auto' is the GPU if there is one.
-        backbone: another than the config's. See `swap_backbone`.
-        batch: how many images, or tiles of one, the model gets at once, as far as the pipeline
-            gives them one size; what is found is the same.
-        amp: compute in bfloat16 where autocast does so; on CPUs that pays where they have units for
-            it (AMX, AVX-512 BF16), and scores change in the third digit.
+        backbone: replaces the config's. See `swap_backbone`.
+        batch: number of images, or of tiles of one image, per model call, if the pipeline gives
+            them the same size; the results are the same.
+        amp: compute in bfloat16 under autocast; on CPUs this pays off if they support it in
+            hardware (AMX, AVX-512 BF16). Scores change in the third digit.
 
     Raises:
         UserError: a value is out of range; or see `load_trained` and `make_pipeline`.
@@ -97,13 +97,13 @@ class Predictor:
         if not 0 <= score <= 1:
             faults.append(f'score is {score}; allowed: 0 to 1')
         if tile is not None and tile < SMALLEST_TILE:
-            faults.append(f'tile is {tile}; allowed: from {SMALLEST_TILE} pixels')
+            faults.append(f'tile is {tile}; allowed: at least {SMALLEST_TILE} pixels')
         if batch < 1:
             faults.append(f'batch is {batch}; allowed: at least 1')
         if faults:
             raise UserError('; '.join(faults))
         self.score, self.tile, self.amp, self.batch = score, tile, amp, batch
-        self.surest = 0.0  # highest score so far, also of what was left out
+        self.surest = 0.0  # highest score so far, including instances below `score`
         cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
         self.segments = cfg.get('default_scope') == 'mmseg'
@@ -112,7 +112,7 @@ class Predictor:
         self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
 
     def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-        """Predict on image files, in their order, `batch` at once.
+        """Predict on image files in the given order, `batch` at a time.
 
         Raises:
             UnreadableError: see `read_image`.
@@ -125,17 +125,17 @@ class Predictor:
                 yield outcome
 
     def predict(self, path: str | Path) -> Prediction:
-        """Predict on an image file; see `__call__`."""
+        """Predict on one image file; see `__call__`."""
         return next(self([path]))
 
     def attempt(self, paths: Sequence[Path]) -> list[Prediction | Exception]:
-        """Predict on image files at once; what is wrong with one stands in its place."""
+        """Predict on image files together; an exception replaces the result of a faulty one."""
         read = [attempt(read_image, path) for path in paths]
         images = [one[0] for one in read if not isinstance(one, Exception)]
         start = time.perf_counter()
         together = attempt(self.find_all, images)
         found: list[Found | Exception] = (
-            [attempt(self.find, image) for image in images]  # too large together, perhaps not alone
+            [attempt(self.find, image) for image in images]  # too large together, maybe not alone
             if isinstance(together, Exception)
             else [*together]
         )
@@ -154,7 +154,7 @@ class Predictor:
         return made
 
     def find(self, image: Picture) -> Found:
-        """Find instances in, or a label map of, an image.
+        """Find the instances in an image, or its label map.
 
         Args:
             image: (H, W, 3) RGB, of any size.
@@ -168,7 +168,7 @@ class Predictor:
         return self.find_all([image])[0]
 
     def find_all(self, images: Sequence[Picture]) -> list[Found]:
-        """See `find`; several images at once."""
+        """Find instances or label maps in several images at once; see `find`."""
         if self.segments and self.tile:
             return [self._label_map(image, self.tile) for image in images]
         whole = [i for i, image in enumerate(images) if not self._is_cut(image)]
@@ -208,18 +208,18 @@ class Predictor:
         return slicer(image)
 
     def _check_memory(self, images: Sequence[Picture], each: float, remedy: str) -> None:
-        if images and next(self.model.parameters()).is_cpu:  # a GPU says itself if it is too small
+        if images and next(self.model.parameters()).is_cpu:  # a GPU raises its own error
             pixels = sum(image.shape[0] * image.shape[1] for image in images)
             check_memory(pixels, each, remedy=remedy)
 
     def _label_map(self, image: Picture, tile: int) -> np.ndarray:
         height, width = image.shape[:2]
         kept = shared_rows(height, tile, stride_of(tile)) * width / (height * width)
-        self._check_memory([image], kept * self.bytes_per_pixel, 'make it smaller, or the tiles')
+        self._check_memory([image], kept * self.bytes_per_pixel, 'make the image or tiles smaller')
         return label_map(image, tile, stride_of(tile), scores=self._scores, decide=self._labels_of)
 
     def _scores(self, tiles: Iterable[Picture]) -> Iterator[torch.Tensor]:
-        """A segmentor's scores of all classes, (C, h, w), before any are chosen."""
+        """Yield a segmentor's scores of all classes, (C, h, w), before any are chosen."""
         for some in batched(tiles, self.batch):
             batch = _collated([self._prepare(one) for one in some])
             with self._inference():
@@ -232,10 +232,10 @@ class Predictor:
     def _labels_of(self, scores: torch.Tensor) -> torch.Tensor:
         if len(scores) > 1:
             return scores.argmax(0)
-        return scores[0].sigmoid() > self.model.decode_head.threshold  # one score, of two classes
+        return scores[0].sigmoid() > self.model.decode_head.threshold  # one score for two classes
 
     def _detect(self, images: Sequence[Picture]) -> list[sv.Detections]:
-        """Find instances; they are cut at the borders of their image."""
+        """Find instances, clipped to the borders of their image."""
         all_found = []
         for image, found in zip(images, self._run(images)):
             assert isinstance(found, sv.Detections)
@@ -248,10 +248,10 @@ class Predictor:
         return all_found
 
     def _run(self, images: Sequence[Picture]) -> list[Found]:
-        """Run pipeline and model; a label map may be larger than its image.
+        """Run the pipeline and the model; a label map may be larger than its image.
 
-        What comes out of the pipeline in one size goes through the model together: of several
-        sizes, the model would pad the smaller ones, and find other things in them.
+        Only images of the same size after the pipeline share a batch: with different sizes, the
+        model would pad the smaller ones, which changes their results.
         """
         prepared = [self._prepare(image) for image in images]
         by_size: dict[tuple, list[int]] = {}
@@ -287,7 +287,7 @@ def _collated(prepared: list[dict]) -> dict:
 
 
 def _large_enough(image: Picture) -> Picture:
-    """Repeat the last row and column of an image until the model takes it."""
+    """Repeat the last row and column of an image until it is large enough for the model."""
     height, width = image.shape[:2]
     least = max(SMALLEST_SIDE, -(-max(height, width) // LARGEST_RATIO))
     below, right = max(0, least - height), max(0, least - width)

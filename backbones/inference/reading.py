@@ -1,4 +1,4 @@
-"""Reading an image as a training does, whatever its kind."""
+"""Read an image of any kind as training does."""
 
 from pathlib import Path
 
@@ -15,14 +15,14 @@ NO_RANGE = ' have no known range of values; save it with 8 or 16 bits per channe
 def read_image(path: Path) -> tuple[Picture, list[str]]:
     """Read an image as MMDetection's and MMSegmentation's loaders do.
 
-    The orientation that a camera noted is applied, grey becomes RGB, an alpha channel is ignored,
-    and of 16 bits per channel the upper 8 are kept, whatever the range of the values.
+    The camera's orientation tag is applied, grey becomes RGB, an alpha channel is ignored, and
+    of 16 bits per channel the upper 8 are kept, whatever the range of values.
 
     Returns:
-        (H, W, 3) RGB, and what of that might surprise.
+        (H, W, 3) RGB, and notes on any of these steps that might surprise.
 
     Raises:
-        UnreadableError: missing, damaged, no image, or of pixels without a known range.
+        UnreadableError: missing, damaged, not an image, or with an unknown range of values.
     """
     with large_images():
         facts = image_facts(path, decode=False)
@@ -35,13 +35,13 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
     if 'A' in facts.mode or 'transparency' in facts.mode:
         notes.append('transparency is ignored')
     if facts.frames > 1:
-        notes.append('the first of several frames is taken')
+        notes.append('only the first of several frames is used')
     try:
         content = np.fromfile(path, np.uint8)
         pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)  # as mmcv does
         whole = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
         deep = cv2.imdecode(content, whole) if facts.bits > 8 else None
-    except cv2.error as error:  # too large for OpenCV, for example
+    except cv2.error as error:  # e.g. too large for OpenCV
         raise UnreadableError(f'{path}: {error}') from error
     if pixels is None:
         raise UnreadableError(f'{path}: damaged image')
@@ -50,5 +50,5 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
     if deep is not None and deep.dtype == np.uint16:
         used = int(deep.max()).bit_length()
         few = f', of which {used} are in use: scale the values to 8 bits first' if used < 14 else ''
-        notes.append(f'the upper 8 of 16 bits per channel are taken{few}')
+        notes.append(f'the upper 8 of 16 bits per channel are used{few}')
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), notes

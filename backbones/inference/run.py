@@ -1,4 +1,4 @@
-"""From a command line to a folder of results."""
+"""Predict from a command line and write a folder of results."""
 
 import contextlib
 import os
@@ -32,14 +32,14 @@ def run(
     amp: bool,
     resume: bool,
 ) -> int:
-    """Predict on images, write the results, and say what they are.
+    """Predict on images, write the results, and print a summary.
 
-    SIGTERM and Ctrl-C end it with what was done by then, and `resume` continues.
+    SIGTERM and Ctrl-C stop it and keep the results so far; `resume` continues.
 
     Args: see tools/predict.py and `Predictor`.
 
     Returns:
-        The exit code: 0, 1 if some images have no prediction, or 128 + the number of a signal.
+        The exit code: 0, 1 if some images have no prediction, or 128 + the signal's number.
 
     Raises:
         UserError: `out` lies in a folder of `images`; or see `find_images`, `new_folder`,
@@ -48,8 +48,8 @@ def run(
     for folder in filter(os.path.isdir, images):
         if os.path.commonpath(map(os.path.abspath, (folder, out))) == os.path.abspath(folder):
             raise UserError(
-                f'--out {out} lies in {folder}: the next call would take its pictures for images; '
-                'name a folder outside'
+                f'--out {out} lies in {folder}, so the next call would read the pictures in it as '
+                'images; choose a folder outside'
             )
     chosen = find_images(images)
     predictor = Predictor(
@@ -76,7 +76,7 @@ def run(
         _predict(chosen, predictor, results, failed, stop)
     print(_report(chosen, results, failed, time.perf_counter() - start))
     if results.done and not results.amounts:
-        print(f'nothing has a score of {score:g}; the highest is {predictor.surest:.2f}')
+        print(f'nothing reached the score {score:g}; the highest score is {predictor.surest:.2f}')
     if stop.received:
         print(f'{signal.Signals(stop.received).name}: add --resume to the command to continue')
         return 128 + stop.received
@@ -84,7 +84,7 @@ def run(
 
 
 class Stop:
-    """While it is open, a signal ends what is being done, but not in the middle of `writing`."""
+    """Context in which a signal interrupts the work, except within `writing`."""
 
     def __init__(self) -> None:
         self.received = 0
@@ -121,7 +121,7 @@ class Stopped(BaseException):
 def _predict(
     chosen: Images, predictor: Predictor, results: Results, failed: list[str], stop: Stop
 ) -> None:
-    """Predict on every image that is not done; note why where that was not possible."""
+    """Predict on every image that is not done yet; record why an image fails."""
     names = chosen.names()
     console = Console(stderr=True)
     hidden = not console.is_terminal
@@ -139,7 +139,7 @@ def _predict(
                         results.add(outcome, names[path], chosen.inside[path].as_posix())
     finally:
         stop.writes = True
-        results.finish()  # also of an interrupted call
+        results.finish()  # also after an interruption
 
 
 def _report(chosen: Images, results: Results, failed: list[str], seconds: float) -> str:
@@ -147,13 +147,13 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     lines = [results.summary(), ''] if results.amounts else []
     lines.append(f'images: {len(results.done)} of {len(chosen.inside)} in {seconds:.1f} s')
     if results.resumed:
-        lines[-1] += f', {results.resumed} of them before'
+        lines[-1] += f', including {results.resumed} from before'
     if number:
         rates = number / seconds, number / results.seconds
-        lines[-1] += ', {:.3g} a second; the model alone {:.3g}'.format(*rates)
+        lines[-1] += '; {:.3g} images/s, {:.3g} images/s for the model alone'.format(*rates)
     lines += [f'  {count}: {note}' for note, count in results.notes.items()]
     if chosen.others:
-        lines.append(f'no images, by their suffixes: {suffixes(chosen.others)}')
+        lines.append(f'not images, by suffix: {suffixes(chosen.others)}')
     lines.append(f'results: {results.folder}/ with {", ".join(results.files)}')
     if failed:
         lines += [f'{len(failed)} without a prediction:', *(f'  {line}' for line in failed)]

@@ -1,4 +1,4 @@
-"""What lies in several tiles of an image: scores are averaged, instances are not counted twice."""
+"""Merge overlapping tiles of an image: average their scores, count instances once."""
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise, product
@@ -10,11 +10,11 @@ from torch import Tensor
 from backbones.drawing.captions import Picture
 
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
-TOUCHES = 4  # pixels; a box that ends so near to the edge of a tile may go on behind it
+TOUCHES = 4  # pixels; a box this close to a tile's edge may continue beyond it
 
 
 def stride_of(tile: int) -> int:
-    """Of tiles, in pixels."""
+    """Return the distance between tiles, in pixels."""
     return tile - tile // OVERLAP
 
 
@@ -26,35 +26,35 @@ def label_map(
     scores: Callable[[Iterable[Picture]], Iterable[Tensor]],
     decide: Callable[[Tensor], Tensor],
 ) -> np.ndarray:
-    """Average the scores of overlapping tiles, and take labels from them.
+    """Average the scores of overlapping tiles and derive the labels.
 
-    Tiles and the order of the sums, and so the labels, are those of MMSegmentation's
-    `EncoderDecoder.slide_inference`, which adds maps of the whole image. Here the scores of a pixel
-    are dropped with the last tile that has it: kept are those in the rows that the next row of
-    tiles has, too.
+    Tiles and the order of summation, and thus the labels, are those of MMSegmentation's
+    `EncoderDecoder.slide_inference`, which sums maps of the whole image. Here, a pixel's scores
+    are dropped after the last tile that contains it: only rows shared with the next row of tiles
+    are kept.
 
     Args:
         image: (H, W, 3).
         tile: side in pixels; a smaller image is one tile.
-        stride: of the tiles, in pixels; the last ones end with the image.
-        scores: gives a (C, h, w) map for each tile.
-        decide: gives labels (h, w) for averaged scores.
+        stride: distance between tiles in pixels; the last ones end with the image.
+        scores: returns a (C, h, w) map for each tile.
+        decide: returns labels (h, w) for averaged scores.
 
     Returns:
-        (H, W) of 8 bits, or of 16 if there are more than 256 classes.
+        (H, W) with 8 bits, or with 16 if there are more than 256 classes.
     """
     height, width = image.shape[:2]
     tops, lefts = starts(height, tile, stride), starts(width, tile, stride)
     rows, columns = _counts(tops, tile, height), _counts(lefts, tile, width)
     tiles = (image[y : y + tile, x : x + tile] for y, x in product(tops, lefts))
     labels = np.empty((height, width), np.uint8)
-    above = beside = torch.empty(0)  # sums that the next row of tiles adds to, and the next tile
+    above = beside = torch.empty(0)  # sums that the next row of tiles, and the next tile, add to
     for ((i, y), (j, x)), found in zip(product(enumerate(tops), enumerate(lefts)), scores(tiles)):
         total = found.float()
         if not i and not j:
             above = total.new_empty(len(total), shared_rows(height, tile, stride), width)
             labels = labels.astype(np.uint8 if len(total) <= 256 else np.uint16)
-        begin = lefts[j - 1] + tile if j else x  # to the left, `beside` has what is above, too
+        begin = lefts[j - 1] + tile if j else x  # to the left, `beside` already includes `above`
         total[..., : begin - x] += beside if j else 0
         if i:
             shared = tops[i - 1] + tile - y
@@ -63,7 +63,7 @@ def label_map(
         right = lefts[j + 1] if j + 1 < len(lefts) else width
         done = total[:, : down - y, : right - x]
         count = rows[y:down, None] * columns[x:right]
-        done /= count.to(done)  # no tile adds to these any more
+        done /= count.to(done)  # no later tile adds to these
         labels[y:down, x:right] = decide(done).cpu().numpy()
         below = total[:, down - y :, : right - x]
         above[:, : below.shape[1], x:right] = below
@@ -72,18 +72,18 @@ def label_map(
 
 
 def starts(length: int, tile: int, stride: int) -> list[int]:
-    """Where the tiles along a side begin."""
+    """Return where the tiles along a side begin."""
     last = max(length - tile, 0)
     return [*range(0, last, stride), last]
 
 
 def shared_rows(length: int, tile: int, stride: int) -> int:
-    """Of how many rows scores are kept, at most."""
+    """Return the largest number of rows whose scores are kept."""
     return max((a + tile - b for a, b in pairwise(starts(length, tile, stride))), default=0)
 
 
 def _counts(begins: list[int], tile: int, length: int) -> Tensor:
-    """In how many tiles each place along a side is."""
+    """Return the number of tiles that contain each position along a side."""
     count = torch.zeros(length)
     for begin in begins:
         count[begin : begin + tile] += 1
@@ -91,7 +91,7 @@ def _counts(begins: list[int], tile: int, length: int) -> Tensor:
 
 
 def inner(tile: Picture, image: Picture) -> list[bool]:
-    """Whether the left, top, right and bottom edge of a tile, a view of an image, lies within."""
+    """Return whether a tile's left, top, right and bottom edges lie inside its image."""
     top, rest = divmod(tile.ctypes.data - image.ctypes.data, image.strides[0])
     left = rest // image.strides[1]
     right, bottom = left + tile.shape[1], top + tile.shape[0]
@@ -99,13 +99,14 @@ def inner(tile: Picture, image: Picture) -> list[bool]:
 
 
 def cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
-    """Tell which boxes are parts of instances that another tile shows whole.
+    """Return which boxes belong to instances that another tile shows whole.
 
     Args:
         boxes: (N, 4), left, top, right, bottom in pixels of the tile.
         shape: height and width of the tile.
-        inner: whether the tile's left, top, right and bottom edge lies in the image.
-        overlap: of neighbouring tiles, in pixels; narrower instances are whole in one of them.
+        inner: whether the tile's left, top, right and bottom edge lies inside the image.
+        overlap: overlap of neighbouring tiles in pixels; one of them shows narrower instances
+            whole.
 
     Returns:
         (N,) booleans.

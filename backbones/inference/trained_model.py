@@ -1,4 +1,4 @@
-"""A trained model, the names of its classes, and what prepares an image for it."""
+"""Load a trained model, its class names, and the pipeline that prepares images for it."""
 
 from collections.abc import Mapping
 
@@ -22,17 +22,17 @@ RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
 
 
 def pick_device(name: str) -> torch.device:
-    """A device by its name, or the GPU if there is one for 'auto'.
+    """Return a device by its name; 'auto' is the GPU if there is one.
 
     Raises:
-        UserError: torch does not know it, or it is not there.
+        UserError: torch does not know the device, or it is not available.
     """
     if name == 'auto':
         return torch.device('cuda' if torch.cuda.is_available() else 'cpu')
     try:
         device = torch.device(name)
         torch.empty(0, device=device)
-    except (RuntimeError, AssertionError) as error:  # the latter without CUDA
+    except (RuntimeError, AssertionError) as error:  # AssertionError without CUDA
         reason = str(error).partition('\n')[0]
         raise UserError(f'device {name!r}: {reason}; allowed: auto, cpu, cuda, cuda:1') from error
     return device
@@ -45,15 +45,15 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
         The model, ready to predict, and the metainfo of its dataset.
 
     Raises:
-        UserError: it is neither a detector nor a segmentor; nobody names the classes; or those of
-            model, checkpoint and dataset disagree.
+        UserError: the model is neither a detector nor a segmentor; the class names are missing; or
+            those of model, checkpoint and dataset differ.
         CheckpointError: see `backbones.checkpoints.load_model`.
     """
     scope = cfg.get('default_scope')
     if scope not in ('mmdet', 'mmseg') or not cfg.get('test_dataloader'):
         raise UserError(
-            f'{cfg.filename}: predictions need the config of a detector or segmentor with its '
-            'test_dataloader, whose pipeline prepares an image; its default_scope is '
+            f'{cfg.filename}: predictions need the config of a detector or segmentor with a '
+            'test_dataloader, whose pipeline prepares the image; its default_scope is '
             f"{scope!r}; allowed: 'mmdet', 'mmseg'"
         )
     enter_library(cfg)
@@ -63,8 +63,8 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
     if own is None:
         if trained is None:
             raise UserError(
-                f'neither the config nor {checkpoint} names the classes: name them in the '
-                'test_dataloader, metainfo=dict(classes=(...))'
+                f'neither the config nor {checkpoint} names the classes: set '
+                'test_dataloader.dataset.metainfo=dict(classes=(...)) in the config'
             )
         dataset['metainfo'] = dict(classes=trained)
     meta = DATASETS.build(dict(dataset, lazy_init=True, pipeline=[])).metainfo  # reads no file
@@ -75,7 +75,7 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
 
 
 def load_tested(runner: Runner, checkpoint: str) -> None:
-    """Load the model of a runner that is about to test. See `load_trained`."""
+    """Load the model of a runner before a test. See `load_trained`."""
     cfg = runner.cfg
     file, own = read(checkpoint), classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
     load_model(unwrapped(runner), checkpoint, file=file, classes=own)
@@ -83,13 +83,13 @@ def load_tested(runner: Runner, checkpoint: str) -> None:
 
 
 def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
-    """The config's test pipeline, for a dict with `img`, (H, W, 3) BGR.
+    """Return the config's test pipeline, for a dict with `img`, (H, W, 3) BGR.
 
     Args:
-        resizing: as the config says; without it, the image keeps its size.
+        resizing: resize as in the config; otherwise the image keeps its size.
 
     Raises:
-        UserError: it does not load an image file.
+        UserError: the pipeline does not load an image file.
     """
     steps = []
     for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
@@ -103,7 +103,7 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
     first = steps[0]['type'] if steps else 'nothing'
     if not first.endswith('.LoadImageFromNDArray'):
         raise UserError(
-            f'{cfg.filename}: the test pipeline begins with {first}, and predictions need one that '
-            'begins with LoadImageFromFile'
+            f'{cfg.filename}: the test pipeline begins with {first}; for predictions it must '
+            'begin with LoadImageFromFile'
         )
     return Compose(steps)

@@ -1,4 +1,4 @@
-"""Results in a folder: pictures, COCO's JSON or label maps, and a table."""
+"""Write results to a folder: pictures, COCO JSON or label maps, and a summary table."""
 
 import itertools
 import json
@@ -19,19 +19,19 @@ from backbones.errors import UserError, listed, shown
 from backbones.inference.predictor import Prediction
 from backbones.tables import table
 
-QUALITY = 90  # of JPEG
+QUALITY = 90  # JPEG quality
 LINES = 'predictions.jsonl'
 
 
 def new_folder(path: str, *, resume: bool) -> Path:
-    """A folder that results of several calls cannot mix in.
+    """Create a folder in which results of different calls cannot mix.
 
     Args:
         path: the folder.
-        resume: continue with what an interrupted call has left there.
+        resume: continue from what an interrupted call left there.
 
     Raises:
-        UserError: there is something in it, or it cannot be made.
+        UserError: the folder is not empty, or cannot be created.
     """
     folder = Path(path)
     if not resume and folder.is_dir() and (held := sum(1 for _ in folder.iterdir())):
@@ -39,32 +39,32 @@ def new_folder(path: str, *, resume: bool) -> Path:
             'add --resume to continue an interrupted call, ' if (folder / LINES).is_file() else ''
         )
         raise UserError(
-            f'--out {path} is not empty ({held} entries), and old results would mix with new ones: '
-            f'{more}name a new folder, or remove it first'
+            f'--out {path} is not empty ({held} entries), so old results would mix with new ones: '
+            f'{more}choose a new folder, or remove this one first'
         )
     try:
         folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # a file of that name, or no permission
-        raise UserError(f'--out {path} cannot be made: {error.strerror}') from error
+    except OSError as error:  # a file of that name exists, or no permission
+        raise UserError(f'--out {path} cannot be created: {error.strerror}') from error
     return folder
 
 
 class Results:
-    """Writes predictions of one kind as they come; the JSON files in the end, from what is written.
+    """Write predictions of one kind as they come, and JSON files made from them at the end.
 
-    `predictions.jsonl` has a line about the call, and one for each image that is done. Instances:
-    `pictures/NAME.jpg`, `results.json` in COCO's format of results, and `images.json`, which holds
-    what its numbers mean. Label maps: `pictures/NAME.jpg`, `labels/NAME.png`, and `classes.txt`,
-    whose first line is the name of label 0.
+    `predictions.jsonl` has a line about the call and one for each finished image. Instances:
+    `pictures/NAME.jpg`, `results.json` in COCO's results format, and `images.json`, which explains
+    its numbers. Label maps: `pictures/NAME.jpg`, `labels/NAME.png`, and `classes.txt`, whose first
+    line is the name of label 0.
 
     Args:
-        folder: for the files; what it has of an interrupted call is kept.
-        classes: their names.
-        segments: label maps, not instances.
-        about: the call; an interrupted one is continued by an equal one only.
+        folder: for the files; those of an interrupted call are kept.
+        classes: the class names.
+        segments: whether predictions are label maps, not instances.
+        about: the call; an interrupted call can only be continued by an equal one.
 
     Raises:
-        UserError: the folder is of another call.
+        UserError: the folder belongs to another call.
     """
 
     def __init__(self, folder: Path, classes: Classes, *, segments: bool, about: dict) -> None:
@@ -73,11 +73,11 @@ class Results:
         self.classes = classes
         self.segments = segments
         self.notes = Counter[str]()  # see `Prediction`
-        self.seconds = 0.0  # that the model took, in this call
-        self.done: set[str] = set()  # images, by what `images.json` calls them
-        self.amounts = Counter[int]()  # of instances or pixels, by class
-        self.present = Counter[int]()  # images with them
-        self.scores = Counter[int]()  # their sum
+        self.seconds = 0.0  # time of the model in this call
+        self.done: set[str] = set()  # images, by their names in `images.json`
+        self.amounts = Counter[int]()  # instances or pixels by class
+        self.present = Counter[int]()  # images that contain the class
+        self.scores = Counter[int]()  # sum of scores by class
         about = json.loads(json.dumps(about))
         entries = _whole_lines(self.lines)
         before = next(entries, None)
@@ -87,20 +87,20 @@ class Results:
             differs = [k for k in {**before, **about} if before.get(k) != about.get(k)]
             told = [f'{k} {before.get(k)} -> {about.get(k)}' for k in differs]
             raise UserError(
-                f'{folder} holds results of another call ({listed(told)}): repeat that one with '
-                '--resume, or name a new folder'
+                f'{folder} holds results of another call ({listed(told)}): repeat that call with '
+                '--resume, or choose a new folder'
             )
         for entry in entries:
             self._count(entry)
         self.resumed = len(self.done)
 
     def add(self, prediction: Prediction, name: str, file_name: str) -> None:
-        """Write one image's files, and then the line that says that it is done.
+        """Write one image's files, then the line that marks it as done.
 
         Args:
-            prediction: what was found.
-            name: of the files, without a suffix; may have folders.
-            file_name: what `images.json` calls the image.
+            prediction: the result for the image.
+            name: of the files, without a suffix; may contain folders.
+            file_name: the image's name in `images.json`.
         """
         height, width = prediction.image.shape[:2]
         number = len(self.done) + 1
@@ -121,7 +121,7 @@ class Results:
         self._count(entry)
 
     def finish(self) -> None:
-        """Write what describes all images."""
+        """Write the files that describe all images."""
         names = self.classes.names
         if self.segments:
             lines = [*map(shown, names), '']
@@ -153,12 +153,12 @@ class Results:
 
     @property
     def files(self) -> list[str]:
-        """What lies in the folder."""
+        """List the contents of the folder."""
         own = ['labels/', 'classes.txt'] if self.segments else ['results.json', 'images.json']
         return ['pictures/', *own, LINES]
 
     def summary(self) -> str:
-        """Of each class: how many instances and their mean score, or the share of the pixels."""
+        """Format per class the number of instances and mean score, or the share of pixels."""
         order = [(c, self.classes.name(c), n) for c, n in self.amounts.most_common()]
         if self.segments:
             total = self.amounts.total()
@@ -176,7 +176,7 @@ class Results:
 
 
 def _whole_lines(path: Path) -> Iterator[dict]:
-    """The entries of a file of lines; what a kill has left behind the last whole one is cut off."""
+    """Yield the entries of a JSON Lines file; truncate a line left incomplete by a killed run."""
     if not path.is_file():
         return
     with path.open('r+b') as file:
@@ -193,7 +193,7 @@ def _whole_lines(path: Path) -> Iterator[dict]:
 
 
 def _instance(found: sv.Detections, i: int, image: int) -> dict:
-    """One entry of COCO's results; boxes are x, y, width, height in pixels of the image."""
+    """Return one entry of COCO's results; boxes are x, y, width, height in image pixels."""
     assert found.class_id is not None and found.confidence is not None
     x1, y1, x2, y2 = found.xyxy[i].tolist()
     entry = dict(

@@ -1,1 +1,1 @@
-"""What plugs into MMEngine, MMDetection and MMSegmentation."""
+"""Integration with MMEngine, MMDetection and MMSegmentation."""

@@ -1,4 +1,4 @@
-"""From a config to a module, and the proof, by one prediction, that its parts fit together."""
+"""Build a module from a config, and check with one prediction that its parts fit together."""
 
 import contextlib
 import copy
@@ -18,23 +18,23 @@ from backbones.package_files import LIBRARIES
 
 
 def check_fit(cfg: Config, model: ConfigDict) -> None:
-    """Build the model without any weights' file, and let all of it run on an empty image.
+    """Build the model without weight files, and run all of it on an empty image.
 
-    Its weights are initialised, always the same, so that the answer is, too.
+    The weights are initialised from a fixed seed, so the result is reproducible.
 
     Raises:
-        UserError: it cannot be built or run; in one line.
+        UserError: the model cannot be built or run; one line.
     """
     if 'TrackDataPreprocessor' in str(model.get('data_preprocessor')):
-        raise UserError('it takes clips of videos, and only models of single images are tried')
+        raise UserError('it takes video clips, and only models of single images can be tried')
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             built = build_for_trial(cfg, model)
-            built.eval()  # not chained: some backbones return nothing
+            built.eval()  # not chained: some backbones return None
             built.test_step(empty_batch(cfg, model))
             _run_auxiliary_heads(built, image_side(model))
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         raise UserError(first_line(error)) from error
 
 
@@ -46,16 +46,15 @@ def build_model(
     files: bool = False,
     processes: bool = False,
 ) -> nn.Module:
-    """Make a module of a config: the only place that does.
+    """Build a module from a config; no other code does this.
 
     Args:
         cfg: a config for MMDetection or MMSegmentation.
-        part: of its model; None is the whole model.
-        device: where the parameters are made; 'meta' takes no memory.
-        files: `init_weights` shall load the files that the config names; otherwise no part knows
-            of any.
-        processes: BatchNorm may be synchronised over processes; otherwise it is plain.
-
+        part: the part of its model to build; None builds the whole model.
+        device: where the parameters are created; 'meta' takes no memory.
+        files: let `init_weights` load the files named in the config; otherwise all names are
+            removed.
+        processes: keep SyncBN, which synchronises over processes; otherwise it becomes BN.
     """
     _enter(cfg.get('default_scope'))
     settings = copy.deepcopy(cfg.model if part is None else part)
@@ -68,10 +67,10 @@ def build_model(
 
 
 def enter_library(cfg: Config) -> str:
-    """Import the library of a config and let the names of types mean its classes.
+    """Import a config's library and make its scope the default for type names.
 
     Returns:
-        Its name.
+        The scope, 'mmdet' or 'mmseg'.
 
     Raises:
         UserError: the config is for neither MMDetection nor MMSegmentation.
@@ -80,7 +79,7 @@ def enter_library(cfg: Config) -> str:
     if scope not in LIBRARIES:
         raise UserError(
             f'default_scope is {scope!r}; allowed: {", ".join(map(repr, LIBRARIES))}. Set it in '
-            'the config to the library of its model'
+            'the config to the library of the model'
         )
     _enter(scope)
     return scope
@@ -93,12 +92,12 @@ def _enter(scope: str | None) -> None:
 
 
 def build_for_trial(cfg: Config, model: ConfigDict) -> nn.Module:
-    """The model with initialised weights."""
+    """Build the model with initialised weights."""
     settings = copy.deepcopy(model)
     for node in nodes(settings):
-        if 'clip_border' in node:  # MMDetection paints no mask of a box outside, on a CPU
+        if 'clip_border' in node:  # on a CPU, MMDetection cannot paste masks beyond the border
             node.clip_border = True
-    if cfg.default_scope == 'mmdet':  # inside another model it has none of its own
+    if cfg.default_scope == 'mmdet':  # a model inside another has no preprocessor of its own
         settings.setdefault('data_preprocessor', dict(type='DetDataPreprocessor'))
     built = build_model(cfg, settings)
     with warnings_only(MMLogger.get_current_instance()):
@@ -107,7 +106,7 @@ def build_for_trial(cfg: Config, model: ConfigDict) -> nn.Module:
 
 
 def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
-    """Run what MMSegmentation's models have for training only."""
+    """Run the auxiliary heads, which MMSegmentation's models use in training only."""
     heads = getattr(built, 'auxiliary_head', None)
     if heads is not None:
         features = built.extract_feat(torch.zeros(1, 3, side, side))
@@ -116,7 +115,7 @@ def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
 
 
 def without_files(model: ConfigDict) -> ConfigDict:
-    """A copy of a model's config in which no part fetches weights."""
+    """Return a copy of a model's config that loads no weight files."""
     return ConfigDict(
         {
             key: _without_files(value)
@@ -134,7 +133,7 @@ def _without_files(value: object) -> object:
 
 
 def empty_batch(cfg: Config, model: ConfigDict) -> dict:
-    """One grey image, as the data loaders of MMDetection or MMSegmentation give it."""
+    """Return a batch of one grey image, as a data loader of the config's library returns it."""
     if cfg.get('default_scope') == 'mmseg':
         from mmseg.structures import SegDataSample as Sample
     else:
@@ -150,25 +149,25 @@ def empty_batch(cfg: Config, model: ConfigDict) -> dict:
 
 
 def needs_proposals(model: ConfigDict) -> bool:
-    """Whether boxes come with the data, as for Fast R-CNN."""
+    """Return whether proposals come with the data, as for Fast R-CNN."""
     return bool(model.get('roi_head')) and not model.get('rpn_head')
 
 
 def whole_image(side: int) -> InstanceData:
-    """One proposal."""
+    """Return one proposal that covers the whole image."""
     return InstanceData(bboxes=torch.tensor([[0.0, 0, side, side]]), scores=torch.ones(1))
 
 
 def image_side(model: ConfigDict) -> int:
-    """Height and width of an image that is small, but large enough for the model, in pixels.
+    """Return the side of a small test image that is large enough for the model, in pixels.
 
-    Detectors of DINO's family pick hundreds of cells of the pyramid as queries, DDQ 1350.
+    DINO-like detectors pick hundreds of pyramid cells as queries; DDQ picks 1350.
     """
     return 256 if 'num_queries' in model else 128
 
 
 def metainfo(side: int) -> dict:
-    """What models ask of an image of this height and width, pixels."""
+    """Return the metadata that models expect of an image of this height and width in pixels."""
     size = (side, side)
     return dict(
         img_id=0,

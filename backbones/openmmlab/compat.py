@@ -1,7 +1,7 @@
-"""The private names of other libraries that this project uses, each once.
+"""All private names of other libraries that this project uses, in one place.
 
-`SEEN` lists them with the version that they were seen in; a test looks each up in what is
-installed, and fails by its name when a release has dropped it.
+`SEEN` lists each with the version in which it was verified; a test looks each up in the installed
+packages and fails by name if a release has dropped it.
 """
 
 from collections.abc import Callable
@@ -12,7 +12,7 @@ from mmengine.runner import Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 
-# what is read or called here, or overridden where the last column says
+# names read or called in this file, or overridden in the file of the last column
 SEEN = (
     ('mmengine.runner.Runner', '_resume', '0.10.12', ''),
     ('mmengine.runner.Runner', '_load_from', '0.10.12', ''),
@@ -53,40 +53,40 @@ SEEN = (
 
 
 def is_resuming(runner: Runner) -> bool:
-    """Whether a runner continues an earlier run."""
+    """Return whether a runner continues an earlier run."""
     return runner._resume
 
 
 def start_of(runner: Runner) -> str | None:
-    """The checkpoint that a runner starts from, or continues."""
+    """Return the checkpoint that a runner starts or resumes from."""
     return runner._load_from
 
 
 def set_start(runner: Runner, checkpoint: str | None, *, resume: bool) -> None:
-    """Let a runner start from a checkpoint, or continue it."""
+    """Set the checkpoint that a runner starts from or, with `resume`, continues."""
     runner._load_from, runner._resume = checkpoint, resume
 
 
 def swap_averages(hook: EMAHook) -> None:
-    """Exchange the weights of the model for their averages, or back."""
+    """Swap the model's weights with their averages, or back."""
     hook._swap_ema_parameters()
 
 
 def save_at(hook: CheckpointHook, runner: Runner, step: int | str, meta: dict) -> None:
-    """Save as the hook does at the end of an interval."""
+    """Save as the hook does at the end of its interval."""
     hook._save_checkpoint_with_step(runner, step, meta)
 
 
 def checkpoint_loaders() -> dict[str, Callable]:
-    """MMEngine's readers of checkpoints, by the beginning of a name."""
+    """Return MMEngine's checkpoint loaders by path prefix."""
     return dict(CheckpointLoader._schemes)
 
 
 def cache_folder() -> str:
-    """Where MMEngine keeps what it has downloaded."""
+    """Return MMEngine's download cache."""
     return mmengine_checkpoint._get_mmengine_home()
 
 
 def of_classifier(file: dict) -> Any:
-    """The backbone's weights in a checkpoint of an MMPretrain classifier."""
+    """Extract the backbone's weights from the checkpoint of an MMPretrain classifier."""
     return mmengine_checkpoint._process_mmcls_checkpoint(file)

@@ -1,4 +1,4 @@
-"""Parameters and multiply-adds of a whole detector or segmentor, without data and memory."""
+"""Count a detector's or segmentor's parameters and multiply-adds without data or memory."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -11,31 +11,31 @@ from torch.utils.flop_counter import FlopCounterMode
 from backbones.openmmlab.build import build_model, enter_library
 from backbones.ops.dispatch import plain
 
-SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width of the papers, pixels
-BOXES, MASKS = 1000, 100  # proposals that pass each box head and each mask head
+SHAPES = {'mmdet': (800, 1280), 'mmseg': (512, 2048)}  # height and width in the papers, pixels
+BOXES, MASKS = 1000, 100  # proposals that each box head and each mask head processes
 
 
 def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
-    """Count what each part of the config's model holds and computes for one test image.
+    """Count the parameters and multiply-adds of each part of the model for one test image.
 
-    Products of attention count, as do convolutions and linear layers; norms, activations, RoI
-    pooling and resizing do not. Each box head gets 1000 proposals and each mask head 100, as
-    MMDetection 2.x counts; an auxiliary head computes nothing in a test. What follows the backbone
-    in a detector or segmentor of queries (DINO, Mask2Former) is one part, `transformer`.
+    Convolutions, linear layers and matrix products of attention count; norms, activations, RoI
+    pooling and resizing do not. As in MMDetection 2.x, each box head gets 1000 proposals and each
+    mask head 100; auxiliary heads compute nothing at test time. In query-based models (DINO,
+    Mask2Former), everything behind the backbone is one part, `transformer`.
 
     Args:
         cfg: a config for MMDetection or MMSegmentation.
-        shape: height and width of the image in pixels; None takes `image_shape`.
+        shape: height and width of the image in pixels; None uses `image_shape`.
 
     Returns:
-        `shape`, `parts` (name to `params` and `macs`), and `params`, `macs` of them all.
+        `shape`, `parts` (name to `params` and `macs`), and the totals `params` and `macs`.
 
     Raises:
         UserError: see `enter_library`.
     """
     enter_library(cfg)
     height, width = shape or image_shape(cfg)
-    # element-wise products, of which some backends make attention, would not be counted
+    # the counter misses element-wise products, which some attention backends consist of
     with torch.device('meta'), torch.no_grad(), plain():
         model = build_model(cfg).eval()
         params = {name: _params(part) for name, part in model.named_modules()}
@@ -48,9 +48,9 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
 
 
 def image_shape(cfg: Config) -> tuple[int, int]:
-    """Height and width of the image that papers count with, pixels.
+    """Return the height and width of the image that papers count with, in pixels.
 
-    In segmentation it is the largest to which the config's test resizes, if it names one.
+    In segmentation it is the test pipeline's resize scale, if the config names one.
     """
     if cfg.default_scope == 'mmseg':
         for step in cfg.get('test_dataloader', {}).get('dataset', {}).get('pipeline', ()):
@@ -61,10 +61,10 @@ def image_shape(cfg: Config) -> tuple[int, int]:
 
 
 def count_macs(part: Callable, *inputs: object) -> tuple[int, object]:
-    """Count the multiply-adds of convolutions and matrix products while `part(*inputs)` runs.
+    """Count the multiply-adds of convolutions and matrix products in `part(*inputs)`.
 
     Returns:
-        The count, and what `part` returns.
+        The count, and the result of `part`.
     """
     with FlopCounterMode(display=False) as counter:
         output = part(*inputs)
@@ -76,7 +76,7 @@ def _params(part: nn.Module) -> int:
 
 
 def _query_head(model: nn.Module) -> nn.Module:
-    """Where Mask2Former's head is in either library."""
+    """Return Mask2Former's head, whose name depends on the library."""
     heads = (getattr(model, name, None) for name in ('panoptic_head', 'decode_head'))
     return next((head for head in heads if head is not None), nn.Identity())
 
@@ -88,11 +88,11 @@ def _has_queries(model: nn.Module) -> bool:
 
 
 def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
-    """Multiply-adds of the backbone and of the transformer behind it.
+    """Count the multiply-adds of the backbone and of the transformer behind it.
 
-    Deformable attention reads the sizes of its maps from tensors, which are empty on the device
-    'meta'. But the products are in proportion to the pixels, apart from those among the queries:
-    two small images on the CPU tell their number for any image. Consumes the model.
+    Deformable attention reads map sizes from tensors, which have no values on the meta device. But
+    the count is linear in the number of pixels, plus a constant for the products among queries, so
+    two small images on the CPU give the count for any image. Consumes the model.
     """
     levels: list[Tensor] = []
     macs, _ = count_macs(lambda: levels.extend(model.backbone(images)))
@@ -115,7 +115,7 @@ def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
         else:
             _query_head(model)(maps, [sample])
 
-    # DINO takes its 900 queries from as many cells
+    # DINO picks its 900 queries from as many cells
     short, long = (256, 320) if hasattr(model, 'forward_transformer') else (64, 128)
     with torch.device('cpu'):
         small, large = (count_macs(run, side)[0] for side in (short, long))
@@ -127,7 +127,7 @@ def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
 
 
 def _macs(model: nn.Module, images: Tensor) -> dict[str, int]:
-    """Multiply-adds of each part, in order."""
+    """Count the multiply-adds of each part, in order."""
     macs: dict[str, int] = {}
 
     def run(name: str, part: Callable, *inputs: object) -> object:

@@ -1,4 +1,4 @@
-"""Reading a config and the options of the command line, with errors that say what was meant."""
+"""Read a config and apply the options of the command line, with helpful errors."""
 
 import os
 import re
@@ -30,14 +30,14 @@ def load_config(
     Args:
         path: see `read_config`.
         options: `--cfg-options`; see `check_option`.
-        work_dir: None takes the config's, else `work_dirs/<config name>`.
+        work_dir: None uses the config's, or `work_dirs/<config name>`.
         data_root: replaces the `data_root` of every dataset and evaluator.
         launcher: MMEngine's launcher.
-        backbone, recipe: see `swap_backbone`; the options come after it.
+        backbone, recipe: see `swap_backbone`; the options are applied after it.
 
     Raises:
-        MissingFileError: no such config; names close matches.
-        UserError: an option whose key does not exist, with close matches; or see `swap_backbone`.
+        MissingFileError: the config does not exist; suggests close matches.
+        UserError: an option's key does not exist; suggests close matches. Or see `swap_backbone`.
     """
     cfg = read_config(path)
     stem = path.rpartition('::')[2]
@@ -45,9 +45,9 @@ def load_config(
         cfg = swap_backbone(cfg, backbone, recipe=recipe)
         stem = f'{Path(stem).stem}_{re.sub("[:/.]", "_", backbone)}'
     elif recipe is not None:
-        raise UserError('--recipe says how to train with another --backbone; name one')
+        raise UserError('--recipe needs --backbone: add --backbone NAME or remove --recipe')
     options = options or {}
-    for key in sorted(options, key=_names_no_type):  # what a class takes depends on its type
+    for key in sorted(options, key=_names_no_type):  # types first: they decide on valid arguments
         check_option(cfg, key)
         cfg.merge_from_dict({key: options[key]})
     if data_root is not None:
@@ -65,27 +65,27 @@ def read_config(path: str) -> Config:
     """Read a config by its path or name. See `find_config`.
 
     Raises:
-        MissingFileError: it, or a file that it inherits from, is not there.
-        UserError: it is no Python, or imports a package that is not installed, as some of
-            MMDetection's do.
+        MissingFileError: the config, or a file that it inherits from, does not exist.
+        UserError: the file is not valid Python, or imports a package that is not installed, as
+            some of MMDetection's configs do.
     """
     try:
         return Config.fromfile(find_config(path))
     except MissingFileError:
         raise
-    except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine gives the path alone
+    except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine only gives the path
         raise MissingFileError(
-            f'config {path} inherits from a file that is not there: {error}; correct its _base_'
+            f'config {path} inherits from a file that does not exist: {error}; correct its _base_'
         ) from error
     except SyntaxError as error:
-        raise UserError(f'config {path} is no Python: {error}') from error
+        raise UserError(f'config {path} is not valid Python: {error}') from error
     except ImportError as error:
-        reason = str(error.__cause__ or error)  # MMEngine itself lists all of sys.path
+        reason = str(error.__cause__ or error)  # MMEngine's own message lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
 
 
 def _move_data(cfg: Config, data_root: str) -> None:
-    """Point every dataset and every evaluator's ann_file to another folder."""
+    """Point every dataset and every evaluator's `ann_file` to another folder."""
     old = cfg.get('data_root', '')
     for loader in DATALOADERS:
         for dataset in innermost(cfg[loader].dataset) if cfg.get(loader) else ():

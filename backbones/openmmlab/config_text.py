@@ -1,4 +1,4 @@
-"""The settings in the text of a config, which a checkpoint keeps; nothing in it is executed."""
+"""Parse the text of a config, which checkpoints contain, without executing it."""
 
 import ast
 
@@ -6,11 +6,11 @@ LONGEST = 1 << 20  # characters of a config; ours have 30,000
 
 
 def settings(text: str) -> dict[str, object]:
-    """The settings in the text of a config by their dotted names; nothing in it is executed."""
+    """Return the settings in a config's text by their dotted names, without executing it."""
     found: dict[str, object] = {}
     try:
         statements = ast.parse(text).body if len(text) < LONGEST else []
-    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a NUL, or nested too deeply
+    except (SyntaxError, ValueError, RecursionError, MemoryError):  # a NUL byte, or deep nesting
         return {}
     for statement in statements:
         if isinstance(statement, ast.Assign) and isinstance(statement.targets[0], ast.Name):
@@ -29,7 +29,7 @@ def _flatten(name: str, node: ast.expr, found: dict[str, object]) -> None:
         items = [(str(i), child) for i, child in enumerate(node.elts)]
     else:
         value = ast.unparse(node).strip("'")
-        # BatchNorm is synchronised where there are GPUs
+        # BatchNorm is synchronised only on GPUs
         found[name] = value.replace('SyncBN', 'BN') if name.endswith('.type') else value
         return
     for key, child in items:

@@ -1,4 +1,4 @@
-"""Walking a config: models inside models, datasets inside datasets, numbers of classes."""
+"""Walk a config: nested models, nested datasets, numbers of classes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -8,29 +8,29 @@ from mmengine.config import Config, ConfigDict
 from backbones.errors import UserError
 from backbones.openmmlab.registries import find_class
 
-# keys that lead to a model inside another: test-time augmentation, semi-supervised, tracking
+# keys that lead to a nested model: test-time augmentation, semi-supervised learning, tracking
 WRAPPED = ('module', 'detector', 'segmentor')
 
 
 def with_backbone(model: ConfigDict | None) -> ConfigDict:
-    """The detector or segmentor in a model's config: itself, or what it wraps.
+    """Return the detector or segmentor in a model's config: the model itself, or a nested one.
 
     Raises:
-        UserError: there is none that has one backbone.
+        UserError: no part of the model has a single backbone.
     """
     part = model
     while isinstance(part, dict) and 'backbone' not in part:
         part = next((part[key] for key in WRAPPED if part.get(key)), None)
     if not isinstance(part, dict) or not isinstance(part['backbone'], dict):
         raise UserError(
-            'the config has no model.backbone of its own, nor has '
+            'the config has no model.backbone that is a single dict, nor has '
             + ' or '.join(f'model.{key}' for key in WRAPPED)
         )
     return part
 
 
 def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
-    """The dict and all dicts inside it."""
+    """Yield the dict and all dicts inside it."""
     yield part
     for value in part.values():
         for entry in value if isinstance(value, list | tuple) else [value]:
@@ -39,13 +39,13 @@ def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def has_mask_head(model: dict) -> bool:
-    """Whether a detector predicts masks."""
+    """Return whether a detector predicts masks."""
     roi_head = model.get('roi_head') or {}
     return any((roi_head.get('mask_head'), model.get('mask_head'), model.get('panoptic_head')))
 
 
 def replace_sync_bn(model: ConfigDict) -> bool:
-    """Turn SyncBN, of PyTorch or mmcv, into BN in a model's config; tell whether there was any."""
+    """Replace SyncBN, PyTorch's or mmcv's, by BN in a model's config; return whether any was."""
     found = [node for node in nodes(model) if node.get('type') in ('SyncBN', 'MMSyncBN')]
     for node in found:
         node['type'] = 'BN'
@@ -53,7 +53,7 @@ def replace_sync_bn(model: ConfigDict) -> bool:
 
 
 def innermost(dataset: dict) -> Iterator[dict]:
-    """The datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+    """Yield the datasets inside wrappers such as RepeatDataset and ConcatDataset."""
     inner = dataset.get('dataset', dataset.get('datasets'))
     if inner is None:
         yield dataset
@@ -63,21 +63,21 @@ def innermost(dataset: dict) -> Iterator[dict]:
 
 
 def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
-    """The class names that a dataset config will use, None if the class does not say."""
+    """Return the class names that a dataset config uses; None if its class does not define any."""
     named = dataset.get('metainfo') or {}
     cls = find_class(dataset['type'], cfg.get('default_scope'))
     return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
 
 
 def things_of(cfg: Config, dataset: dict) -> tuple[str, ...]:
-    """Those of a panoptic dataset's classes that are countable things; () for another dataset."""
+    """Return the thing classes of a panoptic dataset; () for any other dataset."""
     cls = find_class(dataset['type'], cfg.get('default_scope'))
     named = dict(getattr(cls, 'METAINFO', {})) | dict(dataset.get('metainfo') or {})
     return tuple(c for c in named.get('thing_classes') or () if c in named.get('classes', ()))
 
 
 def num_classes(node: object, place: str) -> list[tuple[str, int]]:
-    """Every number of classes in a model config, with its place; the RPN's is always 1."""
+    """Find every number of classes in a model config, with its key; the RPN's is always 1."""
     if isinstance(node, list | tuple):
         return [f for i, n in enumerate(node) for f in num_classes(n, f'{place}.{i}')]
     if not isinstance(node, dict) or place.endswith('rpn_head'):
@@ -90,7 +90,7 @@ def num_classes(node: object, place: str) -> list[tuple[str, int]]:
 
 
 def for_classes(node: Any, number: int, place: str = 'model') -> Any:
-    """A model config with another number of classes, without weights of the base's classes."""
+    """Return a model config for another number of classes, without the base's class weights."""
     if isinstance(node, list | tuple):
         return type(node)(for_classes(n, number, f'{place}.{i}') for i, n in enumerate(node))
     if not isinstance(node, dict):
@@ -101,7 +101,7 @@ def for_classes(node: Any, number: int, place: str = 'model') -> Any:
             made[key] = number
     if isinstance(made.get('class_weight'), list | tuple):
         made['class_weight'] = None
-    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # the last is "no object"
+    if 'num_queries' in made and isinstance(node.get('loss_cls'), dict):  # last is "no object"
         weights = node['loss_cls'].get('class_weight')
         if isinstance(weights, list | tuple):
             made['loss_cls']['class_weight'] = [1.0] * number + [weights[-1]]
@@ -109,12 +109,12 @@ def for_classes(node: Any, number: int, place: str = 'model') -> Any:
 
 
 def averages(cfg: Config) -> bool:
-    """Whether a config averages the weights of its training (EMA)."""
+    """Return whether a config averages the weights during training (EMA)."""
     return any('EMAHook' in str(hook.get('type')) for hook in cfg.get('custom_hooks') or ())
 
 
 def only_formats(cfg: Config, evaluator: str) -> bool:
-    """Whether predictions are only written, as for a server that keeps the labels to itself."""
+    """Return whether predictions are only written, e.g. for a server with hidden labels."""
     metrics = cfg.get(evaluator) or []
     metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
     return bool(metrics) and all(metric.get('format_only') for metric in metrics)

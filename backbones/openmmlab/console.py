@@ -1,4 +1,4 @@
-"""What a tool shows: its own lines; what MMEngine adds about the start is in the log file alone."""
+"""Show only a tool's own lines on the console; MMEngine's start-up notes go to the log file."""
 
 import contextlib
 import logging
@@ -9,9 +9,9 @@ from typing import TextIO
 from mmengine.logging import MMLogger
 
 NOISE = (
-    # mmdet and mmseg look for a service of their maintainers, which nothing here uses
+    # mmdet and mmseg look for a service of their maintainers, which this project does not use
     'Could not import OneDL',
-    # MMEngine's checkpoint hook calls its own older interface to files
+    # MMEngine's checkpoint hook uses MMEngine's own deprecated file API
     '"FileClient" will be deprecated in future',
     '"HardDiskBackend" is the alias of "LocalBackend"',
     # pycocotools, each time an annotation file is read; the start block names the files
@@ -19,39 +19,39 @@ NOISE = (
     'Done (t=',
     'creating index...',
     'index created!',
-    # LoggerHook, now and then: the name of the folder that has the log
+    # LoggerHook, periodically: the name of the log folder
     'Exp name: ',
-    # MMEngine, of metrics whose names are clear without
+    # MMEngine, on metrics whose names are clear without a prefix
     'The prefix is not set in metric class',
-    # MMEngine in each of several processes; one thread each is what is meant
+    # MMEngine in each of several processes; one thread per process is intentional
     'Setting OMP_NUM_THREADS environment variable for each process',
     'Setting MKL_NUM_THREADS environment variable for each process',
-    # DDP copies gradients of depthwise convolutions, whose strides are only written differently
+    # DDP copies the gradients of depthwise convolutions, whose strides differ in notation only
     'Grad strides do not match bucket view strides',
-    # torch.utils.cpp_extension, where a toolkit is installed and no GPU is there; nothing compiles
+    # torch.utils.cpp_extension, with a CUDA toolkit but no GPU; nothing is compiled
     'No CUDA runtime is found, using CUDA_HOME',
-    # mmseg, of its own default, which all published configs have
+    # mmseg, on its own default, which all published configs use
     'Default ``avg_non_ignore`` is False',
-    # mmseg, of how its own configs for ADE20K say it
+    # mmseg, on the way its own ADE20K configs set it
     '`reduce_zero_label` will be deprecated',
-    # mmdet and mmseg, of tools/test.py, which draws all images or none
+    # mmdet and mmseg, in tools/test.py, which draws all images or none
     'The draw is False, it means that the hook for visualization',
-    # mmdet, of its own older name for a number
+    # mmdet, on its own old name for a number
     '`num_anchors` is deprecated',
-    # mmdet, of an argument that PyTorch wants named one day
+    # mmdet, on an argument that PyTorch will require by name
     'torch.meshgrid: in an upcoming release',
 )
 
 
 class WithoutNoise:
-    """A stream without the messages in `NOISE`; in all else the stream itself."""
+    """Wrap a stream and drop the messages in `NOISE`."""
 
     def __init__(self, stream: TextIO) -> None:
         self.stream = stream
         self.dropped = False
 
     def write(self, text: str) -> int:
-        ends_dropped = self.dropped and text == '\n'  # `print` writes it by itself
+        ends_dropped = self.dropped and text == '\n'  # `print` writes the newline separately
         self.dropped = any(noise in text for noise in NOISE)
         if self.dropped or ends_dropped:
             return len(text)
@@ -63,7 +63,7 @@ class WithoutNoise:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Leave `NOISE` out, and MMEngine's notes until `release`; warnings and errors come through."""
+    """Suppress `NOISE`, and MMEngine's notes until `release`; warnings and errors get through."""
     out, errors = WithoutNoise(sys.stdout), WithoutNoise(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):  # type: ignore[type-var]
         hold(MMLogger.get_current_instance())
@@ -71,14 +71,14 @@ def quiet() -> Iterator[None]:
 
 
 def hold(logger: MMLogger) -> None:
-    """Let only warnings and errors through to the console."""
+    """Pass only warnings and errors to the console."""
     for handler in _consoles(logger):
         handler.addFilter(_matters)
 
 
 @contextlib.contextmanager
 def warnings_only(logger: MMLogger) -> Iterator[None]:
-    """Let a logger pass warnings and errors alone, to its file, too."""
+    """Pass only warnings and errors to a logger's outputs, including its file."""
     logger.addFilter(_matters)
     try:
         yield
@@ -87,14 +87,14 @@ def warnings_only(logger: MMLogger) -> Iterator[None]:
 
 
 def to_the_file(logger: MMLogger, text: str) -> None:
-    """Log what is too long for the console, such as a traceback."""
+    """Log text that is too long for the console, such as a traceback, to the file only."""
     hold(logger)
     logger.info(text)
     release(logger)
 
 
 def release(logger: MMLogger) -> None:
-    """End `hold`."""
+    """Undo `hold`."""
     for handler in _consoles(logger):
         handler.removeFilter(_matters)
 

@@ -1,9 +1,9 @@
-"""OpenMMLab's packages exist in two sets of distributions that write the same files."""
+"""Detect OpenMMLab's packages installed from both of their distributions, which share files."""
 
 import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
-# what the extra `openmmlab` depends on: distributions of the same import name by others
+# dependencies of the extra `openmmlab`, and distributions of others with the same import name
 SAME_FILES = {
     'onedl-mmengine': ('mmengine', 'mmengine-lite'),
     'onedl-mmcv': ('mmcv', 'mmcv-full', 'mmcv-lite'),
@@ -13,9 +13,9 @@ SAME_FILES = {
 
 
 def warn_of_doubles() -> None:
-    """Warn if two distributions share an import name: whichever came last has overwritten files.
+    """Warn if two distributions share an import name, as the later one has overwritten files.
 
-    pip notices nothing and goes on, so `import` finds a mixture of two versions.
+    pip does not notice, so `import` finds a mixture of two versions.
     """
     doubles = {
         ours: others
@@ -26,15 +26,15 @@ def warn_of_doubles() -> None:
         pairs = ', '.join(f'{" and ".join(others)} and {ours}' for ours, others in doubles.items())
         theirs = ' '.join(name for others in doubles.values() for name in others)
         warnings.warn(
-            f'installed twice under one import name, so that files of two versions are mixed: '
-            f'{pairs}; to mend it, run `pip uninstall -y {theirs}` and then '
+            f'installed twice under the same import name, which mixes files of two versions: '
+            f'{pairs}. To fix this, run `pip uninstall -y {theirs}` and then '
             f'`pip install --force-reinstall --no-deps {" ".join(doubles)}`',
             stacklevel=3,
         )
 
 
 def openmmlabs_own() -> list[str]:
-    """The distributions of OpenMMLab that are installed, whose files ours would overwrite."""
+    """Return OpenMMLab's installed distributions, whose files our dependencies would overwrite."""
     return [name for names in SAME_FILES.values() for name in names if _installed(name)]
 
 

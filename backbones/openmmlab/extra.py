@@ -1,4 +1,4 @@
-"""What the core does without: the packages of the extra `openmmlab`, which the tools need."""
+"""The packages of the extra `openmmlab`, which the tools need and the core does not."""
 
 from importlib.util import find_spec
 
@@ -6,7 +6,7 @@ from backbones.errors import UserError
 from backbones.openmmlab.distributions import openmmlabs_own
 
 COMMAND = "pip install 'dense-backbones[openmmlab]'"
-# as they are imported
+# by import name
 MODULES = (
     *('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'torchvision', 'numpy', 'matplotlib', 'PIL'),
     *('defusedxml', 'faster_coco_eval', 'pycocotools', 'sklearn', 'supervision', 'yaml'),
@@ -18,12 +18,12 @@ class MissingExtraError(UserError, ImportError):
 
 
 def missing_extra(what: str, modules: list[str]) -> MissingExtraError:
-    """The error of a part that needs `modules`, with the command that installs them."""
+    """Return the error for a part that needs `modules`, with the command to install them."""
     where = ''
     if own := openmmlabs_own():
-        where = f' in another environment: {", ".join(own)} here would be overwritten'
+        where = f' in another environment, as it would overwrite {", ".join(own)} here'
     return MissingExtraError(
-        f'{what} needs {", ".join(modules)}, not installed here; run {COMMAND}{where}'
+        f'{what} needs {", ".join(modules)}, which are not installed; run {COMMAND}{where}'
     )
 
 
@@ -31,7 +31,7 @@ def require_extra(what: str) -> None:
     """Check that the extra is installed.
 
     Raises:
-        MissingExtraError: some of it is not.
+        MissingExtraError: parts of it are missing.
     """
     if modules := [name for name in MODULES if find_spec(name) is None]:
         raise missing_extra(what, modules)

@@ -1,4 +1,4 @@
-"""Modules that users' configs name by a path of 0.1; each still imports, with a warning, in 0.2."""
+"""Import modules under their 0.1 paths, which users' configs may name, with a warning in 0.2."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MOVED = {
 
 
 class MovedFinder(MetaPathFinder, Loader):
-    """Finds what `MOVED` lists; being asked last, it never hides a module that is there."""
+    """Find the modules in `MOVED`; being last in line, it never hides an existing module."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -32,6 +32,6 @@ class MovedFinder(MetaPathFinder, Loader):
 
     def exec_module(self, module: ModuleType) -> None:
         new = MOVED[module.__name__]
-        warnings.warn(f'{module.__name__} is now {new}; the old name goes with 0.3', FutureWarning)
+        warnings.warn(f'{module.__name__} is now {new}; 0.3 drops the old name', FutureWarning)
         names = {k: v for k, v in vars(import_module(new)).items() if not k.startswith('__')}
         vars(module).update(names)

@@ -1,4 +1,4 @@
-"""Whether something reads what an option of `--cfg-options` sets."""
+"""Check that each option of `--cfg-options` sets something that is read."""
 
 import inspect
 
@@ -8,38 +8,38 @@ from mmengine.runner import Runner
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab.registries import find_class
 
-# top-level keys that MMEngine's Runner reads from a config without naming them as arguments
+# top-level keys of a config that MMEngine's Runner reads, though they are not its arguments
 RUNNER_KEYS = (
     'activation_checkpointing',
-    'allow_faults',  # of tools/train.py
+    'allow_faults',  # in tools/train.py
     'compile',
     'custom_imports',
     'default_scope',
-    'dry_run',  # of tools/train.py
+    'dry_run',  # in tools/train.py
     'efficient_conv_bn_eval',
     'find_unused_parameters',
     'model_wrapper_cfg',
-    'skip_unreadable',  # of tools/train.py
+    'skip_unreadable',  # in tools/train.py
     'sync_bn',
     'tta_model',
     'tta_pipeline',
 )
-# what MMEngine takes out of a typed dict before it builds the class
+# keys that MMEngine removes from a typed dict before it builds the class
 TAKEN_OUT = ('_delete_', '_scope_', 'constructor', 'convert_to_iter_based', 'paramwise_cfg',
              'priority')  # fmt: skip
 PATTERNS = ('custom_keys',)  # dicts whose keys are parts of names
-TYPO = 0.8  # closeness of a misspelt key, where others are allowed
+TYPO = 0.8  # similarity from which a key is a typo, where unknown keys are allowed
 
 
 def check_option(cfg: Config, option: str) -> None:
-    """Refuse the key of an option that nothing would read, or that is misspelt.
+    """Reject an option whose key is misspelt or would not be read.
 
-    A dict with a `type` takes its class's arguments, and any others if the class passes them on;
-    one without takes any key, and so does the config itself, as in MMEngine. There, a key that
-    nearly is an existing one counts as a typo.
+    A dict with a `type` accepts its class's arguments, and any others if the class passes them on;
+    a dict without one accepts any key, and so does the config itself, as in MMEngine. In these, a
+    key that closely resembles an existing one counts as a typo.
 
     Raises:
-        UserError: names the key, and close matches among what is there.
+        UserError: names the key and close matches among the existing ones.
     """
     node: object = dict(cfg.items())
     seen: list[str] = []
@@ -61,7 +61,7 @@ def check_option(cfg: Config, option: str) -> None:
 
 
 def _check_key(cfg: Config, node: dict, key: str, option: str, place: str) -> None:
-    """Refuse a key that a dict of the config does not have and nothing would read."""
+    """Reject a key that is missing from a dict of the config and would not be read."""
     arguments, others = _arguments(cfg, node, top=not place)
     known = sorted({*node, *arguments})
     if key in known:
@@ -75,13 +75,13 @@ def _check_key(cfg: Config, node: dict, key: str, option: str, place: str) -> No
 
 
 def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:
-    """What the class that `node` configures takes, and whether it may take any others."""
+    """Return the arguments of the class that `node` configures, and whether it accepts others."""
     if top:
         named = {*inspect.signature(Runner.__init__).parameters, *RUNNER_KEYS} - {'self', 'cfg'}
         return named, True
     cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
     if not inspect.isclass(cls):
-        return set(), True  # a function of a library's own, such as 'soft_nms', or no type
+        return set(), True  # no type, or a library's function such as 'soft_nms'
     found = set(TAKEN_OUT)
     for base in cls.__mro__:
         if '__init__' not in vars(base) or base is object:
@@ -95,4 +95,4 @@ def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:
         }
         if inspect.Parameter.VAR_KEYWORD not in kinds:
             return found, False
-    return found, True  # not to a base class, so to something else
+    return found, True  # passed on, but not to a base class

@@ -1,6 +1,6 @@
-"""What `import backbones` does for OpenMMLab's packages where they are installed.
+"""What `import backbones` does for OpenMMLab's packages if they are installed.
 
-Of them it imports MMEngine's registries only: neither mmcv nor mmdet nor mmseg.
+Of these it imports MMEngine's registries only, not mmcv, mmdet or mmseg.
 """
 
 import functools
@@ -23,7 +23,7 @@ COMPILED = 'mmcv._ext'  # the module of mmcv's compiled operators
 
 @functools.cache
 def join() -> None:
-    """Tell MMEngine the backbones and where configs are, take its log, give mmcv operators."""
+    """Register the backbones, configs and log with MMEngine, and give mmcv its operators."""
     sys.meta_path += [OperatorFinder(), MovedFinder()]
     if sys.modules.get('mmdet'):
         from backbones.openmmlab.mmcv_ops import replace_fallbacks
@@ -42,41 +42,41 @@ def join() -> None:
 
 @functools.cache
 def models() -> Any:
-    """MMEngine's registry of models; None without MMEngine, with a warning if it is broken."""
+    """Return MMEngine's model registry; None without MMEngine, with a warning if it is broken."""
     if find_spec('mmengine') is None:
         return None
     try:
         from mmengine.registry import MODELS
     except ImportError as error:
         warnings.warn(
-            f'MMEngine is installed but cannot be imported ({error}), so that its configs do not '
-            'know the backbones'
+            f'MMEngine is installed but cannot be imported ({error}), so its configs will not '
+            'find the backbones'
         )
         return None
     return MODELS
 
 
 def register_in_mmengine(cls: Callable) -> None:
-    """Make a class known to MMEngine's configs; a name that another class has stays with that."""
+    """Register a class with MMEngine, unless another class already has its name."""
     registry = models()
     name = cls.__name__
     holder = registry.module_dict.get(name)
-    if holder is None or full_name(holder) == full_name(cls):  # the same, of a cell run again
+    if holder is None or full_name(holder) == full_name(cls):  # equal: a notebook cell run again
         registry.register_module(module=cls, force=True)
         return
-    # MMEngine imports what has dots; the five have a shorter name
+    # MMEngine imports names with dots; the five have a shorter one
     ours = f'backbones.{name}' if cls.__module__.startswith('backbones.') else full_name(cls)
     warnings.warn(
-        f'{name} is {full_name(holder)} to MMEngine, and stays that; a config reaches the backbone '
-        f"by type='{ours}'"
+        f'in MMEngine, {name} remains {full_name(holder)}; to use the backbone in a config, set '
+        f"type='{ours}'"
     )
 
 
 def find_configs_by_module() -> None:
     """Make `mmseg::...` work in configs, whichever distribution MMSegmentation comes from.
 
-    MMEngine looks for a distribution `mmsegmentation`, and only if a name is no distribution's for
-    a module of that name. As for `mmdet`, that leads to the right folder.
+    MMEngine looks for a distribution `mmsegmentation`; only for names that it does not map to a
+    distribution does it look for a module. As for `mmdet`, the module gives the right folder.
     """
     from mmengine.config.utils import MODULE2PACKAGE
 
@@ -84,7 +84,7 @@ def find_configs_by_module() -> None:
 
 
 class ToMMEngine(logging.Handler):
-    """Hands our lines to MMEngine's current log, which a training run writes to a file, too."""
+    """Forward our log records to MMEngine's current log, which a run also writes to a file."""
 
     def emit(self, record: logging.LogRecord) -> None:
         from mmengine.logging import MMLogger
@@ -93,7 +93,7 @@ class ToMMEngine(logging.Handler):
 
 
 class OperatorFinder(MetaPathFinder, Loader):
-    """Finds the stand-in for mmcv's compiled operators, being asked last: where there are none."""
+    """Find the stand-in for mmcv's compiled operators, as the last finder: if there are none."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
@@ -106,4 +106,4 @@ class OperatorFinder(MetaPathFinder, Loader):
         return StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        """It is complete."""
+        """Do nothing: the module is complete."""

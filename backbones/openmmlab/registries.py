@@ -1,16 +1,16 @@
-"""What MMEngine knows of the libraries: their registries, and where their configs are."""
+"""Look up what MMEngine knows of the libraries: their registries and modules."""
 
 from mmengine.config import Config
 from mmengine.registry import Registry, root
 
-# of boxes and instances, and ours of the same
+# metrics of boxes and instances, and our versions of them
 BY_NAME = {'CocoMetric': 'CocoByNameMetric', 'FasterCocoMetric': 'FasterCocoByNameMetric'}
 COCO_METRICS = (*BY_NAME, *BY_NAME.values())
-IOU_METRICS = ('IoUMetric', 'ClasswiseIoUMetric')  # of label maps
+IOU_METRICS = ('IoUMetric', 'ClasswiseIoUMetric')  # for label maps
 
 
 def find_class(name: str | type, scope: str | None) -> type | None:
-    """The registered class of that `type`, in whichever registry it is."""
+    """Return the class registered as that `type` in any registry; None if there is none."""
     if isinstance(name, type):
         return name
     import_scope(scope)
@@ -21,7 +21,7 @@ def find_class(name: str | type, scope: str | None) -> type | None:
 
 
 def import_scope(scope: str | None) -> None:
-    """Import the library that a config's `default_scope` names, so that its registries are full."""
+    """Import the library named by a config's `default_scope`, which fills its registries."""
     if scope == 'mmdet':
         import mmdet.utils
 
@@ -33,13 +33,13 @@ def import_scope(scope: str | None) -> None:
 
 
 def imports_of(cfg: Config) -> list[str]:
-    """The modules that a config imports when it is read; MMEngine takes one name as well."""
+    """Return the modules that a config imports; MMEngine also accepts a single name."""
     names = (cfg.get('custom_imports') or {}).get('imports') or []
     return [names] if isinstance(names, str) else list(names)
 
 
 def add_import(cfg: Config, module: str) -> None:
-    """Let a config import a module, too: a written config shall stand alone."""
+    """Add a module to a config's imports, so that the written config works on its own."""
     if module not in imports_of(cfg):
         others = cfg.get('custom_imports') or dict(allow_failed_imports=False)
         cfg.custom_imports = dict(others, imports=[*imports_of(cfg), module])

@@ -1,4 +1,4 @@
-"""One of the backbones in place of that of any MMDetection or MMSegmentation config."""
+"""Replace the backbone of any MMDetection or MMSegmentation config by one of ours."""
 
 import copy
 import logging
@@ -17,35 +17,36 @@ from backbones.registry import variant
 from backbones.variants import Variant
 
 RECIPES = ('published',)
-PROBE = 128  # height and width of the image that the old backbone is measured with, pixels
+PROBE = 128  # height and width of the image used to measure the old backbone, pixels
 Level = tuple[int, int]  # channels and stride of a feature map
 
 
 def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Config:
-    """Replace the backbone of a config, and what else of the model depends on it, in a copy.
+    """Replace the backbone of a config, and all of the model that depends on it, in a copy.
 
-    The old backbone is built and run on a small image, which tells its channels and strides. Ours
-    emits the levels of these strides, and each `in_channels` that reads an old level gets the
-    channels of the new one. One prediction on a small image then proves that the model fits. Input
-    is normalised as on ImageNet, and the variant's published weights are loaded in training. All
-    settings of the old backbone go with it, frozen stages and weights too, and so does `load_from`.
+    The old backbone is built and run on a small image to find its channels and strides. Ours emits
+    the levels with these strides, and each `in_channels` that reads an old level gets the channels
+    of the new one. One prediction on a small image then verifies that the model fits. Input is
+    normalised as on ImageNet, and the variant's published weights are loaded for training. All
+    settings of the old backbone are dropped, including frozen stages and weights, and so is
+    `load_from`.
 
     Args:
-        cfg: a config for MMDetection or MMSegmentation, of ours or of anybody.
-        name: one of `list_backbones()`, or 'timm:NAME' of a model of timm.
-        recipe: 'published' also takes from the variant's own config for Mask R-CNN or UperNet the
-            optimizer with its learning rate, all rules for single parameters (the config's go, such
-            as DINO's lower rate for the backbone), and the drop path rate. Schedule, batch size,
-            gradient clipping and mixed precision stay; where the schedule names a learning rate,
-            that keeps its ratio to the optimizer's. The learning rate is for the batch size that
-            `auto_scale_lr` then names. None keeps the config's optimizer; see `doubts`.
+        cfg: any config for MMDetection or MMSegmentation.
+        name: one of `list_backbones()`, or 'timm:NAME' for a timm model.
+        recipe: 'published' also takes the optimizer with its learning rate, all rules for single
+            parameters and the drop path rate from the variant's own config for Mask R-CNN or
+            UperNet (the config's own rules, such as DINO's lower rate for the backbone, are
+            dropped). Schedule, batch size, gradient clipping and mixed precision stay; learning
+            rates in the schedule keep their ratio to the optimizer's. The learning rate is for the
+            batch size in the new `auto_scale_lr`. None keeps the config's optimizer; see `doubts`.
 
     Returns:
         The changed copy.
 
     Raises:
-        UserError: an unknown name or recipe; a config of neither library; a model without one
-            backbone for a feature pyramid; a model that the new one does not fit.
+        UserError: an unknown name or recipe; a config of neither library; a model without a single
+            backbone for a feature pyramid; a model that the new backbone does not fit.
     """
     row = variant(name)
     if recipe is not None and recipe not in RECIPES:
@@ -70,18 +71,18 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
 
 
 def _leave_out_weights(cfg: Config, model: ConfigDict) -> None:
-    """Load no file with the old backbone: of that alone, without a word, or of a whole model."""
-    if 'pretrained' in model:  # MMSegmentation's name for its backbone's own
+    """Drop weight files made with the old backbone; warn if they hold a whole model."""
+    if 'pretrained' in model:  # MMSegmentation's name for the backbone's own weights
         model.pretrained = None
     for part, key in ((cfg, 'load_from'), (cfg.model, 'init_cfg'), (model, 'init_cfg')):
         if part.get(key) and (key == 'load_from' or 'Pretrained' in str(part[key])):
-            notice = f'{key}={part[key]} is left out: it is a model with the old backbone'
+            notice = f'{key}={part[key]} is dropped: it holds a model with the old backbone'
             print_log(notice, logger='current', level=logging.WARNING)
             part[key] = None
 
 
 def _method(model: ConfigDict) -> str:
-    """Whose drop path rate applies. See `Variant.settings`."""
+    """Return the method whose drop path rate applies. See `Variant.settings`."""
     if 'decode_head' not in model:
         return 'detection'
     heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
@@ -89,10 +90,10 @@ def _method(model: ConfigDict) -> str:
 
 
 def _measure(cfg: Config, old: ConfigDict) -> list[Level]:
-    """Channels and strides that a backbone emits.
+    """Return the channels and strides that a backbone emits.
 
     Raises:
-        UserError: it cannot be built or run here, or emits something else than maps.
+        UserError: it cannot be built or run here, or emits something other than maps.
     """
     cls = find_class(old['type'], cfg.default_scope)
     if isinstance(cls, type) and issubclass(cls, Pyramid):
@@ -100,31 +101,31 @@ def _measure(cfg: Config, old: ConfigDict) -> list[Level]:
         return list(zip(ours.channels, ours.strides))
     try:
         backbone = build_model(cfg, old)
-        backbone.eval()  # not chained: some return nothing
+        backbone.eval()  # not chained: some return None
         with torch.no_grad():
             maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         raise UserError(
-            f'--backbone: the old backbone, {old["type"]}, does not tell its levels on an image of '
-            f'{PROBE}x{PROBE}: {first_line(error)}'
+            f'--backbone: cannot measure the levels of the old backbone, {old["type"]}, on an '
+            f'image of {PROBE}x{PROBE}: {first_line(error)}'
         ) from error
     if isinstance(maps, torch.Tensor):
         raise UserError(
-            f'--backbone: the old backbone, {old["type"]}, emits one map; the backbones emit a '
-            'tuple of maps, which its head does not read'
+            f'--backbone: the old backbone, {old["type"]}, emits a single map; ours emit a tuple '
+            'of maps, which its head cannot read'
         )
     if not all(isinstance(m, torch.Tensor) and m.ndim == 4 for m in maps):
         raise UserError(
-            f'--backbone: the old backbone, {old["type"]}, emits more than feature maps, which the '
-            'backbones do not have'
+            f'--backbone: the old backbone, {old["type"]}, emits more than feature maps, which '
+            'ours cannot replace'
         )
     return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
 
 
 def _choose_levels(levels: list[Level]) -> list[int]:
-    """Which of our levels take the place of the old ones: those of the same strides.
+    """Choose which of our levels replace the old ones: those with the same strides.
 
-    Four levels that begin at stride 4 are taken one by one, since dilated backbones do not halve
+    Four levels that start at stride 4 are matched one by one, since dilated backbones do not halve
     their last ones.
 
     Raises:
@@ -136,14 +137,14 @@ def _choose_levels(levels: list[Level]) -> list[int]:
     if strides == sorted(set(strides) & set(STRIDES)):
         return [STRIDES.index(stride) for stride in strides]
     raise UserError(
-        f'--backbone: the old backbone emits the strides {strides}; allowed: rising ones out of '
-        f'{list(STRIDES)}, which are those of ours'
+        f'--backbone: the old backbone emits the strides {strides}; allowed: a rising subset '
+        f'of {list(STRIDES)}, the strides of ours'
     )
 
 
 def _normalise(cfg: Config, row: Variant) -> None:
-    """Set mean, deviation and order of colours; wrappers of models repeat their preprocessor."""
-    if cfg.get('data_preprocessor'):  # MMEngine's Runner hands it to a model that has none
+    """Set mean, deviation and colour order; wrappers of models repeat their preprocessor."""
+    if cfg.get('data_preprocessor'):  # MMEngine's Runner passes it to a model that has none
         cfg.model.setdefault('data_preprocessor', copy.deepcopy(cfg.data_preprocessor))
     for node in list(nodes(cfg.model)):
         part = node.get('data_preprocessor')
@@ -155,13 +156,13 @@ def _normalise(cfg: Config, row: Variant) -> None:
 def _connect(
     cfg: Config, model: ConfigDict, before: list[Level], after: list[Level], name: str
 ) -> None:
-    """Give what reads the backbone the new channels, and prove it.
+    """Give the parts that read the backbone the new channels, and check that the model runs.
 
-    With a neck, only that reads the backbone; but some necks hand old levels on, so that auxiliary
-    heads, then all heads, are tried if the neck alone does not fit.
+    With a neck, only the neck reads the backbone; but some necks pass old levels on, so auxiliary
+    heads, then all heads, are changed too if the neck alone does not suffice.
 
     Raises:
-        UserError: it does not fit.
+        UserError: the model does not fit.
     """
     necks = [key for key in ('neck',) if model.get(key)]
     heads = [key for key in model if key.endswith('head') and model[key]]
@@ -172,7 +173,7 @@ def _connect(
     for parts in [necks, necks + auxiliary, necks + heads] if necks else [heads]:
         for key in parts:
             entries = model[key] if isinstance(model[key], list) else [model[key]]
-            # of several necks the first reads the backbone
+            # of several necks, the first reads the backbone
             for entry in entries[:1] if key == 'neck' else entries:
                 readers = _readers(entry)
                 for node in nodes(entry):
@@ -184,12 +185,12 @@ def _connect(
             for key in parts:
                 model[key] = copy.deepcopy(untouched[key])
     was, now = [stride for _, stride in before], [stride for _, stride in after]
-    hint = '' if was == now else f'; the old levels have the strides {was}, the new ones {now}'
+    hint = '' if was == now else f'; the old levels have strides {was}, the new ones {now}'
     raise UserError(f'--backbone {name} does not fit: {problem}{hint}') from problem
 
 
 def _readers(part: ConfigDict) -> list[ConfigDict]:
-    """What reads the part's input: itself, and the heads of RoIs, unless layers precede them."""
+    """Return what reads the part's input: itself, and RoI heads, unless layers precede them."""
     heads = [part.get(key) for key in ('bbox_head', 'mask_head') if 'shared_head' not in part]
     entries = [e for head in heads for e in (head if isinstance(head, list) else [head])]
     return [part, *(entry for entry in entries if entry)]
@@ -198,9 +199,9 @@ def _readers(part: ConfigDict) -> list[ConfigDict]:
 def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: bool) -> None:
     """Replace channels of the old levels in one dict.
 
-    A list has to name the levels that `in_index` picks, by default the last ones, in order or
-    reversed. A number belongs to the level `in_index`, by default the last; without `in_index`
-    inside another part, it is a width of that part.
+    A list must name the levels that `in_index` picks, by default the last ones, in order or
+    reversed. A number belongs to level `in_index`, by default the last; without `in_index` inside
+    another part, it is a width of that part.
     """
     if node.get('c1_in_channels') == old[0]:  # DeepLabV3+'s second input, the first level
         node.c1_in_channels = new[0]
@@ -220,7 +221,7 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
 
 
 def _take_recipe(cfg: Config, row: Variant) -> None:
-    """Take optimizer and rules for parameters of the variant's own config. See `swap_backbone`."""
+    """Take the optimizer and parameter rules of the variant's own config. See `swap_backbone`."""
     if not row.optimizer:
         raise UserError(f'--recipe published: none is known of {row.name}; leave it out')
     name = row.name.removesuffix('_384')
@@ -234,7 +235,7 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
     }
     rate = old.get('optimizer', {}).get('lr')
     for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
-        for key in {'eta_min', 'eta_max'} & {*rule}:  # not a factor: else the rate could rise to it
+        for key in {'eta_min', 'eta_max'} & {*rule}:  # absolute: unscaled, the rate could rise
             rule[key] *= cfg.optim_wrapper.optimizer.lr / rate
     # heads that share layers between levels, such as RTMDet's, list their parameters twice
     cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
@@ -243,24 +244,24 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
 
 
 def doubts(cfg: Config, name: str) -> list[str]:
-    """What may spoil a training of a config that `swap_backbone` has made, a sentence each."""
+    """Return what may spoil training with a config from `swap_backbone`, one sentence each."""
     row, found = variant(name), []
     wrapper = cfg.get('optim_wrapper', {})
     optimizer = wrapper.get('optimizer', {}).get('type')
-    optimizer = getattr(optimizer, '__name__', optimizer)  # new configs hold the class
+    optimizer = getattr(optimizer, '__name__', optimizer)  # new-style configs hold the class
     if optimizer not in (None, row.optimizer) and row.optimizer:
         found.append(
             f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
-            "--recipe published takes its authors' settings."
+            "--recipe published uses its authors' settings."
         )
     if 'DecayOptimizerConstructor' in str(wrapper.get('constructor')):  # both libraries have one
         found.append(
-            f'The config builds its optimizer with {wrapper.constructor}, which knows the layers '
-            'of other backbones: --recipe published does without.'
+            f'The config builds its optimizer with {wrapper.constructor}, which is made for the '
+            'layers of other backbones: --recipe published does not use it.'
         )
     if not row.weights:
         found.append(
-            f'No ImageNet weights of {row.name} can be fetched ({row.cls.WEIGHTS}): give their '
-            'path with --pretrained, or it starts from scratch.'
+            f'There are no ImageNet weights of {row.name} to download ({row.cls.WEIGHTS}): give '
+            'their path with --pretrained, or training starts from scratch.'
         )
     return found

@@ -1,4 +1,4 @@
-"""MMEngine's Runner, for people: short on the console, and clear about what cannot be built."""
+"""MMEngine's Runner with a short console output and clear errors about faulty configs."""
 
 import functools
 import logging
@@ -15,11 +15,11 @@ from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
 from backbones.openmmlab.build import build_model
 
-TEXTS: dict[str, str] = {}  # the last config's content and text
+TEXTS: dict[str, str] = {}  # content and text of the last config
 
 
 def _plainly(part: str, build: Callable) -> Callable:
-    """A method of the Runner that builds; what is wrong with the settings becomes one line."""
+    """Wrap a Runner method that builds a part; errors in the settings become one line."""
 
     @functools.wraps(build)
     def built(self: Runner, *args: object, **settings: object) -> object:
@@ -27,10 +27,10 @@ def _plainly(part: str, build: Callable) -> Callable:
             return build(self, *args, **settings)
         except UserError:
             raise
-        except Exception as error:  # whatever a class says of its arguments
+        except Exception as error:  # a class may raise anything about its arguments
             self.logger.info(traceback.format_exc())
             raise UserError(
-                f'{part} of the config cannot be built: {first_line(error)} (the traceback is in '
+                f'{part} of the config cannot be built: {first_line(error)} (traceback in '
                 f'{self.logger.log_file})'
             ) from error
 
@@ -38,22 +38,22 @@ def _plainly(part: str, build: Callable) -> Callable:
 
 
 class TextOnceConfig(Config):
-    """A config that is formatted once: MMEngine does it four times at a start and at each save.
+    """A config formatted once, where MMEngine does so four times at the start and at each save.
 
-    That takes half a second or more, in which nothing is trained.
+    Each time takes half a second or more, during which nothing is trained.
     """
 
     @classmethod
     def of(cls, cfg: Config) -> 'TextOnceConfig':
-        """The same object as one of this class."""
-        object.__setattr__(cfg, '__class__', cls)  # Config's own would note a key
+        """Turn a config into one of this class, in place."""
+        object.__setattr__(cfg, '__class__', cls)  # Config's own __setattr__ would add a key
         return cfg
 
     @property
     def pretty_text(self) -> str:
         content = repr(self.to_dict())
         if TEXTS.get('content') != content:
-            # whoever reads it again takes two braces for a variable, also in a string
+            # MMEngine reads two braces as a variable, even inside a string
             text = super().pretty_text.replace('{{', '{\\x7b')
             TEXTS.update(content=content, text=text)
         return TEXTS['text']
@@ -64,10 +64,10 @@ def _build(runner: Runner, model: ConfigDict) -> nn.Module:
 
 
 class QuietRunner(Runner):
-    """MMEngine's Runner; environment, config and hooks go to the log file, not to the console.
+    """MMEngine's Runner, with environment, config and hooks in the log file only.
 
     Raises:
-        UserError: a part of the config that cannot be built.
+        UserError: a part of the config cannot be built.
     """
 
     @classmethod
@@ -93,7 +93,7 @@ class QuietRunner(Runner):
 
 
 def _tell_once(handler: logging.FileHandler) -> Callable[[logging.LogRecord], None]:
-    """What to do when a log file cannot be written: Python shows a traceback for each line."""
+    """Return a handler for write errors of a log file; Python prints a traceback per line."""
     told: list[BaseException | None] = []
 
     def tell(record: logging.LogRecord) -> None:

@@ -1,7 +1,7 @@
-"""While a tool runs, MMEngine opens no checkpoint: what asks for one gets what `read` makes of it.
+"""Let MMEngine load checkpoints only through `read` while a tool runs.
 
-MMEngine unpickles what its list of allowed functions does not cover without any restriction, and
-runs the text of a config in a checkpoint that is resumed.
+MMEngine unpickles whatever its list of allowed functions does not cover without restriction, and
+executes the text of the config in a resumed checkpoint.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from backbones.checkpoints.arrays import Log
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab import compat
 
-# what the Runner and its hooks read of a training run; the text of the config is never run
+# what the Runner and its hooks read of a training run; the config's text is never executed
 META = {
     'cfg': str,
     'dataset_meta': dict,
@@ -32,14 +32,14 @@ META = {
     'seed': int,
     'time': str,
 }
-STEPS = 'keep_ckpt_ids'  # the numbers of the checkpoints that hooks will delete
+STEPS = 'keep_ckpt_ids'  # numbers of the checkpoints that hooks will delete
 PLAIN = bool | int | float | str | None
-_handed_on: dict[str, dict] = {}  # what was read already, until MMEngine asks for it
+_handed_on: dict[str, dict] = {}  # files already read, until MMEngine asks for them
 
 
 @contextlib.contextmanager
 def safe_loading() -> Iterator[None]:
-    """Let all of MMEngine's loaders of checkpoints, local and remote, use `read`."""
+    """Make all of MMEngine's checkpoint loaders, local and remote, use `read`."""
     before = compat.checkpoint_loaders()
     CheckpointLoader.register_scheme([*before], load_from_safe_reader, force=True)
     try:
@@ -51,25 +51,25 @@ def safe_loading() -> Iterator[None]:
 
 
 def hand_on(checkpoint: str, file: dict) -> None:
-    """Keep what `read` has returned for MMEngine's next question for that checkpoint."""
-    _handed_on.clear()  # one is enough, and may take gigabytes
+    """Keep a file that `read` has returned for MMEngine's next request for that checkpoint."""
+    _handed_on.clear()  # one suffices, and may take gigabytes
     _handed_on[checkpoint] = file
 
 
 def handed_on(checkpoint: str) -> dict | None:
-    """What was handed on, which stays."""
+    """Return the file that was handed on, without removing it."""
     return _handed_on.get(checkpoint)
 
 
 def load_from_safe_reader(filename: str, map_location: object = None) -> dict:
-    """Read a checkpoint for MMEngine, into main memory, whatever `map_location` says.
+    """Read a checkpoint for MMEngine into main memory, whatever `map_location` says.
 
     Args:
-        filename: what `read` takes; or a name in MMEngine's lists, such as `torchvision://resnet50`
-            and `open-mmlab://...`.
+        filename: any source that `read` accepts, or a name in MMEngine's lists, such as
+            `torchvision://resnet50` and `open-mmlab://...`.
 
     Raises:
-        UserError: see `read`; or a name or an address that nothing is known of.
+        UserError: see `read`; or the name or address is unknown.
     """
     place = _resolved(str(filename))
     file = _handed_on.pop(str(filename), None) or read(place)
@@ -79,11 +79,11 @@ def load_from_safe_reader(filename: str, map_location: object = None) -> dict:
 
 
 def plain(file: dict, folder: Path) -> dict:
-    """A checkpoint in which all that is not weights is data of a known kind.
+    """Return a checkpoint in which everything but the weights is data of known types.
 
     Args:
-        file: what `read` has returned.
-        folder: the checkpoint's; hooks delete what `message_hub` names, and no other folder's.
+        file: the content that `read` has returned.
+        folder: the checkpoint's; hooks may delete files that `message_hub` names in it only.
     """
     made = dict(file)
     if 'meta' in made:
@@ -127,7 +127,7 @@ def _plain_hub(hub: object, folder: Path) -> dict:
 
 
 def _plain_value(value: object) -> object:
-    """Numbers, texts and tensors, and lists and dicts of them; anything else is None."""
+    """Keep numbers, strings and tensors, and lists and dicts of them; anything else is None."""
     if isinstance(value, PLAIN | Tensor):
         return value
     if isinstance(value, Mapping):
@@ -138,7 +138,7 @@ def _plain_value(value: object) -> object:
 
 
 def _resolved(name: str) -> str:
-    """The path or URL of a name in one of MMEngine's lists."""
+    """Return the path or URL for a name in one of MMEngine's lists."""
     scheme, sign, rest = name.partition('://')
     if not sign or scheme in ('http', 'https'):
         return name
@@ -151,13 +151,13 @@ def _resolved(name: str) -> str:
     find = urls.get(scheme.replace('-', ''))
     if find is None:
         raise UserError(
-            f'{name}: checkpoints are read from paths, http(s), hf-hub: and {", ".join(urls)}://; '
-            'fetch the file and give its path'
+            f'{name}: checkpoints can be read from paths, http(s), hf-hub: and {", ".join(urls)}://'
+            '; download the file and give its path'
         )
     known = find()
     if scheme.replace('-', '') == 'openmmlab':
         rest = mmengine_checkpoint.get_deprecated_model_names().get(rest, rest)
     if rest not in known:
-        raise UserError(f'{name}: MMEngine knows no {rest!r}{did_you_mean(rest, known)}')
+        raise UserError(f'{name}: {rest!r} is unknown to MMEngine{did_you_mean(rest, known)}')
     found = known[rest]
     return found if '://' in found else os.path.join(compat.cache_folder(), found)

@@ -1,1 +1,1 @@
-"""The page that sums up a training: curves, classes, confusions, and the best and worst images."""
+"""The results page of a training run: curves, classes, confusions, best and worst images."""

@@ -1,4 +1,4 @@
-"""Curves of a whole training, over all the runs that it took."""
+"""Curves of a whole training run, including all resumes."""
 
 import json
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ BESIDE = {
     'iter',
     'epoch',
     'memory',
-}  # logged, but neither loss nor metric
+}  # logged, but neither a loss nor a metric
 SIZES = ('_s', '_m', '_l')  # COCO's metrics by size would hide the others
 
-# dollars in names are dollars, not formulas
+# a dollar sign in a name does not start a formula
 PLAIN_TEXT = matplotlib.rc_context({'text.parse_math': False})
 
 Curve = dict[int, float]  # iteration or epoch -> value
@@ -29,7 +29,7 @@ Curve = dict[int, float]  # iteration or epoch -> value
 
 @dataclass
 class Curves:
-    """What was logged, by name.
+    """Logged values by name.
 
     Args:
         losses: by iteration.
@@ -45,9 +45,9 @@ class Curves:
 
 
 def read_curves(work_dir: Path) -> Curves:
-    """Join the logs of all runs of a work dir; what a resumed run made again counts.
+    """Join the logs of all runs in a work dir; iterations repeated after a resume replace others.
 
-    Source: `scalars.json` of MMEngine's LocalVisBackend, one for each run.
+    Source: `scalars.json` of MMEngine's LocalVisBackend, one per run.
     """
     curves = Curves()
     last = 0
@@ -60,7 +60,7 @@ def read_curves(work_dir: Path) -> Curves:
             if 'lr' in record:
                 curves.rates.setdefault('lr', {})[last] = record['lr']
         else:
-            # MMEngine counts epochs by default, of which a training by iterations has none
+            # MMEngine counts epochs by default, which stay 0 in iteration-based training
             at = int(record['step']) or last
             curves.unit = 'epoch' if at < last else 'iteration'
             for name, value in record.items():
@@ -72,7 +72,7 @@ def read_curves(work_dir: Path) -> Curves:
 def _records(work_dir: Path) -> Iterator[dict]:
     for file in sorted(work_dir.glob('*/vis_data/scalars.json')):  # the folders are named by time
         lines = file.read_text().split('\n')
-        for line in lines[:-1]:  # a kill may have cut the last, which then has no end
+        for line in lines[:-1]:  # a killed run may have left the last line incomplete
             yield json.loads(line)
 
 
@@ -86,7 +86,7 @@ def draw_curves(curves: Curves, path: Path) -> None:
     }
     figure = Figure(figsize=(14, 4), layout='constrained')
     left, middle, right = figure.subplots(1, 3)
-    # the only part of a loss is the loss itself
+    # with a single part, the loss is that part
     losses = curves.losses if len(curves.losses) != 2 else {'loss': curves.losses['loss']}
     _panel(left, 'training loss', losses, 'iteration')
     _panel(middle, 'validation', metrics, curves.unit, marker='o')
@@ -95,7 +95,7 @@ def draw_curves(curves: Curves, path: Path) -> None:
 
 
 def _label(name: str) -> str:
-    """Of a curve in a legend, which leaves out names that begin with an underscore."""
+    """Return a curve's label; legends ignore names that begin with an underscore."""
     return shown(name).lstrip('_') or '-'
 
 

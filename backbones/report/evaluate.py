@@ -1,4 +1,4 @@
-"""Making the page after a training, and while a checkpoint is tested."""
+"""Write the results page after training, or while testing a checkpoint."""
 
 from pathlib import Path
 
@@ -15,12 +15,12 @@ from backbones.training.hooks import unwrapped
 
 
 def after_training(runner: Runner) -> Path | None:
-    """Evaluate the best checkpoint once more, image by image, and write the page.
+    """Evaluate the best checkpoint again, image by image, and write the page.
 
-    All processes have to call it. The weights of the model are replaced by the checkpoint's.
+    All processes must call this. The model's weights are replaced by the checkpoint's.
 
     Returns:
-        The page; None on other processes than the first.
+        The page; None on all processes but the first.
     """
     if runner.val_loop is None:
         return _write(runner, None, {}, Scores([]), 'The config has no validation.')
@@ -42,7 +42,7 @@ def after_training(runner: Runner) -> Path | None:
 
 
 def _best(runner: Runner) -> Path | None:
-    """The best checkpoint, else the last; EMA's averages, if there are any, are in both."""
+    """Return the best checkpoint, or the last; both hold EMA's averages if there are any."""
     hooks = [hook for hook in runner.hooks if isinstance(hook, CheckpointHook)]
     folder = Path(str(hooks[0].out_dir if hooks else runner.work_dir))
     found = [
@@ -54,13 +54,13 @@ def _best(runner: Runner) -> Path | None:
 
 
 class WriteResults(Hook):
-    """Gather what the page of a test says, and write it when `write` is called: after the metrics.
+    """Collect the results of a test; `write` writes the page, after the metrics.
 
     Args:
-        checkpoint: what is tested, as the page shall name it.
+        checkpoint: the tested checkpoint, as named on the page.
     """
 
-    priority = 'NORMAL'  # before the logger: the metrics by class are for the page
+    priority = 'NORMAL'  # before the logger: metrics by class are for the page only
 
     def __init__(self, checkpoint: str) -> None:
         self.checkpoint = checkpoint
@@ -84,7 +84,7 @@ class WriteResults(Hook):
         self.scores.gather()
 
     def write(self, runner: Runner) -> Path:
-        """Write the page; the first process does."""
+        """Write the page, in the first process only."""
         return write_page(
             Path(runner.work_dir),
             about=f'Test images with the weights of {self.checkpoint}.',
@@ -96,14 +96,14 @@ class WriteResults(Hook):
 
 
 def keep_classes(evaluator: Evaluator) -> None:
-    """Let COCO's metrics tell the average precision of each class, too."""
+    """Make COCO metrics report the average precision of each class, too."""
     for metric in evaluator.metrics:
         if hasattr(metric, 'classwise'):
             metric.classwise = True
 
 
 def take_classes(metrics: dict[str, float], classes: list[str]) -> dict[str, float]:
-    """Remove the average precision of each class from the metrics, and return it."""
+    """Remove the average precision of each class from the metrics and return it."""
     return {name: metrics.pop(key) for name in classes for key in list(metrics)
             if key.partition('/')[2] == f'{name}_precision'}  # fmt: skip
 

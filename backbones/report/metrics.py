@@ -1,4 +1,4 @@
-"""Metrics as tables and as a file."""
+"""Metrics as tables and as a JSON file."""
 
 import json
 from pathlib import Path
@@ -19,12 +19,12 @@ def save_metrics(
     """Write `metrics.json`: config, checkpoint, metrics, class_iou, tables.
 
     Args:
-        runner: has computed the metrics.
-        metrics: what `Runner.test` has returned.
-        config, checkpoint: as they were typed.
+        runner: the runner that has computed the metrics.
+        metrics: the result of `Runner.test`.
+        config, checkpoint: as typed.
 
     Returns:
-        The metrics as tables, and the file.
+        The metrics as tables, and the path of the file.
     """
     class_iou = getattr(runner.test_evaluator.metrics[0], 'class_iou', {})
     tables = metric_tables(metrics, class_iou)
@@ -38,11 +38,11 @@ def save_metrics(
 
 
 def metric_tables(metrics: dict[str, float], class_iou: dict[str, float]) -> str:
-    """Plain tables of COCO's and ADE20K's metrics.
+    """Format COCO's and ADE20K's metrics as plain tables.
 
     Args:
-        metrics: what `Runner.test` returns: `coco/bbox_mAP` ... (0 to 1), `mIoU` ... (percent).
-        class_iou: IoU per class in percent, may be empty.
+        metrics: the result of `Runner.test`: `coco/bbox_mAP` ... (0 to 1), `mIoU` ... (percent).
+        class_iou: IoU per class in percent; may be empty.
     """
     tables = []
     kinds = [k for k in ('bbox', 'segm') if f'coco/{k}_mAP' in metrics]

@@ -1,4 +1,4 @@
-"""The page itself: one HTML file with its pictures beside it, to be read without a network."""
+"""Write the page: one HTML file with its pictures beside it, readable offline."""
 
 import html
 from collections.abc import Sequence
@@ -15,9 +15,9 @@ from backbones.errors import shown
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
-NUMBERED = 15  # classes up to which a confusion matrix has its numbers written in
-NAMED = 150  # classes up to which the names beside it can be read
-CONFUSIONS = 10  # listed
+NUMBERED = 15  # maximum number of classes with numbers in the confusion matrix
+NAMED = 150  # maximum number of classes with readable names beside it
+CONFUSIONS = 10  # number listed
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -39,15 +39,15 @@ def write_page(
     """Write `results/index.html` and its pictures.
 
     Args:
-        work_dir: of the training, whose logs are there.
-        about: what was evaluated, in a sentence.
+        work_dir: the run's work dir, which holds its logs.
+        about: what was evaluated, in one sentence.
         metrics: what the evaluator returned.
-        scores: of the same images, of all processes.
+        scores: for the same images, from all processes.
         class_ap: average precision by class, 0 to 1; empty for label maps.
         meta: the dataset's metainfo.
 
     Returns:
-        The page.
+        The path of the page.
     """
     folder = work_dir / 'results'
     folder.mkdir(parents=True, exist_ok=True)
@@ -62,8 +62,8 @@ def write_page(
         draw_curves(curves, folder / 'curves.png')
         parts += ['<h2>Training</h2>', _image('curves.png', 'over all runs of this work dir')]
     if scores.matrix is None:
-        parts.append('<p>No image was evaluated whose truth and prediction are boxes or label '
-                     'maps, so there is nothing to say about classes and images.</p>')  # fmt: skip
+        parts.append('<p>No evaluated image has boxes or label maps both as ground truth and as '
+                     'prediction, so there are no results by class or image.</p>')  # fmt: skip
     else:
         draw_matrix(scores, folder / 'confusion.png')
         parts += [*_classes(scores, class_ap, metrics), *_confusions(scores)]
@@ -77,29 +77,29 @@ def write_page(
 
 
 def _metrics(metrics: dict[str, float]) -> str:
-    # COCO's -1 says that there was nothing to measure
+    # COCO reports -1 if there was nothing to measure
     measured = {k: v for k, v in metrics.items() if isinstance(v, Real) and v >= 0}
     rows = [[name.rpartition('/')[2], f'{value:.4g}'] for name, value in measured.items()]
     return _table(['metric', 'value'], rows)
 
 
 def _classes(scores: Scores, class_ap: dict[str, float], metrics: dict[str, float]) -> list[str]:
-    """What the model makes of each class, the worst first."""
+    """Format the results by class, worst first."""
     matrix, names = scores.matrix, scores.classes
     assert matrix is not None
     if not scores.detection:
         values, title = iou(matrix), ['class', 'IoU', 'recall', 'precision', 'share of pixels']
         whole = (
-            f'IoU by class over {len(scores.counts)} images; their mean is {mean_iou(matrix):.3f}.'
+            f'IoU by class over {len(scores.counts)} images; the mean is {mean_iou(matrix):.3f}.'
         )
     else:
         values = np.array([class_ap.get(name, np.nan) for name in names])
         title = ['class', 'AP', 'recall', 'precision', 'true boxes']
         kind = 'masks' if any('segm' in name for name in metrics) else 'boxes'
         whole = (
-            f'{len(scores.counts)} images. AP is of {kind}, the mean over IoU from 0.5 to 0.95. '
-            f'Recall and precision are of boxes with a score from {SCORE:g} that overlap the truth '
-            f'by an IoU above {IOU:g}; F1 over all classes is {f1(matrix):.3f}.'
+            f'{len(scores.counts)} images. AP is for {kind}, averaged over IoU from 0.5 to 0.95. '
+            f'Recall and precision are for boxes with a score of at least {SCORE:g} and an IoU '
+            f'above {IOU:g} with the ground truth; F1 over all classes is {f1(matrix):.3f}.'
         )
     true, found = matrix.sum(1), matrix.sum(0)
     rows = []
@@ -116,27 +116,27 @@ def _number(value: float) -> str:
 
 
 def _labels(scores: Scores) -> tuple[list[str], list[str]]:
-    """Names of the rows, which are true, and of the columns, which are found."""
+    """Return the names of the rows (true classes) and of the columns (found classes)."""
     names = [*map(shown, scores.classes)]
     if not scores.detection:
         return names, names
-    return [*names, '(nothing there)'], [*names, '(missed)']
+    return [*names, '(no object)'], [*names, '(missed)']
 
 
 def _confusions(scores: Scores) -> list[str]:
     matrix = scores.matrix
     assert matrix is not None
     unit = 'boxes' if scores.detection else 'pixels'
-    caption = f'Each row is a true class: what its {unit} were found as, in shares'
+    caption = f'Each row is a true class: the share of its {unit} found as each class'
     picture = _image('confusion.png', caption)
     parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # at its full size
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     between = wrong.copy()
-    if scores.detection:  # misses and false finds are many more, and would hide these
+    if scores.detection:  # misses and false positives would outnumber and hide these
         between[-1] = between[:, -1] = 0
     for what, mistakes in (
         ('Most often taken for another class', between),
-        ('Most often missed, or found where nothing is', wrong - between),
+        ('Most often missed, or found where there is no object', wrong - between),
     ):
         rows = _largest(mistakes, *_labels(scores))
         parts += [f'<p>{what}:</p>', _table(['true class', 'found as', unit], rows)] if rows else []
@@ -144,7 +144,7 @@ def _confusions(scores: Scores) -> list[str]:
 
 
 def _largest(mistakes: np.ndarray, true: list[str], found: list[str]) -> list[list[str]]:
-    """Rows of a table: the most frequent mistakes."""
+    """Return table rows with the most frequent mistakes."""
     order = np.argsort(-mistakes, axis=None, kind='stable')[:CONFUSIONS]
     pairs = [np.unravel_index(i, mistakes.shape) for i in order]
     return [[true[i], found[j], f'{mistakes[i, j]}'] for i, j in pairs if mistakes[i, j]]
@@ -152,7 +152,7 @@ def _largest(mistakes: np.ndarray, true: list[str], found: list[str]) -> list[li
 
 @PLAIN_TEXT
 def draw_matrix(scores: Scores, path: Path) -> None:
-    """Draw the confusion matrix, each row divided by its sum."""
+    """Draw the confusion matrix, with each row divided by its sum."""
     matrix = scores.matrix
     assert matrix is not None
     true, found = _labels(scores)

@@ -1,4 +1,4 @@
-"""How right a model is on each image, and which classes it takes for which."""
+"""Score each image, and count which classes are confused."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -11,19 +11,19 @@ from mmengine.structures import BaseDataElement
 
 from backbones.drawing.pictures import found_in
 
-SCORE = 0.3  # from which a prediction counts; short trainings are unsure, so lower than in pictures
-IOU = 0.5  # from which a box counts as found
-SHOWN = 4  # best and worst images kept
+SCORE = 0.3  # minimum score of a prediction; lower than in pictures, as short runs are unsure
+IOU = 0.5  # minimum IoU for a found box
+SHOWN = 4  # number of best and of worst images kept
 
 Matrix = np.ndarray
 
 
 @dataclass(order=True)
 class Example:
-    """A scored image. The score is the F1 of its boxes, or the mean IoU of its label map.
+    """A scored image; the score is the F1 of its boxes, or the mean IoU of its label map.
 
     Args:
-        rank: orders images; the number of the image decides between equal scores.
+        rank: sorts images; for equal scores, the image number decides.
     """
 
     rank: tuple[float, int]
@@ -35,17 +35,17 @@ class Example:
 
 
 class Scores:
-    """Predictions compared with the truth, image by image.
+    """Comparison of predictions with the ground truth, image by image.
 
     Args:
         classes: names, in the order of the labels.
 
     Attributes:
-        best, worst: images with their truth and prediction, in this order; none is in both.
+        best, worst: samples sorted best or worst first; no image is in both.
         detection: whether boxes are counted, or pixels of label maps.
-        matrix: filled by `gather`, (rows, columns) counts of the true class (row) and the predicted
-            one (column); for boxes, the last row counts what is found where nothing is, and the
-            last column what is missed. None if no image had a truth.
+        matrix: set by `gather`, (rows, columns) counts of the true class (row) and the predicted
+            class (column); for boxes, the last row counts false positives and the last column
+            misses. None if no image had a ground truth.
     """
 
     def __init__(self, classes: Sequence[str]) -> None:
@@ -54,10 +54,10 @@ class Scores:
         self.matrix: Matrix | None = None
         self.best: list[Example] = []
         self.worst: list[Example] = []
-        self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # entries of an image's matrix
+        self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # non-zero entries of an image's matrix
 
     def add(self, samples: Iterable[BaseDataElement]) -> None:
-        """Compare some images; those without a file, a truth or a prediction are left out."""
+        """Compare images; those without a file, ground truth or prediction are skipped."""
         for sample in samples:
             truth, found = found_in(sample, 'gt'), found_in(sample, 'pred')
             if truth is None or found is None or 'img_path' not in sample:
@@ -71,7 +71,7 @@ class Scores:
             where = np.flatnonzero(matrix)
             self.counts[sample.img_path] = where, matrix.ravel()[where]
             score = f1(matrix) if self.detection else mean_iou(matrix)
-            if not np.isnan(score):  # an image with nothing on it and nothing found tells nothing
+            if not np.isnan(score):  # NaN: an image with no objects and no predictions
                 self._keep(score, _drawn_part(sample.cpu()))
 
     def _keep(self, score: float, sample: BaseDataElement) -> None:
@@ -81,9 +81,9 @@ class Scores:
                 heapq.heappop(kept)
 
     def gather(self) -> None:
-        """Join what several processes have seen; a collective call, after the last image.
+        """Merge the results of all processes; call it in each after the last image.
 
-        An image that two processes have seen, since each takes as many, counts once.
+        An image that two processes have seen, as padding gives them equal shares, counts once.
         """
         parts: list[Scores] = all_gather_object(self)
         for part in parts:
@@ -107,7 +107,7 @@ def _first(examples: Sequence[Example], without: Sequence[Example]) -> list[Exam
 
 
 def count_boxes(truth: sv.Detections, found: sv.Detections, classes: Sequence[str]) -> Matrix:
-    """Match the boxes of an image. See `Scores.matrix`.
+    """Match the boxes of one image. See `Scores.matrix`.
 
     Returns:
         (classes + 1, classes + 1).
@@ -121,7 +121,7 @@ def count_pixels(truth: np.ndarray, found: np.ndarray, classes: int) -> Matrix:
     """Compare two label maps. See `Scores.matrix`.
 
     Args:
-        truth, found: (H, W) labels; pixels whose true label is none of the classes do not count.
+        truth, found: (H, W) labels; pixels whose true label is none of the classes are ignored.
 
     Returns:
         (classes, classes).
@@ -132,26 +132,26 @@ def count_pixels(truth: np.ndarray, found: np.ndarray, classes: int) -> Matrix:
 
 
 def f1(matrix: Matrix) -> float:
-    """Of boxes: twice the right ones by all that are there or found; NaN if there are none."""
+    """Return F1 for boxes: twice the correct ones by all true or found ones; NaN without any."""
     right = np.trace(matrix[:-1, :-1])
     total = matrix[:-1].sum() + matrix[:, :-1].sum()
     return float(2 * right / total) if total else float('nan')
 
 
 def iou(matrix: Matrix) -> np.ndarray:
-    """Of label maps: (classes,) intersection over union; NaN where a class never occurs."""
+    """Return the IoU per class, (classes,), for label maps; NaN if a class never occurs."""
     union = matrix.sum(0) + matrix.sum(1) - np.diag(matrix)
     return np.divide(np.diag(matrix), union, out=np.full(len(matrix), np.nan), where=union > 0)
 
 
 def mean_iou(matrix: Matrix) -> float:
-    """The mean of `iou` over the classes that occur; NaN if none does."""
+    """Return the mean of `iou` over the classes that occur; NaN if none does."""
     each = iou(matrix)
     return float('nan') if np.isnan(each).all() else float(np.nanmean(each))
 
 
 def _counted(found: sv.Detections, truth: sv.Detections, sample: BaseDataElement) -> sv.Detections:
-    """Predictions that are drawn, without those of crowds: COCO does not count these either."""
+    """Select predictions above `SCORE`, without those on crowds, which COCO ignores, too."""
     assert found.confidence is not None
     found = found.select(found.confidence >= SCORE)
     crowds = sample.get('ignored_instances')
@@ -165,7 +165,7 @@ def _counted(found: sv.Detections, truth: sv.Detections, sample: BaseDataElement
 
 
 def _drawn_part(sample: BaseDataElement) -> BaseDataElement:
-    """The sample without what no picture shows: a hundred masks take much memory."""
+    """Drop predictions that no picture shows: a hundred masks take much memory."""
     found = sample.get('pred_instances')
     if found is not None:
         sample.pred_instances = found[found.scores >= SCORE]

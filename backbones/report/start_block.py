@@ -1,4 +1,4 @@
-"""What a tool is about to do, as the block of lines that it starts with."""
+"""Show what a tool is about to do, as a block of lines at its start."""
 
 import os
 from collections import Counter
@@ -15,18 +15,18 @@ from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.config_tree import innermost, with_backbone
 from backbones.training.hooks import unwrapped
 
-CLASSES = 10  # names that the block shows
+CLASSES = 10  # number of names shown
 
 
 def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
-    """What is about to be trained, as a block of lines."""
+    """Describe the run about to start, as a block of lines."""
     return _block(start_facts(runner, dataset, notices))
 
 
 def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[str, list[str]]:
-    """Task, data, model, weights, state and optimiser of a runner about to train, as text."""
+    """Return task, data, model, weights, state and optimiser of a runner about to train."""
     model = unwrapped(runner)
-    parts = model.named_modules()  # a wrapper's detector has it, the student before the teacher
+    parts = model.named_modules()  # may be nested in a wrapper; the student precedes the teacher
     backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
     params = sum(p.numel() for p in model.parameters())
     share = sum(p.numel() for p in backbone.parameters())
@@ -40,7 +40,7 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
         'task': [f'{type(model).__name__} ({runner.cfg.default_scope}), {total} {unit}'],
         **data_facts(runner.cfg, dataset, ('train', 'val') if runner.val_loop else ('train',)),
         'backbone': [_backbone(runner.cfg)],
-        'parameters': [f'{params / 1e6:.2f} M, of which the backbone {share / 1e6:.2f} M'],
+        'parameters': [f'{params / 1e6:.2f} M, {share / 1e6:.2f} M of them in the backbone'],
         'weights': [_weights(backbone)],
         'state': [_state(runner)],
         'optimiser': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],
@@ -51,7 +51,7 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
 
 
 def test_block(cfg: Config, dataset: Dataset, checkpoint: str) -> str:
-    """What is about to be evaluated, as a block of lines."""
+    """Describe the evaluation about to start, as a block of lines."""
     return _block(
         {
             'model': [f'{cfg.model.get("module", cfg.model).type} ({cfg.default_scope})'],
@@ -63,7 +63,7 @@ def test_block(cfg: Config, dataset: Dataset, checkpoint: str) -> str:
 
 
 def data_facts(cfg: Config, dataset: Dataset, splits: Sequence[str]) -> dict[str, list[str]]:
-    """Classes; and for each dataset of the splits its folder and annotations, with numbers."""
+    """Return the classes, and folder, annotations and counts of each dataset in the splits."""
     more = f' and {len(dataset.classes) - CLASSES} more' if len(dataset.classes) > CLASSES else ''
     names = ', '.join(map(str, dataset.classes[:CLASSES]))
     facts = {'classes': [f'{len(dataset.classes)}: {names}{more}']} if dataset.classes else {}
@@ -77,7 +77,7 @@ def data_facts(cfg: Config, dataset: Dataset, splits: Sequence[str]) -> dict[str
 
 
 def _files(part: dict) -> list[str]:
-    """Paths of a dataset that was not read: its annotations are large, or of another kind."""
+    """Return a dataset's paths if it was not read, because it is large or of another kind."""
     root = part.get('data_root') or ''
     paths = [*(part.get('data_prefix') or {}).values(), part.get('ann_file')]
     return [f'{os.path.join(root, path)} ({part["type"]})' for path in paths if path]
@@ -107,7 +107,7 @@ def _backbone(cfg: Config) -> str:
 
 def _weights(backbone: nn.Module) -> str:
     if not hasattr(backbone, 'loaded'):
-        return 'as the backbone class loads them'
+        return 'loaded by the backbone class'
     return str(backbone.loaded or 'from scratch')
 
 

@@ -1,4 +1,4 @@
-"""Another learning rate for the backbone, beside MMEngine's rules of weight decay."""
+"""A separate learning rate for the backbone on top of MMEngine's weight-decay rules."""
 
 from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
@@ -7,14 +7,14 @@ from torch import nn
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class BackboneRate(DefaultOptimWrapperConstructor):
-    """Build the optimizer by MMEngine's rules, then multiply the backbone's learning rate.
+    """Build the optimizer by MMEngine's rules, then scale the backbone's learning rate.
 
-    With MMEngine's constructor, `custom_keys={'backbone': dict(lr_mult=0.1)}` is the only rule for
-    what it matches: norms of the backbone would be decayed again, unless each is listed by name.
+    In MMEngine's constructor, `custom_keys={'backbone': dict(lr_mult=0.1)}` overrides every other
+    rule for the parameters it matches, so the backbone's norms would get weight decay again.
 
     Args:
         optim_wrapper_cfg: as in MMEngine.
-        paramwise_cfg: as in MMEngine, and `backbone_lr_mult`, the factor for `model.backbone`.
+        paramwise_cfg: as in MMEngine, plus `backbone_lr_mult`, the factor for `model.backbone`.
 
     Raises:
         ValueError: `backbone_lr_mult` is missing or negative.
@@ -25,8 +25,8 @@ class BackboneRate(DefaultOptimWrapperConstructor):
         self.backbone_lr_mult = self.paramwise_cfg.get('backbone_lr_mult', -1)
         if not self.backbone_lr_mult >= 0:
             raise ValueError(
-                f'paramwise_cfg is {self.paramwise_cfg}; BackboneRate needs backbone_lr_mult, a '
-                'factor of at least 0, in it'
+                f'paramwise_cfg is {self.paramwise_cfg}; BackboneRate needs backbone_lr_mult in '
+                'it, a factor of at least 0'
             )
 
     def add_params(
@@ -36,7 +36,7 @@ class BackboneRate(DefaultOptimWrapperConstructor):
         prefix: str = '',
         is_dcn_module: int | float | None = None,
     ) -> None:
-        """Append one group for each parameter of `module`, whose name in the model is `prefix`."""
+        """Append one group per parameter of `module`, whose name in the model is `prefix`."""
         before = len(params)
         super().add_params(params, module, prefix, is_dcn_module)
         if prefix == 'backbone':

@@ -1,4 +1,4 @@
-"""MMEngine's checkpoint hook, made to lose nothing."""
+"""MMEngine's checkpoint hook, made safe against crashes, full disks and NaN weights."""
 
 import os
 import re
@@ -18,13 +18,13 @@ from backbones.errors import UserError
 from backbones.openmmlab.compat import is_resuming, set_start, start_of
 from backbones.training.hooks import unwrapped
 
-LAST = 'last_checkpoint'  # names the newest, relative to the work dir: that may be moved
+LAST = 'last_checkpoint'  # names the newest file relative to the work dir, which may be moved
 BACKEND = dict(backend='durable')
 
 
 @register_backend('durable', force=True)
 class DurableBackend(LocalBackend):
-    """MMEngine's file backend for local files, whose `put` is `atomic_write.write`.
+    """MMEngine's backend for local files, with `atomic_write.write` as its `put`.
 
     `backend_args=dict(backend='durable')` selects it wherever MMEngine writes.
     """
@@ -35,25 +35,25 @@ class DurableBackend(LocalBackend):
 
 @HOOKS.register_module()
 class DurableCheckpointHook(CheckpointHook):
-    """Save as MMEngine's `CheckpointHook` does, with the same options, and lose nothing.
+    """Save as MMEngine's `CheckpointHook` does, with the same options, without losing anything.
 
-    A checkpoint is complete and on the disk before an older one is deleted, `last_checkpoint` is
-    replaced at once, and weights that are not finite are never saved. Beside the numbered files,
-    `last.pth` is the newest of them, and `best.pth` the best if `save_best` asks for it
-    (`best_METRIC.pth` each, if it asks for several).
+    A checkpoint is complete and on disk before an older one is deleted, `last_checkpoint` is
+    replaced atomically, and weights with NaN or Inf are never saved. Beside the numbered files,
+    `last.pth` is the newest of them and `best.pth` the best, if `save_best` is set
+    (`best_METRIC.pth` for each metric, if it lists several).
 
-    A folder that is not on a file system (`out_dir='s3://...'`, or `backend_args` given) is written
-    by its own backend, without these names.
+    A folder outside the file system (`out_dir='s3://...'`, or with `backend_args`) is written by
+    its own backend, without these names.
 
     Raises:
-        UserError: no room, a folder that is gone or may not be written, weights with NaN or Inf.
-            The training stops; what was saved before stays.
+        UserError: the disk is full, the folder is gone or not writable, or weights have NaN or
+            Inf. The run stops; earlier checkpoints stay.
     """
 
     backend_args: dict | None
 
     def before_run(self, runner: Runner) -> None:
-        """Let MMEngine's own resume find what `last_checkpoint` names, wherever it runs."""
+        """Point MMEngine's own resume to the file named in `last_checkpoint`."""
         if is_resuming(runner) and start_of(runner) is None and '://' not in str(self.out_dir):
             named = atomic_write.named_in(Path(runner.work_dir, LAST))
             set_start(runner, None if named is None else str(named), resume=named is not None)
@@ -68,11 +68,11 @@ class DurableCheckpointHook(CheckpointHook):
                 self._tidy(runner)
 
     def _tidy(self, runner: Runner) -> None:
-        """Finish what a kill has interrupted."""
+        """Finish what a killed run left half done."""
         folder = Path(self.out_dir)
         folder.mkdir(parents=True, exist_ok=True)
         if left := atomic_write.remove_partial(folder):
-            runner.logger.info(f'removed what was half written: {", ".join(left)}')
+            runner.logger.info(f'removed partially written files: {", ".join(left)}')
         if is_resuming(runner) and 'last_ckpt' in runner.message_hub.runtime_info:
             path = folder / Path(runner.message_hub.get_info('last_ckpt')).name
             if path.is_file():
@@ -85,30 +85,30 @@ class DurableCheckpointHook(CheckpointHook):
             atomic_write.point(Path(path).with_name('last.pth'), Path(path))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse weights that are not finite."""
+        """Refuse weights with NaN or Inf."""
         weights = {name for name, _ in unwrapped(runner).named_parameters()}
         bad = [
             name
             for entry in ('state_dict', 'ema_state_dict')
             for name, value in checkpoint.get(entry, {}).items()
-            # other buffers may hold Inf on purpose, e.g. masks of attention
+            # other buffers may hold Inf on purpose, e.g. attention masks
             if (name.removeprefix('module.') in weights or 'running_' in name)
             and not _is_finite(value)
         ]
         if bad:
             raise UserError(
-                f'not saved at iteration {runner.iter + 1}: {len(bad)} tensors have NaN or Inf '
-                f'(first: {bad[0]}). The checkpoints before are untouched: resume with '
-                'optim_wrapper.clip_grad.max_norm=1, or start in another folder from their weights '
-                '(load_from) with a lower optim_wrapper.optimizer.lr'
+                f'not saved at iteration {runner.iter + 1}: {len(bad)} tensors contain NaN or Inf '
+                f'(first: {bad[0]}). Earlier checkpoints are untouched: resume with '
+                'optim_wrapper.clip_grad.max_norm=1, or start in another work dir from their '
+                'weights (load_from) with a lower optim_wrapper.optimizer.lr'
             )
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict) -> None:
-        """Save, and only then delete what `max_keep_ckpts` leaves no room for."""
+        """Save first, then delete the checkpoints beyond `max_keep_ckpts`."""
         kept = self._kept(step)
         if self.max_keep_ckpts > 0:
-            # one too many until the deletion: after a kill before it, MMEngine's `before_train`
-            # deletes in a resumed run what the list has too many
+            # one too many until the deletion: if the run is killed before it, MMEngine's
+            # `before_train` deletes the surplus in the resumed run
             runner.message_hub.update_info('keep_ckpt_ids', kept)
         name = self.filename_tmpl.format(step)
         self.last_ckpt = self.file_backend.join_path(self.out_dir, name)
@@ -133,17 +133,17 @@ class DurableCheckpointHook(CheckpointHook):
                 self._remove(self.filename_tmpl.format(old))
 
     def _kept(self, step: int | str) -> list[int | str]:
-        """The checkpoints there will be with this one, oldest first."""
+        """Return the checkpoints including this one, oldest first."""
         if self.max_keep_ckpts <= 0:
             return []
         return [*(other for other in self.keep_ckpt_ids if other != step), step]
 
     def _save_best_checkpoint(self, runner: Runner, metrics: dict) -> None:
-        """Save the best, and only then delete the best before it."""
+        """Save the new best checkpoint, then delete the previous one."""
         if not self.save_best:
             return
         before = self._best()
-        self._set_best([None] * len(before))  # MMEngine would first delete what it knows of
+        self._set_best([None] * len(before))  # MMEngine would delete the previous one first
         super()._save_best_checkpoint(runner, metrics)
         found = self._best()
         self._set_best([new or old for new, old in zip(found, before)])
@@ -154,7 +154,7 @@ class DurableCheckpointHook(CheckpointHook):
                 self._replace_best(Path(path), metric.replace('/', '_'))
 
     def _replace_best(self, path: Path, metric: str) -> None:
-        """Point the stable name to `path`; delete the others, also those that a kill has left."""
+        """Point the stable name to `path`; delete all others, also those left by a killed run."""
         several = len(self.key_indicators) > 1
         atomic_write.point(path.with_name(f'best_{metric}.pth' if several else 'best.pth'), path)
         pattern = re.escape(f'best_{metric}_{self.filename_tmpl}').replace(r'\{\}', r'\d+')
@@ -163,7 +163,7 @@ class DurableCheckpointHook(CheckpointHook):
                 self._remove(other.name)
 
     def _best(self) -> list[str | None]:
-        """The best checkpoint of each of `key_indicators`."""
+        """Return the best checkpoint for each of `key_indicators`."""
         if len(self.key_indicators) == 1:
             return [self.best_ckpt_path]
         return [self.best_ckpt_path_dict[metric] for metric in self.key_indicators]
@@ -185,4 +185,4 @@ class DurableCheckpointHook(CheckpointHook):
 def _is_finite(value: Tensor) -> bool:
     if not value.numel():
         return True
-    return bool(torch.stack(torch.aminmax(value)).isfinite().all())  # in one pass, without a copy
+    return bool(torch.stack(torch.aminmax(value)).isfinite().all())  # one pass, no copy

@@ -1,4 +1,4 @@
-"""Mixed precision on CPUs: bfloat16 where a trial shows that it is right and faster."""
+"""Mixed precision on CPUs: bfloat16 where a trial shows that it is correct and faster."""
 
 import contextlib
 import time
@@ -13,15 +13,15 @@ from torch import Tensor, nn
 
 from backbones.errors import listed
 
-KEY = 'bfloat16_on_cpu'  # of the decision, in the message hub and so in checkpoints
-WRONG = 0.7  # error of a weight's gradient, relative to its norm: rounding gives a tenth of that
-NOTHING = 1e-4  # share of the largest gradient below which there is nothing but rounding
-WORTH = 0.95  # share of float32's time that bfloat16 has to stay below
+KEY = 'bfloat16_on_cpu'  # key of the decision in the message hub, and thus in checkpoints
+WRONG = 0.7  # error of a weight's gradient, relative to its norm; rounding causes about 0.1
+NOTHING = 1e-4  # a gradient below this share of the largest one is nothing but rounding
+WORTH = 0.95  # bfloat16 must take at most this share of float32's time
 
 
 @OPTIM_WRAPPERS.register_module()
 class CpuAmpOptimWrapper(OptimWrapper):
-    """Compute losses under autocast to bfloat16 if `bfloat16` is set; see `decide`."""
+    """Compute losses under bfloat16 autocast if `bfloat16` is set; see `decide`."""
 
     bfloat16 = False
 
@@ -44,39 +44,39 @@ class Decision:
 
 
 def decide(backbone: nn.Module, images: Tensor, loss: Callable[[], Tensor]) -> Decision:
-    """Try bfloat16 beside float32: the gradients of the backbone, then the time of whole steps.
+    """Compare bfloat16 with float32: the backbone's gradients, then the time of whole steps.
 
-    oneDNN has convolutions whose bfloat16 gradients are noise on some processors, so they are
-    compared where the model will run. All processes decide the same.
+    On some processors, oneDNN convolutions return noise as bfloat16 gradients, so the comparison
+    runs on the machine that trains. All processes reach the same decision.
 
     Args:
-        backbone: what takes `images`.
+        backbone: takes `images`.
         images: (B, C, H, W), as the model gets them.
-        loss: computes the loss of one batch by the whole model.
+        loss: computes the loss of the whole model on one batch.
     """
     wrong = sorted({name for names in all_gather_object(wrong_gradients(backbone, images))
                     for name in names})  # fmt: skip
     if wrong:
         return Decision(
-            False, f'bfloat16 gives wrong gradients on this CPU, of {listed(wrong)}: float32 it is'
+            False, f'bfloat16 gives wrong gradients on this CPU for {listed(wrong)}: using float32'
         )
     float32, bfloat16 = (sum(all_gather_object(_seconds(loss, half))) for half in (False, True))
     share = bfloat16 / float32
-    said = f'a step in bfloat16 takes {share:.2f} of the time of float32 on this CPU'
+    said = f'a step in bfloat16 takes {share:.2f} times as long as in float32 on this CPU'
     if share > WORTH:
         return Decision(False, f'{said}: training in float32')
     return Decision(True, f'{said}: training in bfloat16')
 
 
 def wrong_gradients(backbone: nn.Module, images: Tensor) -> list[str]:
-    """Names of the weights whose gradients in bfloat16 are not those of float32."""
+    """Return the names of the weights whose bfloat16 gradients differ from those in float32."""
     named = [(n, p) for n, p in backbone.named_parameters() if p.ndim > 1 and p.requires_grad]
     if not named:
         return []
     names, weights = zip(*named)
     found = []
     for half in (False, True):
-        torch.manual_seed(0)  # the same branches are dropped
+        torch.manual_seed(0)  # drops the same branches
         with CpuAmpOptimWrapper.autocast(half):
             levels = backbone(images)
         loss = sum((level.float() * torch.randn(level.shape)).sum() for level in levels)
@@ -86,13 +86,13 @@ def wrong_gradients(backbone: nn.Module, images: Tensor) -> list[str]:
     for name, exact, rough in zip(names, *found):
         if exact is None or exact.norm() <= NOTHING * largest:
             continue
-        if not (rough - exact).norm() <= WRONG * exact.norm():  # also if it is NaN
+        if not (rough - exact).norm() <= WRONG * exact.norm():  # also true for NaN
             wrong.append(name)
     return wrong
 
 
 def _seconds(loss: Callable[[], Tensor], half: bool) -> float:
-    """The shorter one of two steps."""
+    """Return the time of the faster of two steps."""
     times = []
     for _ in range(2):
         start = time.perf_counter()

@@ -1,4 +1,4 @@
-"""One config on eight GPUs, on one, or on CPU alone."""
+"""Run one config on eight GPUs, one GPU or the CPU."""
 
 import contextlib
 import logging
@@ -18,10 +18,10 @@ AMP_DTYPES = ('bfloat16', 'float16')
 
 
 def require_cuda(device: str) -> None:
-    """Obey `--device`.
+    """Apply `--device`.
 
     Raises:
-        UserError: 'cuda' where torch sees no GPU.
+        UserError: the device is 'cuda', but torch sees no GPU.
     """
     if device == 'cpu':
         os.environ['CUDA_VISIBLE_DEVICES'] = ''
@@ -35,16 +35,16 @@ def require_cuda(device: str) -> None:
 
 @contextlib.contextmanager
 def closing_processes() -> Iterator[None]:
-    """End several processes that are done, or that a signal stops together.
+    """End several processes together, at completion or on a signal.
 
-    They leave without the interpreter's clean-up: gloo's threads, which a model keeps, abort a
-    process now and then as it exits (PyTorch 2.11).
+    They exit without the interpreter's clean-up, because gloo threads kept alive by the model
+    occasionally abort a process at exit (PyTorch 2.11).
     """
     try:
         yield
         code: object = 0
         if torch.distributed.is_initialized():
-            torch.distributed.barrier()  # nobody leaves whom another still answers
+            torch.distributed.barrier()  # no process leaves while another still needs it
     except SystemExit as end:
         code = end.code
         if not isinstance(code, int) or not torch.distributed.is_initialized():
@@ -57,10 +57,10 @@ def closing_processes() -> Iterator[None]:
 
 
 def amp_options(options: dict | None, dtype: str | None) -> dict:
-    """The options of `--cfg-options` where `--amp` is given, too, and perhaps `--amp-dtype`.
+    """Merge `--amp` and `--amp-dtype` into the options of `--cfg-options`.
 
     Raises:
-        UserError: they contradict these.
+        UserError: they contradict each other.
     """
     options = options or {}
     meant = {'optim_wrapper.type': 'AmpOptimWrapper'}
@@ -69,16 +69,16 @@ def amp_options(options: dict | None, dtype: str | None) -> dict:
         if options.get(key, value) != value:
             said = f'-dtype {dtype}' if dtype else ''
             raise UserError(
-                f'--cfg-options {key}={options[key]} contradicts --amp{said}: leave one of them out'
+                f'--cfg-options {key}={options[key]} contradicts --amp{said}: drop one of the two'
             )
     return {**options, **meant}
 
 
 def set_amp(cfg: Config) -> None:
-    """Turn mixed precision on; in bfloat16, which needs no scaling, if no `dtype` is set.
+    """Enable mixed precision; `dtype` defaults to bfloat16, which needs no loss scaling.
 
     Raises:
-        UserError: `dtype` is no type of mixed precision.
+        UserError: `dtype` is not one of `AMP_DTYPES`.
     """
     wrapper = cfg.optim_wrapper
     wrapper.type, wrapper.dtype = 'AmpOptimWrapper', wrapper.get('dtype') or 'bfloat16'
@@ -89,10 +89,10 @@ def set_amp(cfg: Config) -> None:
 
 
 def adapt_to_device(cfg: Config) -> list[str]:
-    """Leave out what needs a GPU where there is none; start gloo for several CPU processes.
+    """Remove what needs a GPU if there is none; start gloo for several CPU processes.
 
     Returns:
-        One notice for each thing that was left out.
+        One notice per change.
     """
     if torch.cuda.is_available():
         return []
@@ -100,15 +100,15 @@ def adapt_to_device(cfg: Config) -> list[str]:
     if cfg.get('optim_wrapper', {}).get('type') == 'AmpOptimWrapper':
         cfg.optim_wrapper.type = CpuAmpOptimWrapper.__name__
         if cfg.optim_wrapper.get('dtype') == 'float16':
-            notices.append('no GPU: float16 is for GPUs, so AMP is tried in bfloat16')
+            notices.append('no GPU: float16 needs a GPU, so AMP will try bfloat16')
         for key in ('dtype', 'loss_scale', 'use_fsdp'):
             cfg.optim_wrapper.pop(key, None)
         notices.append(
-            'no GPU: AMP is bfloat16 if the dry run finds it right and faster here, else float32'
+            'no GPU: AMP uses bfloat16 if the dry run finds it correct and faster, else float32'
         )
     if replace_sync_bn(cfg.model) or (cfg.get('sync_bn') and cfg.launcher != 'none'):
         cfg.sync_bn = None
-        notices.append('no GPU: BatchNorm is not synchronised over processes')
+        notices.append('no GPU: BatchNorm is not synchronised across processes')
     if cfg.launcher != 'none':
         if not torch.distributed.is_initialized():  # MMEngine's own launcher would call CUDA
             torch.distributed.init_process_group('gloo')

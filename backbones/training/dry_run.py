@@ -1,4 +1,4 @@
-"""One batch through all that a training will use, so that nothing fails hours later."""
+"""Run one batch through everything a training run will use, so that nothing fails hours later."""
 
 import contextlib
 import math
@@ -27,23 +27,23 @@ from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
 from backbones.training.seeded_dataset import Samples
 from backbones.training.snapshot import own_transforms, silent, unchanged, untouched
 
-# metrics that can be computed of any images; of the others, failing on a few means nothing
+# metrics defined for any set of images; a failure of the others on a few images means nothing
 OF_ANY_IMAGES = COCO_METRICS + IOU_METRICS
 
 
 class DryRun(Hook):
-    """Try both pipelines, the loss, prediction and metrics with one batch before a training.
+    """Try both pipelines, the loss, prediction and metrics on one batch before training.
 
-    The images are spread over the datasets. All processes do the same, so that what fails in one
-    fails in all, and none waits for another. Nothing remains: random numbers, buffers such as
-    those of BatchNorm, metrics and message hub are restored, transforms are tried on copies, and no
-    loader is asked.
+    The images are spread over the datasets. All processes do the same, so that a failure in one
+    occurs in all and none waits for another. Nothing is left behind: random states, buffers such
+    as BatchNorm's, metrics and the message hub are restored, transforms are tried on copies, and
+    no data loader is started.
 
     Args:
         skip_unreadable: see `ExactLoop`.
 
     Raises:
-        UserError: all that failed, one line for each part; the log file has the tracebacks.
+        UserError: lists all failures, one line per part; the log file has the tracebacks.
     """
 
     def __init__(self, *, skip_unreadable: bool = False) -> None:
@@ -59,41 +59,41 @@ class DryRun(Hook):
         faults = list(dict.fromkeys(f for each in all_gather_object(trial.faults) for f in each))
         if faults:
             _stop(
-                'one batch was tried before the start, and this failed (the tracebacks are in '
-                f'{runner.logger.log_file}; --no-dry-run starts without a trial):\n  '
+                'the dry run of one batch before the start failed (tracebacks are in '
+                f'{runner.logger.log_file}; --no-dry-run starts without it):\n  '
                 + '\n  '.join(faults)
             )
         for notice in trial.notices:
             runner.logger.warning(notice)
         if isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
-            # kept in checkpoints: a resumed run computes as the one before
+            # kept in checkpoints, so that a resumed run computes in the same precision
             decided = runner.message_hub.runtime_info.get(KEY, trial.decision)
             runner.message_hub.update_info(KEY, decided)
             runner.optim_wrapper.bfloat16 = bool(decided)
-            why = trial.why or f'as before, in {"bfloat16" if decided else "float32"}'
+            why = trial.why or f'as before the resume: {"bfloat16" if decided else "float32"}'
             runner.logger.info(f'AMP: {why}')
         seconds = time.perf_counter() - start
-        runner.logger.info(f'dry run: {", ".join(trial.tried)} work ({seconds:.1f} s)')
+        runner.logger.info(f'dry run: {", ".join(trial.tried)} passed ({seconds:.1f} s)')
 
 
 def _stop(message: str) -> None:
-    """End one process by an error, several together, with one of them saying why."""
+    """Raise an error in a single process; of several, let one print it and end all."""
     if get_world_size() == 1:
         raise UserError(message)
     if is_main_process():
         print(f'error: {message}', file=sys.stderr, flush=True)
-    barrier()  # launchers kill the others when one has ended
+    barrier()  # launchers kill the others once one has ended
     raise SystemExit(1)
 
 
 class Trial:
-    """Runs the parts one after the other; a part whose input failed is left out.
+    """Run the parts one by one; skip a part whose input failed.
 
     Attributes:
-        faults, notices: what failed, and what could not be tried, a line each.
-        tracebacks: of the faults.
+        faults, notices: what failed and what could not be tried, one line each.
+        tracebacks: those of the faults.
         tried: names of the parts that were tried.
-        decision, why: whether to train in bfloat16, on a CPU with --amp.
+        decision, why: whether to train in bfloat16, on a CPU with --amp, and the reason.
     """
 
     def __init__(self, runner: Runner, *, skip_unreadable: bool) -> None:
@@ -111,7 +111,7 @@ class Trial:
         val = None
         if runner.val_loop is not None:
             val = self._batch('validation pipeline', runner.val_dataloader, None)
-        # a disk may fail one process alone
+        # a disk may fail in one process only
         loaded = np.all(all_gather_object([train is not None, val is not None]), axis=0)
         if train is not None and loaded[0]:
             with self._part('model loss'):
@@ -124,17 +124,17 @@ class Trial:
 
     @contextlib.contextmanager
     def _part(self, name: str, file: str = '') -> Iterator[None]:
-        """Note what fails; the rest goes on."""
+        """Record a failure and continue."""
         self.tried += [] if name in self.tried else [name]
         try:
             yield
-        except Exception as error:  # whatever a part raises
+        except Exception as error:  # a part may raise anything
             said = str(error) if isinstance(error, UserError) else f'{file}{first_line(error)}'
             self.faults.append(f'{name}: {said}{remedy(error)}')
             self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
 
     def _batch(self, name: str, loader: DataLoader, skipped: Path | None) -> object:
-        """A batch of images that are spread over the dataset; None, and a fault, if one fails."""
+        """Return a batch of images spread over the dataset; None after recording a fault."""
         dataset = own_transforms(loader.dataset)
         samples = Samples(dataset, skipped)
         number = len(loader.dataset)
@@ -163,10 +163,10 @@ class Trial:
         bad = [f'{k} is {float(v)}' for k, v in values.items()
                if 'loss' in k and not math.isfinite(v)]  # fmt: skip
         if bad:
-            raise UserError(f'not finite before the first step: {", ".join(bad)}')
+            raise UserError(f'NaN or infinite before the first step: {", ".join(bad)}')
 
     def _choose_precision(self, batch: object, wrapper: CpuAmpOptimWrapper) -> None:
-        """Decide whether a CPU trains in bfloat16; a resumed run goes on as it was decided then."""
+        """Decide whether to train in bfloat16 on a CPU; a resumed run keeps its decision."""
         hub, model = self.runner.message_hub, self.runner.model
         inner = model.module if is_model_wrapper(model) else model
         if hub.runtime_info.get(KEY) is None:
@@ -196,7 +196,7 @@ class Trial:
             self._check_watched(keys)
 
     def _evaluate(self, metric: BaseMetric, outputs: list, batch: object) -> dict | None:
-        """Metrics of one batch; None where they cannot be told."""
+        """Compute metrics on one batch; return None where they cannot be determined."""
         name = type(metric).__name__
         if isinstance(metric, DumpResults) or getattr(metric, 'format_only', False):
             return None  # it would write files
@@ -207,7 +207,7 @@ class Trial:
         compute = metric.compute_metrics
 
         def caught(results: list) -> dict:
-            try:  # the other processes wait for what this one returns
+            try:  # the other processes wait for this result
                 return compute(results)
             except Exception as error:
                 failed.append(error)
@@ -216,20 +216,20 @@ class Trial:
         metric.compute_metrics = caught
         evaluator = Evaluator([metric])
         evaluator.process(data_samples=outputs, data_batch=batch)
-        if name in OF_ANY_IMAGES and 'img_ids' in vars(metric):  # else COCO's judge all images
+        if name in OF_ANY_IMAGES and 'img_ids' in vars(metric):  # else COCO judges all images
             metric.img_ids = [entry[0]['img_id'] for entry in metric.results]
         found = evaluator.evaluate(len(metric.results))
         if failed and name in OF_ANY_IMAGES:
             raise failed[0]
         if failed:
             self.notices.append(
-                f'dry run: {name} could not be tried, which may be due to the few images: '
+                f'dry run: {name} could not be tried, possibly because of too few images: '
                 f'{first_line(failed[0])}'
             )
         return found or None
 
     def _check_watched(self, keys: list[str]) -> None:
-        """The metrics that choose the best checkpoint, or stop early, have to exist."""
+        """Check that the metrics used for the best checkpoint or early stopping exist."""
         for hook in self.runner.hooks:
             names: list[str] = []
             if isinstance(hook, CheckpointHook) and hook.save_best:
@@ -246,7 +246,7 @@ class Trial:
 
 
 def file_of(dataset: object, index: int) -> str:
-    """The image of a sample, for an error; '' for a dataset of another kind."""
+    """Return the sample's image path for an error message; '' for other kinds of datasets."""
     try:
         return f'{dataset.get_data_info(index)["img_path"]}: '  # type: ignore[attr-defined]
     except Exception:  # the sample's own error is reported

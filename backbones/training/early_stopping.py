@@ -1,4 +1,4 @@
-"""Early stopping that a resumed training goes on with."""
+"""Early stopping that keeps its count across a resume."""
 
 from mmengine.hooks import EarlyStoppingHook
 from mmengine.registry import HOOKS
@@ -9,17 +9,17 @@ STATE = 'early_stopping'
 
 @HOOKS.register_module()
 class ResumableEarlyStoppingHook(EarlyStoppingHook):
-    """MMEngine's hook, whose count of validations without progress is saved with the checkpoints.
+    """MMEngine's hook, with the count of validations without progress saved in checkpoints.
 
     Args:
-        monitor: the metric, e.g. 'coco/bbox_mAP'.
-        patience: validations without a better value after which the training ends.
+        monitor: name of the metric, e.g. 'coco/bbox_mAP'.
+        patience: the number of validations without improvement after which training ends.
     """
 
-    priority = 'VERY_LOW'  # knows its count before a resumed run evaluates
+    priority = 'VERY_LOW'  # restores its count before a resumed run evaluates
 
     def __init__(self, monitor: str, patience: int) -> None:
-        # any progress counts; an equal value, as on a plateau of COCO's rounded ones, is none
+        # any progress counts; an equal value, e.g. a plateau of COCO's rounded metrics, does not
         super().__init__(monitor=monitor, patience=patience, strict=True, min_delta=1e-6)
 
     def before_train(self, runner: Runner) -> None:

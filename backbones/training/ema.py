@@ -1,19 +1,19 @@
-"""Averaged weights (EMA) whose span fits the length of the training."""
+"""Weight averaging (EMA) over a span that fits the length of the training run."""
 
 from mmengine.hooks import EMAHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-SPAN = 0.01  # of the training that the average looks back over
-LEAST = 0.0002  # MMEngine's momentum, reached in trainings of 500,000 iterations
+SPAN = 0.01  # share of the run that the average looks back over
+LEAST = 0.0002  # MMEngine's momentum, reached in runs of 500,000 iterations
 
 
 @HOOKS.register_module()
 class FittedEMAHook(EMAHook):
-    """Average the weights and BatchNorm's statistics; evaluate and save the averages.
+    """Average the weights and BatchNorm statistics; evaluate and save the averages.
 
-    MMEngine's constant momentum looks back over 5000 iterations, and so averages the initial
-    weights into a short training.
+    MMEngine's constant momentum looks back over 5000 iterations, so in a short run the initial
+    weights stay in the average.
     """
 
     def __init__(self) -> None:

@@ -1,4 +1,4 @@
-"""What fails in the middle of a training is one line, and what was reached is saved first."""
+"""Report failures during training in one line, after saving the progress made so far."""
 
 import contextlib
 import errno
@@ -14,24 +14,24 @@ from backbones.openmmlab.remedies import remedy
 from backbones.training.signals import SignalHook, save_now
 
 DISK = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE)
-KILLED = 'DataLoader worker'  # PyTorch says so, whether it is killed or exits
+KILLED = 'DataLoader worker'  # in PyTorch's message, whether the worker was killed or exited
 
 
 @contextlib.contextmanager
 def saving(runner: Runner, hook: SignalHook) -> Iterator[None]:
-    """Run a training; save what it has reached if it fails.
+    """Train, and save the progress if training fails.
 
-    Between two iterations, as where the next batch cannot be loaded, and in a validation the state
-    is whole; what fails in the middle of an iteration leaves the last checkpoint.
+    The state is consistent between iterations, e.g. if the next batch cannot be loaded, and during
+    validation; after a failure within an iteration, the last checkpoint is what remains.
 
     Args:
-        runner: of the training.
-        hook: registered with it.
+        runner: the runner of the training run.
+        hook: registered with the runner.
 
     Raises:
-        UserError: a validation that fails, a worker of the loader that was killed, a disk that is
-            full, in one line; the traceback is in the log file.
-        Exception: any other, as it was.
+        UserError: validation failed, a data loader's worker was killed, or the disk is full, in
+            one line; the traceback is in the log file.
+        Exception: any other, unchanged.
     """
     try:
         yield
@@ -43,8 +43,7 @@ def saving(runner: Runner, hook: SignalHook) -> Iterator[None]:
             raise
         console.to_the_file(runner.logger, traceback.format_exc())
         raise UserError(
-            f'{cause} (the traceback is in {runner.logger.log_file}){saved}. To continue: '
-            f'{hook.command}'
+            f'{cause} (traceback in {runner.logger.log_file}){saved}. To continue: {hook.command}'
         ) from error
     finally:
         hook.restore()
@@ -52,10 +51,10 @@ def saving(runner: Runner, hook: SignalHook) -> Iterator[None]:
 
 @contextlib.contextmanager
 def once_trained(runner: Runner) -> Iterator[None]:
-    """Write the results page of a training that has ended well.
+    """Write the results page after a completed training run.
 
     Raises:
-        UserError: it could not be written, which costs nothing else.
+        UserError: the page could not be written; nothing else is lost.
     """
     try:
         yield
@@ -64,39 +63,39 @@ def once_trained(runner: Runner) -> Iterator[None]:
     except Exception as error:
         console.to_the_file(runner.logger, traceback.format_exc())
         raise UserError(
-            'the training is complete and saved, but its results page could not be written: '
-            f'{first_line(error)} (the traceback is in {runner.logger.log_file})'
+            'training is complete and saved, but the results page could not be written: '
+            f'{first_line(error)} (traceback in {runner.logger.log_file})'
         ) from error
 
 
 def _save(runner: Runner, hook: SignalHook, error: Exception) -> str:
-    """Save, unless it is saving that failed; returns what was done, in words."""
+    """Save, unless saving itself failed; return what was done, in words."""
     if hook.place not in ('between', 'validation') or not runner.iter:
         return ''
-    with contextlib.suppress(UserError):  # a disk that is full, or weights that are not finite
+    with contextlib.suppress(UserError):  # a full disk, or weights with NaN or Inf
         hook.take_training_weights(runner)
         saved = f'stopped after iteration {runner.iter}, {save_now(runner, runner.iter)}'
         runner.logger.info(saved)
         return f'; {saved}'
-    return '; the last checkpoint is what is left'
+    return '; only the last checkpoint remains'
 
 
 def _cause(error: Exception, place: str, iteration: int) -> str:
-    """What happened, if it is to be told in a line."""
+    """Describe the cause if one line is enough; otherwise return ''."""
     if isinstance(error, UserError):
         return ''
-    lost = place == 'between' and isinstance(error, ConnectionError | EOFError)  # with its batch
+    lost = place == 'between' and isinstance(error, ConnectionError | EOFError)  # and its batch
     if KILLED in str(error) or lost:
         return (
-            f'a process that loads data was ended from outside, often because the memory is too '
-            f'small ({first_line(error)}): lower train_dataloader.num_workers or batch_size'
+            f'a data-loading process was killed from outside, often for lack of memory '
+            f'({first_line(error)}): lower train_dataloader.num_workers or batch_size'
         )
     if isinstance(error, OSError) and error.errno in DISK:
         where = f' {error.filename}' if error.filename else ''
         reason = atomic_write.REASONS[error.errno]
-        return f'cannot write{where}: {reason}; the last checkpoint is whole'
+        return f'cannot write{where}: {reason}; the last checkpoint is intact'
     if said := remedy(error):
         return f'iteration {iteration + 1} failed: {first_line(error)}{said}'
     if place == 'validation':
-        return f'the validation after iteration {iteration} failed: {first_line(error)}'
+        return f'validation after iteration {iteration} failed: {first_line(error)}'
     return ''

@@ -1,4 +1,4 @@
-"""Hooks of the tools."""
+"""Small hooks that the tools share."""
 
 from collections.abc import Callable
 from typing import Any
@@ -14,7 +14,7 @@ from backbones.openmmlab import console
 
 
 def unwrapped(runner: Runner) -> nn.Module:
-    """The runner's model without wrappers of processes or of test-time augmentation."""
+    """Return the runner's model without distributed and test-time-augmentation wrappers."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return model.module if isinstance(model, BaseTTAModel) else model
 
@@ -23,7 +23,7 @@ class LoadFrom(Hook):
     """Load a whole model after MMEngine has initialised the weights.
 
     Args:
-        settings: arguments of `load_model`.
+        settings: keyword arguments of `load_model`.
     """
 
     def __init__(self, **settings: Any) -> None:
@@ -35,10 +35,10 @@ class LoadFrom(Hook):
 
 
 class StartReport(Hook):
-    """Say, once before the first iteration, what is about to be done; the console begins with it.
+    """Print the start block once before the first iteration, as the console's first output.
 
     Args:
-        block: makes the text from the runner.
+        block: returns the text for a runner.
     """
 
     def __init__(self, block: Callable[[Runner], str]) -> None:

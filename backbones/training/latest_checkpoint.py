@@ -1,4 +1,4 @@
-"""Which checkpoint of a work dir a resumed run continues: the whole one with most iterations."""
+"""Choose the checkpoint a resumed run continues from: the intact one with the most iterations."""
 
 import os
 import zipfile
@@ -19,11 +19,11 @@ from backbones.training.checkpoints import LAST
 
 
 def latest(cfg: Config) -> tuple[Path | None, dict, list[str]]:
-    """Read the whole checkpoint of a work dir with most iterations; see `candidates`.
+    """Read the intact checkpoint with the most iterations in the work dir; see `candidates`.
 
     Returns:
-        Its path and content, None and {} if there is none; and one notice for each that was
-        skipped, and for each thing by which other tools would have taken another one.
+        Its path and content, or None and {} if there is none, and notices: one per skipped
+        checkpoint, and one per sign by which other tools would have chosen another.
     """
     notices: list[str] = []
     found = candidates(cfg)
@@ -38,10 +38,10 @@ def latest(cfg: Config) -> tuple[Path | None, dict, list[str]]:
 
 
 def candidates(cfg: Config) -> list[Path]:
-    """What a run can resume from, most iterations first, whatever times and names say.
+    """List the checkpoints a run can resume from, most iterations first, ignoring times and names.
 
-    Only files of the work dir, or of the checkpoint hook's `out_dir`, count, and not the best ones,
-    which lack the optimiser's state. A file that cannot be read comes first.
+    Only files in the work dir or in the checkpoint hook's `out_dir` count, without the best ones,
+    which lack the optimiser's state. Unreadable files come first.
     """
     files = [p for f in _folders(cfg) for p in f.glob('*.pth') if not p.name.startswith('best')]
     whole = {p.stat().st_ino: p for p in sorted(files, key=_is_numbered) if p.is_file()}
@@ -54,7 +54,7 @@ def _is_numbered(path: Path) -> bool:
 
 
 def _folders(cfg: Config) -> list[Path]:
-    """Where the checkpoint hook writes."""
+    """Return the folders that the checkpoint hook writes to."""
     folder = Path(cfg.work_dir)
     hook = (cfg.get('default_hooks') or {}).get('checkpoint') or {}
     out_dir = hook.get('out_dir')
@@ -62,78 +62,78 @@ def _folders(cfg: Config) -> list[Path]:
 
 
 def _iterations(path: Path) -> float:
-    """How many a checkpoint says that it has, without reading its numbers."""
+    """Return the iteration count stored in a checkpoint without loading its tensors."""
     try:
         check_archive(path, str(path))
         check_pickles(path, str(path))
         file = load(path, numbers=False)
     except (*DAMAGE, UserError, RefusedCall):
-        return float('inf')  # reading it whole will say why
+        return float('inf')  # the complete read will report why
     meta = file.get('meta') if isinstance(file, dict) else None
     count = meta.get('iter') if isinstance(meta, dict) else None
     return count if isinstance(count, int) else float('inf')
 
 
 def _oddities(folder: Path, taken: Path, found: list[Path]) -> list[str]:
-    """What speaks for another checkpoint than the one with most iterations."""
+    """Report signs that point to a checkpoint other than the one with the most iterations."""
     notices = []
     younger = [path for path in found if path.stat().st_mtime > taken.stat().st_mtime]
     if younger := [path for path in younger if _iterations(path) < _iterations(taken)]:
         notices.append(
-            f'{younger[0].name} is younger than {taken.name}, which has more iterations and is '
-            'taken'
+            f'{younger[0].name} is newer, but has fewer iterations than {taken.name}, which is used'
         )
     named = folder / LAST
     said = atomic_write.named_in(named)
     if said is None:
-        notices.append(f'{named} {_fault(named)}; {taken.name} has most iterations and is taken')
+        notices.append(f'{named} {_fault(named)}; using {taken.name} (most iterations)')
     elif said.resolve().parent != taken.resolve().parent:
         notices.append(
-            f'{named} names a file of another folder, {said}: this one may be a copy; taken is '
+            f'{named} names a file in another folder, {said}, so this folder may be a copy; using '
             f'{taken}'
         )
     elif said.resolve() not in [path.resolve() for path in found[: found.index(taken) + 1]]:
         notices.append(
-            f'{named} names {said.name}; {taken.name} is whole, has most iterations and is taken'
+            f'{named} names {said.name}; using {taken.name}, which is intact and has the most '
+            'iterations'
         )
     return notices
 
 
 def _fault(named: Path) -> str:
-    """Why `last_checkpoint` names no checkpoint."""
+    """Explain why `last_checkpoint` does not name a checkpoint."""
     if not os.path.lexists(named):
         return 'is missing'
     if not named.is_file():
         return 'is not a file'
     with named.open('rb') as file:
         text = file.read(60).decode(errors='replace').strip()
-    return f'names no file that is there ({shown(text)})'
+    return f'names a file that does not exist ({shown(text)})'
 
 
 def read_whole(path: Path) -> dict:
-    """A checkpoint that a run can resume from, once every byte of it has proved right.
+    """Read a checkpoint to resume from, after verifying every byte of it.
 
     Raises:
-        CheckpointError: it is torn, or holds weights alone.
+        CheckpointError: it is damaged, or holds weights only.
     """
     check_archive(path, str(path))
     try:
         with zipfile.ZipFile(path) as archive:
             torn = archive.testzip()  # compares checksums
     except BAD_ZIP as error:
-        raise CheckpointError(f'{path} is torn ({error})') from error
+        raise CheckpointError(f'{path} is damaged ({error})') from error
     if torn is not None:
-        raise CheckpointError(f'{path} is torn (checksum of {torn})')
+        raise CheckpointError(f'{path} is damaged (checksum of {torn})')
     file = read(str(path))
     if 'optimizer' not in file or 'meta' not in file:
         raise CheckpointError(
-            f'{path} holds no state of the optimiser to go on with; to start from its weights, '
-            f'use --cfg-options load_from={path}'
+            f'{path} holds no optimiser state to continue from; to start a new run from its '
+            f'weights, use --cfg-options load_from={path}'
         )
     meta = safe_loading.plain(file, path.parent)['meta']
     if missing := [key for key in ('epoch', 'iter') if key not in meta]:
         raise CheckpointError(
-            f'{path} does not say at which {" and ".join(missing)} it was saved, as MMEngine does '
-            '(meta); to start from its weights, use --cfg-options load_from=...'
+            f'{path} lacks {" and ".join(missing)} in its meta, which MMEngine saves; to start '
+            'a new run from its weights, use --cfg-options load_from=...'
         )
     return file

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth, for any backbone that can tell a parameter's depth."""
+"""Learning rates that decay with depth, for any backbone that defines its parameters' depth."""
 
 import torch
 from mmengine.logging import print_log
@@ -9,19 +9,19 @@ from torch import nn
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(DefaultOptimWrapperConstructor):
-    """Build the optimizer with the learning rate lr x decay_rate^(last - layer) in the backbone.
+    """Build the optimizer with learning rate lr x decay_rate^(last - layer) in the backbone.
 
-    `layer` and `last` come from the backbone's `get_layer_depth`; necks and heads have the full
-    rate. Biases, and parameters that are one-dimensional once axes of length 1 are dropped (norms,
-    layer scales), have no weight decay, in necks and heads too.
+    `layer` and `last` come from the backbone's `get_layer_depth`; necks and heads use the full
+    rate. Biases and parameters with at most one axis longer than 1 (norms, layer scales) have no
+    weight decay, in necks and heads too.
 
     Args:
         optim_wrapper_cfg: as in MMEngine.
-        paramwise_cfg: `dict(decay_rate=...)`, the factor of the learning rate from one layer to the
-            layer before it, 0 < decay_rate <= 1.
+        paramwise_cfg: `dict(decay_rate=...)`, the factor of the learning rate from one layer to
+            the one before it, 0 < decay_rate <= 1.
 
     Raises:
-        ValueError: another or no key in `paramwise_cfg`, a rate outside its range.
+        ValueError: `paramwise_cfg` has other keys or none, or the rate is out of range.
         TypeError: the model has no backbone with `get_layer_depth`.
 
     Source: BEiT (arXiv:2106.08254); github.com/Westlake-AI/MogaNet (detection), which calls the
@@ -33,7 +33,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         settings = dict(paramwise_cfg or {})
         if set(settings) != {'decay_rate'}:
             raise ValueError(
-                f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay takes decay_rate alone'
+                f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay takes only decay_rate'
             )
         self.paramwise_cfg = settings
         self.decay_rate = settings['decay_rate']
@@ -41,12 +41,12 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             raise ValueError(f'decay_rate is {self.decay_rate}; allowed: above 0, at most 1')
 
     def add_params(self, params: list[dict], module: nn.Module, **_: object) -> None:
-        """Fill `params` with one group for each learning rate and weight decay."""
+        """Append one group to `params` per learning rate and weight decay."""
         backbone = getattr(module, 'backbone', None)
         if not hasattr(backbone, 'get_layer_depth'):
             raise TypeError(
-                f'LayerDecay needs model.backbone.get_layer_depth; {type(backbone).__name__} has '
-                'none'
+                f'LayerDecay needs model.backbone.get_layer_depth, which {type(backbone).__name__} '
+                'lacks'
             )
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
@@ -67,13 +67,13 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             )
 
     def _rate(self, backbone: nn.Module, name: str) -> float:
-        """Factor of the learning rate."""
+        """Return the learning-rate factor."""
         if not name.startswith('backbone.'):
             return 1.0
         layer, layers = backbone.get_layer_depth(name, 'backbone.')
         return self.decay_rate ** (layers - 1 - layer)
 
     def _decay(self, name: str, parameter: torch.Tensor) -> float:
-        """Weight decay."""
+        """Return the weight decay."""
         exempt = name.endswith('.bias') or sum(size > 1 for size in parameter.shape) <= 1
         return 0.0 if exempt else self.base_wd or 0.0

@@ -1,4 +1,4 @@
-"""Loops whose random numbers depend on where a training run is, not on how it got there."""
+"""Loops whose random numbers depend on the position in the run, not on how it was reached."""
 
 import itertools
 from collections.abc import Iterator
@@ -18,28 +18,28 @@ from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.registries import add_import
 from backbones.training.seeded_dataset import Samples, SeededIndex, seed_all
 
-BATCH = 'total_batch'  # in the message hub, and so in checkpoints
+BATCH = 'total_batch'  # key in the message hub, and thus in checkpoints
 SAMPLES, MODEL = 0, 1  # streams of random numbers
 
 
 def use_exact_loop(cfg: Config) -> list[str]:
-    """Let a config train by `ExactEpochLoop` or `ExactIterLoop` instead of MMEngine's loops.
+    """Replace MMEngine's default loops in a config by `ExactEpochLoop` or `ExactIterLoop`.
 
     Returns:
-        A notice where the config has a loop of another kind, which stays.
+        A notice if the config has a loop of another kind, which is kept.
     """
     loop = cfg.train_cfg
     default = EpochBasedTrainLoop if loop.get('by_epoch') else IterBasedTrainLoop
     given = loop.get('type') or default
-    name = str(getattr(given, '__name__', given)).rpartition('.')[2]  # new configs hold the class
+    name = str(getattr(given, '__name__', given)).rpartition('.')[2]  # new-style configs: a class
     exact = {
         EpochBasedTrainLoop.__name__: ExactEpochLoop,
         IterBasedTrainLoop.__name__: ExactIterLoop,
     }.get(name)
-    if name in (ExactEpochLoop.__name__, ExactIterLoop.__name__):  # of a config that was dumped
+    if name in (ExactEpochLoop.__name__, ExactIterLoop.__name__):  # in a dumped config
         return []
     if exact is None:
-        return [f'{name}: a resumed run draws other random numbers than it would have without']
+        return [f'{name}: after a resume, random numbers differ from those of an unbroken run']
     loop.pop('by_epoch', None)
     loop.type = exact.__name__
     if cfg.get('skip_unreadable'):
@@ -49,23 +49,23 @@ def use_exact_loop(cfg: Config) -> list[str]:
 
 
 class ExactLoop:
-    """Make a resumed training run draw what the uninterrupted one would have drawn.
+    """Make a resumed training run draw the random numbers of an uninterrupted one.
 
-    What is drawn for a sample (augmentations) depends on the seed, the process, and the sample's
-    position in the run, however many workers load; what is drawn in an iteration (drop path,
-    dropout, sampled proposals) on the seed, the process, and the iteration. So there is no state to
-    save. An epoch that was left in the middle is finished, and an evaluation that is due where the
-    run was left is made, or made again: nothing tells whether it was complete.
+    The numbers drawn for a sample (augmentations) depend on the seed, the process and the sample's
+    position in the run, whatever the number of workers; those drawn in an iteration (drop path,
+    dropout, sampled proposals) depend on the seed, the process and the iteration. So there is no
+    state to save. An interrupted epoch is finished, and an evaluation due at the point of
+    interruption runs, or runs again, because nothing records whether it was complete.
 
-    A file that cannot be read is named in the error.
+    Errors name the file that cannot be read.
 
-    Not covered: transforms with a generator of their own; operators of GPUs that add in no fixed
-    order; gradients accumulated over iterations.
+    Not covered: transforms with their own generator; GPU operators that add in no fixed order;
+    gradients accumulated over iterations.
 
     Args:
-        skip_unreadable: continue without images and label maps that cannot be read; each is noted
-            in `unreadable.txt` of the work dir and replaced by the next sample.
-        settings: of MMEngine's loop.
+        skip_unreadable: continue without unreadable images and label maps; each is recorded in
+            `unreadable.txt` in the work dir and replaced by the next sample.
+        settings: those of MMEngine's loop.
     """
 
     runner: Runner
@@ -80,15 +80,15 @@ class ExactLoop:
     def run(self) -> nn.Module:
         tell_other_batch(self.runner)
         self._number_samples()
-        if self.runner.val_loop is not None:  # whose metrics are of all images or of none
+        if self.runner.val_loop is not None:  # its metrics need all images
             dataset = self.runner.val_dataloader.dataset
             dataset.__getitems__ = Samples(dataset)
         model = super().run()  # type: ignore[misc]
         if self.skipped and self.skipped.is_file():
             names = sorted(set(self.skipped.read_text().splitlines()))
             self.runner.logger.warning(
-                f'{len(names)} unreadable files were left out: {listed(names)}; all are in '
-                f'{self.skipped}'
+                f'{len(names)} unreadable files were skipped: {listed(names)}; see '
+                f'{self.skipped} for all'
             )
         return model
 
@@ -98,7 +98,7 @@ class ExactLoop:
             return
         numbered = NumberedSampler(batches.sampler, self.runner, by_epoch=self.by_epoch)
         if type(batches) is BatchSampler and hasattr(batches.sampler, 'skip'):
-            # MMEngine's loop moves this sampler to where the run is
+            # MMEngine's loop advances this sampler to the current position
             numbered.position = self.runner.iter * batches.batch_size
         batches.sampler = numbered
         dataset: Any = self.dataloader.dataset
@@ -109,7 +109,7 @@ class ExactLoop:
         super().run_iter(*batch)  # type: ignore[misc]
 
     def evaluation_is_due(self) -> bool:
-        """Whether MMEngine's loop would have evaluated between the last iteration and the next."""
+        """Return whether MMEngine's loop would have evaluated before the next iteration."""
         raise NotImplementedError
 
     def _is_due(self, at: int, last: int) -> bool:
@@ -125,14 +125,14 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
     """MMEngine's loop over epochs as an `ExactLoop`."""
 
     by_epoch = True
-    left = 0  # iterations of the first epoch that an earlier run has made
+    left = 0  # iterations of the first epoch completed by an earlier run
 
     def run(self) -> nn.Module:
         self.left = max(0, self.iter - self.epoch * len(self.dataloader))
         return super().run()
 
     def run_epoch(self) -> None:
-        """Run an epoch; one that was left in the middle from its next iteration on."""
+        """Run an epoch; resume an interrupted one at its next iteration."""
         done, self.left = self.left, 0
         if done == 0:
             super().run_epoch()
@@ -145,7 +145,7 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
         self._epoch += 1
 
     def _rest(self, done: int) -> DataLoader:
-        """The batches of an epoch after the first `done`, of which nothing is loaded."""
+        """Return the epoch's batches after the first `done`, which are not loaded."""
         loader = self.dataloader
         return DataLoader(
             loader.dataset,
@@ -171,7 +171,7 @@ class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
 
 
 class EvaluateWhatIsDue(Hook):
-    """Evaluate before the first iteration of a resumed run, once all other hooks are ready."""
+    """Run a due evaluation before the first iteration of a resumed run, after all other hooks."""
 
     def before_train(self, runner: Runner) -> None:
         if is_resuming(runner) and runner.iter and runner.train_loop.evaluation_is_due():
@@ -179,27 +179,27 @@ class EvaluateWhatIsDue(Hook):
 
 
 def tell_other_batch(runner: Runner) -> None:
-    """Warn where a resumed run takes more or fewer images in an iteration than it did before."""
+    """Warn if the number of images per iteration has changed since the checkpoint."""
     hub, loader, processes = runner.message_hub, runner.train_dataloader, get_world_size()
     each = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 0)
     before = hub.runtime_info.get(BATCH)
     if is_resuming(runner) and before not in (None, each * processes):
         runner.logger.warning(
-            f'resumed with another total batch: {before} images before, now {each * processes} '
-            f'({processes} process(es) x {each}); epochs have another number of iterations, and '
-            'the learning rate stays'
+            f'resumed with a different total batch: {before} images before, {each * processes} now '
+            f'({processes} process(es) x {each}); the number of iterations per epoch changes, the '
+            'learning rate does not'
         )
     hub.update_info(BATCH, each * processes)
 
 
 class NumberedSampler:
-    """A sampler whose indices know the seed of their sample; in all else the sampler itself."""
+    """Wrap a sampler so that each index carries the seed of its sample."""
 
     def __init__(self, sampler: Sampler, runner: Runner, *, by_epoch: bool) -> None:
         self.sampler = sampler
         self.runner = runner
         self.by_epoch = by_epoch
-        self.position = 0  # samples drawn in this epoch, or by an iteration-based loop
+        self.position = 0  # samples drawn in this epoch, or in the run of an iteration-based loop
 
     def __iter__(self) -> Iterator[object]:
         if self.by_epoch:

@@ -1,4 +1,4 @@
-"""Segmentation metric that also keeps the IoU of each class."""
+"""Segmentation metric that keeps the IoU of each class."""
 
 from mmengine.registry import METRICS
 from mmseg.evaluation import IoUMetric
@@ -6,10 +6,10 @@ from mmseg.evaluation import IoUMetric
 
 @METRICS.register_module()
 class ClasswiseIoUMetric(IoUMetric):
-    """MMSegmentation's IoUMetric; the last evaluation's IoU per class stays in `class_iou`.
+    """MMSegmentation's IoUMetric, with the last evaluation's IoU per class in `class_iou`.
 
     Attributes:
-        class_iou: class name -> IoU in percent, filled on rank 0.
+        class_iou: class name -> IoU in percent, set on rank 0.
     """
 
     class_iou: dict[str, float] = {}

@@ -1,4 +1,4 @@
-"""Stop where a loss is no number any more."""
+"""Stop training when a loss becomes NaN or infinite."""
 
 import math
 
@@ -12,13 +12,13 @@ from backbones.errors import UserError
 
 @HOOKS.register_module()
 class FiniteLossHook(Hook):
-    """Stop at the first iteration with a loss that is NaN or infinite.
+    """Stop at the first iteration with a NaN or infinite loss.
 
-    It runs before anything of that iteration is logged or saved. MMEngine fetches every loss from
-    the GPU in each iteration anyway, so looking at them costs nothing that can be measured.
+    This happens before anything of that iteration is logged or saved. MMEngine fetches every loss
+    from the GPU in each iteration anyway, so the check has no measurable cost.
 
     Raises:
-        UserError: which loss, at which iteration and learning rate, and what to try.
+        UserError: names the loss, iteration and learning rate, and what to try.
     """
 
     def after_train_iter(
@@ -32,13 +32,13 @@ class FiniteLossHook(Hook):
         bad = {name: value for name, value in found.items() if not math.isfinite(value)}
         if not bad:
             return
-        parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # of the sum
+        parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # no sum
         rate = max(rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates)
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in parts.items())} at iteration '
-            f'{runner.iter + 1}, learning rate {rate:g}. The checkpoints before are untouched: '
+            f'{runner.iter + 1}, learning rate {rate:g}. Earlier checkpoints are untouched: '
             'resume with optim_wrapper.clip_grad.max_norm=1 or without --amp; or, since a resumed '
-            'training keeps its learning rates, start in another folder with '
+            'run keeps its learning rates, start in another work dir with '
             f'load_from={runner.work_dir}/last.pth, a lower optim_wrapper.optimizer.lr, and a '
             'longer warm-up (param_scheduler.0.end)'
         )

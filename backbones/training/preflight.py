@@ -1,4 +1,4 @@
-"""Checks before the start: what a training would only trip over minutes or hours later."""
+"""Checks before the start for what would otherwise fail minutes or hours into a run."""
 
 from typing import Any
 
@@ -30,17 +30,17 @@ from backbones.openmmlab.config_tree import (
 from backbones.pyramid import Pyramid
 from backbones.training.hooks import LoadFrom, unwrapped
 
-SAMPLE = 200  # files of each split that are looked at before a training
+SAMPLE = 200  # files per split to check before training
 
 
 def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Dataset, list[str]]:
-    """Check model against data, data against the disk, and the data themselves, the quick part.
+    """Check the model against the data, the data against the disk, and a sample of the data.
 
     Returns:
-        The data as far as they were read, and what is likely to be a mistake, one line each.
+        The dataset as far as it was read, and one line for each likely mistake.
 
     Raises:
-        UserError: says all that is wrong with the model and the data.
+        UserError: lists all faults of the model and the data.
     """
     faults = Faults(['no-training', 'no-validation', *allowed_faults(cfg)])
     try:
@@ -55,18 +55,18 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
         check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
     if faults.errors:
         raise UserError(
-            'config or data are not right; allow_faults = [KIND] in the config is for what is '
-            'meant\n' + '\n'.join(faults.lines())
+            'config or data are faulty; if a fault is intentional, set allow_faults = [KIND] in '
+            'the config\n' + '\n'.join(faults.lines())
         )
     doubts = [fault for fault in faults.warnings if fault.kind not in faults.allowed]
     return dataset, [faults.notice(fault) for fault in doubts]
 
 
 def check_model(cfg: Config) -> None:
-    """Build the backbone without memory; compare its channels with what the next part takes.
+    """Build the backbone on the meta device; compare its channels with the next part's input.
 
     Raises:
-        UserError: an argument that the backbone refuses, or channels that disagree.
+        UserError: the backbone rejects an argument, or the channels differ.
     """
     model = with_backbone(cfg.model)
     settings = dict(model.backbone)
@@ -85,18 +85,18 @@ def check_model(cfg: Config) -> None:
     reader = model.get(part)
     taken = reader.get('in_channels') if isinstance(reader, dict) else None
     if not isinstance(taken, list | tuple):
-        return  # a number, or several parts: `swap_backbone` proves that those fit
+        return  # a number, or several parts: `swap_backbone` verifies those
     index = reader.get('in_index', range(len(backbone.channels)))
     emitted = [backbone.channels[i] for i in index]
     if list(taken) not in (emitted, emitted[::-1]):  # YOLOv3's neck counts from the last level
         raise UserError(
             f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
-            f'{list(backbone.channels)}: set the latter'
+            f'{list(backbone.channels)}: set in_channels to the latter'
         )
 
 
 def check_weights(runner: Runner) -> None:
-    """Load a training's `load_from` strictly; MMEngine would only warn of what does not fit.
+    """Load `load_from` strictly, where MMEngine would only warn about mismatches.
 
     Raises:
         UserError: see `backbones.checkpoints.load_model`.
@@ -105,7 +105,7 @@ def check_weights(runner: Runner) -> None:
     if not source:
         return
     if is_resuming(runner):
-        # for the errors; the Runner loads again
+        # only to raise errors; the Runner loads again
         load_model(unwrapped(runner), source, file=safe_loading.handed_on(source))
         return
     settings: dict[str, Any] = dict(
@@ -114,15 +114,15 @@ def check_weights(runner: Runner) -> None:
         classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
         new_classes=lambda: tensors_of_classes(cfg),
     )
-    load_model(unwrapped(runner), **settings)  # once now, for the errors
+    load_model(unwrapped(runner), **settings)  # now, to raise errors early
     runner.register_hook(LoadFrom(**settings))
     set_start(runner, None, resume=False)
 
 
 def tensors_of_classes(cfg: Config) -> set[str]:
-    """The tensors of a model whose shape depends on the number of classes.
+    """Return the names of the tensors whose shape depends on the number of classes.
 
-    Found by building the model once more, for one class more than the config has.
+    The model is built a second time with one more class than in the config.
     """
     shapes = []
     for more in (0, 1):

@@ -1,4 +1,4 @@
-"""Going on with an earlier training: which checkpoint, whether it fits, what differs."""
+"""Resuming a training run: choose the checkpoint, check that it fits, report what differs."""
 
 import os
 import re
@@ -15,14 +15,14 @@ from backbones.openmmlab.config_text import settings
 from backbones.openmmlab.config_tree import averages, classes_of, innermost
 from backbones.training.latest_checkpoint import candidates, latest, read_whole
 
-# settings that the weights and the optimiser's state belong to
+# settings that must match the weights and the optimiser's state
 FIXED = re.compile(
     r'default_scope|model\..*|optim_wrapper\.(constructor|paramwise_cfg\..*|optimizer\.type)'
     r'|train_dataloader\.dataset\.(type|metainfo\.classes)'
 )
-# parts of the model that neither weights nor gradients depend on
+# parts of the model config that affect neither weights nor gradients
 FREE = re.compile(r'model\.(test_cfg|.*\binit_cfg\b|.*\bwith_cp$).*')
-# settings whose state in the checkpoint replaces the config's
+# settings whose state in the checkpoint overrides the config
 KEPT = re.compile(r'(optim_wrapper\.optimizer|param_scheduler)\b.*')
 TAKEN = re.compile(
     r'(train_cfg(?!\.(type|by_epoch)$)|train_dataloader|optim_wrapper|randomness)\b.*'
@@ -32,31 +32,30 @@ LONGEST = 1 << 20  # characters of a config; ours have 30,000
 
 
 def set_resume(cfg: Config, resume: str | None) -> list[str]:
-    """Make the Runner go on with an earlier training, exactly: the seed is the earlier one's, too.
+    """Set up the config to continue an earlier training run exactly, with its seed.
 
     Args:
-        cfg: the config, as it will be given to the Runner.
-        resume: a checkpoint; 'auto' takes the whole one of the work dir with the most iterations,
-            and starts afresh if there is none; None does what the config's `resume` says, or starts
-            afresh, unless torchrun or Slurm has restarted us.
+        cfg: the config that the Runner will get.
+        resume: a checkpoint; 'auto' takes the intact one with the most iterations in the work dir,
+            or starts from scratch if there is none; None follows the config's `resume`, or starts
+            from scratch unless torchrun or Slurm has restarted this process.
 
     Returns:
-        One notice for each checkpoint that was skipped, for what is odd about the folder, and for
-        settings that have changed.
+        Notices on skipped checkpoints, oddities of the work dir, and changed settings.
 
     Raises:
         MissingFileError: `resume` does not exist.
-        CheckpointError: `resume` is torn, or has nothing to go on with.
-        UserError: the checkpoint is one of another model, optimiser or dataset (names what
-            differs), or a fresh start would be in a folder that holds checkpoints.
+        CheckpointError: `resume` is damaged, or holds nothing to continue from.
+        UserError: the checkpoint belongs to another model, optimiser or dataset (names the
+            differences), or a new run would start in a work dir that holds checkpoints.
     """
-    if resume is None and cfg.get('resume'):  # MMEngine's own way to ask for the same
+    if resume is None and cfg.get('resume'):  # MMEngine's own setting for the same
         resume = cfg.get('load_from') or 'auto'
     if resume is None and not _restarted():
         if found := candidates(cfg):
             raise UserError(
-                f'{cfg.work_dir} holds checkpoints of an earlier training '
-                f'({listed(path.name for path in found)}): add --resume to go on with it, or '
+                f'{cfg.work_dir} holds checkpoints of an earlier training run '
+                f'({listed(path.name for path in found)}): add --resume to continue it, or '
                 '--work-dir DIR to start in another folder'
             )
         return []
@@ -64,7 +63,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         path, file, notices = latest(cfg)
         if path is None:
             cfg.resume = False
-            return [*notices, f'no checkpoint in {cfg.work_dir} to resume, so the start is fresh']
+            return [*notices, f'no checkpoint in {cfg.work_dir} to resume: starting from scratch']
     else:
         path, notices = Path(resume), []
         if not path.is_file():
@@ -79,22 +78,22 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         notices += _compare(before, settings(cfg.pretty_text), path)
     if 'ema_state_dict' in file and not averages(cfg):
         raise UserError(
-            f'{path} is of a training with averaged weights: add --ema, as it was started'
+            f'{path} is from a run with averaged weights: add --ema, as in the original command'
         )
     cfg.resume, cfg.load_from = True, str(path)
     safe_loading.hand_on(str(path), file)
     if meta.get('seed') is not None:
-        # before the sampler is built with another
+        # before the sampler is built with a different one
         cfg.randomness = dict(cfg.get('randomness') or {}, seed=meta['seed'])
     return notices
 
 
 def command(config: str, resume: str | None) -> str:
-    """The command that goes on with this training: the one that was typed, with `--resume`.
+    """Return the command that continues this run: the typed one, with `--resume`.
 
     Args:
-        config: what was typed for the config.
-        resume: what was typed for `--resume`; it is replaced by the newest checkpoint.
+        config: the config as typed.
+        resume: the value of `--resume` as typed; it is replaced by the newest checkpoint.
     """
     words = [
         word for word in sys.argv[1:] if word not in ('--resume', resume, f'--resume={resume}')
@@ -108,25 +107,25 @@ def command(config: str, resume: str | None) -> str:
 
 
 def _restarted() -> bool:
-    """Whether torchrun or Slurm started this process again after it had ended."""
+    """Return whether torchrun or Slurm has restarted this process."""
     counts = ('TORCHELASTIC_RESTART_COUNT', 'SLURM_RESTART_COUNT')
     return any(int(os.environ.get(name, 0)) > 0 for name in counts)
 
 
 def _compare(before: dict[str, object], now: dict[str, object], path: Path) -> list[str]:
-    """Tell what differs, or refuse it."""
+    """Return notices on the differences; raise an error for those that rule out a resume."""
     differs = [key for key in {**before, **now} if before.get(key) != now.get(key)]
     differs.sort(key=lambda key: key.count('.'))  # a class says more than its arguments
     told = {k: f'{k} {before.get(k, "absent")} -> {now.get(k, "absent")}' for k in differs}
     if fixed := [told[k] for k in differs if FIXED.fullmatch(k) and not FREE.fullmatch(k)]:
         raise UserError(
-            f'{path} is of another training than this config (checkpoint -> config): '
+            f'{path} is from a training run with another config (checkpoint -> config): '
             f'{listed(fixed)}. Resume with its own config, or start with --work-dir DIR'
         )
     free = [key for key in differs if not FIXED.fullmatch(key)]
     kept = [told[key] for key in free if KEPT.fullmatch(key)]
     taken = [told[key] for key in free if TAKEN.fullmatch(key) and not KEPT.fullmatch(key)]
-    notices = [f'resumed with other settings than before: {listed(taken)}'] if taken else []
+    notices = [f'resumed with changed settings: {listed(taken)}'] if taken else []
     if kept:
-        notices.append(f'not changed, since a resumed training keeps them: {listed(kept)}')
+        notices.append(f'ignored, because a resumed run keeps the old values: {listed(kept)}')
     return notices

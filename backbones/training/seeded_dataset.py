@@ -1,4 +1,4 @@
-"""Loading samples: seeded by their place in a training, and with the name of a file that is bad."""
+"""Load samples, seeded by their position in the run, with errors that name the faulty file."""
 
 import os
 import random
@@ -13,7 +13,7 @@ from backbones.errors import UnreadableError
 
 
 class SeededIndex(int):
-    """The index of a sample; `key` seeds what is drawn for it."""
+    """A sample's index whose `key` seeds the random numbers drawn for the sample."""
 
     key: tuple[int, ...]
 
@@ -24,12 +24,12 @@ class SeededIndex(int):
 
 
 class Samples:
-    """A dataset's `__getitems__`: PyTorch's loaders ask it, in whichever process, for a batch.
+    """A dataset's `__getitems__`, which PyTorch's data loaders call for each batch.
 
     Args:
         dataset: the dataset.
-        skipped: where the names of unreadable files are noted, each of which is replaced by the
-            next readable sample; None stops at the first.
+        skipped: file that records the unreadable files, each of which is replaced by the next
+            readable sample; None raises an error at the first.
 
     Raises:
         UnreadableError: names the file.
@@ -54,21 +54,21 @@ class Samples:
                 raise
             if self.skipped is None:
                 raise UnreadableError(
-                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it, or go on '
-                    'without such files: --cfg-options skip_unreadable=True'
+                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it, or '
+                    'continue without such files: --cfg-options skip_unreadable=True'
                     if os.path.isfile(path)
                     else f'{path} does not exist'
                 ) from error
             with self.skipped.open('a') as file:
-                file.write(f'{path}\n')  # short enough to be whole, whichever worker writes
+                file.write(f'{path}\n')  # short enough to be atomic, whichever worker writes
             return self._load((index + 1) % len(self.dataset))
 
 
 def unreadable_file(dataset: Dataset, index: int) -> str | None:
-    """The file of a sample that could not be loaded, if it is the file's fault."""
+    """Return the file that kept a sample from loading, if the file is to blame."""
     try:
         facts = dataset.get_data_info(index)
-    except Exception:  # a dataset of another kind: its own error has to do
+    except Exception:  # another kind of dataset: leave it to its own error
         return None
     for path in (facts.get('img_path'), facts.get('seg_map_path')):
         if path and not _is_image(Path(path)):
@@ -77,7 +77,7 @@ def unreadable_file(dataset: Dataset, index: int) -> str | None:
 
 
 def seed_all(*key: int) -> None:
-    """Seed Python, NumPy and PyTorch, GPUs included, for one place in a training."""
+    """Seed Python, NumPy and PyTorch, including GPUs, for one position in the run."""
     first, second, third = np.random.SeedSequence(key).generate_state(3).tolist()
     random.seed(first)
     np.random.seed(second)

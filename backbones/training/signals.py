@@ -1,4 +1,4 @@
-"""SIGTERM, SIGINT and SIGUSR1 end a training in order: saved, and with the command to go on."""
+"""Save and exit cleanly on SIGTERM, SIGINT and SIGUSR1, with the command to continue."""
 
 import os
 import signal
@@ -14,29 +14,29 @@ from torch import Tensor
 
 from backbones.openmmlab.compat import save_at, swap_averages
 
-# of a shell or a cluster, of Ctrl-C, and of Slurm before a job's time is up
+# sent by shells or clusters, by Ctrl-C, and by Slurm before a job's time limit
 SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGUSR1)
 Handler = Callable[[int, FrameType | None], object] | int | None
 
 
 @HOOKS.register_module()
 class SignalHook(Hook):
-    """Finish the iteration, save, say how to go on, and exit with 128 + the signal's number.
+    """Finish the iteration, save, print how to continue, exit with 128 + the signal's number.
 
-    All processes stop at the same iteration, whichever got the signal. An evaluation is left at
-    once, to be made again after the resume, but with several processes it is finished first. In a
-    single process a second Ctrl-C has its usual effect.
+    All processes stop at the same iteration, whichever got the signal. A single process aborts an
+    evaluation at once and repeats it after the resume; several processes finish it first. In a
+    single process, a second Ctrl-C has its usual effect.
 
-    It also knows where the training is, for `failures`.
+    The hook also tracks the phase of the run, for `failures`.
 
     Args:
-        command: what resumes the training.
+        command: the command that resumes the run.
 
     Attributes:
         place: 'start', 'iteration', 'validation', or 'between' them.
     """
 
-    priority = 'LOWEST'  # after schedules, averaged weights and checkpoints
+    priority = 'LOWEST'  # after schedules, weight averaging and checkpoints
 
     def __init__(self, command: str) -> None:
         self.command = command
@@ -51,8 +51,8 @@ class SignalHook(Hook):
         self.place = 'between'
 
     def before_train_iter(self, runner: Runner, batch_idx: int, data_batch: object = None) -> None:
-        # PyTorch's handler would raise in the middle of a step when a worker of a loader is killed;
-        # without it the loader does, at the next batch
+        # PyTorch's handler would raise in the middle of a step when a loader's worker is killed;
+        # without it, the loader raises at the next batch
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         self.place = 'iteration'
 
@@ -69,7 +69,7 @@ class SignalHook(Hook):
         self.restore()
 
     def restore(self) -> None:
-        """Give the signals back."""
+        """Restore the previous signal handlers."""
         for number, handler in self.before.items():
             signal.signal(number, handler)
         self.before = {}
@@ -97,13 +97,13 @@ class SignalHook(Hook):
         data_batch: object = None,
         outputs: object = None,
     ) -> None:
-        # processes may have different numbers of images: they could not agree here
+        # processes may have different numbers of images, so they cannot agree here
         if self.received and get_world_size() == 1:
             self.take_training_weights(runner)
             self._end(runner, self.received, runner.iter)
 
     def take_training_weights(self, runner: Runner) -> None:
-        """Let the model have the weights of the training, not averages as in a validation."""
+        """Restore the training weights if validation has swapped in the averages."""
         if self.validated is None or torch.equal(self.validated, _some_weights(runner)):
             return
         for hook in runner.hooks:
@@ -111,30 +111,30 @@ class SignalHook(Hook):
                 swap_averages(hook)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if os.getpid() == self.process:  # loaders' workers inherit this
+        if os.getpid() == self.process:  # data loaders' workers inherit the handler
             self.received = number
             if number == signal.SIGINT and get_world_size() == 1:
-                signal.signal(number, self.before[number])  # torchrun passes Ctrl-C on, once more
+                signal.signal(number, self.before[number])  # torchrun forwards Ctrl-C a second time
 
     def _end(self, runner: Runner, number: int, iteration: int) -> None:
-        """Save what was reached, unless it was saved just now, and exit."""
+        """Save the progress, unless it has just been saved, and exit."""
         name = signal.Signals(number).name
         saved = save_now(runner, iteration)
-        runner.logger.info(f'{name}: stopped after iteration {iteration}, {saved}. To go on:')
+        runner.logger.info(f'{name}: stopped after iteration {iteration}, {saved}. To continue:')
         runner.logger.info(f'    {self.command}')
-        barrier()  # launchers kill the others when one has ended
+        barrier()  # launchers kill the others once one has ended
         raise SystemExit(128 + number)
 
 
 def save_now(runner: Runner, iteration: int) -> str:
-    """Save as the training's checkpoint hook does, also in the middle of an epoch.
+    """Save as the run's checkpoint hook does, even in the middle of an epoch.
 
     Args:
-        runner: of a training between two iterations.
-        iteration: how many are complete.
+        runner: a runner between two iterations.
+        iteration: the number of completed iterations.
 
     Returns:
-        Which file was saved, in words.
+        The file that was saved, in words.
     """
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     if hook is None:
@@ -147,6 +147,6 @@ def save_now(runner: Runner, iteration: int) -> str:
 
 
 def _some_weights(runner: Runner) -> Tensor:
-    """A few numbers that each step changes."""
+    """Return a few numbers that change in each step."""
     trained = (weight for weight in runner.model.parameters() if weight.requires_grad)
     return next(trained).detach().flatten()[:64].clone()

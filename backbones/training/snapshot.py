@@ -1,4 +1,4 @@
-"""Trying something with a runner and its data, and leaving no trace."""
+"""Try something with a runner and its data without leaving a trace."""
 
 import contextlib
 import copy
@@ -18,7 +18,7 @@ from backbones.training.seeded_dataset import seed_all
 
 
 def own_transforms(dataset: object) -> object:
-    """The dataset with transforms of its own: some keep images, or an open file, for the next."""
+    """Return the dataset with copied transforms, some of which keep images or open files."""
     trial = copy.copy(dataset)
     for name, value in vars(dataset).items():
         if name == 'pipeline':
@@ -32,7 +32,7 @@ def own_transforms(dataset: object) -> object:
 
 @contextlib.contextmanager
 def untouched(runner: Runner) -> Iterator[None]:
-    """Restore random numbers, the message hub, and what the model keeps beside its parameters."""
+    """Restore random states, the message hub, and the model's state besides its parameters."""
     states = random.getstate(), np.random.get_state(), torch.get_rng_state()
     on_gpus = torch.cuda.get_rng_state_all() if torch.cuda.is_initialized() else []
     buffers = {name: buffer.clone() for name, buffer in runner.model.named_buffers()}
@@ -54,7 +54,7 @@ def untouched(runner: Runner) -> Iterator[None]:
 
 
 def _modules(model: nn.Module) -> list[nn.Module]:
-    """All modules, whose modes, counters and caches can be put back; not those of FSDP."""
+    """Return all modules, to restore their modes, counters and caches; none under FSDP."""
     if any(isinstance(part, FullyShardedDataParallel) for part in model.modules()):
         return []
     inner = model.module if is_model_wrapper(model) else model
@@ -63,7 +63,7 @@ def _modules(model: nn.Module) -> list[nn.Module]:
 
 @contextlib.contextmanager
 def unchanged(thing: object) -> Iterator[None]:
-    """Restore an object's attributes; in lists and dicts, the entries."""
+    """Restore an object's attributes, including the entries of lists and dicts."""
     before = dict(vars(thing))
     entries = {name: _entries(value) for name, value in before.items()}
     try:
@@ -81,7 +81,7 @@ def unchanged(thing: object) -> Iterator[None]:
 
 
 def _entries(value: object) -> dict:
-    """Of a list by their place; message hubs change their histories in place."""
+    """Return the entries, a list's by position; message hubs change their histories in place."""
     pairs = value.items() if isinstance(value, dict) else enumerate(
         value if isinstance(value, list) else ())  # fmt: skip
     return {k: copy.copy(v) if isinstance(v, HistoryBuffer) else v for k, v in pairs}
@@ -89,7 +89,7 @@ def _entries(value: object) -> dict:
 
 @contextlib.contextmanager
 def silent(runner: Runner) -> Iterator[None]:
-    """Metrics of a few images are no news."""
+    """Suppress the log and stdout: metrics of a few images are meaningless."""
     runner.logger.disabled = True
     try:
         with contextlib.redirect_stdout(io.StringIO()):

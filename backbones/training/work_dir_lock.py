@@ -1,4 +1,4 @@
-"""A work dir belongs to one training run at a time: a second one would overwrite its files."""
+"""Give each work dir to one training run at a time: a second would overwrite its files."""
 
 import contextlib
 import errno
@@ -16,30 +16,31 @@ from backbones import atomic_write
 from backbones.errors import UserError
 
 NAME = 'training.lock'
-BEAT = 5.0  # seconds after which an owner shows again that it is running
-WATCHED = 8  # beats without a sign after which a process of another machine counts as ended
-# ranks of processes, by the variables of the launchers that set them
+BEAT = 5.0  # seconds between an owner's signs of life
+WATCHED = 8  # beats without a sign after which a process on another machine counts as ended
+# environment variables in which launchers set a process's rank
 RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
-NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # of some network file systems
+NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # on some network file systems
 
 
 @contextlib.contextmanager
 def owning(work_dir: str, launcher: str = 'none') -> Iterator[list[str]]:
-    """Own a work dir; of several processes the first does so for all.
+    """Own a work dir; the first of several processes does so for all.
 
-    The file `training.lock` says who: host, process, and since when. The system's lock on it ends
-    with the process, however that ends. Where a file system keeps no locks between machines, the
-    file is touched every few seconds, which another machine watches for; clocks are not compared.
+    The file `training.lock` names the owner: host, process and start time. The system's lock on it
+    ends with the process, however that ends. For file systems without locks between machines, the
+    owner touches the file every few seconds, and other machines watch for that; clocks are not
+    compared.
 
     Args:
-        work_dir: is made if it is not there.
+        work_dir: created if it does not exist.
         launcher: MMEngine's.
 
     Yields:
-        A notice if a run that was killed had owned it.
+        A notice if the previous owner was killed.
 
     Raises:
-        UserError: another run owns it, or it cannot be written.
+        UserError: another run owns the work dir, or it is not writable.
     """
     if int(os.environ.get(RANKS.get(launcher, ''), 0)):
         yield []
@@ -66,15 +67,15 @@ def _take(path: Path) -> tuple[TextIOWrapper, list[str]]:
     except OSError as error:
         reason = atomic_write.REASONS.get(error.errno or 0, error.strerror)
         raise UserError(f'cannot write into {path.parent}: {reason}') from error
-    # POSIX locks, unlike flock's, are not inherited by the workers of loaders, which may outlive us
+    # POSIX locks, unlike flock's, are not inherited by data loaders' workers, which may outlive us
     locked = _lock(file, path)
     if not path.exists() or not os.path.samestat(path.stat(), os.fstat(file.fileno())):
-        file.close()  # its owner has just ended and removed it
+        file.close()  # the owner has just ended and removed it
         return _take(path)
     file.seek(0)
     before = _parsed(file.read())
     notices = [_left_over(path, before, locked)] if before else []
-    _lock(file, path)  # a process loses its lock by closing the file, as a watcher does
+    _lock(file, path)  # closing the file, as a watcher does, releases the process's lock
     file.truncate(0)
     file.write(json.dumps(_ourselves()) + '\n')
     file.flush()
@@ -82,7 +83,7 @@ def _take(path: Path) -> tuple[TextIOWrapper, list[str]]:
 
 
 def _lock(file: TextIOWrapper, path: Path) -> bool:
-    """Lock the file for this process; False where the file system has no locks."""
+    """Lock the file for this process; return False if the file system has no locks."""
     try:
         fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
@@ -102,16 +103,16 @@ def _ourselves() -> dict[str, object]:
 
 
 def _machine() -> str:
-    """The name that Linux gives to this start of this machine; its containers share it."""
+    """Return Linux's ID for this boot of the machine, which its containers share."""
     path = Path('/proc/sys/kernel/random/boot_id')
     return path.read_text().strip() if path.is_file() else socket.gethostname()
 
 
 def _left_over(path: Path, before: dict, locked: bool) -> str:
-    """Make sure that the process that the file names has ended.
+    """Make sure that the process named in the file has ended.
 
     Raises:
-        UserError: it has not.
+        UserError: it is still running.
     """
     here = before.get('machine') == _machine()
     process = before.get('process')
@@ -119,27 +120,27 @@ def _left_over(path: Path, before: dict, locked: bool) -> str:
         raise _refusal(path, before)
     if not here:
         print(
-            f'{path.parent}: watching for {WATCHED * BEAT:.0f} s whether {_named(before)}, still '
-            'runs there',
+            f'{path.parent}: watching for {WATCHED * BEAT:.0f} s whether {_named(before)}, is '
+            'still running there',
             flush=True,
         )
         beat = path.stat().st_mtime_ns
         for _ in range(WATCHED):
             time.sleep(BEAT)
-            with path.open('a') as opened:  # network file systems ask their server at an opening
+            with path.open('a') as opened:  # opening makes network file systems ask their server
                 now = os.fstat(opened.fileno()).st_mtime_ns
             if now != beat:
                 raise _refusal(path, before)
     return (
-        f'{path.parent} was owned by {_named(before)}, which has ended without giving it back: '
-        'taken over'
+        f'{path.parent}: taken over from {_named(before)}, which ended without releasing the '
+        'work dir'
     )
 
 
 def _refusal(path: Path, before: dict) -> UserError:
     return UserError(
-        f'{path.parent} belongs to another training run, {_named(before)}, and two would '
-        'overwrite each other: wait for its end, stop it, or name another folder with --work-dir'
+        f'{path.parent} is in use by another training run, {_named(before)}; two runs would '
+        'overwrite each other: wait for it to end, stop it, or choose another --work-dir'
     )
 
 
@@ -156,7 +157,7 @@ def _read(path: Path) -> dict:
 
 
 def _parsed(text: str) -> dict:
-    """What a lock file says; {} where it is empty, or was half written."""
+    """Parse a lock file; return {} if it is empty or incomplete."""
     with contextlib.suppress(ValueError, RecursionError):
         said = json.loads(text[:10_000])
         return said if isinstance(said, dict) else {}

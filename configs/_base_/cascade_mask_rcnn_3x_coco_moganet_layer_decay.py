@@ -1,5 +1,5 @@
 # Recipe: Cascade Mask R-CNN with Swin's box heads, COCO, 3x, as published for MogaNet-B and L:
-# learning rates fall with depth by 0.8 a layer, and what is one-dimensional is not decayed.
+# learning rates decay with depth by 0.8 per layer; one-dimensional parameters are not decayed.
 _base_ = ['cascade_mask_rcnn_3x_coco_moganet.py']
 
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.layer_decay'])

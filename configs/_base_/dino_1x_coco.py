@@ -1,5 +1,5 @@
 # Recipe: DINO with four levels, COCO 2017, 12 epochs, multi-scale crops, batch 16 (8 GPUs x 2),
-# AdamW. MMDetection decays norms too.
+# AdamW. MMDetection decays norms, too.
 _base_ = [
     'models/dino.py',
     'datasets/coco_detection_crops.py',

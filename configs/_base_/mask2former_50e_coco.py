@@ -8,7 +8,7 @@ _base_ = [
 ]
 
 custom_imports = dict(imports=[*_base_.custom_imports.imports, 'backbones.training.backbone_rate'])
-# every batch has the size of a crop
+# all batches have the size of a crop
 model = dict(
     data_preprocessor=dict(
         batch_augments=[dict(type='BatchFixedSizePad', size=(1024, 1024), pad_mask=True)]

@@ -1,8 +1,8 @@
 # Recipe: small RetinaNet, small datasets of small objects, AdamW, from scratch on CPU.
 _base_ = ['models/retinanet.py', 'datasets/small_detection.py', 'runtime/detection.py']
 
-# BatchNorm, since nothing is pretrained, but not in the head: three levels share its layers, and
-# their statistics differ; square anchors of 24 to 152 pixels
+# BatchNorm, as nothing is pretrained, but not in the head, whose layers are shared by three levels
+# with different statistics; square anchors of 24 to 152 pixels
 model = dict(
     neck=dict(add_extra_convs=False, out_channels=64, num_outs=3, norm_cfg=dict(type='BN')),
     bbox_head=dict(
@@ -14,7 +14,7 @@ model = dict(
         reg_decoded_bbox=True,
         loss_bbox=dict(type='GIoULoss', loss_weight=2.0),
     ),
-    # what is cut off at the edge of a tile, and marked as a crowd, is no background either
+    # objects cut off at a tile's edge and marked as crowds are not background
     train_cfg=dict(assigner=dict(ignore_iof_thr=0.5)),
 )
 

@@ -9,7 +9,7 @@ model = dict(
         channels=64,
         dropout_ratio=0.0,
         norm_cfg=dict(type='BN'),
-        # MMSegmentation's std 0.01 stays all-background for hundreds of iterations
+        # with MMSegmentation's std 0.01, predictions stay all-background for hundreds of iterations
         init_cfg=dict(type='Normal', std=0.1, override=dict(name='conv_seg')),
     ),
 )

@@ -1,6 +1,6 @@
 # Recipe: UperNet, Cityscapes, 80k iterations, 512x1024 crops, batch 16 (8 GPUs x 2), AdamW. As for
-# ADE20K, but half as long: as many crops as SegFormer's (arXiv:2105.15203), 160k times 8. Tested in
-# windows as large as a crop, which overlap by a third.
+# ADE20K, but half as long, with as many crops as SegFormer (arXiv:2105.15203): 160k times 8. Tested
+# in windows of the size of a crop that overlap by a third.
 _base_ = [
     'models/upernet.py',
     'datasets/cityscapes.py',

@@ -5,11 +5,11 @@ model = dict(
     data_preprocessor=dict(size=(96, 96)),
     decode_head=dict(
         channels=48,
-        pool_scales=(2, 3),  # of 3x3 cells
+        pool_scales=(2, 3),  # for maps of 3x3 cells
         dropout_ratio=0.0,
         num_classes=11,
         norm_cfg=dict(type='BN'),
-        # MMSegmentation's std 0.01 stays all-background for hundreds of iterations
+        # with MMSegmentation's std 0.01, predictions stay all-background for hundreds of iterations
         init_cfg=dict(type='Normal', std=0.1, override=dict(name='conv_seg')),
         loss_decode=dict(class_weight=[0.3] + [1.0] * 10),
     ),

@@ -348,8 +348,8 @@ def test_every_section_has_arguments_that_the_benchmark_takes(section):
         (['--op', 'dilated_attentoin'], "did you mean 'dilated_attention'"),
         ([], 'nothing to measure'),
         (['volo_d1', '--iteration'], '--iteration takes configs'),
-        (['volo_d1', '--repeats', '0'], '0 given; allowed: 1 and more'),
-        (['volo_d1', '--json', 'no/such/folder/x.json'], 'there is no folder'),
+        (['volo_d1', '--repeats', '0'], '0 given; allowed: at least 1'),
+        (['volo_d1', '--json', 'no/such/folder/x.json'], 'does not exist'),
     ],
 )
 def test_wrong_arguments_end_with_what_is_allowed(capsys, words, message):

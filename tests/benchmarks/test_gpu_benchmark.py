@@ -39,4 +39,4 @@ def test_its_arguments_are_those_of_measure(device: str):
 def test_a_folder_that_is_not_there_is_refused_at_once(tmp_path: Path, capsys):
     with pytest.raises(SystemExit):
         gpu.main(['--device', 'cpu', '--json', str(tmp_path / 'nowhere/gpu.json')])
-    assert 'there is no folder' in capsys.readouterr().err
+    assert 'does not exist' in capsys.readouterr().err

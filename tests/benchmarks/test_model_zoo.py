@@ -64,7 +64,7 @@ def test_a_stale_page_is_an_error_that_names_the_remedy(
     monkeypatch.setattr(model_zoo, 'COUNTS', tmp_path / 'zoo.json')
 
     def is_stale() -> None:
-        with pytest.raises(SystemExit, match='does not agree with configs/; `make zoo` mends it'):
+        with pytest.raises(SystemExit, match='does not agree with configs/; `make zoo` fixes it'):
             model_zoo.main(['--check'])
         model_zoo.main([])
         model_zoo.main(['--check'])
@@ -87,7 +87,7 @@ def test_a_stale_page_is_an_error_that_names_the_remedy(
     (tmp_path / 'zoo.md').unlink()
     is_stale()
     readme.write_text(readme.read_text().replace('| `cswin_t` |', '| `cswin_q` |'))
-    with pytest.raises(SystemExit, match='lists other variants than there are'):
+    with pytest.raises(SystemExit, match='does not list the existing variants'):
         model_zoo.main(['--check'])
     model_zoo.main([])
     assert '| `cswin_t` | CSWin | `tiny` | 21.8 | 4.3 | [file](https://' in readme.read_text()

@@ -93,7 +93,7 @@ def test_a_second_call_does_nothing_and_an_interrupted_one_is_redone(wheels: Pat
     (wheels / 'nuclei.partial').mkdir()
     tool('make_example', 'nuclei', '--out', out)
     times = {p: p.stat().st_mtime_ns for p in out.rglob('*')}
-    assert 'is there already' in tool('make_example', 'nuclei', '--out', out)
+    assert 'already exists' in tool('make_example', 'nuclei', '--out', out)
     assert {p: p.stat().st_mtime_ns for p in out.rglob('*')} == times
 
 
@@ -102,5 +102,5 @@ def test_a_download_that_fails_says_what_to_do(tmp_path: Path, monkeypatch) -> N
     monkeypatch.setattr(subprocess, 'run', lambda *command, **options: failed)
     said = tool('make_example', 'trees', '--out', tmp_path / 'trees', fails=True)
     assert 'error: pip could not download deepforest==2.1.0: ERROR: no network.' in said
-    assert f'Put its wheel into {tmp_path} yourself' in said
+    assert f'Put the wheel into {tmp_path} yourself' in said
     assert 'Traceback' not in said and not (tmp_path / 'trees').exists()

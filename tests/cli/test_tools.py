@@ -64,7 +64,7 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     page = (tmp_path / 'results/index.html').read_text()
     assert f'results page: {tmp_path}/results/index.html' in log
     assert 'Validation images with the weights of last.pth' in page  # the config keeps no best
-    assert ('AP is of masks' in page) == (config == DETECTION)
+    assert ('AP is for masks' in page) == (config == DETECTION)
     assert 'curves.png' in page and 'worst_2.jpg' in page and '>9</td>' in page
 
     if config == SEGMENTATION:

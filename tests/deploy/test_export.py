@@ -64,10 +64,10 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch, small: P
     'arguments, message',
     [
         (['cswin_t', '--out', 'x.pt', '--dynamic'], '--out is x.pt; allowed: a name ending in'),
-        (['cswin_t', '--out', 'x.onnx', '--size', 16, 64], '--size is 16 64; allowed: from 32'),
-        (['cswin_t', '--out', 'x.onnx', '--dynamic'], 'give a checkpoint or --pretrained, one of'),
+        (['cswin_t', '--out', 'x.onnx', '--size', 16, 64], '--size is 16 64; allowed: at least 32'),
+        (['cswin_t', '--out', 'x.onnx', '--dynamic'], 'give either a checkpoint or --pretrained'),
         (['cswin_x', '--out', 'x.onnx', '--dynamic'], 'cswin_x'),
-        (['upernet_cswin_t_ade20k', '--out', 'x.onnx', '--dynamic'], 'give the checkpoint of the'),
+        (['upernet_cswin_t_ade20k', '--out', 'x.onnx', '--dynamic'], 'give a checkpoint of the'),
         (
             ['upernet_cswin_t_ade20k', '--out', 'x.onnx', '--dynamic', '--pretrained'],
             '--pretrained is for a backbone alone',

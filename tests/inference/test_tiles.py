@@ -107,7 +107,7 @@ def test_the_scores_of_a_row_of_overlaps_are_kept(checkpoint: str, monkeypatch) 
     image = np.zeros((2000, 1000, 3), np.uint8)
     assert shared_rows(2000, 128, 86) == 1806 + 128 - 1872 == 62
     monkeypatch.setattr(memory, 'available', lambda: 62 * 1000 * 11 * 4 - 1)
-    with pytest.raises(memory.TooLargeError, match='make it smaller, or the tiles'):
+    with pytest.raises(memory.TooLargeError, match='make the image or tiles smaller'):
         predictor.find(image)
 
 

@@ -312,7 +312,7 @@ def test_float16_is_for_gpus(gpu: bool, monkeypatch) -> None:
     if gpu:
         assert notices == [] and cfg.optim_wrapper.type == 'AmpOptimWrapper'
     else:
-        assert notices[0] == 'no GPU: float16 is for GPUs, so AMP is tried in bfloat16'
+        assert notices[0] == 'no GPU: float16 needs a GPU, so AMP will try bfloat16'
         assert cfg.optim_wrapper.type == 'CpuAmpOptimWrapper' and 'dtype' not in cfg.optim_wrapper
 
 
@@ -368,7 +368,7 @@ def test_testing_options(tmp_path: Path) -> None:
 def test_masks_are_not_tested_at_several_scales() -> None:
     cfg = load(DETECTION)
     cfg.tta_model, cfg.tta_pipeline = dict(type='DetTTAModel'), []
-    with pytest.raises(ValueError, match=r'boxes only, no masks.*test_evaluator\.metric=bbox'):
+    with pytest.raises(ValueError, match=r'boxes only, not masks.*test_evaluator\.metric=bbox'):
         settings.set_testing(cfg, tta=True)
     cfg.test_evaluator.metric = 'bbox'
     settings.set_testing(cfg, tta=True)
@@ -430,10 +430,10 @@ def test_tables_of_metrics() -> None:
     [
         (
             "_base_ = 'gone.py'",
-            r'inherits from a file that is not there: .*gone.*correct its _base_',
+            r'inherits from a file that does not exist: .*gone.*correct its _base_',
         ),
-        ("_base_ = ['../none/gone.py']", r'inherits from a file that is not there'),
-        ('model = dict(', r'is no Python'),
+        ("_base_ = ['../none/gone.py']", r'inherits from a file that does not exist'),
+        ('model = dict(', r'is not valid Python'),
     ],
 )
 def test_a_config_that_cannot_be_read_is_one_line(text: str, message: str, tmp_path: Path) -> None:

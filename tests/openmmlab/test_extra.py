@@ -39,7 +39,7 @@ def test_a_tool_without_its_packages_is_one_line_with_the_command() -> None:
     assert sorted(ARGUMENTS) == TOOLS
     missing = [name for name in extra.MODULES if name != 'numpy']  # which torch brings along
     out = fresh(PROGRAM, json.dumps([missing, ARGUMENTS]))
-    line = f'error: this tool needs {", ".join(missing)}, not installed here; run {COMMAND}'
+    line = f'error: this tool needs {", ".join(missing)}, which are not installed; run {COMMAND}'
     assert json.loads(out.splitlines()[-1]) == dict.fromkeys(TOOLS, line)
 
 
@@ -58,4 +58,4 @@ def test_openmmlabs_own_packages_are_not_to_be_overwritten(monkeypatch) -> None:
     monkeypatch.setattr(extra, 'openmmlabs_own', lambda: ['mmengine', 'mmdet'])
     error = missing_extra('this', ['supervision'])
     assert isinstance(error, MissingExtraError) and isinstance(error, ImportError)
-    assert str(error).endswith('in another environment: mmengine, mmdet here would be overwritten')
+    assert str(error).endswith('in another environment, as it would overwrite mmengine, mmdet here')

@@ -54,7 +54,7 @@ assert kept.tolist() == [1]
 def test_a_name_that_another_class_has_is_left_to_it_with_one_line() -> None:
     out = fresh(OWN_NAME)
     (line,) = (line for line in out.splitlines() if 'MMEngine' in line)
-    assert 'VOLO is __main__.VOLO to MMEngine, and stays that' in line
+    assert 'in MMEngine, VOLO remains __main__.VOLO;' in line
     assert "type='backbones.VOLO'" in line
 
 

@@ -108,7 +108,7 @@ def test_weights_of_a_model_with_the_old_backbone_are_left_out(unproven, monkeyp
     cfg = swap_backbone(cfg, 'cswin_t')
     assert (cfg.load_from, cfg.model.init_cfg) == (None, None)
     assert len(said) == 2
-    assert said[0] == 'load_from=fcos.pth is left out: it is a model with the old backbone'
+    assert said[0] == 'load_from=fcos.pth is dropped: it holds a model with the old backbone'
 
 
 def test_a_preprocessor_and_imports_in_other_places_are_found(unproven) -> None:
@@ -126,7 +126,7 @@ def test_an_optimizer_that_no_backbone_was_trained_with_is_named(unproven) -> No
     assert 'drop_path_rate' not in cfg.model.backbone
     optimizer, weights = doubts(cfg, 'dilateformer_s')
     assert re.search('trains with SGD; .*--recipe published', optimizer)
-    assert weights.startswith('No ImageNet weights of dilateformer_s')
+    assert weights.startswith('There are no ImageNet weights of dilateformer_s')
 
 
 def test_levels_input_and_imports_are_ours(unproven) -> None:
@@ -213,7 +213,7 @@ def test_a_model_that_fits_trains_and_predicts() -> None:
         ('mmdet::yolox/yolox_s_8xb8-300e_coco', 'cswin_t ', 'allowed: '),
         ('mmdet::ssd/ssd300_coco', 'cswin_t', 'AssertionError: assert '),
         ('mmseg::pidnet/pidnet-s_2xb6-120k_1024x1024-cityscapes', 'cswin_t',
-         'PIDNet, emits one map; the backbones emit a tuple'),
+         'PIDNet, emits a single map; ours emit a tuple'),
         ('mmseg::dpt/dpt_vit-b16_8xb2-160k_ade20k-512x512', 'cswin_t',
          'VisionTransformer, emits more than feature maps'),
         ('mmdet::faster_rcnn/faster-rcnn_r50-caffe-c4_ms-1x_coco', 'cloformer_xxs',
@@ -253,7 +253,7 @@ def test_tools_take_configs_of_the_libraries(unproven, tmp_path: Path) -> None:
     )
     assert cfg.model.backbone.type == 'MogaNet' and cfg.model.backbone.with_cp
     assert cfg.work_dir == 'work_dirs/upernet_r50_4xb4-160k_ade20k-512x512_moganet_xt'
-    with pytest.raises(UserError, match='--recipe says how to train with another --backbone'):
+    with pytest.raises(UserError, match='--recipe needs --backbone'):
         load_config(
             config_file('upernet_cswin_t_ade20k'), recipe='published', launcher='none', **options
         )

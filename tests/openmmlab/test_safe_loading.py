@@ -82,8 +82,8 @@ def test_mmengines_loaders_come_back(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'name, message',
     [
-        ('s3://bucket/x.pth', r's3://bucket/x\.pth: checkpoints are read from paths'),
-        ('torchvision://resnet5', r"knows no 'resnet5'; did you mean 'resnet50'"),
+        ('s3://bucket/x.pth', r's3://bucket/x\.pth: checkpoints can be read from paths'),
+        ('torchvision://resnet5', r"'resnet5' is unknown to MMEngine; did you mean 'resnet50'"),
         ('open-mmlab://detectron2/resnet50_caffe', None),
     ],
 )

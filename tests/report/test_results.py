@@ -132,7 +132,7 @@ def test_false_finds_do_not_hide_what_is_taken_for_another_class() -> None:
     first, second = re.findall(r'<p>(.*?):</p>', text)
     assert first.startswith('Most often taken for another')
     assert second.startswith('Most often missed')
-    assert re.findall(r'<td>(.*?)</td>', text) == ['a b 1', '(nothing there) a 3']
+    assert re.findall(r'<td>(.*?)</td>', text) == ['a b 1', '(no object) a 3']
 
 
 def label_maps(path: Path, classes: int) -> SegDataSample:
@@ -238,7 +238,7 @@ def test_metrics_are_written_whatever_becomes_of_pages_and_pictures(
                 fails=True)  # fmt: skip
     assert 0 <= json.loads((tmp_path / 'run/metrics.json').read_text())['metrics']['mIoU'] <= 100
     if fault == 'pictures':
-        assert 'error: some pictures were not drawn: ' in said and 'ValueError: no page' in said
+        assert 'error: some pictures could not be drawn: ' in said and 'ValueError: no page' in said
         assert (tmp_path / 'run/results/index.html').is_file()
 
 

@@ -143,5 +143,5 @@ def test_what_is_missing_for_predictions_is_said_without_a_command_that_overwrit
     import backbones
     from backbones.openmmlab.extra import require_extra
 
-    with pytest.raises(backbones.UserError, match='in another environment: mmengine, mmcv-lite'):
+    with pytest.raises(backbones.UserError, match='as it would overwrite mmengine, mmcv-lite'):
         require_extra('this')

@@ -105,7 +105,7 @@ def test_a_second_call_does_nothing(digits, capsys):
     before = {p: p.stat().st_mtime_ns for p in digits.rglob('*')}
     make(digits)
     assert {p: p.stat().st_mtime_ns for p in digits.rglob('*')} == before
-    assert 'is there' in capsys.readouterr().out
+    assert ' exists: ' in capsys.readouterr().out
 
 
 def test_an_interrupted_call_is_redone(digits, tmp_path, monkeypatch):

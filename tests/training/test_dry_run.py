@@ -128,7 +128,7 @@ def test_all_that_fails_is_said_at_once(tmp_path: Path) -> None:
 def test_a_loss_that_is_not_finite_stops_before_the_first_step(tmp_path: Path) -> None:
     runner = runner_of(tmp_path)
     runner._train_dataloader['dataset'] = Empty()
-    assert 'model loss: not finite before the first step: loss is nan' in refused(runner)
+    assert 'model loss: NaN or infinite before the first step: loss is nan' in refused(runner)
 
 
 def test_a_model_that_cannot_predict_is_found_before_the_first_validation(tmp_path: Path) -> None:
@@ -140,7 +140,7 @@ def test_a_model_that_cannot_predict_is_found_before_the_first_validation(tmp_pa
 def test_images_of_several_sizes_in_a_batch_come_with_the_remedy(tmp_path: Path) -> None:
     runner = runner_of(tmp_path)
     runner.model.val_step = lambda batch: torch.stack([torch.zeros(1), torch.zeros(2)])
-    assert 'differ in size: let the pipeline crop or resize them' in refused(runner)
+    assert 'differ in size: crop or resize them in the pipeline' in refused(runner)
 
 
 def test_a_metric_that_nothing_measures_is_an_error(tmp_path: Path) -> None:

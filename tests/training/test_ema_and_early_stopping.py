@@ -85,7 +85,7 @@ def test_a_training_with_averages_is_not_resumed_without(tmp_path: Path) -> None
     content = torch.load(path)
     torch.save(dict(content, ema_state_dict={}), path)
     with pytest.raises(
-        UserError, match=r'iter_2\.pth is of a training with averaged weights: add --ema'
+        UserError, match=r'iter_2\.pth is from a run with averaged weights: add --ema'
     ):
         set_resume(cfg, 'auto')
     cfg.custom_hooks = EMA

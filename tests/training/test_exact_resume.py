@@ -96,6 +96,6 @@ def test_another_total_batch_is_told(tmp_path: Path, capsys) -> None:
     with patch('backbones.training.loop.get_world_size', lambda: 2):
         small_runner(tmp_path, iterations=6, resume=True, **options).train()
     assert (
-        'resumed with another total batch: 2 images before, now 4 (2 process(es) x 2)'
+        'resumed with a different total batch: 2 images before, 4 now (2 process(es) x 2)'
         in ''.join(capsys.readouterr())
     )

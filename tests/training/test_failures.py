@@ -62,7 +62,7 @@ def test_a_validation_that_raises_loses_nothing(place: str, tmp_path: Path) -> N
     whole, _ = run(tmp_path / 'whole', average, **options)
     whole.train()
     said = train(*run(tmp_path, average, Fail(place, 4, TypeError('no such metric')), **options))
-    assert 'the validation after iteration 4 failed: TypeError: no such metric' in said
+    assert 'validation after iteration 4 failed: TypeError: no such metric' in said
     assert f'saved as {tmp_path}/iter_4.pth' in said
     options['scores'] = [0.2, 0.3]
     run(tmp_path, average, resume=True, **options)[0].train()
@@ -73,7 +73,7 @@ def test_a_validation_that_raises_loses_nothing(place: str, tmp_path: Path) -> N
 
 def test_a_metric_that_raises_is_a_line_and_the_log_has_the_traceback(tmp_path: Path) -> None:
     said = train(*run(tmp_path, scores=[0.1], log_level='INFO'))  # has no second score
-    assert 'the validation after iteration 4 failed: StopIteration' in said
+    assert 'validation after iteration 4 failed: StopIteration' in said
     (log,) = tmp_path.glob('*/*.log')
     assert 'Traceback' in log.read_text() and str(log) in said
 
@@ -103,7 +103,7 @@ def test_a_killed_loader_worker_loses_nothing(workers: int, tmp_path: Path, monk
     monkeypatch.setattr(runners.Numbers, '__getitem__', kill)
     options = dict(iterations=12, checkpoint=dict(interval=-1))
     said = train(*run(tmp_path, Touch(go), workers=workers, **options))
-    assert 'was ended from outside' in said and 'num_workers' in said and 'saved as' in said
+    assert 'was killed from outside' in said and 'num_workers' in said and 'saved as' in said
     monkeypatch.undo()
     reached = torch.load(tmp_path / 'last.pth', weights_only=False)['meta']['iter']
     assert 2 <= reached < 12
@@ -160,7 +160,7 @@ def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path, capsys) -> No
         (ValueError('Expected more than 1 value per channel when training, got input size x'),
          'iteration 4 failed: ValueError: Expected more than .*drop_last=True'),
         (RuntimeError('stack expects each tensor to be equal size, but got'),
-         'the images of a batch differ in size: let the pipeline crop'),
+         'the images of a batch differ in size: crop or resize them in the pipeline'),
     ],
 )  # fmt: skip
 def test_what_the_libraries_say_comes_with_the_remedy(

@@ -198,7 +198,7 @@ def test_of_two_trainings_one_owns_the_folder_and_a_copy_is_on_its_own(
     time.sleep(later)
     second = Training(tmp_path / 'second', command)
     for _ in range(SECONDS * 20):
-        ended = [t for t in (first, second) if 'belongs to another' in t.output]
+        ended = [t for t in (first, second) if 'is in use by another' in t.output]
         if ended:
             break
         time.sleep(0.05)
@@ -259,7 +259,7 @@ def test_a_torn_checkpoint_is_skipped(damage: str, keep: str, digits: Path, tmp_
         content[middle] ^= 1
     newest.write_bytes(content)
     again = check_that_it_goes_on(command, work_dir, 6)
-    assert again.start == 4 and f'{newest} is torn' in again.output
+    assert again.start == 4 and f'{newest} is damaged' in again.output
 
 
 def launch(log: Path, config: str, *arguments: object, **environment: str) -> subprocess.Popen:

@@ -1,9 +1,9 @@
-"""torchvision and PyTorch in place of mmcv's compiled operators, when this mmcv has none.
+"""Replace mmcv's compiled operators by torchvision and PyTorch if this mmcv has none.
 
-pip builds mmcv where torch is absent, so the usual installation lacks the C++ module `mmcv._ext`;
-`mmcv.ops`, and with it `mmdet.models`, then fails to import. The modules beside this one have the
-operators that MMDetection's and MMSegmentation's models use, under the names and with the arguments
-of that C++ module. `register.py` lets Python find them when mmcv asks for it.
+pip builds mmcv in an environment without torch, so a usual installation lacks the C++ module
+`mmcv._ext`, and importing `mmcv.ops`, and with it `mmdet.models`, fails. The modules in this folder
+implement the operators that MMDetection's and MMSegmentation's models use, with the names and
+arguments of that C++ module. `register.py` lets Python find them when mmcv imports it.
 """
 
 import functools
@@ -29,7 +29,7 @@ __all__ = [
     'pooling',
     'replace_fallbacks',
 ]
-# what mmdet modules define for themselves, only to raise, if mmcv.ops cannot be imported
+# fallbacks that mmdet modules define, only to raise an error, if `mmcv.ops` cannot be imported
 FALLBACKS = (
     'CARAFEPack',
     'DeformConv2d',
@@ -49,26 +49,26 @@ FALLBACKS = (
 
 
 class StandIn(types.ModuleType):
-    """The module `mmcv._ext`: our operators, and for every other name a function that raises.
+    """Module `mmcv._ext` with our operators; any other name is a function that raises an error.
 
     The first access to an operator checks torchvision, so that importing `mmcv.ops` fails early.
 
     Raises:
-        ImportError: torchvision is missing or does not fit torch.
+        ImportError: torchvision is missing or does not match torch.
     """
 
     def __init__(self, name: str) -> None:
         super().__init__(name, STANDING_IN)
 
     def __getattr__(self, name: str) -> Callable:
-        if name.startswith('_'):  # Python's own questions, such as __path__; no operator is private
+        if name.startswith('_'):  # Python's own lookups, e.g. __path__; no operator is private
             raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
         torchvision()
         return OPERATORS.get(name, functools.partial(needs_compiled, name))
 
 
 def replace_fallbacks() -> None:
-    """Give mmdet modules that were imported without operators the real functions."""
+    """Give mmdet modules imported without the operators the real functions."""
     for name, module in list(sys.modules.items()):
         for operator in FALLBACKS if name.startswith('mmdet.') else ():
             if getattr(vars(module).get(operator), '__module__', None) == name:

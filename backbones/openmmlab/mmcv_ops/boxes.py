@@ -1,4 +1,4 @@
-"""Suppressing boxes that overlap better ones, and the overlap itself."""
+"""Non-maximum suppression and box overlaps."""
 
 import ctypes
 
@@ -10,13 +10,13 @@ from backbones.openmmlab.mmcv_ops.support import operator, torchvision, widen
 
 @operator
 def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Tensor:
-    """Select the boxes that overlap no better one.
+    """Select the boxes that overlap no better box.
 
     Args:
         boxes: (N, 4) corners x1, y1, x2, y2, in pixels.
         scores: (N,).
-        iou_threshold: a box goes if its IoU with a kept, better one is above this.
-        offset: 1 counts both border pixels into widths and heights, as mmdet 1.x does; else 0.
+        iou_threshold: a box is dropped if its IoU with a better kept box is above this.
+        offset: 1 includes both border pixels in widths and heights, as mmdet 1.x does; else 0.
 
     Returns:
         (kept,) indices, best score first.
@@ -24,7 +24,7 @@ def nms(boxes: Tensor, scores: Tensor, iou_threshold: float, offset: int) -> Ten
     dtype = torch.promote_types(boxes.dtype, scores.dtype)
     boxes = _grown(boxes, offset)
     threshold = ctypes.c_float(iou_threshold).value  # torchvision's is a double, mmcv's a float32
-    # equal scores come in the order of mmcv's sort, which torchvision's, being stable, leaves alone
+    # equal scores keep the order of mmcv's sort, since torchvision's sort is stable
     scores, order = scores.sort(descending=True)
     return order[torchvision().nms(widen(boxes[order], dtype), widen(scores, dtype), threshold)]
 
@@ -40,14 +40,14 @@ def softnms(
     method: int,
     offset: int,
 ) -> Tensor:
-    """Lower the scores of boxes that overlap a better one, best box first.
+    """Lower the scores of boxes that overlap a better box, starting with the best.
 
     Args:
         boxes, scores, offset: see `nms`.
-        dets: (N, 5), overwritten: the first rows are the kept boxes with their new scores.
-        iou_threshold: from which on methods 0 and 1 act.
-        sigma: of the Gaussian.
-        min_score: a box goes when its score falls below.
+        dets: (N, 5), overwritten: the first rows hold the kept boxes with their new scores.
+        iou_threshold: minimum IoU for methods 0 and 1.
+        sigma: the Gaussian's.
+        min_score: a box is dropped when its score falls below this.
         method: 0 sets the score to 0, 1 multiplies it by 1 - IoU, 2 by exp(-IoU^2 / sigma).
 
     Returns:
@@ -74,14 +74,14 @@ def softnms(
 
 @operator
 def nms_match(dets: Tensor, iou_threshold: float) -> list[list[int]]:
-    """Group boxes under the best one that they overlap.
+    """Group boxes under the best box that they overlap.
 
     Args:
         dets: (N, 5) corners and score.
         iou_threshold: a box joins the group of a better one if their IoU is at least this.
 
     Returns:
-        Indices by group, each group and the groups themselves with the best score first.
+        Indices by group; groups, and boxes within them, are sorted by score, best first.
     """
     left, groups = dets[:, 4].argsort(descending=True), []
     threshold = ctypes.c_float(iou_threshold).value
@@ -103,7 +103,7 @@ def bbox_overlaps(
         bboxes1: (M, 4) corners x1, y1, x2, y2.
         bboxes2: (N, 4).
         ious: (M, N), or (M,) if aligned; overwritten.
-        mode: 0 divides by the union, 1 by the area of the first.
+        mode: 0 divides by the union, 1 by the area of the first box.
         aligned: compare row by row.
         offset: see `nms`.
     """
@@ -113,7 +113,7 @@ def bbox_overlaps(
 def _overlaps(
     a: Tensor, b: Tensor, offset: int = 0, *, of_first: bool = False, aligned: bool = False
 ) -> Tensor:
-    """Intersection over union, or over the area of `a`; see `bbox_overlaps`."""
+    """Return the intersection over the union, or over the area of `a`; see `bbox_overlaps`."""
     a, b = _grown(a, offset), _grown(b, offset)
     if not aligned:
         a = a[:, None]
@@ -124,5 +124,5 @@ def _overlaps(
 
 
 def _grown(boxes: Tensor, offset: int) -> Tensor:
-    """Boxes whose far corner is `offset` pixels farther."""
+    """Return the boxes with their far corner moved out by `offset` pixels."""
     return torch.cat([boxes[:, :2], boxes[:, 2:] + offset], dim=1) if offset else boxes

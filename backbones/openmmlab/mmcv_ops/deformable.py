@@ -21,17 +21,17 @@ def deform_conv_forward(
     im2col_step: int,
     **geometry: int,
 ) -> None:
-    """Convolve samples at shifted places, into `output`.
+    """Convolve samples at shifted positions, into `output`.
 
     Half precision is widened to float32 for the computation.
 
     Args:
         input: (B, C, H, W).
         weight: (out, C / group, kH, kW).
-        offset: (B, 2 * deformable_group * kH * kW, H', W') shifts of the samples, in cells, each y
+        offset: (B, 2 * deformable_group * kH * kW, H', W') shifts of the samples in cells, y
             before x.
         output: (B, out, H', W'), overwritten.
-        columns, ones, im2col_step: of mmcv's way to compute it; not used.
+        columns, ones, im2col_step: used by mmcv's implementation only.
         geometry: kW, kH, dW, dH (strides), padW, padH, dilationW, dilationH, group,
             deformable_group.
 
@@ -54,7 +54,7 @@ def deform_conv_backward_input(
     im2col_step: int,
     **geometry: int,
 ) -> None:
-    """Write the gradients of `deform_conv_forward` by input and offset."""
+    """Write the gradients of `deform_conv_forward` with respect to input and offset."""
     grads = _conv_gradients(grad_output, input, weight, offset, **geometry)
     grad_input.copy_(grads[0])
     grad_offset.copy_(grads[2])
@@ -73,11 +73,11 @@ def deform_conv_backward_parameters(
     im2col_step: int,
     **geometry: int,
 ) -> None:
-    """Add `scale` times the gradient of `deform_conv_forward` by the weight to `grad_weight`.
+    """Add `scale` times the weight gradient of `deform_conv_forward` to `grad_weight`.
 
-    torchvision computes all gradients at once: mmcv's two calls take its time twice.
+    torchvision computes all gradients at once, so mmcv's two calls take twice the time.
     """
-    # the gradient by the weight does not depend on the weight's values, only on its shape
+    # the weight gradient depends on the weight's shape only, not on its values
     grads = _conv_gradients(grad_output, input, grad_weight, offset, **geometry)
     grad_weight += scale * grads[1]
 
@@ -96,13 +96,13 @@ def modulated_deform_conv_forward(
     with_bias: bool,
     **geometry: int,
 ) -> None:
-    """Convolve samples at shifted places, each times its mask. See `deform_conv_forward`.
+    """Convolve masked samples at shifted positions, into `output`. See `deform_conv_forward`.
 
     Args:
         bias: (out,), or empty without bias.
         mask: (B, deformable_group * kernel_h * kernel_w, H', W') factors of the samples.
-        offset, mask: may be of a larger map, see `_read_as`.
-        geometry: as there, with the names that mmcv has for them here.
+        offset, mask: may belong to a larger map, see `_read_as`.
+        geometry: as there, under mmcv's names for this operator.
 
     Source: arXiv:1811.11168, Eq. 1.
     """
@@ -153,15 +153,15 @@ def ms_deform_attn_forward(
     attention_weights: Tensor,
     im2col_step: int,
 ) -> Tensor:
-    """Sum weighted bilinear samples of several maps, by mmcv's own PyTorch function.
+    """Sum weighted bilinear samples of several maps, with mmcv's own PyTorch function.
 
-    On CPU, and in bfloat16, mmcv calls that function itself. Half precision is widened to float32.
+    mmcv itself calls that function on CPU and in bfloat16. Half precision is widened to float32.
 
     Args:
-        value: (B, keys, heads, d), the cells of all maps one after the other.
+        value: (B, keys, heads, d), the concatenated cells of all maps.
         spatial_shapes: (levels, 2) height and width of the maps, in cells.
         level_start_index, im2col_step: not used.
-        sampling_locations: (B, queries, heads, levels, points, 2) x and y from 0 to 1.
+        sampling_locations: (B, queries, heads, levels, points, 2), x and y from 0 to 1.
         attention_weights: (B, queries, heads, levels, points).
 
     Returns:
@@ -194,18 +194,18 @@ def ms_deform_attn_backward(
 
 
 def _deformable_attention(spatial_shapes: Tensor) -> Callable[..., Tensor]:
-    """The attention over maps of these shapes, as a function of values, places and weights."""
+    """Return the attention over maps of these shapes as a function of values, places, weights."""
     attend = importlib.import_module(
         'mmcv.ops.multi_scale_deform_attn'
     ).multi_scale_deformable_attn_pytorch
-    shapes = spatial_shapes.tolist()  # once: the function would wait for the GPU at every number
+    shapes = spatial_shapes.tolist()  # once: the function would sync with the GPU for each number
     return lambda value, locations, weights: attend(value, shapes, locations, weights)
 
 
 def _conv_gradients(
     grad_output: Tensor, input: Tensor, weight: Tensor, offset: Tensor, **geometry: int
 ) -> tuple[Tensor, ...]:
-    """Gradients by input, weight, offset, mask and bias, the latter two of no meaning."""
+    """Return the gradients of input, weight, offset, mask, bias; the last two are meaningless."""
     neutral = _neutral(input, weight)
     tensors = [widen(x) for x in (grad_output, input, weight, offset, *neutral)]
     numbers = _geometry(**geometry)
@@ -217,10 +217,10 @@ def _conv_gradients(
 def _inside(
     grad_offset: Tensor, input: Tensor, weight: Tensor, offset: Tensor, geometry: tuple[int, ...]
 ) -> Tensor:
-    """Zero the gradients by offsets of samples that lie outside of the map, as mmcv does.
+    """Zero the offset gradients of samples outside the map, as mmcv does.
 
-    At exactly one cell before the map, where integer offsets of a padded map put samples at the
-    start of training, torchvision takes the slope towards the map. Everywhere else both agree.
+    Only at exactly one cell before the map, where integer offsets of a padded map put samples at
+    the start of training, does torchvision differ: it takes the slope towards the map.
     """
     dH, dW, padH, padW, dilationH, dilationW = geometry[:6]
     (H, W), (kH, kW), (rows, columns) = input.shape[2:], weight.shape[2:], offset.shape[2:]
@@ -238,10 +238,10 @@ def _inside(
 
 
 def _read_as(x: Tensor, like: Tensor) -> Tensor:
-    """The first values of each image's map, channel by channel, as a map of the size of `like`.
+    """Read each image's first values, channel by channel, as a map of the size of `like`.
 
-    DyHead gives offsets and masks of one level to the convolution of the next, smaller one. mmcv's
-    kernels then read them so, and published weights were trained with it. Equal sizes: `x` itself.
+    DyHead passes one level's offsets and masks to the convolution of the next, smaller one. mmcv's
+    kernels read them this way, and published weights rely on it. For equal sizes, return `x`.
     """
     channels, (H, W) = x.shape[1], like.shape[2:]
     if x.shape[2:] == like.shape[2:]:
@@ -250,14 +250,14 @@ def _read_as(x: Tensor, like: Tensor) -> Tensor:
 
 
 def _write_as_read(grad: Tensor, value: Tensor) -> None:
-    """Copy `value` to the places of `grad` that `_read_as` reads, and zeros elsewhere."""
+    """Copy `value` to the positions in `grad` that `_read_as` reads, and zeros elsewhere."""
     flat = value.new_zeros(len(grad), grad[0].numel())
     flat[:, : value[0].numel()] = value.flatten(1)
     grad.copy_(flat.view(grad.shape))
 
 
 def _neutral(input: Tensor, weight: Tensor) -> tuple[Tensor, Tensor]:
-    """Mask and bias as torchvision takes them where there are none."""
+    """Return the mask and bias that torchvision expects where there are none."""
     return input.new_zeros(len(input), 1), weight.new_zeros(len(weight))
 
 
@@ -273,7 +273,7 @@ def _geometry(
     group: int,
     deformable_group: int,
 ) -> tuple[int, ...]:
-    """In torchvision's order; it takes the kernel's size from the weight."""
+    """Return the numbers in torchvision's order; it gets the kernel size from the weight."""
     return dH, dW, padH, padW, dilationH, dilationW, group, deformable_group
 
 
@@ -289,5 +289,5 @@ def _modulated(
     group: int,
     deformable_group: int,
 ) -> tuple[int, ...]:
-    """In torchvision's order."""
+    """Return the numbers in torchvision's order."""
     return stride_h, stride_w, pad_h, pad_w, dilation_h, dilation_w, group, deformable_group

@@ -13,14 +13,14 @@ def sigmoid_focal_loss_forward(
 ) -> None:
     """Write the loss -a (1 - q)^gamma log q of each logit x to `output`.
 
-    q, the probability of what is true, is sigmoid(x) at the target class and sigmoid(-x) elsewhere;
-    a is alpha and 1 - alpha. Through log-sigmoid the loss stays right for logits beyond +-16, where
-    mmcv's kernel takes the logarithm of a 1 - p that is rounded to 0.
+    q, the probability of the truth, is sigmoid(x) for the target class and sigmoid(-x) for others;
+    a is alpha and 1 - alpha. Log-sigmoid keeps the loss exact for logits beyond +-16, where mmcv's
+    kernel takes the logarithm of a 1 - p that is rounded to 0.
 
     Args:
         input: (N, C) logits.
         target: (N,) class indices; C is the background.
-        weight: (C,) factor per target class, then without background; or empty.
+        weight: (C,) factor per target class, only for targets without background; or empty.
         output: (N, C), overwritten.
 
     Source: arXiv:1708.02002, Eq. 5.
@@ -44,7 +44,7 @@ def sigmoid_focal_loss_backward(
 def _focal_parts(
     input: Tensor, target: Tensor, weight: Tensor, alpha: float
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Logit of what is true, its sign against `input`, and a times the weight; (N, C) each."""
+    """Return the truth's logit, its sign against `input`, and a times the weight; (N, C) each."""
     x = widen(input)
     hit = target[:, None] == torch.arange(x.shape[1], device=x.device)  # (N, C)
     sign = hit.to(x.dtype) * 2 - 1

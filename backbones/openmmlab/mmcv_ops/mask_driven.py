@@ -11,12 +11,12 @@ from backbones.openmmlab.mmcv_ops.support import gradients, operator, widen
 def carafe(
     features: Tensor, masks: Tensor, *, kernel_size: int, group_size: int, scale_factor: int
 ) -> Tensor:
-    """Enlarge a map: each new cell is a weighted sum of the neighbourhood that it lies in.
+    """Upsample a map: each new cell is a weighted sum over its neighbourhood.
 
     Args:
-        features: (B, C, H, W), zero outside.
+        features: (B, C, H, W), zero-padded.
         masks: (B, group_size * kernel_size^2, s H, s W) weights.
-        group_size: channels are cut into as many groups, each with weights of its own.
+        group_size: number of channel groups, each with its own weights.
         scale_factor: s.
 
     Returns:
@@ -47,11 +47,11 @@ def carafe_forward(
     """Write `carafe` to `output`, and the features to `rfeatures`, which mmcv keeps for backward.
 
     Raises:
-        ImportError: training on a CPU, which mmcv itself rules out.
+        ImportError: training on a CPU, which mmcv does not support.
     """
     if features.device.type == 'cpu' and (features.requires_grad or masks.requires_grad):
         raise MissingOperatorError(
-            'mmcv trains CARAFE on a GPU only, with compiled operators as without; '
+            'mmcv trains CARAFE on a GPU only, even with compiled operators; '
             "choose another neck, e.g. type='FPN'"
         )
     rfeatures.copy_(features)
@@ -71,7 +71,7 @@ def carafe_backward(
     grad_masks: Tensor,
     **sizes: int,
 ) -> None:
-    """Write the gradients of `carafe` by features and masks."""
+    """Write the gradients of `carafe` with respect to features and masks."""
     inputs = (widen(rfeatures), widen(masks))
     grads = gradients(lambda x, m: carafe(x, m, **sizes), inputs, widen(grad_output))
     grad_input.copy_(grads[0])
@@ -89,7 +89,7 @@ def masked_im2col_forward(
     pad_h: int,
     pad_w: int,
 ) -> None:
-    """Write the neighbourhoods of some cells to `col`.
+    """Write the neighbourhoods of selected cells to `col`.
 
     Args:
         im: (1, C, H, W).
@@ -111,13 +111,13 @@ def masked_col2im_forward(
     width: int,
     channels: int,
 ) -> None:
-    """Put `col`, (C, N), into the cells of `im`, (1, C, H, W). See `masked_im2col_forward`."""
+    """Write `col`, (C, N), to the cells of `im`, (1, C, H, W). See `masked_im2col_forward`."""
     im[0, :, mask_h_idx, mask_w_idx] = col
 
 
 @operator
 def psamask_forward(input: Tensor, output: Tensor, *, psa_type: int, **sizes: int) -> None:
-    """Spread each cell's mask, centred there, over the whole map.
+    """Spread each cell's mask, centred on the cell, over the whole map.
 
     Args:
         input: (B, h_mask * w_mask, H, W).
@@ -157,7 +157,7 @@ def _mask_places(
     half_h_mask: int,
     half_w_mask: int,
 ) -> tuple[Tensor, Tensor]:
-    """For cells b and a, where b is in a mask centred on a, and whether it is inside; (HW, HW)."""
+    """Return cell b's position in a mask centred on cell a, and if it is inside; (HW, HW) each."""
     y = torch.arange(h_feature, device=device).repeat_interleave(w_feature)
     x = torch.arange(w_feature, device=device).repeat(h_feature)
     row = y[:, None] - y + half_h_mask

@@ -1,4 +1,4 @@
-"""Pooling the features of regions."""
+"""Pooling of region features."""
 
 import math
 
@@ -22,7 +22,7 @@ def roi_align_forward(
     pool_mode: int,
     aligned: bool,
 ) -> None:
-    """Average bilinear samples of each cell of each region, into `output`.
+    """Average bilinear samples in each cell of each region, into `output`.
 
     Half precision is widened to float32 for the computation, as torchvision does under autocast.
 
@@ -30,11 +30,11 @@ def roi_align_forward(
         input: (B, C, H, W).
         rois: (N, 5) image index and corners x1, y1, x2, y2, in pixels.
         output: (N, C, aligned_height, aligned_width), overwritten.
-        argmax_y, argmax_x: of 'max' pooling; not used.
+        argmax_y, argmax_x: for 'max' pooling; not used.
         spatial_scale: cells of `input` per pixel.
         sampling_ratio: samples per cell and axis; 0 takes one per cell of `input`, rounded up.
         pool_mode: 1, 'avg'.
-        aligned: shift by half a cell, so that cell centres are where they belong.
+        aligned: shift by half a cell, which puts cell centres in the right place.
 
     Raises:
         ImportError: pool_mode is 0, 'max'.
@@ -65,7 +65,7 @@ def roi_align_backward(
 ) -> None:
     """Add the gradient with respect to the input of `roi_align_forward` to `grad_input`.
 
-    See `roi_align_forward`. On CUDA, an error under `torch.use_deterministic_algorithms(True)`.
+    See `roi_align_forward`. On CUDA, `torch.use_deterministic_algorithms(True)` makes it an error.
     """
     _check_pool_mode(pool_mode)
     grad = torchvision()._roi_align_backward(
@@ -96,15 +96,15 @@ def roi_pool_forward(
     pooled_width: int,
     spatial_scale: float,
 ) -> None:
-    """Take the largest value in each cell of each region, into `output`.
+    """Take the maximum in each cell of each region, into `output`.
 
-    torchvision's `roi_pool` rounds corners to cells, mmcv's lets each cell reach outwards.
+    torchvision's `roi_pool` rounds corners to cells; mmcv's extends each cell outwards.
 
     Args:
         input: (B, C, H, W).
-        rois: (N, 5) image index and corners x1, y1, x2, y2 in pixels, the last ones included.
+        rois: (N, 5) image index and corners x1, y1, x2, y2 in pixels, both inclusive.
         output: (N, C, pooled_height, pooled_width), zeros, overwritten.
-        argmax: as `output`, overwritten: where in the map of H x W the value was, -1 for no cell.
+        argmax: as `output`, overwritten: index of the maximum in the map of H x W, -1 for none.
         spatial_scale: cells of `input` per pixel.
 
     Source: arXiv:1504.08083, Sec. 2.1.
@@ -145,7 +145,7 @@ def roi_pool_backward(
 
 
 def _cells(start: float, stop: float, count: int, size: int) -> list[tuple[int, int]]:
-    """First index of each part, and the one behind the last, clipped to a map of `size` cells."""
+    """Return each part's first and past-the-end index, clipped to a map of `size` cells."""
     step = (stop - start) / count
     ends = ((math.floor(i * step + start), math.ceil((i + 1) * step + start)) for i in range(count))
     return [(min(max(low, 0), size), min(max(high, 0), size)) for low, high in ends]

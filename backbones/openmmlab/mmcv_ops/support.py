@@ -1,4 +1,4 @@
-"""What the stand-ins share: how they are offered to mmcv, torchvision's operators, precision."""
+"""Shared parts of the replacements: registration for mmcv, torchvision's operators, precision."""
 
 import functools
 import importlib
@@ -17,7 +17,7 @@ STANDING_IN = (
     'This mmcv has no compiled operators: torchvision and PyTorch stand in for nearly '
     'all that MMDetection and MMSegmentation use.'
 )
-COMPILING = 'README.md, section "mmcv without a compiler", has the command'
+COMPILING = 'see README.md, section "mmcv without a compiler", for the command'
 TORCHVISION_OPERATORS = (
     'nms',
     'roi_align',
@@ -25,14 +25,14 @@ TORCHVISION_OPERATORS = (
     'deform_conv2d',
     '_deform_conv2d_backward',
 )
-OPERATORS: dict[str, Callable] = {  # what mmcv asks for by name; `operator` adds to it
-    'get_compiler_version': lambda: 'n/a',  # for mmcv's report of the environment
+OPERATORS: dict[str, Callable] = {  # by the names that mmcv looks up; `operator` adds to it
+    'get_compiler_version': lambda: 'n/a',  # for mmcv's environment report
     'get_compiling_cuda_version': lambda: 'n/a',
 }
 
 
 def operator(function: Callable) -> Callable:
-    """Offer `function` to mmcv; there its first call logs, once, that a stand-in is in use."""
+    """Offer `function` to mmcv; the first call from there logs that a stand-in is in use."""
 
     @functools.wraps(function)
     def logged(*args: object, **kwargs: object) -> object:
@@ -61,7 +61,7 @@ def widen(x: Tensor, dtype: torch.dtype | None = None) -> Tensor:
 
 
 def gradients(function: Callable[..., Tensor], inputs: tuple[Tensor, ...], grad: Tensor) -> tuple:
-    """Gradients of all inputs, by computing `function` once more; mmcv kept no graph of it."""
+    """Return the gradients of all inputs by recomputing `function`, as mmcv kept no graph."""
     with torch.enable_grad():
         inputs = tuple(x.detach().requires_grad_() for x in inputs)
         return torch.autograd.grad(function(*inputs), inputs, grad)
@@ -71,22 +71,22 @@ def torchvision() -> types.ModuleType:
     """Import torchvision and return its operators.
 
     Raises:
-        ImportError: it is missing or built for another torch, as beside a CPU-only torch.
+        ImportError: it is missing or built for another torch, e.g. a CPU-only one.
     """
     if problem := _torchvision_problem():
         raise MissingOperatorError(problem)
     return torch.ops.torchvision
 
 
-@functools.cache  # a second import would fail with another, less telling error
+@functools.cache  # a second import would fail with a less helpful error
 def _torchvision_problem() -> str:
     try:
         importlib.import_module('torchvision')
         _ = [getattr(torch.ops.torchvision, name) for name in TORCHVISION_OPERATORS]
     except (ImportError, RuntimeError, AttributeError, OSError) as error:
         return (
-            f'torchvision {_version("torchvision")} does not fit torch {torch.__version__} '
-            f'({error}). Install both from one index: pip uninstall -y torch torchvision && '
+            f'torchvision {_version("torchvision")} does not match torch {torch.__version__} '
+            f'({error}). Install both from the same index: pip uninstall -y torch torchvision && '
             f'pip install torch=={torch.__version__.split("+")[0]} torchvision, with the '
             '--index-url that torch was installed with, if any.'
         )

@@ -1,4 +1,4 @@
-# ADE20K as MogaNet is tested on it: a second resize rounds both sides up to multiples of 32 pixels.
+# ADE20K as in MogaNet's test: a second resize rounds both sides up to multiples of 32 pixels.
 _base_ = ['ade20k.py']
 
 __resize_up = dict(type='ResizeToMultiple', size_divisor=32)
@@ -15,7 +15,7 @@ tta_pipeline = [
         transforms=[
             __resizes,
             [
-                # hides the list of label maps, which all augmentations share: they have none yet
+                # hides the shared list of label maps, which are not loaded yet
                 dict(
                     type='KeyMapper',
                     mapping=dict(img='img', img_shape='img_shape', seg_fields=...),

@@ -1,5 +1,5 @@
 # Cityscapes (19 classes, 2048x1024 pixels); folder layout in the README, section "Datasets".
-# 512x1024 crops, as in MMSegmentation's Cityscapes configs of UperNet and of Swin (Mask2Former).
+# 512x1024 crops, as in MMSegmentation's Cityscapes configs for UperNet and Swin (Mask2Former).
 _base_ = ['segmentation.py']
 
 data_root = 'data/cityscapes'

@@ -1,4 +1,4 @@
-# COCO 2017 boxes alone.
+# COCO 2017 boxes only.
 _base_ = ['coco_instance.py']
 
 train_pipeline = [

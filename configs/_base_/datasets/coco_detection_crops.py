@@ -1,5 +1,5 @@
-# COCO 2017 boxes with the multi-scale crops of DETR (arXiv:2005.12872, A.4), as MMDetection's DINO
-# has them: in the crops' branch only the short side is limited.
+# COCO 2017 boxes with the multi-scale crops of DETR (arXiv:2005.12872, A.4), as in
+# MMDetection's DINO: in the branch with crops, only the short side is limited.
 _base_ = ['coco_detection.py']
 
 __resize = dict(

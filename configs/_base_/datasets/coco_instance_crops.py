@@ -1,5 +1,5 @@
-# COCO 2017 boxes and masks with the multi-scale crops of DETR (arXiv:2005.12872, A.4), as Swin and
-# MogaNet have them: the long side is at most 1333 pixels in the crops' branch too.
+# COCO 2017 boxes and masks with the multi-scale crops of DETR (arXiv:2005.12872, A.4), as in Swin
+# and MogaNet: the long side is at most 1333 pixels in the branch with crops, too.
 _base_ = ['coco_instance.py']
 
 scales = [

@@ -1,5 +1,5 @@
 # COCO 2017 boxes and masks with large-scale jitter (arXiv:2012.07177): images scaled to 0.1 to 2
-# times 1024 pixels and cropped, as MMDetection's Mask2Former has them.
+# times 1024 pixels and cropped, as in MMDetection's Mask2Former.
 _base_ = ['coco_instance.py']
 
 train_pipeline = [

@@ -19,7 +19,7 @@ test_pipeline = [
 ]
 train_dataloader = dict(
     batch_size=8,
-    num_workers=0,  # loading takes 3 % of an iteration, a worker would take a core
+    num_workers=0,  # loading takes only 3 % of an iteration; a worker would occupy a core
     persistent_workers=False,
     sampler=dict(type='InfiniteSampler', shuffle=True),
     dataset=dict(

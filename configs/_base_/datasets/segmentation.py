@@ -1,4 +1,4 @@
-# What ADE20K and Cityscapes share: loaders, metric, and the steps of test-time augmentation.
+# Shared by ADE20K and Cityscapes: loaders, metric, and the steps of test-time augmentation.
 train_dataloader = dict(
     batch_size=2,
     num_workers=4,
@@ -23,7 +23,7 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            # a dataset replaces these by its test size times the same ratios, with the aspect kept
+            # datasets replace these by their test size times the same ratios, aspect kept
             [dict(type='Resize', scale_factor=r) for r in (0.5, 0.75, 1.0, 1.25, 1.5, 1.75)],
             [dict(type='RandomFlip', prob=p, direction='horizontal') for p in (0.0, 1.0)],
             [dict(type='LoadAnnotations')],

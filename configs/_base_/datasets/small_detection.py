@@ -1,8 +1,8 @@
-# Boxes on small images, in COCO's layout: tools/new_config.py puts your dataset in.
+# Boxes on small images, in COCO's layout; tools/new_config.py inserts your dataset.
 _base_ = ['coco_detection.py']
 
-# objects look the same from all sides, as in photographs from above; without FilterAnnotations the
-# slivers that a crop leaves of its objects would be learnt
+# objects have no upright direction, as in aerial photographs; without FilterAnnotations, the model
+# would learn the slivers of objects at the edges of crops
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations', with_bbox=True),

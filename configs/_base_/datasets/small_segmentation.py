@@ -1,7 +1,7 @@
-# Label maps of small images: tools/new_config.py puts your dataset in.
+# Label maps of small images; tools/new_config.py inserts your dataset.
 _base_ = ['segmentation.py']
 
-# objects look the same from all sides, as in photographs from above and under a microscope
+# objects have no upright direction, as in aerial photographs and under a microscope
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

@@ -1,4 +1,4 @@
-# What detectors do to a batch of images: ImageNet's normalisation, RGB.
+# Preprocessing in detectors: ImageNet's normalisation, RGB.
 model = dict(
     data_preprocessor=dict(
         type='DetDataPreprocessor',

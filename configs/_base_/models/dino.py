@@ -1,6 +1,6 @@
 # DINO with four levels (arXiv:2203.03605), settings of MMDetection's R-50 model
 # (dino-4scale_r50_8xb2-12e_coco.py).
-# A leaf sets model.backbone and model.neck.in_channels, which are the upper three.
+# A leaf sets model.backbone and model.neck.in_channels, for the upper three levels.
 _base_ = ['detector.py']
 
 model = dict(

@@ -1,5 +1,5 @@
 # Mask2Former for instances, settings of MMDetection's Swin models
-# (mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py): the head of segmentation, in other words.
+# (mask2former_swin-t-p4-w7-224_8xb2-lsj-50e_coco.py): the segmentation head, with other names.
 # A leaf sets model.backbone and model.panoptic_head.in_channels.
 _base_ = ['mask2former.py']
 

@@ -1,6 +1,6 @@
 # RetinaNet with FPN (arXiv:1708.02002), settings of MMDetection's R-50 model.
-# The backbone emits the three levels that are read, so that none of its parameters is unused.
-# A leaf sets model.backbone and model.neck.in_channels, which are the upper three.
+# The backbone emits only the three levels that are used, which leaves no parameter unused.
+# A leaf sets model.backbone and model.neck.in_channels, for the upper three levels.
 _base_ = ['detector.py']
 
 model = dict(
@@ -26,7 +26,7 @@ model = dict(
     ),
     train_cfg=dict(
         assigner=dict(type='MaxIoUAssigner', pos_iou_thr=0.5, neg_iou_thr=0.4, min_pos_iou=0),
-        sampler=dict(type='PseudoSampler'),  # focal loss takes all anchors
+        sampler=dict(type='PseudoSampler'),  # focal loss uses all anchors
         allowed_border=-1,
         pos_weight=-1,
     ),

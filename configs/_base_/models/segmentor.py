@@ -1,4 +1,4 @@
-# What segmentors do to a batch of images: ImageNet's normalisation, RGB, 512x512 crops.
+# Preprocessing in segmentors: ImageNet's normalisation, RGB, 512x512 crops.
 model = dict(
     data_preprocessor=dict(
         type='SegDataPreProcessor',

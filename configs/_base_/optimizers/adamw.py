@@ -1,5 +1,5 @@
-# AdamW at batch 16, as Swin's detectors (arXiv:2103.14030, A2.2). No decay for norms, biases, other
-# one-dimensional parameters, and VOLO's position table.
+# AdamW at batch 16, as in Swin's detectors (arXiv:2103.14030, A2.2). No decay for norms, biases,
+# other one-dimensional parameters, and VOLO's position table.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-4, betas=(0.9, 0.999), weight_decay=0.05),

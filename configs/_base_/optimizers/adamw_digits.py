@@ -1,4 +1,4 @@
-# AdamW for queries on the embedded digits, from scratch, at half the rate of the others there.
+# AdamW for query heads on the embedded digits, from scratch, at half the usual rate there.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),

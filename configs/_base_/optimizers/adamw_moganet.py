@@ -1,5 +1,5 @@
-# AdamW at batch 16 with MogaNet's published rule of decay: none for norms, layer scales and sigmas;
-# biases and the stem's norms, whose names there lack "norm", are decayed.
+# AdamW at batch 16 with MogaNet's published decay rule: none for norms, layer scales and sigmas;
+# biases and the stem's norms, whose names lack "norm" in the original, are decayed.
 _base_ = ['adamw.py']
 
 optim_wrapper = dict(

@@ -1,4 +1,4 @@
-# AdamW at batch 16 for heads of queries, as the Swin configs of Mask2Former in MMDetection and
+# AdamW at batch 16 for query heads, as in the Swin configs of Mask2Former in MMDetection and
 # MMSegmentation: a tenth of the learning rate in the backbone; no decay for norms, the tables of
 # queries, levels and positions, and MogaNet's layer scales and sigmas.
 optim_wrapper = dict(

@@ -1,5 +1,5 @@
-# What detection and segmentation share. `custom_imports` registers backbones and hooks, so that
-# MMDetection's and MMSegmentation's own tools run these configs too.
+# Shared by detection and segmentation. `custom_imports` registers backbones and hooks, so that
+# MMDetection's and MMSegmentation's own tools can run these configs, too.
 custom_imports = dict(
     imports=[
         'backbones',
@@ -14,7 +14,7 @@ env_cfg = dict(
     mp_cfg=dict(mp_start_method='fork', opencv_num_threads=0),
     dist_cfg=dict(backend='nccl'),
 )
-# BatchNorm is synchronised over GPUs; in one process MMEngine reverts to plain BatchNorm.
+# BatchNorm is synchronised across GPUs; in one process, MMEngine reverts to plain BatchNorm.
 sync_bn = 'torch'
 custom_hooks = [dict(type='mmdet.NumClassCheckHook'), dict(type='FiniteLossHook')]
 
