@@ -135,7 +135,7 @@ def test_control_characters_in_names_are_a_fault(name: str, tmp_path: Path) -> N
     renamed(root, [name, 'tree'])
     assert has_controls(name)
     said = tool('check_data', root, fails=True)
-    assert '[control-character]' in said and 'rename them with letters' in said
+    assert '[control-character]' in said and 'rename them with visible' in said
     assert 'Traceback' not in said and repr(name)[1:-1] in said
     assert all(line.isprintable() for line in said.splitlines())
 
