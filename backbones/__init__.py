@@ -1,4 +1,4 @@
-"""Five published backbones as PyTorch modules, and as parts of MMDetection and MMSegmentation.
+"""Five published backbones as PyTorch modules, ready for MMDetection and MMSegmentation.
 
     >>> import torch, backbones
     >>> model = backbones.create('cswin_t', pretrained=True).eval()  # downloads the authors' file
@@ -8,20 +8,21 @@
     >>> model.channels, model.strides
     ((64, 128, 256, 512), (4, 8, 16, 32))
 
-`list_backbones()` has the names, `variant(name)` what is known about one; `create` builds a model.
-`CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the classes, `Pyramid` what they have
-in common, and `register` a decorator that adds one of your own, with a `Variant` for each row of
-its table. `explain(model)` prints which of its parts run by a faster form and why; a `with` block
-of `plain()` turns those off. `create('timm:NAME')` builds a `TimmPyramid`, any model of timm with
-the same four levels. What a user can put right is a `UserError`, whose message says how.
+`list_backbones()` returns the names of all variants, `variant(name)` the facts about one, and
+`create(name)` builds one. `CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the
+classes, and `Pyramid` is their base class; the decorator `register` adds a class of your own, with
+a `Variant` for each row of its table. `explain(model)` prints which parts of a model run a faster
+form, and why; a `with` block of `plain()` turns the faster forms off. `create('timm:NAME')` builds
+a `TimmPyramid`: any timm model with the same four levels. An error that you can fix is a
+`UserError`, and its message says how.
 
-This needs torch alone. Where MMEngine is installed, importing the package also makes the five known
-to the configs of MMDetection and MMSegmentation. With the extra, `pip install
-'dense-backbones[openmmlab]'`, there are `config_file(name)`, one of the configs that come with the
+The core needs PyTorch alone. If MMEngine is installed, importing the package also registers the
+five classes for the configs of MMDetection and MMSegmentation. The extra, `pip install
+'dense-backbones[openmmlab]'`, is for `config_file(name)`, which finds a config that comes with the
 package; `swap_backbone(cfg, name)`, which puts a backbone into any config; `Predictor(config,
-checkpoint)`, for predictions on your own images; and `paste(masks, boxes, size)`, for the masks of
-an exported file. docs/api.md describes each. All other names are private: they change without
-notice.
+checkpoint)`, which predicts on your own images; and `paste(masks, boxes, size)`, which pastes the
+masks of an exported model into images. docs/api.md describes each. All other names are private and
+may change without notice.
 """
 
 from importlib import import_module
@@ -29,7 +30,7 @@ from importlib.util import find_spec
 
 from backbones.openmmlab.distributions import warn_of_doubles
 
-warn_of_doubles()  # before the imports that a mixture of two versions may break
+warn_of_doubles()  # before the imports that mixed versions may break
 
 from backbones.cloformer import CloFormer
 from backbones.cswin import CSWin
@@ -68,7 +69,7 @@ __all__ = [
     'variant',
 ]
 __version__ = '0.1.0'
-_OF_THE_EXTRA = {  # name: where it is; imported when it is asked for
+_OF_THE_EXTRA = {  # name: its module, which is imported on first use
     'Predictor': 'backbones.inference',
     'paste': 'backbones.deploy.compare',
     'swap_backbone': 'backbones.openmmlab.replace_backbone',

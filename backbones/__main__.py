@@ -1,7 +1,7 @@
 """The command `dense-backbones TOOL [options]`, also `python -m backbones TOOL [options]`.
 
-Given the path of a program instead, it runs that, with this package imported first: OpenMMLab's own
-tools then find mmcv's operators.
+TOOL may also be the path of a Python script. It runs with this package imported first, so that
+OpenMMLab's own tools find mmcv's operators.
 """
 
 import ast
@@ -31,7 +31,7 @@ def main() -> None:
 
 
 def usage() -> str:
-    """The tools, each with the first sentence of its text."""
+    """List the tools, each with the first sentence of its docstring."""
     lines = ['usage: dense-backbones TOOL [options]; TOOL --help has the options', '']
     for path in tools():
         said = (ast.get_docstring(ast.parse(path.read_text())) or '').partition('\n')[0]

@@ -1,4 +1,4 @@
-"""Writing files that a kill, a full disk or a power cut leaves whole: old or new, never half."""
+"""Writing files atomically: a kill, a full disk or a power cut leaves the old or the new file."""
 
 import contextlib
 import errno
@@ -10,28 +10,29 @@ from typing import NoReturn
 
 from backbones.errors import UserError
 
-SUFFIX = '.partial'  # of a file that is being written, after the process that writes it
+SUFFIX = '.partial'  # of a file that is being written; follows the ID of the writing process
 REASONS = {
-    errno.ENOSPC: 'the disk is full: make room',
-    errno.EDQUOT: 'the quota is used up: make room',
+    errno.ENOSPC: 'the disk is full: free some space',
+    errno.EDQUOT: 'the disk quota is used up: free some space',
     errno.EFBIG: 'the file would be larger than allowed (`ulimit -f`): raise the limit',
-    errno.ENOENT: 'its folder is gone: make it again',
-    errno.EROFS: 'its folder is read-only: remount it',
-    errno.EACCES: 'its folder may not be written: change its permissions',
-    errno.EPERM: 'its folder may not be written: change its permissions',
-    errno.EIO: 'the disk reports an error',
+    errno.ENOENT: 'its folder is gone: create it again',
+    errno.EROFS: 'its file system is read-only: remount it',
+    errno.EACCES: 'its folder is not writable: change its permissions',
+    errno.EPERM: 'its folder is not writable: change its permissions',
+    errno.EIO: 'the disk reports an error: check it',
     errno.ESTALE: 'the network file system has lost its folder: mount it again',
 }
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file at once: whoever opens `path`, at any time, finds all of one version.
+    """Replace a file atomically: whoever opens `path` finds either version complete.
 
-    The content goes to a sibling, reaches the disk, and takes the name; then the folder does.
+    The content is written to a sibling file, flushed to disk and renamed; then the folder is
+    flushed.
 
     Raises:
-        UserError: there is no room, or the folder is gone or may not be written; what was under the
-            name before is still there.
+        UserError: the disk is full, or the folder is gone or not writable; a previous file of this
+            name is unchanged.
     """
     partial = _partial(path)
     try:
@@ -50,13 +51,13 @@ def write(path: Path, content: bytes) -> None:
 
 
 def point(name: Path, target: Path) -> None:
-    """Make `name` another name of a file in the same folder, at once.
+    """Atomically make `name` another name of a file in the same folder.
 
-    A hard link: it needs no room, and holds the content although `target` is deleted or the folder
-    is moved. Where the file system has none, a symbolic link.
+    It is a hard link, which takes no space and keeps the content when `target` is deleted or the
+    folder is moved, or a symbolic link if the file system has no hard links.
 
     Raises:
-        UserError: the folder is gone or may not be written.
+        UserError: the folder is gone or not writable.
     """
     partial = _partial(name)
     try:
@@ -66,7 +67,7 @@ def point(name: Path, target: Path) -> None:
         except OSError:
             partial.symlink_to(target.name)
         os.replace(partial, name)
-        _remove(partial)  # it stays where both were the same file already
+        _remove(partial)  # `os.replace` keeps it if both were the same file already
     except OSError as error:
         _remove(partial)
         _refuse(name, 0, error)
@@ -74,7 +75,7 @@ def point(name: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def plainly(path: Path) -> Iterator[None]:
-    """Let what the disk refuses while `path` is written end in one line.
+    """Turn errors of the disk while `path` is written into a `UserError`.
 
     Raises:
         UserError: see `write`.
@@ -86,31 +87,31 @@ def plainly(path: Path) -> Iterator[None]:
 
 
 def named_in(file: Path) -> Path | None:
-    """The file that another one names by its path from there; None where it names none."""
+    """Return the file whose relative path another file contains, None if it contains none."""
     if not file.is_file():
         return None
     try:
         path = file.parent / file.read_text()[:4096].strip()
         return path if path.is_file() else None
-    except (OSError, ValueError):  # no text, or no name that could be one
+    except (OSError, ValueError):  # not text, or not a valid path
         return None
 
 
 def is_running(process: int) -> bool:
-    """Whether there is such a process on this machine."""
+    """Return whether a process with this ID runs on this machine."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:  # another user's
+    except OSError:  # it belongs to another user
         return True
     return True
 
 
 def remove_partial(folder: Path) -> list[str]:
-    """Delete what kills have left half written; returns the names.
+    """Delete files that killed processes left half written, and return their names.
 
-    What another process of this machine may be writing stays.
+    Files that another process on this machine may still be writing stay.
     """
     found = [path for path in sorted(folder.glob(f'.*{SUFFIX}')) if not _is_being_written(path)]
     for path in found:
@@ -133,7 +134,7 @@ def _remove(path: Path) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    """Bring a rename to the disk; some network file systems cannot, and do without."""
+    """Flush a rename to disk, if the file system can; some network file systems cannot."""
     with contextlib.suppress(OSError):
         descriptor = os.open(folder, os.O_RDONLY)
         try:
@@ -148,6 +149,6 @@ def _refuse(path: Path, size: int, error: OSError) -> NoReturn:
         raise error
     needs = f' ({size / 2**20:.1f} MiB)' if size else ''
     raise UserError(
-        f'cannot write {path}{needs}: {reason}, and resume. What was there before is untouched '
-        f'({error.strerror})'
+        f'cannot write {path}{needs}: {reason}, then resume. An earlier file of this name is '
+        f'unchanged ({error.strerror})'
     ) from error

@@ -18,14 +18,14 @@ from backbones.registry import register
 from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
-torch.fx.wrap('attention')  # a function that traces need not look into
+torch.fx.wrap('attention')  # torch.fx need not trace into it
 DEPTHS = (2, 2, 6, 2)  # of every published variant
-KERNELS = (3, 5, 7, 9)  # of the local branch, by stage
-POOLS = (8, 4, 2, 1)  # windows of the global branch's keys and values, in cells, by stage
+KERNELS = (3, 5, 7, 9)  # kernel sizes of the local branch, by stage
+POOLS = (8, 4, 2, 1)  # pooling windows of the global keys and values, in cells, by stage
 
 
 def norm(dim: int) -> GroupNorm:
-    """Build a norm of one group: its statistics run over all channels and positions of a sample."""
+    """Build a single-group norm, with statistics over all channels and positions of a sample."""
     return GroupNorm(1, dim)
 
 
@@ -90,10 +90,10 @@ class Attention(nn.Module):
         return x.flatten(2).unflatten(1, (self.global_heads, -1)).transpose(2, 3)
 
     def average(self, x: Tensor) -> Tensor:
-        """Means of windows; the last rows and columns that fill none enter no key."""
+        """Average windows; last rows and columns that fill no window are dropped."""
         if self.pool == 1:
             return x
-        if traced() and not exported():  # else each other remainder would be compiled anew
+        if traced() and not exported():  # otherwise every new remainder would recompile
             height, width = (side // self.pool * self.pool for side in x.shape[-2:])
             x = x[..., :height, :width]
         return F.avg_pool2d(x, self.pool)
@@ -120,10 +120,10 @@ class ConvMlp(nn.Module):
 
 
 class Downsample(nn.Module):
-    """The strided feed-forward half of a stage's last published block, Sec. 3.3.
+    """The strided feed-forward half of a stage's last block in the published code, Sec. 3.3.
 
     It halves the map and changes the channels; the shortcut is a strided convolution, a BatchNorm
-    and a projection. It belongs to the next stage here, because it follows the level that the
+    and a projection. Here it belongs to the next stage, because it comes after the level that the
     stage emits.
     """
 
@@ -145,7 +145,7 @@ class Downsample(nn.Module):
 
 
 class AttentionBlock(nn.Module):
-    """Attention as a residual of (B, dim, H, W): the last block of a stage that others follow."""
+    """Attention as a residual of (B, dim, H, W): the last block of every stage but the last."""
 
     def __init__(self, dim: int, *, drop_path: float, **attention: int) -> None:
         super().__init__()
@@ -182,10 +182,10 @@ class CloFormer(Pyramid):
         drop_path_rate: probability of dropping the last block's branches; ImageNet training used 0,
             0.06, 0.06.
 
-    Source: arXiv:2303.17803; github.com/qhfan/CloFormer (classification only, no weights). Level i
-    < 3 lies inside the last block of stage i, after its attention, where the map still has the
-    stage's size. Where the published code refuses a size, keys and values are pooled as at the
-    sizes that it takes: rounding down.
+    Source: arXiv:2303.17803; github.com/qhfan/CloFormer (classification only, no weights). Levels 0
+    to 2 are taken inside the last block of their stage, after its attention, where the map still
+    has the stage's size. At sizes that the published code rejects, keys and values are pooled as at
+    the sizes that it accepts: rounding down.
     """
 
     ARCHS = {
@@ -277,7 +277,7 @@ class CloFormer(Pyramid):
             blocks[-1] = AttentionBlock(dims[i], drop_path=drop_path[i][-1], **attention)
         if i == 0:
             return Stage(nn.Identity(), blocks, axes='BCHW')
-        before, rate = dims[i - 1], drop_path[i - 1][-1]  # of the block whose second half it is
+        before, rate = dims[i - 1], drop_path[i - 1][-1]  # it is that block's second half
         downsample = Downsample(before, dims[i], ratio, drop_path=rate)
         return Stage(downsample, blocks, axes='BCHW')
 

@@ -25,7 +25,7 @@ from backbones.registry import register
 from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
-torch.fx.wrap('attention')  # a function that traces need not look into
+torch.fx.wrap('attention')  # torch.fx need not trace into it
 EPS = 1e-5  # of the LayerNorms of maps
 
 
@@ -41,12 +41,12 @@ class Downsample(Convolutions):
 
     def __init__(self, before: int, after: int) -> None:
         conv = nn.Conv2d(before, after, 3, 2, 1)
-        norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules go by this name
+        norm = LayerNorm2d(after, eps=EPS)  # published no-decay rules match this name
         super().__init__(OrderedDict(conv=conv, norm=norm))
 
 
 class CrossShapedAttention(nn.Module):
-    """Attention in vertical and horizontal stripes, the whole map if `stripe` is None, Sec. 3.2.
+    """Attention in vertical and horizontal stripes, global if `stripe` is None, Sec. 3.2.
 
     See `cross_shaped_attention`.
     """
@@ -78,12 +78,12 @@ class CrossShapedAttention(nn.Module):
 
 
 def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int) -> Tensor:
-    """Attend within windows, which are padded with zeros: (B, 3, c, H, W) -> (B, H, W, c)."""
+    """Attend within windows of the zero-padded map: (B, 3, c, H, W) -> (B, H, W, c)."""
     B, _, c, H, W = qkv.shape
     a, b = window
-    columns, rows = -W % b, -H % a  # of padding, the odd one after the map
+    columns, rows = -W % b, -H % a  # of padding; an odd one comes after the map
     top, left = rows // 2, columns // 2
-    # all three at once, as published: a copy with channels first, which takes longer to cut
+    # all three at once, as published: a copy with channels first, which is slower to cut
     qkv = F.pad(qkv, (left, columns - left, top, rows - top))
     qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
     q, k = (
@@ -103,7 +103,7 @@ RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1
 
 
 def _row(dim: int, file: str, *, stripe: int = 7, **facts: Any) -> Variant:
-    """A row of the table: each stage doubles the channels, also where heads do not double."""
+    """Build a row of the table: each stage doubles the channels, even if not the heads."""
     return Variant(
         dims=(dim, 2 * dim, 4 * dim, 8 * dim),
         stripes=(1, 2, stripe),
@@ -117,22 +117,22 @@ def _row(dim: int, file: str, *, stripe: int = 7, **facts: Any) -> Variant:
 class CSWin(Pyramid):
     """CSWin Transformer: cross-shaped window attention at strides 4 to 16, global attention at 32.
 
-    See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors). Differently
-    from them the first level has floor((H + 1) / 4) rows, as published, and each further one
-    ceil(half).
+    See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors). Unlike the
+    others, its first level has floor((H + 1) / 4) rows, as published; each later one has half as
+    many, rounded up.
 
     Args:
         arch: 'tiny', 'small', 'base', 'large' (Table 1), 'base_384', 'large_384' (the models
-            fine-tuned at 384 pixels: stripes 12 instead of 7 cells wide at stride 16, which their
-            files do not tell), or a dict with `dims`, `depths`, `heads`, `stripes` (three widths in
-            cells), `mlp_ratio`.
+            fine-tuned at 384 pixels: at stride 16 their stripes are 12 cells wide instead of 7,
+            which their files do not record), or a dict with `dims`, `depths`, `heads`, `stripes`
+            (three widths in cells), `mlp_ratio`.
         drop_path_rate: probability of dropping the last block's branches; ImageNet training used
             0.2, 0.4, 0.5 (tiny, small, base), ADE20K UPerNet 0.3, 0.4, 0.6.
 
     Source: arXiv:2107.00652; github.com/microsoft/CSWin-Transformer, segmentation/backbone.
-    Intended differences: stage 4 of large has 1152 channels, as its published weights (the dense
-    code builds 576), and a classification file's final norm starts `norm4` (the dense code loses
-    it).
+    Intended differences: stage 4 of large has 1152 channels, as in its published weights (the dense
+    code builds 576), and the final norm of a classification file initialises `norm4` (the dense
+    code drops it).
     """
 
     ARCHS = {
@@ -165,7 +165,7 @@ class CSWin(Pyramid):
         ),
         'large': _row(
             144,
-            'cswin_large_22k_224.pth',  # ImageNet-22k; the others are trained on ImageNet-1K
+            'cswin_large_22k_224.pth',  # ImageNet-22K; the others were trained on ImageNet-1K
             depths=(2, 4, 32, 2),
             heads=(6, 12, 24, 24),
             parameters=172_111_680,

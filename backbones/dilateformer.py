@@ -25,7 +25,7 @@ from backbones.registry import register
 from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
-torch.fx.wrap('dilated_attention')  # a function that traces need not look into
+torch.fx.wrap('dilated_attention')  # torch.fx need not trace into it
 DILATIONS = (1, 2, 3)
 STEM_DIMS = (16, 32, 64)
 EPS = 1e-6  # of every LayerNorm
@@ -107,7 +107,7 @@ class DilateFormer(Pyramid):
         drop_path_rate: probability of dropping the last block's branches; ImageNet used 0.1.
 
     Source: arXiv:2302.01791; github.com/JIAOJIAYUASD/dilateformer (classification only). Level i
-    is the output of stage i, normalised; the classifier's norm starts the last one.
+    is the normalised output of stage i; the classifier's norm initialises the last one.
     """
 
     ARCHS = {
@@ -171,7 +171,7 @@ class DilateFormer(Pyramid):
         return LayerNorm2d(dim, eps=EPS)
 
     def init_from_scratch(self) -> None:
-        # the published local projection is a 1x1 convolution and keeps that layer's default
+        # the published local projection is a 1x1 convolution, with that layer's default
         init_linears(
             self,
             skip=lambda name: (

@@ -1,4 +1,4 @@
-"""Which form each part of a model takes now, and why, for people."""
+"""A readable account of which form each part of a model runs in, and why."""
 
 import json
 from collections import Counter
@@ -17,16 +17,16 @@ COSTS = Path(__file__).parent / 'ops/costs.json'  # written by benchmarks/forms.
 
 
 def explain(model: nn.Module) -> None:
-    """Print which form each kind of module takes now and why, and what the forms cost on GPUs.
+    """Print which form each kind of module now runs in and why, and what the forms cost on GPUs.
 
-    What counts is where the parameters are, their type, autocast, whether gradients are enabled,
-    and hooks, adapters and modes of PyTorch that are active at the call.
+    The form depends on the parameters' device and dtype, autocast, whether gradients are enabled,
+    and the hooks, adapters and PyTorch modes that are active at the call.
     """
     print(explanation(model))
 
 
 def explanation(model: nn.Module) -> str:
-    """What `explain` prints."""
+    """Return what `explain` prints."""
     parts = Counter(_parts(model))
     if not parts:
         return f'{type(model).__name__} has no part with a fast form'
@@ -40,8 +40,8 @@ def explanation(model: nn.Module) -> str:
         (
             *_aligned([('part', 'count', 'form', 'why'), *rows]),
             '',
-            'Counted, not measured: MB that one part moves and keeps in training on a GPU, on the',
-            'first stage of an image of 800x1280 pixels in bfloat16.',
+            'Counted, not measured: MB that one part moves and keeps in training on a GPU, in the',
+            'first stage, for an image of 800x1280 pixels in bfloat16.',
             *_aligned([('operator', 'form', 'forward', 'backward', 'kept', 'taken'), *counted]),
         )
     )
@@ -53,7 +53,7 @@ def _operators(module: nn.Module) -> tuple[str, ...]:
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
-    """Kind, form and reason of each module that has a fast form, and of what it calls."""
+    """Yield kind, form and reason of each module with a fast form, and of what it calls."""
     owner: nn.Module | None = None
     for name, module in model.named_modules():
         if hasattr(module, 'forward_levels'):
@@ -69,13 +69,13 @@ def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
 
 
 def _example(module: nn.Module) -> Tensor:
-    """A value that lies where a module's parameters do, and has their type."""
+    """Return a tensor with the device and dtype of a module's parameters."""
     p = next((p for p in module.parameters() if p.is_floating_point()), torch.empty(0))
     return torch.empty(1, dtype=p.dtype, device=p.device)
 
 
 def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...]) -> tuple[str, str]:
-    """Form and reason."""
+    """Return form and reason."""
     if not dispatch.is_fast():
         return PLAIN, 'fast forms are turned off'
     if active := watcher():
@@ -93,12 +93,12 @@ def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...])
 
 
 def costs_of_forms() -> list[dict]:
-    """`operator`, `form`, and MB `forward`, `backward` and `kept` of each; see COSTS."""
+    """Read each form's `operator`, `form`, and MB `forward`, `backward` and `kept`; see COSTS."""
     return json.loads(COSTS.read_text())
 
 
 def taken(operator: str, form: str) -> str:
-    """For which preference a form is the one that runs on GPUs, '-' for none."""
+    """Return the preferences for which a form runs on GPUs, '-' if there is none."""
     row = dispatch.TABLE[operator]
     columns = dict(inference=row.gpu_inference, time=row.gpu_training, memory=row.gpu_memory)
     if form == 'triton' and operator in TRITON:

@@ -1,4 +1,4 @@
-"""The generic parts that two or more backbones share. Nothing here belongs to one paper."""
+"""Generic layers that two or more backbones share; nothing here belongs to a single paper."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -17,7 +17,7 @@ from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
-torch.fx.wrap('attention')  # a function that traces need not look into
+torch.fx.wrap('attention')  # torch.fx need not trace into it
 
 __all__ = [
     'Convolutions',
@@ -49,15 +49,15 @@ def nchw(x: Tensor) -> Tensor:
 
 
 class DropPath(nn.Module):
-    """Set a branch to zero for whole images at random in training, and scale up those that stay.
+    """In training, zero a branch for randomly chosen images, and scale up the others.
 
-    It takes maps of four axes, the first of images.
+    Maps have four axes, the first of which is the batch.
 
     Args:
-        drop_prob: probability of an image's branch being dropped.
+        drop_prob: probability of dropping an image's branch.
 
-    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; the scale by 1 / (1 - p)
-        in training, instead of p in inference, is timm's and mmcv's.
+    Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; scaling by 1 / (1 - p)
+        in training, instead of by 1 - p in inference, follows timm and mmcv.
     """
 
     def __init__(self, drop_prob: float = 0.0) -> None:
@@ -68,7 +68,7 @@ class DropPath(nn.Module):
         if not (self.training and self.drop_prob):
             return x
         keep = 1 - self.drop_prob
-        # as mmcv draws it, so that a seed gives the same training run
+        # drawn as mmcv does, so that a seed gives the same training run
         drawn = keep + torch.rand_like(x[:, :1, :1, :1])
         return x.div(keep) * drawn.floor()
 
@@ -80,7 +80,7 @@ class DropPath(nn.Module):
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of every position of a (B, C, H, W) map.
 
-    timm.layers has it, too, but the core needs PyTorch alone.
+    timm.layers has one as well, but the core needs PyTorch alone.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -91,12 +91,12 @@ class LayerNorm2d(nn.LayerNorm):
 class GroupNorm(nn.GroupNorm):
     """`nn.GroupNorm` that can follow frozen layers on channels_last maps.
 
-    PyTorch 2.11's backward pass crashes there on CPUs if the norm has a gradient and the map has
-    none.
+    There, the backward pass of PyTorch 2.11 crashes on CPUs if the norm needs a gradient and the
+    map does not.
     """
 
     def forward(self, x: Tensor) -> Tensor:
-        # `x` is no tensor where torch.fx traces
+        # `x` is not a tensor while torch.fx traces
         training = torch.is_grad_enabled() and isinstance(x, Tensor)
         if training and self.weight.requires_grad and not x.requires_grad:
             x = x.contiguous()
@@ -109,7 +109,7 @@ def parameters(layer: nn.Conv2d | nn.Linear) -> tuple[Tensor, Tensor | None]:
 
 
 def biased(layer: nn.Conv2d | nn.Linear) -> Layer:
-    """Return a layer's weight and bias, zeros for one that somebody took away."""
+    """Return a layer's weight and bias, with zeros for a bias that was removed."""
     bias = layer.bias
     return layer.weight, layer.weight.new_zeros(len(layer.weight)) if bias is None else bias
 
@@ -122,7 +122,7 @@ def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
 
 
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
-    """Compute the fast form of a dense convolution of x, or of gelu(x). See `dense_conv`."""
+    """Convolve x, or gelu(x), densely in the fast form. See `dense_conv`."""
     return dense_conv(
         x,
         *parameters(conv),
@@ -141,13 +141,13 @@ class Convolutions(nn.Sequential):
         return super().forward(x)
 
     def fast_forward(self, x: Tensor) -> Tensor:
-        """Compute the same, each GELU with the convolution that follows it. See `dense_conv`."""
+        """Compute the same, fusing each GELU into the next convolution. See `dense_conv`."""
         gelu = False
         for layer in self:
             if isinstance(layer, nn.GELU):
                 gelu = True
             elif isinstance(layer, nn.ReLU):
-                x = x.relu_()  # of a norm, whose gradient does not need it
+                x = x.relu_()  # in place: the gradient of the norm before it does not need x
             elif not isinstance(layer, nn.Conv2d):
                 x = layer(x)
             elif layer.kernel_size == (1, 1):
@@ -177,8 +177,8 @@ class Mlp(nn.Module):
 class SelfAttention(nn.Module):
     """Global multi-head self-attention over all positions of a (B, H, W, dim) map.
 
-    softmax(q k^T / sqrt(dim / heads)) v, without mask or position bias; the projection's output
-    channels are q, k, v in this order, each of `heads` consecutive heads.
+    softmax(q k^T / sqrt(dim / heads)) v, without mask or position bias; the output channels of
+    `qkv` are q, k, v in this order, each with its `heads` heads one after another.
     """
 
     def __init__(self, dim: int, heads: int, *, qkv_bias: bool = True) -> None:
@@ -219,10 +219,10 @@ class TransformerBlock(nn.Module):
 
 
 def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
-    """Stochastic-depth probabilities, 0 for the first block rising linearly to `rate`, by stage.
+    """Return stochastic-depth probabilities by stage, rising linearly from 0 to `rate`.
 
-    timm's `calculate_drop_path_rates` reads them from a tensor, which has no values where a model
-    is built to be counted only (`FakeTensorMode`).
+    timm's `calculate_drop_path_rates` reads them from a tensor, which has no values when a model is
+    built only to count its operations (`FakeTensorMode`).
 
     Args:
         rate: probability of dropping the last block's branches, in [0, 1).
@@ -241,11 +241,11 @@ def drop_path_schedule(rate: float, depths: Sequence[int]) -> list[list[float]]:
 
 
 def init_linears(model: nn.Module, *, skip: Callable[[str], bool] = lambda name: False) -> None:
-    """Draw linear weights from a normal of std 0.02 cut at +-2 (absolute) and zero their biases.
+    """Draw linear weights from a normal of std 0.02, cut at +-2 (absolute), and zero the biases.
 
     Args:
         model: its `nn.Linear` modules are re-initialised in place.
-        skip: names of the linear layers that keep PyTorch's default.
+        skip: returns whether the linear layer of a given name keeps PyTorch's default.
     """
     for name, module in model.named_modules():
         if isinstance(module, nn.Linear) and not skip(name):

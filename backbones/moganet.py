@@ -47,8 +47,8 @@ class Downsample(Convolutions):
 class SpatialAggregation(nn.Module):
     """Multi-order gated aggregation, Sec. 4.2.
 
-    As published, and beyond the paper's equations, an output projection follows the gate and the
-    input is added to it.
+    As in the published code, but not in the paper's equations, an output projection follows the
+    gate, and the input is added to it.
     """
 
     def __init__(self, dim: int) -> None:
@@ -83,7 +83,7 @@ class SpatialAggregation(nn.Module):
     def multi_order(
         x: Tensor, first: Convolution, second: Convolution, third: Convolution
     ) -> Tensor:
-        """Convolve all channels, then 3/8 and 1/2 of them at larger dilations; order kept."""
+        """Convolve all channels, then 3/8 and 1/2 of them at larger dilations, in order."""
         x = first(x)
         eighth = x.shape[1] // 8
         low, middle, high = x.split([eighth, 3 * eighth, 4 * eighth], dim=1)
@@ -128,7 +128,7 @@ class Block(nn.Module):
         self.drop_path = DropPath(drop_path)
 
     def forward(self, x: Tensor) -> Tensor:
-        # not torch.addcmul, whose gradients on channels_last maps FSDP2 gets wrong (PyTorch 2.11)
+        # not torch.addcmul: FSDP2 gets its gradients on channels_last maps wrong (PyTorch 2.11)
         x = x + self.layer_scale_1 * self.drop_path(self.attn(self.norm1(x)))
         return x + self.layer_scale_2 * self.drop_path(self.mlp(self.norm2(x)))
 
@@ -141,8 +141,8 @@ class MogaNet(Pyramid):
     """MogaNet: gated depthwise convolutions of several dilations, no attention.
 
     See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors). The output
-    norms are part of the trunk: the next stage reads the normalised level, so `norm1` to the last
-    built one exist for every `out_indices`.
+    norms are part of the trunk: the next stage reads the normalised level. Every stage that is
+    built therefore has its norm, whatever `out_indices` says.
 
     Args:
         arch: 'xtiny', 'tiny', 'small', 'base', 'large', 'xlarge' (Table A1), or a dict with `dims`
@@ -212,10 +212,11 @@ class MogaNet(Pyramid):
         return x  # the trunk has normalised it
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter lies, as published: 12 layers, whatever the variant's depth.
+        """Return a parameter's layer, as published: 12 layers, whatever the variant's depth.
 
-        Two blocks of stage 3 are one layer, all from the 17th on the same, and the downsampling to
-        that stage is later than the blocks that it feeds. See `Pyramid.get_layer_depth`.
+        Two blocks of stage 3 form one layer, all blocks from the 17th on share one, and the
+        downsampling before that stage counts as a later layer than its first blocks. See
+        `Pyramid.get_layer_depth`.
         """
         parts = name[len(prefix) :].split('.')
         if not name.startswith(prefix) or parts[0] not in ('stem', 'stages'):

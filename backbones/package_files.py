@@ -1,4 +1,4 @@
-"""The configs and tools that come with the package, also where pip installed it."""
+"""The configs and tools that come with the package, in a checkout or installed by pip."""
 
 from importlib.util import find_spec
 from pathlib import Path
@@ -7,12 +7,12 @@ from backbones.errors import MissingFileError, UserError, did_you_mean
 
 LIBRARIES = ('mmdet', 'mmseg')
 PACKAGE = Path(__file__).parent
-# as MMDetection has it; a checkout that was never installed has the folders beside the package
+# MMDetection's convention; an uninstalled checkout has the folders beside the package
 FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAGE.parent
 
 
 def config_file(name: str) -> str:
-    """Find a config of this project by its name.
+    """Return the path of a config of this project, by name.
 
     MMEngine's own `package::config` knows OpenMMLab's packages only, but evaluates `_base_`:
     `_base_ = __import__('backbones').config_file('upernet_cswin_t_ade20k')`.
@@ -21,24 +21,24 @@ def config_file(name: str) -> str:
         name: with or without `.py`, e.g. 'mask_rcnn_cswin_t_coco' or '_base_/models/upernet'.
 
     Returns:
-        Absolute path.
+        The absolute path.
 
     Raises:
-        MissingFileError: no such config; names close matches.
+        MissingFileError: there is no such config; suggests close matches.
     """
     return str(_find(name, FOLDER / 'configs', 'config'))
 
 
 def find_config(path: str) -> str:
-    """Find the config that a command line means.
+    """Return the path of the config that is named on a command line.
 
     Args:
-        path: of a file; or the name of a config of this project; or `mmdet::FOLDER/NAME` or
+        path: a file; the name of a config of this project; or `mmdet::FOLDER/NAME` or
             `mmseg::FOLDER/NAME` for one that comes with MMDetection or MMSegmentation.
 
     Raises:
-        MissingFileError: there is none; names close matches.
-        UserError: another library, or one that is not installed.
+        MissingFileError: there is no such config; suggests close matches.
+        UserError: the library is another one, or is not installed.
     """
     if '::' in path:
         return _find_in_library(*path.split('::', 1))
@@ -69,12 +69,12 @@ def _find_in_library(library: str, name: str) -> str:
 
 
 def tools() -> list[Path]:
-    """The files of all tools."""
+    """Return the files of all tools."""
     return sorted((FOLDER / 'tools').glob('*.py'))
 
 
 def tool_file(name: str) -> str:
-    """Find a tool, e.g. 'train' or 'new-config'. See `config_file`."""
+    """Return the path of a tool, e.g. 'train' or 'new-config'. See `config_file`."""
     return str(_find(name.replace('-', '_'), FOLDER / 'tools', 'tool'))
 
 
@@ -82,6 +82,6 @@ def _find(name: str, folder: Path, kind: str) -> Path:
     path = folder / f'{name.removesuffix(".py")}.py'
     if not path.is_file():
         known = sorted(p.stem for p in folder.glob('*.py'))
-        hint = did_you_mean(path.stem, known) or f'; it has {", ".join(known[:12])}, ...'
+        hint = did_you_mean(path.stem, known) or f'; available: {", ".join(known[:12])}, ...'
         raise MissingFileError(f'no {kind} {name!r} in {folder}{hint}')
     return path.absolute()

@@ -1,4 +1,4 @@
-"""The contract that every backbone keeps: one class, four levels, strict loading."""
+"""The contract of every backbone: one class, four levels, strict loading."""
 
 import copy
 from collections.abc import Iterator, Sequence
@@ -16,64 +16,66 @@ from backbones.timm_interface import STRIDES, ForTimm
 from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
-    torch.fx.wrap(name)  # functions that traces need not look into
+    torch.fx.wrap(name)  # torch.fx need not trace into them
 MIN_SIZE = 32
 
 
 def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
-    """Resolve `out_indices` to rising levels out of 0 to 3.
+    """Resolve `out_indices` to increasing levels from 0 to 3.
 
     Raises:
-        UserError: it names other levels, one twice, or in another order.
+        UserError: a level does not exist, is repeated, or is out of order.
     """
     indices = (given,) if isinstance(given, int) else tuple(given)
     allowed = range(-4, 4)
     levels = tuple(i % 4 for i in indices if isinstance(i, int) and i in allowed)
     if not levels or len(levels) < len(indices) or sorted(set(levels)) != list(levels):
         raise UserError(
-            f'out_indices is {given}; allowed: rising levels out of 0, 1, 2, 3, or -1 for the last'
+            f'out_indices is {given}; allowed: levels from 0, 1, 2, 3 in increasing order, or -1 '
+            'for the last'
         )
     return levels
 
 
 class Pyramid(ForTimm):
-    """Base of the backbones: emits feature maps at strides 4, 8, 16 and 32.
+    """Base class of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
-    A subclass fills the class attributes and says in `build_stem`, `build_stage` and `build_norm`
-    what its parts are. It changes how levels come about by overriding `forward_stage` and
-    `forward_level`, not by a loop of its own.
+    A subclass sets the class attributes and builds its parts in `build_stem`, `build_stage` and
+    `build_norm`. To change how levels are computed, it overrides `forward_stage` and
+    `forward_level` instead of writing a loop of its own.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
         drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
             See `drop_path_schedule`.
         in_channels: channels of the images.
-        out_indices: levels to emit, rising, out of 0..3; stages above the last are not built. -1 is
-            3, as in lists, and a number is one level.
+        out_indices: levels to emit, increasing, from 0 to 3; stages after the last one are not
+            built. -1 means 3, as in lists, and a single number means one level.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
-            output norms: no gradient, and eval mode also during training.
+            output norms: they get no gradient and stay in eval mode during training.
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
-        fast: let fast forms run where nobody could notice, see `backbones.ops.dispatch`.
-        prefer: 'time', or 'memory': in training on GPUs take the forms that keep least.
+        fast: run fast forms where nobody could notice; see `backbones.ops.dispatch`.
+        prefer: 'time' or 'memory', which in training on GPUs uses the forms that keep least.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
             `hf-hub:OWNER/REPO`; also `key` and `prefix` of `load_backbone`, and `map_location`,
-            which changes nothing: files are read into main memory, parameters stay where they are.
+            which has no effect: files are read into main memory, and parameters stay where they
+            are.
 
     Attributes:
         channels: of the emitted levels, in order.
         strides: of the emitted levels, in order, in input pixels.
         num_stages: how many stages are built.
-        is_init: whether `init_weights` ran; MMEngine's models do not call it again then.
-        loaded: what was loaded, None from scratch.
+        is_init: whether `init_weights` has run; if so, MMEngine's models do not call it again.
+        loaded: what was loaded; None if started from scratch.
 
     Class attributes:
         ARCHS: the variants, name -> `Variant` or a dict of the architecture (`dims` and `depths` by
-            stage, and what else the class needs).
-        NANO: an architecture with every kind of block that trains on a CPU in minutes.
+            stage, and whatever else the class needs).
+        NANO: an architecture with every kind of block, which trains on a CPU in minutes.
         PUBLISHED: the layout of published files.
-        WEIGHTS: where ImageNet weights are that no row's `weights` names, in words.
-        NORM_NAMES: of the output norms, as in published dense code.
+        WEIGHTS: in words, where to find ImageNet weights that no row's `weights` names.
+        NORM_NAMES: names of the output norms, as in published dense code.
 
     Raises:
         UserError: an argument outside its allowed set.
@@ -113,9 +115,9 @@ class Pyramid(ForTimm):
 
         drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = self.build_stem()
-        # no stage that no level needs: each parameter must get a gradient
+        # only the stages that a level needs: every parameter must get a gradient
         stages = (self.build_stage(i, drop_path) for i in range(self.num_stages))
-        self.stages = nn.Sequential(*stages)  # timm's FeatureListNet looks into such a one
+        self.stages = nn.Sequential(*stages)  # timm's FeatureListNet expects one
         self.build_levels()
         self.set_grad_checkpointing(with_cp)
         self._freeze()
@@ -136,7 +138,7 @@ class Pyramid(ForTimm):
             )
 
     def build_stem(self) -> nn.Module:
-        """Build what turns images into the first stage's map."""
+        """Build the stem, which turns images into the first stage's map."""
         raise NotImplementedError
 
     def build_stage(self, i: int, drop_path: list[list[float]]) -> Stage:
@@ -153,7 +155,7 @@ class Pyramid(ForTimm):
         raise NotImplementedError
 
     def build_levels(self) -> None:
-        """Add what each emitted level passes after its stage: its output norm."""
+        """Add the modules between a stage and its emitted level: the output norm."""
         for i, dim in zip(self.out_indices, self.channels):
             self.add_module(self.NORM_NAMES[i], self.build_norm(dim))
 
@@ -164,7 +166,7 @@ class Pyramid(ForTimm):
         if isinstance(arch, dict):
             if set(arch) != keys:
                 raise UserError(
-                    f'{cls.__name__} arch dict has the keys {sorted(arch)}; it needs '
+                    f'{cls.__name__} arch dict has the keys {sorted(arch)}; required are '
                     f'exactly {sorted(keys)}'
                 )
             return dict(arch)
@@ -188,7 +190,7 @@ class Pyramid(ForTimm):
         Raises:
             UserError: the input has another shape or is smaller than 32 pixels.
         """
-        if isinstance(x, Tensor):  # torch.fx traces with values of another kind
+        if isinstance(x, Tensor):  # torch.fx traces with values of another type
             self._check_input(x)
         if (self.fast and self.prefer == 'time') or torch.compiler.is_compiling():
             return self.forward_levels(x)
@@ -196,7 +198,7 @@ class Pyramid(ForTimm):
             return self.forward_levels(x)
 
     def forward_levels(self, images: Tensor) -> tuple[Tensor, ...]:
-        """Compute the pyramid of images that were checked."""
+        """Compute the pyramid of images that have been checked."""
         x, levels = self.stem(to_fast_layout(images)), []
         for i in range(self.num_stages):
             x = self.forward_stage(i, x)
@@ -207,7 +209,7 @@ class Pyramid(ForTimm):
     def _check_input(self, x: Tensor) -> None:
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise UserError(
-                f'input has shape {tuple(x.shape)}; {type(self).__name__} takes '
+                f'input has shape {tuple(x.shape)}; {type(self).__name__} expects '
                 f'(B, {self.in_channels}, H, W)'
             )
         if min(x.shape[-2:]) < MIN_SIZE:
@@ -221,11 +223,11 @@ class Pyramid(ForTimm):
         return self.stages[i](x)
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
-        """Turn the output of stage i into level i: its output norm."""
+        """Turn the output of stage i into level i by its output norm."""
         return getattr(self, self.NORM_NAMES[i])(x)
 
     def frozen_modules(self) -> Iterator[nn.Module]:
-        """The modules that `frozen_stages` freezes."""
+        """Yield the modules that `frozen_stages` freezes."""
         if self.frozen_stages >= 0:
             yield self.stem
         for i in range(self.frozen_stages):
@@ -234,7 +236,7 @@ class Pyramid(ForTimm):
                 yield getattr(self, self.NORM_NAMES[i])
 
     def _freeze(self) -> None:
-        """Stop the gradients of the frozen modules."""
+        """Disable the gradients of the frozen modules."""
         for module in self.frozen_modules():
             module.requires_grad_(False)
         self.train(self.training)
@@ -250,7 +252,7 @@ class Pyramid(ForTimm):
         return self
 
     def init_weights(self) -> None:
-        """Initialise from scratch as published, or load `init_cfg`'s checkpoint, strictly.
+        """Initialise from scratch as published, or load `init_cfg`'s checkpoint strictly.
 
         Raises:
             UserError: see `backbones.checkpoints.load_backbone`.
@@ -267,18 +269,18 @@ class Pyramid(ForTimm):
         self.is_init = True
 
     def _pretrained_settings(self) -> dict:
-        """The arguments of `load_backbone` in `init_cfg`.
+        """Return the arguments of `load_backbone` in `init_cfg`.
 
         Raises:
-            UserError: a key that it does not know, or no checkpoint.
+            UserError: there is an unknown key, or no checkpoint.
         """
         init_cfg = self.init_cfg or {}
         given = {k: v for k, v in init_cfg.items() if k not in ('type', 'map_location')}
         unknown = set(given) - {'checkpoint', 'key', 'prefix'}
         if unknown or not given.get('checkpoint'):
             raise UserError(
-                f'init_cfg has the keys {", ".join(init_cfg)}; it needs checkpoint, and may '
-                'have key (an entry of the file), prefix and map_location (without effect)'
+                f'init_cfg has the keys {", ".join(init_cfg)}; checkpoint is required; key (an '
+                'entry of the file), prefix and map_location (without effect) are optional'
             )
         return given
 

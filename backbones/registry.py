@@ -1,4 +1,4 @@
-"""The backbones and their variants, by short names; a class joins by one decorator."""
+"""The backbones and their variants by short name; one decorator registers a class."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from backbones.errors import ArgumentError, UserError, did_you_mean
 from backbones.variants import Backbone, Variant
 
 BACKBONES: list[Backbone] = []  # in the order of registration
-# of names with a colon: what looks up the rest
+# look-up functions for names with a scheme, such as 'timm:'
 SCHEMES: dict[str, Callable[[str], Variant]] = {}
-TOLD: list[Callable[[Backbone], None]] = []  # called with each class that registers
+TOLD: list[Callable[[Backbone], None]] = []  # called with each class that is registered
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
-# what timm and MMDetection call a setting: our name
+# a setting's name in timm and MMDetection: our name
 RENAMED = dict(
     in_chans='in_channels',
     drop_path='drop_path_rate',
@@ -29,17 +29,17 @@ Class = TypeVar('Class')
 
 
 def register(cls: Class) -> Class:
-    """Make a `Pyramid` subclass known to this project and, if there, to MMEngine, as a decorator.
+    """Register a `Pyramid` subclass, also with MMEngine if it is installed; a decorator.
 
-    Its variants are then listed by `list_backbones()`, built by `create()`, and suggested when a
-    checkpoint fits one of them better than the model that it was meant for. A plain dict in its
-    table is a row of which nothing but the architecture is known. A class that is defined again, as
-    in a notebook's cell, takes the place of its older self, with a warning.
+    Its variants are then listed by `list_backbones()`, built by `create()`, and suggested if a
+    checkpoint fits one of them better than the model it is loaded into. A plain dict in its table
+    is a row with the architecture alone. A class that is defined again, as in a notebook cell,
+    replaces the earlier one, with a warning.
 
     Raises:
         UserError: another class has a variant of the same short name.
     """
-    backbone: Any = cls  # to a type checker a class does not have what `Backbone` asks for
+    backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
     backbone.ARCHS = {
         arch: (row if isinstance(row, Variant) else Variant(**row)).of(
             backbone, arch, short_name(backbone, arch)
@@ -51,11 +51,11 @@ def register(cls: Class) -> Class:
     for row in backbone.ARCHS.values():
         if row.name in taken:
             raise UserError(
-                f'{full_name(backbone)} has a variant {row.name!r}, as '
-                f'{full_name(taken[row.name])} has: give the class another name'
+                f'{full_name(backbone)} has a variant {row.name!r}, and so has '
+                f'{full_name(taken[row.name])}: rename the class'
             )
     if older:
-        warnings.warn(f'{full_name(backbone)} is defined again and takes the place of the first')
+        warnings.warn(f'{full_name(backbone)} is defined again and replaces the first one')
         BACKBONES[BACKBONES.index(older[0])] = backbone
     else:
         BACKBONES.append(backbone)
@@ -65,22 +65,22 @@ def register(cls: Class) -> Class:
 
 
 def full_name(cls: Callable) -> str:
-    """Name with module, by which MMEngine finds what no registry has."""
+    """Return the name with its module, by which MMEngine finds unregistered classes."""
     return f'{cls.__module__}.{getattr(cls, "__qualname__", cls)}'
 
 
 def short_name(cls: Backbone, arch: str) -> str:
-    """The name of a variant in configs and files, e.g. 'cswin_b_384'."""
+    """Return the name of a variant in configs and files, e.g. 'cswin_b_384'."""
     return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
 
 
 def variants() -> dict[str, Variant]:
-    """All rows by short name."""
+    """Return all rows by short name."""
     return {row.name: row for cls in BACKBONES for row in cls.ARCHS.values()}
 
 
 def list_backbones() -> list[str]:
-    """Short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'."""
+    """Return the short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'."""
     return list(variants())
 
 
@@ -90,10 +90,10 @@ def names_backbone(text: str) -> bool:
 
 
 def variant(name: str) -> Variant:
-    """The row of a short name: architecture, channels, counts, weights, drop path rates.
+    """Look up a variant by its short name: architecture, channels, counts, weights, drop path.
 
     Raises:
-        UserError: an unknown name; names close ones.
+        UserError: the name is unknown; suggests close ones.
     """
     scheme, sign, rest = name.partition(':')
     if f'{scheme}{sign}' in SCHEMES:
@@ -110,10 +110,10 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
     """Build a backbone with initialised weights, without a config.
 
     Args:
-        name: one of `list_backbones()`, or 'timm:NAME' of a model of timm.
-        pretrained: True takes the file that the variant's authors published; a string is a path, a
-            URL or `hf-hub:OWNER/REPO` of a published file or of one of ours; None and False start
-            from scratch.
+        name: one of `list_backbones()`, or 'timm:NAME' for a timm model.
+        pretrained: True loads the file that the variant's authors published; a string is a path, a
+            URL or `hf-hub:OWNER/REPO` of a published file or one of ours; None and False start from
+            scratch.
         settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`, `in_channels=4`, or
             `fast=False` for the plain form of every part.
 
@@ -121,14 +121,15 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
         The backbone in training mode; `backbone(images)` is a tuple of feature maps.
 
     Raises:
-        UserError: an unknown name or setting; True where no file can be fetched; or see `Pyramid`.
+        UserError: the name or a setting is unknown; `pretrained` is True but no file can be
+            fetched; or see `Pyramid`.
     """
     row = variant(name)
     _check_settings(name, row, settings)
     if pretrained is True and not row.weights:
         raise UserError(
-            f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give the path '
-            'of one, pretrained=FILE, or leave it out to start from scratch'
+            f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give its path '
+            'as pretrained=FILE, or leave it out to start from scratch'
         )
     checkpoint = row.weights if pretrained is True else pretrained
     init_cfg = dict(type='Pretrained', checkpoint=checkpoint) if checkpoint else None
@@ -138,16 +139,16 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
 
 
 def _check_settings(name: str, row: Variant, settings: dict[str, Any]) -> None:
-    """Refuse what the class has no argument for.
+    """Reject settings that the class does not have.
 
     Raises:
-        ArgumentError: it lists the arguments, and names close ones.
+        ArgumentError: a setting is unknown; lists the arguments and suggests close ones.
     """
     known = [p for p in inspect.signature(row.cls).parameters if p not in ('arch', 'init_cfg')]
     for setting in settings:
         if setting == 'init_cfg':
             raise ArgumentError(
-                'create() takes no init_cfg; give the checkpoint as pretrained=FILE'
+                'create() does not accept init_cfg; give the checkpoint as pretrained=FILE'
             )
         if setting not in known:
             hint = did_you_mean(RENAMED.get(setting, setting), known)

@@ -1,4 +1,4 @@
-"""A stage: its blocks, stored for the backward pass or computed again in it."""
+"""A stage of blocks, whose activations are stored or recomputed in the backward pass."""
 
 import contextlib
 from collections.abc import Iterator
@@ -13,10 +13,10 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 
 
 class Stage(nn.Module):
-    """What leads into a level (`downsample`, the identity for the first) and its `blocks`.
+    """A `downsample` module, the identity for the first stage, followed by `blocks`.
 
     Args:
-        axes: order of the axes of the maps that blocks take, 'BHWC' or 'BCHW'.
+        axes: order of the axes of the blocks' maps, 'BHWC' or 'BCHW'.
     """
 
     def __init__(
@@ -38,9 +38,9 @@ class Stage(nn.Module):
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """Run a block without storing its activations."""
-    if x.is_meta:  # which stores none, and PyTorch 2.4 cannot do
+    if x.is_meta:  # stores none anyway, and PyTorch 2.4 cannot checkpoint it
         return block(x)
-    if torch.compiler.is_compiling():  # where a block's second run changes no buffer
+    if torch.compiler.is_compiling():  # here a block's second run changes no buffer
         return checkpoint(block, x, use_reentrant=False)
     contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
@@ -48,7 +48,7 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 
 @contextlib.contextmanager
 def _keep_bn_statistics(block: nn.Module) -> Iterator[None]:
-    """Leave running statistics alone while a checkpointed block is computed for the second time."""
+    """Keep running statistics unchanged while a checkpointed block is recomputed."""
     norms = [
         (m, m.momentum, m.num_batches_tracked)
         for m in block.modules()

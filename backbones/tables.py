@@ -1,4 +1,4 @@
-"""The one writer of tables: for terminals, and for the pages in docs/."""
+"""The only code that writes tables, for terminals and for the pages in docs/."""
 
 import re
 from collections.abc import Iterable, Sequence
@@ -12,13 +12,13 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, padded: bool
     """Write a Markdown table.
 
     Args:
-        head: the columns' titles; no two are the same.
+        head: the columns' titles, all different.
         rows: as many cells each; None is shown as '-'.
-        padded: align the columns in plain text, too; without it, a long cell makes one line long
-            and not every line.
+        padded: also align the columns in plain text; otherwise a long cell lengthens only its own
+            line.
 
     Returns:
-        Lines, without a newline at the end; columns of numbers stand to the right.
+        Lines, without a final newline; columns of numbers are right-aligned.
     """
     cells_of = [['-' if cell is None else str(cell) for cell in row] for row in rows]
     aligned = {

@@ -1,4 +1,4 @@
-"""What timm asks of a model: widths and strides of its levels, depths of its parameters."""
+"""What timm requires of a model: its levels' widths and strides, its parameters' depths."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ SCALES = ('layer_scale', 'sigma_scale')
 
 
 class FeatureInfo(list):
-    """One dict for every stage that is built: `num_chs`, `reduction`, `module` and `index`.
+    """One dict per built stage: `num_chs`, `reduction`, `module` and `index`.
 
-    A list, which timm's feature extractors take as they take timm's own class of this name: that
-    one cannot be imported without all of timm's models.
+    timm's feature extractors accept it like timm's own class of this name, which cannot be imported
+    without all of timm's models.
 
     Args:
         stages: `num_chs` (channels), `reduction` (stride, in input pixels) and `module` (name).
-        out_indices: of the stages that the methods tell about.
+        out_indices: the stages that the methods report on by default.
     """
 
     def __init__(self, stages: list[dict], out_indices: Sequence[int]) -> None:
@@ -27,11 +27,11 @@ class FeatureInfo(list):
 
     @property
     def info(self) -> list[dict]:
-        """All stages."""
+        """Return all stages."""
         return self
 
     def get(self, key: str, idx: int | Sequence[int] | None = None) -> object:
-        """Values of `key`: of the emitted levels, or of stages by number, emitted or not."""
+        """Return values of `key`: of the emitted levels, or of any stages by number."""
         if isinstance(idx, int):
             return self[idx][key]
         return [self[i][key] for i in (self.out_indices if idx is None else idx)]
@@ -39,27 +39,27 @@ class FeatureInfo(list):
     def get_dicts(
         self, keys: Sequence[str] | None = None, idx: int | Sequence[int] | None = None
     ) -> object:
-        """Several entries at once, all if `keys` is None. See `get`."""
+        """Return several entries at once, all if `keys` is None. See `get`."""
         if isinstance(idx, int):
             return {k: v for k, v in self[idx].items() if keys is None or k in keys}
         wanted = self.out_indices if idx is None else idx
         return [self.get_dicts(keys, i) for i in wanted]
 
     def channels(self, idx: int | Sequence[int] | None = None) -> object:
-        """Widths. See `get`."""
+        """Return widths, in channels. See `get`."""
         return self.get('num_chs', idx)
 
     def reduction(self, idx: int | Sequence[int] | None = None) -> object:
-        """Strides, in input pixels. See `get`."""
+        """Return strides, in input pixels. See `get`."""
         return self.get('reduction', idx)
 
     def module_name(self, idx: int | Sequence[int] | None = None) -> object:
-        """Names of the modules. See `get`."""
+        """Return the modules' names. See `get`."""
         return self.get('module', idx)
 
 
 class ForTimm(nn.Module):
-    """The part of a `Pyramid` that timm's tools call, by timm's names."""
+    """The part of a `Pyramid` that timm's tools call, under timm's names."""
 
     arch: dict
     stages: nn.Sequential
@@ -69,7 +69,7 @@ class ForTimm(nn.Module):
 
     @property
     def feature_info(self) -> FeatureInfo:
-        """Channels and strides as timm's feature extractors tell them."""
+        """Return channels and strides in the form that timm's feature extractors expect."""
         info = [
             dict(num_chs=self.arch['dims'][i], reduction=STRIDES[i], module=f'stages.{i}')
             for i in range(self.num_stages)
@@ -83,10 +83,10 @@ class ForTimm(nn.Module):
             stage.with_cp = enable
 
     def group_matcher(self, coarse: bool = False) -> Callable[[str], int]:
-        """Tell a parameter's layer from its name, for timm's layer decay; see `get_layer_depth`.
+        """Return a function from a parameter's name to its layer, for timm's layer decay.
 
         Args:
-            coarse: by stage instead of by block.
+            coarse: group by stage instead of by block; see `get_layer_depth`.
         """
 
         def layer(name: str) -> int:
@@ -100,22 +100,22 @@ class ForTimm(nn.Module):
         return layer
 
     def no_weight_decay(self) -> set[str]:
-        """Names of the parameters that take no weight decay beside norms and biases, as timm asks.
+        """Return names of parameters without weight decay, in addition to norms and biases.
 
-        They are scales of layers and tables of positions.
+        They are layer scales and position tables; timm calls this method.
         """
         names = (name for name, _ in self.named_parameters())
         return {n for n in names if n.rsplit('.', 1)[-1].startswith(('pos_embed', *SCALES))}
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter lies, for learning rates that fall with depth.
+        """Return a parameter's layer, for layer-wise learning rate decay.
 
-        The stem is layer 0, each block one layer, a downsampling belongs to the block that it
-        leads to, and all that follows the blocks (or is not of the backbone) to the last layer.
+        The stem is layer 0, and each block is one layer. A downsampling belongs to the block that
+        it leads to; everything after the blocks, or outside the backbone, to the last layer.
 
         Args:
-            name: of a parameter.
-            prefix: what comes before the backbone's own names, e.g. 'backbone.'.
+            name: the parameter's name.
+            prefix: prefix of the backbone's own names, e.g. 'backbone.'.
 
         Returns:
             The layer, from 0, and the number of layers.

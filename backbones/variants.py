@@ -1,4 +1,4 @@
-"""A row of a backbone's table: everything that is a fact of the variant, in one place."""
+"""A row of a backbone's table: all facts about a variant in one place."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backbones.errors import UserError
 
 
 class Backbone(Protocol):
-    """What rows, registry and checkpoints need to know of a backbone's class. See `Pyramid`."""
+    """The part of a backbone's class that rows, registry and checkpoints use. See `Pyramid`."""
 
     __name__: str
     ARCHS: dict[str, Variant]
@@ -18,25 +18,26 @@ class Backbone(Protocol):
     WEIGHTS: str
 
     def __call__(self, arch: str | dict, **settings: Any) -> nn.Module:
-        """Build it."""
+        """Build the backbone."""
 
 
 def rates(detection: float, *, upernet: float | None = None) -> dict[str, float]:
-    """Drop path rates of a variant's recipes: `detection`, `semantic_fpn` and `upernet`."""
+    """Return the drop path rates of the recipes `detection`, `semantic_fpn` and `upernet`."""
     upernet = detection if upernet is None else upernet
     return dict(detection=detection, semantic_fpn=detection, upernet=upernet)
 
 
 class Variant(dict):
-    """The architecture as a dict, and what is known about the variant as attributes.
+    """The architecture as a dict, with other facts about the variant as attributes.
 
     Args:
-        parameters: of the dense backbone, without classifier and without what this project adds.
-        gmacs: 1e9 multiply-adds of one 224x224 image, attention included, as published or counted
+        parameters: count of the dense backbone, without the classifier and this project's own
+            additions.
+        gmacs: 1e9 multiply-adds for one 224x224 image, attention included, as published or counted
             on the published code.
-        weights: URL of the ImageNet file that the authors published, None if there is none that can
-            be fetched; with `#sha256=DIGITS` behind it, where the digits are known.
-        drop_path: of the recipes that its configs follow. See `rates`.
+        weights: URL of the authors' ImageNet file, followed by `#sha256=DIGITS` if the digits are
+            known; None if no file can be fetched.
+        drop_path: rates in the recipes that its configs follow. See `rates`.
         architecture: arguments of the class's `arch`.
 
     Attributes:
@@ -70,17 +71,17 @@ class Variant(dict):
 
     @property
     def channels(self) -> list[int]:
-        """Of the four levels, as the `in_channels` of necks and heads take them."""
+        """Return the channels of the four levels, as `in_channels` of necks and heads."""
         return list(self['dims'])
 
     def settings(self, method: str | None = None) -> dict:
-        """The backbone's part of a model config, with the published weights if there are any.
+        """Return the backbone's part of a model config, with published weights if available.
 
         Args:
-            method: 'detection', 'semantic_fpn' or 'upernet' adds the recipe's drop path rate.
+            method: 'detection', 'semantic_fpn' or 'upernet', to add the recipe's drop path rate.
 
         Raises:
-            UserError: another method.
+            UserError: the method is another one.
         """
         settings: dict = dict(type=self.cls.__name__, arch=self.arch)
         if self.weights:
@@ -92,7 +93,7 @@ class Variant(dict):
         return settings
 
     def of(self, cls: Backbone, arch: str, name: str) -> Variant:
-        """The same row as that of a class's table."""
+        """Return a copy that knows its class and its names."""
         row = Variant(**self)
         row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)
         return row

@@ -28,7 +28,7 @@ from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 for name in ('like', 'outlook_attention', 'resample', 'to_fast_layout'):
-    torch.fx.wrap(name)  # functions that traces need not look into
+    torch.fx.wrap(name)  # torch.fx need not trace into them
 RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells
@@ -53,7 +53,7 @@ class Stem(Convolutions):
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
-        # not -n % CELL: a compiler sees only of cells * CELL that CELL divides it
+        # not -n % CELL: a compiler knows only of cells * CELL that CELL divides it
         right, bottom = ((n + CELL - 1) // CELL * CELL - n for n in (W, H))
         return to_fast_layout(super().forward(F.pad(x, (0, right, 0, bottom))))
 
@@ -87,7 +87,7 @@ class Downsample(nn.Module):
 
 
 class OutlookAttention(nn.Module):
-    """Weights for each 3x3 window from its pooled token, Sec. 3.1. See `outlook_attention`."""
+    """Attention weights of 3x3 windows from pooled tokens, Sec. 3.1. See `outlook_attention`."""
 
     def __init__(self, dim: int, heads: int) -> None:
         super().__init__()
@@ -110,7 +110,7 @@ class OutlookAttention(nn.Module):
 
 
 class Resizes(nn.ModuleDict):
-    """By level, what brings the output of its stage, at stride 8, 16, 16 or 16, to its stride."""
+    """Per level, the module that brings its stage's map, at stride 8, 16, 16, 16, to its stride."""
 
     @dispatched('dense_conv')
     def forward(self, x: Tensor, level: int) -> Tensor:
@@ -127,7 +127,7 @@ def _resize(level: int, dim: int) -> nn.Module:
 
 
 def _upsample(dim: int) -> nn.ConvTranspose2d:
-    """Build a learned 2x upsampling that starts as the nearest-neighbour one."""
+    """Build a learned 2x upsampling, initialised as nearest-neighbour."""
     layer = nn.ConvTranspose2d(dim, dim, 2, 2)
     with torch.no_grad():
         layer.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(layer.weight))
@@ -138,8 +138,8 @@ def _upsample(dim: int) -> nn.ConvTranspose2d:
 def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
     """Resample a (1, G, G', C) position table to (1, *size, C) cells: bicubic, no antialiasing.
 
-    It is computed at least in float32. Source: github.com/sail-sg/volo, utils/utils.py, which
-    resamples square tables when it loads a file.
+    Computed in float32 or wider. Source: github.com/sail-sg/volo, utils/utils.py, which resamples
+    square tables when it loads a file.
     """
     if table.shape[1:3] == tuple(size):
         return table
@@ -148,7 +148,7 @@ def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
-    """Resample the position table of a file made at another image size; see `PublishedKeys.fit`."""
+    """Resample the position table of a file for another image size; see `PublishedKeys.fit`."""
     is_table = name.endswith('.pos_embed') and tensor.ndim == 4
     if is_table and tensor.shape[::3] == target.shape[::3]:  # (1, C)
         return resample(tensor, target.shape[1:3])
@@ -167,16 +167,16 @@ class VOLO(Pyramid):
             of the stem's convolutions).
         drop_path_rate: probability of dropping the last block's branches; ImageNet training used
             0.1, 0.2, 0.5 (d1, d2, d3).
-        pos_embed_size: side of the position table in cells of 16 pixels: 14 for the files made at
-            224 pixels, 24, 28, 32 for 384, 448, 512. A file's table of another side is resampled to
-            it, as is the table to each image; give the file's own side to train it unchanged.
+        pos_embed_size: side of the position table in cells of 16 pixels: 14 for the files trained
+            at 224 pixels, 24, 28, 32 for 384, 448, 512. A file's table of another side is resampled
+            to it, as is the table to each image; give the file's own side to train it unchanged.
 
     Source: arXiv:2106.13112; github.com/sail-sg/volo (classification only). The pyramid is this
     project's: stages 0 to 3 are the four groups of blocks, at strides 8, 16, 16, 16; level i is the
-    output of stage i, resized by a learned 2x upsampling (0 and 1) or 2x2 max pooling (3) beside
-    the main path, then normalised; the classifier's norm starts the last one. Images are
-    zero-padded at the right and the bottom to multiples of 16 pixels and the levels cropped.
-    Intended difference: drop path reaches the outlookers, which the published code forgets.
+    output of stage i, resized beside the main path by a learned 2x upsampling (0 and 1) or 2x2 max
+    pooling (3), then normalised; the classifier's norm initialises the last one. Images are
+    zero-padded on the right and at the bottom to multiples of 16 pixels, and the levels cropped.
+    Intended difference: drop path also applies to the outlookers, which the published code forgets.
     """
 
     ARCHS = {
@@ -277,9 +277,9 @@ class VOLO(Pyramid):
         super().build_levels()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        levels = super().forward(x)  # of the image that the stem has padded
+        levels = super().forward(x)  # of the image as padded by the stem
         H, W = x.shape[-2:]
-        return tuple(  # not -(-H // stride): exported, that rounds the other way
+        return tuple(  # not -(-H // stride), which rounds the other way once exported
             like(level[..., : (H + stride - 1) // stride, : (W + stride - 1) // stride], x)
             for level, stride in zip(levels, self.strides)
         )

@@ -318,7 +318,7 @@ def test_own_arch_dict_builds(row: Variant) -> None:
         own = row.cls(dict(row)).state_dict()
     expected = skeleton(row).state_dict()
     assert {k: v.shape for k, v in own.items()} == {k: v.shape for k, v in expected.items()}
-    with pytest.raises(ValueError, match='needs exactly'):
+    with pytest.raises(ValueError, match='required are exactly'):
         row.cls({**row, 'width': 3})
 
 
@@ -343,7 +343,7 @@ def test_wrong_arguments_are_errors_that_say_so(row: Variant) -> None:
         model = cls(arch)
         with pytest.raises(ValueError, match=r'image is 31 x 64 pixels; .* at least 32 x 32'):
             model(torch.empty(1, 3, 31, 64))
-        with pytest.raises(ValueError, match=r'takes \(B, 3, H, W\)'):
+        with pytest.raises(ValueError, match=r'expects \(B, 3, H, W\)'):
             model(torch.empty(1, 1, 64, 64))
         with pytest.raises(ValueError, match=r'init_cfg is .*allowed: None'):
             cls(arch, init_cfg=dict(type='Xavier')).init_weights()

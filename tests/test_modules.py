@@ -468,7 +468,7 @@ def test_images_may_have_any_number_of_channels(cls: type, channels: int) -> Non
     assert model.stem[0].in_channels == channels
     levels = model(image(1, channels))
     assert [level.shape[1] for level in levels] == list(model.channels)
-    with pytest.raises(UserError, match=rf'takes \(B, {channels}, H, W\)'):
+    with pytest.raises(UserError, match=rf'expects \(B, {channels}, H, W\)'):
         model(image(1, 3))
 
 

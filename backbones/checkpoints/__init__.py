@@ -1,4 +1,4 @@
-"""Published and own checkpoints -> the modules of this project, strictly and safely."""
+"""Loading published checkpoints and our own into this project's modules, strictly and safely."""
 
 from backbones.checkpoints.files import read
 from backbones.checkpoints.layouts import PublishedKeys, fit

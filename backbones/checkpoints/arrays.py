@@ -1,13 +1,13 @@
-"""Numbers of numpy in a checkpoint, and MMEngine's logs of them, rebuilt from plain bytes.
+"""NumPy numbers in a checkpoint, and MMEngine's logs of them, rebuilt from plain bytes.
 
-A resumed training needs them: the best metric so far, and the values that the log averages over.
-Nothing of numpy's pickling is called; what is not an array of plain numbers keeps no content.
+A resumed training run needs them: the best metric so far, and the values that the log averages.
+None of NumPy's unpickling code is called; anything but arrays of plain numbers is dropped.
 """
 
 import math
 import struct
 
-# what numpy and struct call the kinds of plain numbers; files have them in little-endian order
+# plain number types as NumPy and struct name them; files store them in little-endian order
 KINDS = {
     **{'b1': '?', 'i1': 'b', 'i2': 'h', 'i4': 'i', 'i8': 'q', 'u1': 'B', 'u2': 'H', 'u4': 'I'},
     **{'u8': 'Q', 'f2': 'e', 'f4': 'f', 'f8': 'd'},
@@ -15,7 +15,7 @@ KINDS = {
 
 
 class Dropped:
-    """Stands in for an object beside the weights; drops its arguments and its state."""
+    """Stands in for an object other than weights; drops its arguments and its state."""
 
     def __init__(self, *args: object, **kwargs: object) -> None:
         pass
@@ -25,7 +25,7 @@ class Dropped:
 
 
 class NumberKind(Dropped):
-    """Stands in for `numpy.dtype`; keeps the name of a plain kind of number."""
+    """Stands in for `numpy.dtype`; keeps the name of a plain number type."""
 
     def __init__(self, name: object = '', *args: object) -> None:
         if isinstance(name, str) and name in KINDS:
@@ -40,7 +40,7 @@ class Numbers(Dropped):
     """Stands in for `numpy.ndarray`.
 
     Attributes:
-        values: a flat tuple; only of plain numbers whose bytes are all there.
+        values: a flat tuple; set only for plain numbers with all their bytes.
     """
 
     def __setstate__(self, state: object) -> None:
@@ -59,7 +59,7 @@ class Log(Dropped):
     """Stands in for MMEngine's HistoryBuffer.
 
     Attributes:
-        values, counts: tuples of the same length, its history.
+        values, counts: its history, as tuples of the same length.
     """
 
     def __setstate__(self, state: object) -> None:
@@ -72,7 +72,7 @@ class Log(Dropped):
 
 
 def scalar(kind: object = None, data: object = None) -> bool | float | Dropped:
-    """Stand in for numpy's rebuilder of a single number, which becomes one of Python."""
+    """Stand in for NumPy's rebuilder of a single number; returns a Python number."""
     values = _read(kind, data) if isinstance(kind, NumberKind) else None
     return values[0] if values is not None and len(values) == 1 else Dropped()
 

@@ -1,4 +1,4 @@
-"""The names of the classes that a whole model was trained on, compared with those of a config."""
+"""The class names that a whole model was trained on, compared with those of a config."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from backbones.errors import CheckpointError, listed
 
 
 def classes_in(file: dict) -> tuple[str, ...] | None:
-    """The class names in a checkpoint: MMEngine's, or those of MMCV 1; None if it has none."""
+    """Return the class names in a checkpoint of MMEngine or MMCV 1, None if it has none."""
     meta = file.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     named = meta.get('dataset_meta')
@@ -17,30 +17,32 @@ def classes_in(file: dict) -> tuple[str, ...] | None:
 def same_classes(
     trained: Sequence[str] | None, own: Sequence[str] | None, source: str, *, fresh: bool = False
 ) -> bool:
-    """Compare the names of a checkpoint with a config's; where nobody names any, they are the same.
+    """Return whether a checkpoint's class names equal a config's, also if either has none.
 
     Args:
-        fresh: other names are no error, since layers of classes can be initialised anew.
+        fresh: allow other names, since the layers of the classes can be initialised anew.
 
     Raises:
-        CheckpointError: they differ; or, if `fresh`, the same names stand in another order.
+        CheckpointError: the names differ; or, if `fresh`, they are the same in another order.
     """
     if not trained or not own or tuple(trained) == tuple(own):
         return True
     if sorted(trained) == sorted(own):
         raise CheckpointError(
-            f'{source} was trained on the same classes in another order than this config names '
-            f'them, so that names would stand for other classes{_first(trained, own)}. Set '
-            f'metainfo.classes to the order of the checkpoint: {listed(map(repr, trained))}'
+            f'{source} was trained on the same classes as in this config, but in another order, so '
+            f'that classes would get wrong names{_first(trained, own)}. Set metainfo.classes to '
+            f'the order of the checkpoint: {listed(map(repr, trained))}'
         )
     if fresh:
         return False
     raise CheckpointError(
-        f'{source} was trained on {len(trained)} classes and this config names '
+        f'{source} was trained on {len(trained)} classes, but this config names '
         f'{len(own)}{_first(trained, own)}: use the config that it was trained with'
     )
 
 
 def _first(trained: Sequence[str], own: Sequence[str]) -> str:
     pairs = enumerate(zip(trained, own))
-    return next((f'; number {i} is {a!r} there, {b!r} here' for i, (a, b) in pairs if a != b), '')
+    return next(
+        (f'; class {i} is {a!r} there, but {b!r} here' for i, (a, b) in pairs if a != b), ''
+    )

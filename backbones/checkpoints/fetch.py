@@ -1,4 +1,4 @@
-"""Finding the file of a path, a URL or a name on the Hugging Face hub."""
+"""Finding the file for a path, a URL or a name on the Hugging Face hub."""
 
 import hashlib
 import os
@@ -16,15 +16,15 @@ HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # where the hub's librar
 
 
 def is_remote(checkpoint: str) -> bool:
-    """Whether a checkpoint has to be fetched, rather than found on the disk."""
+    """Return whether a checkpoint is not on the disk but has to be fetched."""
     return checkpoint.startswith((HUB, 'http://', 'https://'))
 
 
 def locate(checkpoint: str) -> tuple[Path, str]:
-    """Find the file of a path, or fetch a URL's or the hub's into its cache, once a machine.
+    """Find the file of a path, or fetch it from a URL or the hub into a cache, once per machine.
 
     Returns:
-        The path, and what to call the file: its path, or where it comes from and where it lies.
+        The path, and the file's name in messages: its path, or its origin and its path.
 
     Raises:
         MissingFileError, CheckpointError: see `read`.
@@ -43,8 +43,8 @@ def locate(checkpoint: str) -> tuple[Path, str]:
     if path.is_dir():
         files = sorted(p.name for p in path.iterdir() if p.is_file())
         raise MissingFileError(
-            f'checkpoint {path.absolute()} is a folder; give the file in it: '
-            f'{listed(files) or "there is none"}'
+            f'checkpoint {path.absolute()} is a folder; give a file in it: '
+            f'{listed(files) or "it has none"}'
         )
     if not path.is_file():
         raise MissingFileError(
@@ -55,12 +55,12 @@ def locate(checkpoint: str) -> tuple[Path, str]:
 
 
 def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:
-    """Let one process of a machine fetch a file into the cache, and the others wait for it."""
+    """Let one process per machine fetch a file into the cache, while the others wait."""
     error = path = None
     try:
         if int(os.environ.get('LOCAL_RANK', 0)) == 0:
             path = fetch()
-    except CheckpointError as problem:  # the others must not wait for ever
+    except CheckpointError as problem:  # the others must not wait forever
         error = problem
     if dist.is_available() and dist.is_initialized():
         dist.barrier()
@@ -70,25 +70,25 @@ def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:
 
 
 def cached(url: str) -> Path:
-    """Where the file of a URL is kept; of two URLs with the same file name, in two folders."""
+    """Return the cache path of a URL; URLs with the same file name get different folders."""
     name = re.sub(r'[^\w.-]', '_', url.split('?')[0].rpartition('/')[2])[-100:].strip('.') or 'file'
     key = hashlib.sha256(url.encode()).hexdigest()[:16]
     return Path(torch.hub.get_dir(), 'checkpoints', key, name)
 
 
 def split_checksum(checkpoint: str) -> tuple[str, str]:
-    """Split URL#sha256=DIGITS, as pip writes the SHA-256 that a file shall have.
+    """Split URL#sha256=DIGITS, pip's notation for a file's expected SHA-256.
 
     Returns:
         The URL, and the digits, '' for none.
 
     Raises:
-        CheckpointError: the digits are not 64 hexadecimal ones.
+        CheckpointError: the digits are not 64 hexadecimal digits.
     """
     url, sign, digits = checkpoint.partition('#sha256=')
     if sign and not re.fullmatch('[0-9a-f]{64}', digits):
         raise CheckpointError(
-            f'{checkpoint}: a SHA-256 has 64 digits of 0 to 9 and a to f, as `sha256sum` prints'
+            f'{checkpoint}: a SHA-256 has 64 digits from 0-9 and a-f, as `sha256sum` prints them'
         )
     return url, digits
 
@@ -105,14 +105,15 @@ def _download(url: str, path: Path, expected: str) -> Path:
         if not path.is_file():
             torch.hub.download_url_to_file(url, str(path))
         named = re.search(r'-([0-9a-f]{8,64})\.', path.name)  # PyTorch's convention
-        if named and not named[1].isdecimal():  # eight decimal digits are a date
+        if named and not named[1].isdecimal():  # decimal digits alone are a date
             _refuse_other(url, path, named[1])
         _refuse_other(url, path, expected)
-        _sum_of(path).write_text(f'{_digest(path)}  {path.name}\n')  # as sha256sum reads it
+        _sum_of(path).write_text(f'{_digest(path)}  {path.name}\n')  # readable by sha256sum
     except OSError as error:
         raise CheckpointError(
             f'cannot download {url}: {error}. Fetch it elsewhere and put it at {path}, or give its '
-            'path instead (tools/train.py: --pretrained FILE, or none for no weights)'
+            'path instead (tools/train.py: --pretrained FILE, or --pretrained none to start '
+            'without)'
         ) from error
     return path
 
@@ -123,10 +124,10 @@ def _digest(path: Path) -> str:
 
 
 def _refuse_other(url: str, path: Path, expected: str) -> None:
-    """Compare a file with the checksum that its name, or whoever named it, says.
+    """Compare a file with the checksum in its name or in the user's URL.
 
     Args:
-        expected: the first digits of the checksum, or all; '' for none.
+        expected: all or the first digits of the checksum; '' for none.
 
     Raises:
         CheckpointError: they differ; the file is removed.
@@ -134,13 +135,13 @@ def _refuse_other(url: str, path: Path, expected: str) -> None:
     if not _digest(path).startswith(expected):
         path.unlink()
         raise CheckpointError(
-            f'{url} is not the file that is meant: its SHA-256 does not begin with {expected}. Try '
+            f'{url} is not the expected file: its SHA-256 does not begin with {expected}. Try '
             'again, or fetch it elsewhere and give its path'
         )
 
 
 def _check_sum(url: str, path: Path, expected: str) -> None:
-    """Compare a kept file with the checksum that it had when it was fetched, and with `expected`.
+    """Compare a cached file with `expected`, and with its checksum when it was fetched.
 
     Raises:
         CheckpointError: they differ.
@@ -148,7 +149,7 @@ def _check_sum(url: str, path: Path, expected: str) -> None:
     fetched = _sum_of(path).read_text().split()[:1]
     if expected and fetched != [expected]:
         raise CheckpointError(
-            f'{path} is not the file that is meant: its SHA-256 is {fetched}, not {expected}. '
+            f'{path} is not the expected file: its SHA-256 is {fetched}, not {expected}. '
             'Remove it to fetch it again'
         )
     if fetched != [_digest(path)]:
@@ -159,7 +160,7 @@ def _check_sum(url: str, path: Path, expected: str) -> None:
 
 
 def _check_blob(checkpoint: str, path: Path) -> None:
-    """Compare a file of the hub with its SHA-256, by which the hub's cache calls large files.
+    """Compare a file of the hub with its SHA-256, the name of large files in the hub's cache.
 
     Raises:
         CheckpointError: they differ.
@@ -183,22 +184,22 @@ def _fetch_from_hub(checkpoint: str) -> Path:
     try:
         for name in names:
             try:
-                local = unreachable is not None  # no second wait for a hub that does not answer
+                local = unreachable is not None  # do not wait again for a hub that does not answer
                 return Path(
                     huggingface_hub.hf_hub_download(
                         repo, name, revision=revision, local_files_only=local
                     )
                 )
-            except errors.LocalEntryNotFoundError as error:  # the next may be in the cache
+            except errors.LocalEntryNotFoundError as error:  # the next name may be in the cache
                 unreachable = error
             except errors.EntryNotFoundError:
                 continue
         if unreachable:
             raise unreachable
         known = huggingface_hub.list_repo_files(repo, revision=revision)
-    except errors.RepositoryNotFoundError as error:  # a private one looks the same
+    except errors.RepositoryNotFoundError as error:  # or it is private
         raise CheckpointError(
-            f'{checkpoint}: the hub shows no such repository. Check the name; if it is private or '
+            f'{checkpoint}: the hub has no such repository. Check the name; if it is private or '
             'gated, log in with `hf auth login`'
         ) from error
     except errors.RevisionNotFoundError as error:
@@ -210,6 +211,5 @@ def _fetch_from_hub(checkpoint: str) -> Path:
             f'fetch the file elsewhere and give its path'
         ) from error
     raise CheckpointError(
-        f'{checkpoint}: {repo} has no {" or ".join(names)}; add the name of a file, one of '
-        f'{listed(known)}'
+        f'{checkpoint}: {repo} has no {" or ".join(names)}; add the name of a file: {listed(known)}'
     )

@@ -1,4 +1,4 @@
-"""Reading a checkpoint from a path, a URL or the Hugging Face hub; nothing in it is executed."""
+"""Reading a checkpoint from a path, a URL or the Hugging Face hub, without executing its code."""
 
 import pickle
 import re
@@ -13,7 +13,7 @@ from backbones.checkpoints.pickles import ALLOWED, RefusedCall, names_asked_for
 from backbones.checkpoints.torch_files import load
 from backbones.errors import CheckpointError, listed
 
-# with what reading a damaged file can end
+# errors that reading a damaged file can raise
 DAMAGE = (
     *BAD_ZIP,
     *(pickle.UnpicklingError, AttributeError, TypeError, MemoryError, AssertionError),
@@ -23,19 +23,19 @@ DAMAGE = (
 def read(checkpoint: str) -> dict:
     """Read the tensors of a checkpoint into main memory.
 
-    Of a PyTorch file only what rebuilds tensors is called. Whatever else authors store beside their
-    weights is replaced by stand-ins: arguments and config nodes by ones that drop their content,
-    numbers of numpy and MMEngine's logs by ones that keep plain numbers (see `arrays`). A file that
-    asks for any other function or class is refused.
+    In a PyTorch file, only the functions that rebuild tensors are called. Everything else that
+    authors store is replaced by stand-ins: arguments and config nodes lose their content, while
+    NumPy numbers and MMEngine's logs keep plain numbers (see `arrays`). A file that asks for any
+    other function or class is rejected.
 
     Args:
-        checkpoint: path, http(s) URL, perhaps with `#sha256=DIGITS`, or
-            `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch (zip or older) or of
-            safetensors, told apart by content, not by name.
+        checkpoint: path, http(s) URL, optionally with `#sha256=DIGITS`, or
+            `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch (zip or older) or safetensors,
+            told apart by content, not by name.
 
     Raises:
         MissingFileError: there is no such file.
-        CheckpointError: it cannot be fetched, is damaged, is something else, or asks for code.
+        CheckpointError: it cannot be fetched, is damaged, is not a checkpoint, or asks for code.
     """
     path, source = locate(str(checkpoint))
     check_archive(path, source)
@@ -52,17 +52,15 @@ def read(checkpoint: str) -> dict:
             raise _refusal(source, sorted(names)) from error
         if is_foreign_pickle(path):
             raise CheckpointError(
-                f'{source} is a pickle that PyTorch did not write, and only tensors of torch.save '
-                'and safetensors are read: convert it where you know what is in it'
+                f'{source} is a pickle that PyTorch did not write; only files of torch.save and '
+                'safetensors are read: convert it if you know what is in it'
             ) from error
         raise CheckpointError(
             f'{source} is truncated or damaged ({path.stat().st_size} bytes): {ANEW}, and compare '
             f'its size with the original'
         ) from error
     if not isinstance(file, dict):
-        raise CheckpointError(
-            f'{source} holds a {type(file).__name__}; a checkpoint is a dict of tensors'
-        )
+        raise CheckpointError(f'{source} holds a {type(file).__name__}; expected a dict of tensors')
     check_tensors(file, source)
     return file
 
@@ -74,14 +72,14 @@ def select(
 
     Args:
         file: what `read` returns.
-        key: the entry that holds the state dict; None takes the first of `wrappers` with tensors,
-            else the file itself.
+        key: the entry that holds the state dict; None means the first of `wrappers` with tensors,
+            otherwise the file itself.
         wrappers: see `PublishedKeys.wrappers`.
-        source: what errors call the file.
+        source: the file's name in messages.
 
     Returns:
-        The name of the entry, '' for the file itself, and its tensors, without the prefixes that
-        DistributedDataParallel, averaged models and `torch.compile` put before names.
+        The name of the entry, '' for the file itself, and its tensors, without the name prefixes
+        of DistributedDataParallel, averaged models and `torch.compile`.
 
     Raises:
         CheckpointError: `key` is not in the file, or there are no tensors.
@@ -93,18 +91,18 @@ def select(
         if state := _tensors(entry):
             return name, {re.sub(r'^(module\.|_orig_mod\.)+', '', k): v for k, v in state.items()}
     raise CheckpointError(
-        f'{source} holds no tensors under {key or " / ".join(wrappers) + " or at its top"}; '
+        f'{source} holds no tensors under {key or " / ".join(wrappers) + " or at the top level"}; '
         f'its entries are {listed(file)}'
     )
 
 
 def other_entries(file: dict, taken: str) -> list[str]:
-    """The entries with tensors by names that were not `taken`, e.g. averaged weights."""
+    """Return other entries with named tensors than the one `taken`, e.g. averaged weights."""
     return [str(k) for k, v in file.items() if k != taken and taken and _named_tensors(v)]
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Whether a file begins as safetensors do: the length of a JSON header, and the header."""
+    """Return whether a file begins like safetensors: a JSON header's length, then the header."""
     with path.open('rb') as file:
         head = file.read(9)
     length = int.from_bytes(head[:8], 'little')
@@ -126,9 +124,9 @@ def _read_safetensors(path: Path, source: str) -> dict:
 
 def _refusal(source: str, names: list[str]) -> CheckpointError:
     return CheckpointError(
-        f'{source} is refused: reading it would call {listed(names)}, and nothing in a checkpoint '
-        'may call anything. Ask its author for a file of plain tensors. Whoever made it writes one '
-        "with torch.save({'state_dict': model.state_dict()}, FILE) or safetensors.torch.save_file"
+        f'{source} is rejected: reading it would call {listed(names)}, and checkpoints must not '
+        'call anything. Ask its author for a file of plain tensors, written with '
+        "torch.save({'state_dict': model.state_dict()}, FILE) or safetensors.torch.save_file"
     )
 
 
@@ -139,5 +137,5 @@ def _tensors(entry: object) -> dict[str, Tensor]:
 
 
 def _named_tensors(entry: object) -> bool:
-    """Whether an entry looks like a state dict: a parameter's name has a dot."""
+    """Return whether an entry looks like a state dict: parameter names have a dot."""
     return any('.' in k for k in _tensors(entry))

@@ -1,7 +1,7 @@
-"""What reading a checkpoint may cost: a small file must not stand for gigabytes, or for hours.
+"""Limits on the cost of reading a checkpoint: a small file must not take gigabytes or hours.
 
-PyTorch stores tensors as they are, so what is read is about as large as the file. Compressed
-entries, tuples of tuples and tensors that repeat one number can stand for any amount.
+PyTorch stores tensors uncompressed, so that the content is about as large as the file. Compressed
+entries, tuples of tuples and tensors that repeat one number can expand to any size.
 """
 
 import io
@@ -17,22 +17,22 @@ from torch import Tensor, strided
 from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.errors import CheckpointError
 
-RATIO, SPARE = 10, 16 << 20  # of the bytes in a zip archive to its own, and bytes beside that
-ENTRIES = 50_000_000  # of a pickle, with all that is repeated counted again
-DEPTH = 200  # of lists in lists
-PICKLES = 5  # in a row, in PyTorch's older files; the numbers follow
-LARGE, TIMES = 1 << 30, 64  # bytes that a tensor stands for, and how often its storage may be
-ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # ends of names of what takes a size
-# what a call for bytes may say of their encoding
+RATIO, SPARE = 10, 16 << 20  # a zip archive's unpacked size per file size, plus spare bytes
+ENTRIES = 50_000_000  # of a pickle, counting repeated ones each time
+DEPTH = 200  # of nested lists
+PICKLES = 5  # in a row in PyTorch's older files; the numbers follow
+LARGE, TIMES = 1 << 30, 64  # bytes of a tensor that make it suspect, per bytes of its storage
+ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # name endings of functions that take a size
+# encodings that a call for bytes may name
 LATIN: tuple[list[str], ...] = ([], ['latin1'], ['latin-1'])
 CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
 
 
 def check_archive(path: Path, source: str) -> None:
-    """Refuse a zip archive of far more bytes than it has, or of odd ones, before any is unpacked.
+    """Reject a zip archive that unpacks to far more bytes, or is oddly compressed.
 
     Raises:
-        CheckpointError: see there.
+        CheckpointError: nothing has been unpacked yet.
     """
     if not is_zip(path):
         return
@@ -42,18 +42,18 @@ def check_archive(path: Path, source: str) -> None:
             total = sum(entry.file_size for entry in archive.infolist())
             methods = {entry.compress_type for entry in archive.infolist()}
     except BAD_ZIP:
-        return  # reading it tells what is wrong
+        return  # reading it reports the damage
     if total > RATIO * size + SPARE:
-        raise _refusal(source, f'its {size} bytes stand for {total}')
+        raise _refusal(source, f'its {size} bytes expand to {total}')
     if methods - {zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED}:
-        raise CheckpointError(f'{source} is refused: PyTorch never compresses its parts like this')
+        raise CheckpointError(f'{source} is rejected: PyTorch never compresses its parts this way')
 
 
 def check_pickles(path: Path, source: str) -> None:
-    """Refuse pickles that would take far more memory or time than their size.
+    """Reject pickles that would take far more memory or time than their size suggests.
 
     Raises:
-        CheckpointError: see there.
+        CheckpointError: says what is too large.
     """
     size, said = path.stat().st_size, ''
     if is_zip(path):
@@ -63,7 +63,7 @@ def check_pickles(path: Path, source: str) -> None:
                     if entry.filename.endswith('data.pkl'):
                         said = said or cost(io.BytesIO(_content(path, archive, entry)), size)
         except BAD_ZIP as error:
-            said = f'what it holds cannot be looked at ({error})'
+            said = f'its content cannot be checked ({error})'
     else:
         with mapped(path) as file:
             for _ in range(PICKLES):
@@ -73,10 +73,10 @@ def check_pickles(path: Path, source: str) -> None:
 
 
 def _content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
-    """An entry as it is in the file; PyTorch can be told to write no checksum, which Python wants.
+    """Read an entry without its checksum, which Python requires and PyTorch may not write.
 
     Raises:
-        zipfile.BadZipFile: a compressed entry without one.
+        zipfile.BadZipFile: a compressed entry has no checksum.
     """
     if entry.compress_type != zipfile.ZIP_STORED:
         return archive.read(entry)
@@ -89,16 +89,16 @@ def _content(path: Path, archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> by
 
 def _refusal(source: str, said: str) -> CheckpointError:
     return CheckpointError(
-        f'{source} is refused: {said}, more than weights would take. Ask its author for a file of '
-        'plain tensors, as torch.save or safetensors write it'
+        f'{source} is rejected: {said}, more than weights need. Ask its author for a file of plain '
+        'tensors, written by torch.save or safetensors'
     )
 
 
 def check_tensors(content: object, source: str) -> None:
-    """Refuse tensors that stand for far more numbers than the file has.
+    """Reject tensors that have far more numbers than the file holds.
 
     Raises:
-        CheckpointError: names the first.
+        CheckpointError: names the first such tensor.
     """
     for name, tensor in _tensors(content, '', DEPTH):
         if tensor.is_meta or tensor.layout is not strided or tensor.is_nested:
@@ -106,8 +106,8 @@ def check_tensors(content: object, source: str) -> None:
         claimed, held = tensor.numel() * tensor.element_size(), tensor.untyped_storage().nbytes()
         if claimed > LARGE and claimed > TIMES * held:
             raise CheckpointError(
-                f'{source} is refused: {name} is {tuple(tensor.shape)}, {claimed} bytes, of which '
-                f'the file holds {held}'
+                f'{source} is rejected: {name} is {tuple(tensor.shape)}, {claimed} bytes, but the '
+                f'file holds only {held}'
             )
 
 
@@ -123,7 +123,7 @@ def _tensors(content: object, name: str, depth: int) -> Iterator[tuple[str, Tens
 
 
 class Cell:
-    """What stands for an object of a pickle: how large it is, and its value if that is small."""
+    """Stands in for an object of a pickle: its size, and its value if that is small."""
 
     __slots__ = ('depth', 'size', 'value')
 
@@ -138,7 +138,7 @@ class Cell:
 
 
 def _taken(opcode: pickletools.OpcodeInfo) -> tuple[int, bool, bool]:
-    """What an operation takes from the stack, whether all down to a mark, and whether it adds."""
+    """Return how many items an operation pops, whether down to a mark, and whether it pushes."""
     before = opcode.stack_before
     marked = pickletools.markobject in before
     number = before.index(pickletools.markobject) if marked else len(before)
@@ -151,14 +151,14 @@ FETCHED = {opcode.name for opcode in pickletools.opcodes if opcode.name.endswith
 
 
 def cost(file: IO[bytes], size: int) -> str:
-    """Read a pickle without making any of its objects.
+    """Read a pickle without creating any of its objects.
 
     Args:
-        file: at the beginning of a pickle; left behind it; see `mapped`.
+        file: at the beginning of a pickle, afterwards at its end; see `mapped`.
         size: of the whole file in bytes.
 
     Returns:
-        What is too large in it, '' for nothing. Of a damaged pickle reading itself tells.
+        What is too large in it, '' for nothing. Damage is reported when the pickle is loaded.
     """
     stack: list[Cell | None] = []  # None is a mark
     memo: dict[object, Cell | None] = {}
@@ -168,7 +168,7 @@ def cost(file: IO[bytes], size: int) -> str:
             if name in KEPT or name == 'MEMOIZE':
                 place = len(memo) if argument is None else argument
                 if not 0 <= place <= size:
-                    return f'it numbers an object {place}'
+                    return f'it gives an object the number {place}'
                 memo[place] = stack[-1]
             elif name in FETCHED:
                 stack.append(memo[argument])
@@ -184,7 +184,7 @@ def cost(file: IO[bytes], size: int) -> str:
 
 
 def _step(name: str, argument: object, stack: list[Cell | None]) -> str:
-    """One operation that makes or changes an object; returns what is too large, '' for nothing."""
+    """Simulate an operation that creates or changes an object; return what is too large, or ''."""
     number, marked, adds = TAKEN[name]
     parts: list = []
     if marked:
@@ -206,12 +206,12 @@ def _step(name: str, argument: object, stack: list[Cell | None]) -> str:
     if name in ('REDUCE', 'NEWOBJ') and (said := _demand(parts)):
         return said
     if cell.size > ENTRIES:
-        return f'its lists stand for more than {ENTRIES} entries'
-    return f'its lists are nested more than {DEPTH} times' if cell.depth > DEPTH else ''
+        return f'its lists expand to more than {ENTRIES} entries'
+    return f'its lists are nested more than {DEPTH} levels deep' if cell.depth > DEPTH else ''
 
 
 def _small(name: str, argument: object, parts: list[Cell]) -> object:
-    """A number, a short text, or a few of them in a tuple; None for anything else."""
+    """Return a number, a short text, or a tuple of a few of them; None for anything else."""
     if parts:
         if name.startswith('TUPLE'):
             return [part.value for part in parts[:9]]
@@ -222,14 +222,14 @@ def _small(name: str, argument: object, parts: list[Cell]) -> object:
 
 
 def _demand(parts: list[Cell]) -> str:
-    """What a call would cost beside its arguments: room for a bare number, or a slow encoding."""
+    """Return what a call costs beyond its arguments: a large allocation, or a slow encoding."""
     called, *arguments = parts
     values = arguments[0].value if arguments and isinstance(arguments[0].value, list) else []
     name = str(called.value).replace(' ', '.')
     large = [n for n in values if isinstance(n, int) and n > SPARE]
     if large and name.endswith(ALLOCATING):
-        return f'it asks {name} for {large[0]} places'
-    # by which pickles write bytes; others, such as punycode, take hours
+        return f'it asks {name} for {large[0]} items'
+    # pickles write bytes this way; other encodings, such as punycode, take hours
     if name.endswith(('.encode', '.bytearray')) and values[1:] not in LATIN:
-        return f'it encodes by {values[1:]}'
+        return f'it uses the encoding {values[1:]}'
     return ''

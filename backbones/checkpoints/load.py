@@ -1,7 +1,6 @@
-"""Load a state dict into a backbone or a whole model: one comparison, one report, nothing half.
+"""Loading a state dict into a backbone or a whole model: completely, or not at all.
 
-Whatever does not fit is an error that lists the keys on both sides: a model is never left half
-random.
+Any mismatch is an error that lists the keys on both sides; a model never stays partly random.
 """
 
 import logging
@@ -21,16 +20,16 @@ PREFIX = 'backbone.'  # of the backbone's keys in a whole model
 
 @dataclass(frozen=True)
 class Loaded:
-    """What a model's weights are.
+    """A record of the weights that were loaded into a model.
 
     Args:
-        model: the class that was loaded.
+        model: the model's class.
         source: the file.
         entry: the file's entry that held the weights, '' for the file itself.
-        others: entries with weights that were not taken, e.g. averaged ones.
-        tensors: how many of the model's tensors were loaded.
-        initial: those that are not in the file and keep their initial values.
-        dropped: the file's keys left out on purpose.
+        others: entries with other weights that were not loaded, e.g. averaged ones.
+        tensors: number of the model's tensors that were loaded.
+        initial: tensors that are not in the file and keep their initial values.
+        dropped: the file's keys that were intentionally not loaded.
         resampled, adapted: see `Match`.
     """
 
@@ -49,11 +48,11 @@ class Loaded:
         parts = ', '.join(sorted({k.split('.')[0] for k in self.dropped})) or 'none'
         lines = [f'loaded {self.tensors} of {total} tensors of {self.model} from {self.source}']
         if self.entry:
-            others = f' (not taken: {", ".join(self.others)})' if self.others else ''
+            others = f' (not used: {", ".join(self.others)})' if self.others else ''
             lines.append(f', entry {self.entry}{others}')
         if self.initial:
             lines.append(f', {len(self.initial)} new in the dense model keep their initial values')
-        lines.append(f'; dropped on purpose: {len(self.dropped)} ({parts})')
+        lines.append(f'; intentionally dropped: {len(self.dropped)} ({parts})')
         lines += [
             f'; {key} resampled from {_cells(old)} to {_cells(new)} cells'
             for key, old, new in self.resampled
@@ -69,17 +68,17 @@ def load_backbone(
 ) -> Loaded:
     """Load a published file or one of ours into a `Pyramid`, and log one line.
 
-    Numbers of half, bfloat16 or double precision become those of the model.
+    Numbers in half, bfloat16 or double precision are converted to the model's precision.
 
     Args:
         model: the backbone; its class's `PUBLISHED` describes the published layout.
         checkpoint: see `files.read`.
-        key: entry of the file that holds the state dict, e.g. 'model_ema'; None takes the first of
-            `PUBLISHED.wrappers` that is there, else the file itself.
+        key: entry of the file that holds the state dict, e.g. 'model_ema'; None means the first of
+            `PUBLISHED.wrappers` that exists, otherwise the file itself.
         prefix: prefix of the backbone's keys in a whole model; None recognises `backbone.`.
 
     Returns:
-        What was loaded, also kept as `model.loaded`.
+        What was loaded, also stored as `model.loaded`.
 
     Raises:
         MissingFileError: there is no such file.
@@ -118,19 +117,19 @@ def load_model(
     classes: Sequence[str] | None = None,
     new_classes: Callable[[], set[str]] | None = None,
 ) -> None:
-    """Load a whole detector or segmentor, strictly: one of ours, or a published dense file.
+    """Strictly load a whole detector or segmentor: one of ours, or a published dense file.
 
-    Published files (MMDetection 2.x, MMSegmentation 0.x) name necks and heads, and order classes,
-    as MMDetection 3.x and MMSegmentation 1.x do; only the backbone's part is renamed.
+    Published files (MMDetection 2.x, MMSegmentation 0.x) have the names of necks and heads, and the
+    order of classes, of MMDetection 3.x and MMSegmentation 1.x; only the backbone is renamed.
 
     Args:
         model: the model that the config describes.
         checkpoint: see `files.read`.
-        file: what `read` has returned for it; None reads it.
-        classes: names of the model's classes; None, or a file without names, compares nothing.
-        new_classes: tells the tensors whose shape depends on the number of classes. These stay as
-            they are, and are logged, where the file's classes are others, as fine-tuning on other
-            data needs it; None refuses other classes.
+        file: what `read` returned for it; None reads it.
+        classes: names of the model's classes; None, or a file without names, skips the comparison.
+        new_classes: returns the tensors whose shape depends on the number of classes. If the file
+            has other classes, these keep their values, and are logged, as fine-tuning on other data
+            requires; None rejects other classes.
 
     Raises:
         MissingFileError, CheckpointError: see `load_backbone`; or the classes differ.
@@ -140,35 +139,33 @@ def load_model(
     _, state = select(file, None, ('state_dict', 'model'), checkpoint)
     report = _match_model(model, state)
     strict = new_classes is None
-    other_model = strict and not all(map(_other_classes, report.faults))  # which says more
+    other_model = strict and not all(map(_other_classes, report.faults))  # the clearer error
     same = other_model or same_classes(trained, classes, checkpoint, fresh=not strict)
     fresh = [] if new_classes is None else _fresh(report, [] if same else new_classes())
     faults = [fault for fault in report.faults if fault.key not in fresh]
     if faults:
         raise CheckpointError(
             f"{checkpoint} does not fit this config's {type(model).__name__} {describe(faults)}\n"
-            'Use the config that the checkpoint was trained with; to start a training from a '
+            'Use the config that the checkpoint was trained with; to start a training run from a '
             "backbone's file, use tools/train.py --pretrained FILE."
         )
     kept = {key: tensor for key, tensor in report.state.items() if key not in fresh}
     assert {*kept, *fresh} == set(model.state_dict())
     model.load_state_dict(kept, strict=False)
     if fresh:
-        others = (
-            f' ({listed(trained)} there, {listed(classes)} here)' if trained and classes else ''
-        )
+        others = f' ({listed(trained)} -> {listed(classes)})' if trained and classes else ''
         LOG.warning('initialised anew for other classes%s: %s', others, ', '.join(fresh))
 
 
 def _fresh(report: Match, of_classes: Iterable[str]) -> list[str]:
-    """The tensors that other classes leave at their initial values."""
+    """Return the tensors that keep their initial values because the classes differ."""
     misfits = [fault.key for fault in report.faults if _other_classes(fault)]
     named = [f.key for f in report.faults if f.kind == 'shape' and f.key in of_classes]
     return list(dict.fromkeys([*misfits, *named, *(k for k in report.state if k in of_classes)]))
 
 
 def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
-    """Compare a whole model's tensors; rename the backbone's part if it is a published one."""
+    """Compare a whole model's tensors, renaming a published backbone's part."""
     report, rest = Match(), dict(state)
     backbone = getattr(model, 'backbone', None)
     part = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
@@ -188,7 +185,7 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
             report.faults.append(wrong)
         else:
             report.state[key] = tensor
-    compared = len(rest) < len(state)  # the backbone's part, already
+    compared = len(rest) < len(state)  # the backbone's part has been compared
     report.faults += [
         Fault('missing', key)
         for key in target
@@ -206,10 +203,10 @@ def _other_classes(fault: Fault) -> bool:
 def _part(
     state: dict[str, Tensor], prefix: str | None, source: str
 ) -> tuple[dict[str, Tensor], list[str]]:
-    """Take the backbone's part of a whole model; the other parts are returned as names only.
+    """Return the backbone's part of a whole model, and the names of all other tensors.
 
     Raises:
-        CheckpointError: no key has the `prefix` that was asked for.
+        CheckpointError: no key has the given `prefix`.
     """
     wanted = PREFIX if prefix is None else f'{prefix.rstrip(".")}.' if prefix else ''
     if not any(k.startswith(wanted) for k in state):
@@ -224,5 +221,5 @@ def _part(
 
 
 def _cells(shape: tuple[int, ...]) -> str:
-    """The sides of a (1, H, W, C) table."""
+    """Format the sides of a (1, H, W, C) table."""
     return 'x'.join(map(str, shape[1:-1]))

@@ -14,12 +14,12 @@ from backbones.variants import Variant
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TITLES = dict(
     missing='missing in the file',
-    surplus='not known here',
+    surplus='unknown to the model',
     shape='of another shape',
-    values='with values that no model can use',
+    values='with unusable values',
 )
 STEM = 'stem.0.weight'  # the kernel that reads images, in every backbone
-NEAR = 0.05  # share of a file's keys that may differ from a variant for it to be named
+NEAR = 0.05  # share of a file's keys that may differ from the variant that is suggested
 
 
 @dataclass(frozen=True)
@@ -28,8 +28,8 @@ class Fault:
 
     Args:
         kind: a key of `TITLES`.
-        key: by our name if it is missing in the file, else by the file's.
-        found, expected: shapes, or words about the values; None where there is nothing.
+        key: our name if it is missing in the file, otherwise the file's.
+        found, expected: shapes, or words about the values; None if neither applies.
     """
 
     kind: str
@@ -49,10 +49,10 @@ class Match:
 
     Args:
         state: tensors by our names.
-        dropped: the file's keys left out on purpose.
-        faults: what does not fit.
-        resampled: (the file's key, its shape, the shape here) of tensors brought to another size.
-        adapted: (the file's key, its channels, the channels here) of the stem's first kernel.
+        dropped: the file's keys that are intentionally left out.
+        faults: the keys that do not fit.
+        resampled: (the file's key, its shape, the model's shape) of tensors that were resized.
+        adapted: (the file's key, its channels, the model's channels) of the stem's first kernel.
     """
 
     state: dict[str, Tensor] = field(default_factory=dict)
@@ -63,22 +63,22 @@ class Match:
 
     @property
     def misfits(self) -> bool:
-        """Whether names or shapes are those of another model; unusable values are not."""
+        """Return whether names or shapes differ; unusable values do not count."""
         return any(fault.kind != 'values' for fault in self.faults)
 
     @property
     def problems(self) -> str:
-        """The faults as text, '' if there are none."""
+        """Return the faults as text, '' if there are none."""
         return describe(self.faults)
 
 
 def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) -> Match:
-    """Bring `state` (published or ours, no prefixes) to our names and compare it with `model`.
+    """Rename `state` (published or ours, no prefixes) to our names and compare it with `model`.
 
     Args:
         model: a `Pyramid`.
         state: the backbone's part of the file.
-        whole: the file is that of a whole model, in which no key of the backbone may be missing.
+        whole: the file is of a whole model, which must have all keys of the backbone.
     """
     layout, own = model.PUBLISHED, is_own(state)
     every = _all_levels(model)
@@ -120,16 +120,16 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
 
 
 def adapt_channels(kernel: Tensor, target: Tensor) -> Tensor | None:
-    """Bring a kernel of RGB to another number of input channels, None for other kernels.
+    """Adapt an RGB kernel to another number of input channels; None for other kernels.
 
-    One channel gets the sum; of more each gets the kernel of red, green or blue in turn, scaled so
-    that an image whose channels are equal gives the same values.
+    A single channel gets the sum; several get the kernels of red, green and blue in turn, scaled so
+    that an image with equal channels gives the same values.
 
     Args:
         kernel: (C, 3, k, k).
         target: (C, channels, k, k).
 
-    Source: timm's `adapt_input_conv`, whose rule for other numbers of channels this is.
+    Source: the rule of timm's `adapt_input_conv`.
     """
     sides = (0, 2, 3)
     if kernel.ndim != 4 or kernel.shape[1] != 3:
@@ -144,14 +144,14 @@ def adapt_channels(kernel: Tensor, target: Tensor) -> Tensor | None:
 
 
 def is_own(state: Iterable[str]) -> bool:
-    """Tell our layout from the published ones, of which none has a top-level `stem`."""
+    """Return whether the layout is ours: no published one has a top-level `stem`."""
     return any(name.startswith('stem.') for name in state)
 
 
 def unusable(key: str, tensor: Tensor, target: Tensor) -> Fault | None:
-    """What is wrong with a tensor's values. A model without values takes any that fit."""
+    """Return what is wrong with a tensor's values; a meta model accepts meta tensors."""
     if tensor.is_meta:
-        return None if target.is_meta else Fault('values', key, 'none', 'the file has shapes only')
+        return None if target.is_meta else Fault('values', key, 'none', 'the file has only shapes')
     if tensor.layout != torch.strided or tensor.is_nested:
         kind = 'nested' if tensor.is_nested else str(tensor.layout).removeprefix('torch.')
         return Fault('values', key, kind, 'save dense tensors: tensor.to_dense()')
@@ -164,12 +164,12 @@ def unusable(key: str, tensor: Tensor, target: Tensor) -> Fault | None:
         nan = int(tensor.isnan().sum())
         infinite = int(tensor.isinf().sum())
         counts = f'{nan} NaN, {infinite} infinite of {tensor.numel()}'
-        return Fault('values', key, counts, 'take a checkpoint from before the training diverged')
+        return Fault('values', key, counts, 'use a checkpoint from before the run diverged')
     return None
 
 
 def _all_levels(model: nn.Module) -> dict[str, Tensor]:
-    """Names and shapes of `model` with all four levels, also those that out_indices leaves out."""
+    """Return names and shapes of `model` with all four levels, whatever its out_indices."""
     built = model.state_dict()
     if len(model.out_indices) == 4:
         return built
@@ -178,7 +178,7 @@ def _all_levels(model: nn.Module) -> dict[str, Tensor]:
 
 
 def describe(faults: list[Fault]) -> str:
-    """The faults as text, by kind, the first of each."""
+    """Return the faults as text: the first of each kind."""
     lines = []
     for kind, title in TITLES.items():
         keys = [str(fault) for fault in faults if fault.kind == kind]
@@ -189,7 +189,7 @@ def describe(faults: list[Fault]) -> str:
 
 
 def nearest(state: dict[str, Tensor]) -> str:
-    """Name the class and variant that the file fits, or the one that it comes nearest to."""
+    """Name the class and variant that the file fits, or the closest one."""
     ranked = [
         (len(match(_skeleton(row), state).faults), f"type='{row.cls.__name__}', arch='{row.arch}'")
         for row in _candidates(state)
@@ -198,12 +198,12 @@ def nearest(state: dict[str, Tensor]) -> str:
     if not count:
         return f'\nThe file fits another model: {name}.'
     if count <= max(NEAR * len(state), 1):
-        return f'\nThe nearest variant is {name}, from which the file differs in {count} key(s).'
-    return '\nThe file comes near no variant of this project.'
+        return f'\nThe closest variant is {name}, from which the file differs in {count} key(s).'
+    return '\nThe file is not close to any variant of this project.'
 
 
 def _candidates(state: dict[str, Tensor], most: int = 4) -> list[Variant]:
-    """The variants whose numbers of blocks come nearest to the file's."""
+    """Return the variants whose numbers of blocks are closest to the file's."""
     ranked = []
     for cls in BACKBONES:
         names = state if is_own(state) else map(cls.PUBLISHED.rename, state)
@@ -218,7 +218,7 @@ def _candidates(state: dict[str, Tensor], most: int = 4) -> list[Variant]:
 
 
 def _skeleton(row: Variant) -> nn.Module:
-    """A variant without values, for names and shapes; kept, since building it takes seconds."""
+    """Build a variant on the meta device, for names and shapes; cached, since it takes seconds."""
     if row.name not in _skeletons:
         with torch.device('meta'):
             _skeletons[row.name] = row.cls(row.arch)

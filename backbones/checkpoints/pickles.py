@@ -1,4 +1,4 @@
-"""What the pickle in a PyTorch file may call: our own rebuilders, and stand-ins for the rest."""
+"""The functions that a pickle in a PyTorch file may call: our own rebuilders and stand-ins."""
 
 import contextlib
 import pickle
@@ -18,24 +18,24 @@ from backbones.checkpoints.rebuilders import REBUILDERS, VALUES, Kind, layout
 
 
 class RefusedCall(Exception):
-    """A call that a file asked for; the message is the function's name."""
+    """A file asked for a forbidden call; the message is the function's name."""
 
 
 def _method_of_log(owner: object, name: str) -> type[Dropped]:
-    """Stand in for `getattr`, by which a HistoryBuffer names its own four statistics."""
+    """Stand in for `getattr`, with which a HistoryBuffer names its four statistics."""
     if owner is not Log or name not in ('min', 'max', 'mean', 'current'):
         raise RefusedCall('builtins.getattr')
     return Dropped
 
 
-# what files hold beside tensors, by the names that they have for it
+# the names of objects other than tensors in files, and what replaces them
 STAND_INS: dict[str, Callable] = {
     # arguments and configs of trainers; dicts stay dicts, since their items are set one by one
     'argparse.Namespace': Dropped,
     **dict.fromkeys(
         (
             f'{module}.{name}'
-            for module in ('pathlib', 'pathlib._local')  # the latter is that of Python 3.13
+            for module in ('pathlib', 'pathlib._local')  # the latter is for Python 3.13
             for name in ('Path', 'PosixPath', 'WindowsPath')
         ),
         Dropped,
@@ -48,7 +48,7 @@ STAND_INS: dict[str, Callable] = {
         ),
         OrderedDict,
     ),
-    # numbers and arrays of numpy 1 and 2
+    # numbers and arrays of NumPy 1 and 2
     'numpy.ndarray': Dropped,
     'numpy.dtype': NumberKind,
     **{f'numpy.{core}.multiarray.scalar': scalar for core in ('core', '_core')},
@@ -61,14 +61,14 @@ STAND_INS: dict[str, Callable] = {
 
 
 def _bytes(text: str, encoding: str) -> bytes:
-    """Stand in for `codecs.encode`, by which Python writes bytes in these pickles."""
+    """Stand in for `codecs.encode`, with which Python writes bytes in these pickles."""
     if encoding != 'latin1':
         raise RefusedCall('_codecs.encode')
     return text.encode(encoding)
 
 
 def _with_attributes(function: object, kind: type, arguments: tuple, state: object) -> object:
-    """Stand in for PyTorch's rebuilder of tensors with attributes or a class, which are dropped."""
+    """Stand in for the rebuilder of tensors with attributes or a class, and drop those."""
     return _call(function, arguments)
 
 
@@ -93,7 +93,7 @@ CALLABLES: dict[str, Callable] = {
     'builtins.complex': complex,
 }
 ALLOWED: dict[str, Any] = {**CALLABLES, **VALUES}
-# what `torch.save` writes beside calls, and so the only operations that are known here
+# operations other than calls that `torch.save` writes; no others are supported
 OPCODES = (
     *('GLOBAL', 'MARK', 'TUPLE', 'EMPTY_TUPLE', 'TUPLE1', 'TUPLE2', 'TUPLE3', 'NONE', 'NEWTRUE'),
     *('NEWFALSE', 'EMPTY_LIST', 'EMPTY_DICT', 'EMPTY_SET', 'BINPERSID', 'BININT', 'BININT1'),
@@ -103,14 +103,14 @@ OPCODES = (
 
 
 class Reader(pickle._Unpickler):
-    """Python's reader of pickles, restricted: names lead to `ALLOWED`, calls to `CALLABLES`.
+    """Python's unpickler, restricted to names in `ALLOWED` and calls of `CALLABLES`.
 
     Args:
-        file: at the start of a pickle; it is left behind its end.
-        storage: makes the `Storage` of what a file says about one.
+        file: at the start of a pickle, afterwards at its end.
+        storage: creates a `Storage` from a file's description of it.
     """
 
-    stack: list[Any]  # these two are of Python's reader
+    stack: list[Any]  # these two belong to Python's unpickler
     pop_mark: Callable[[], list]
 
     def __init__(self, file: IO[bytes], storage: Callable | None = None) -> None:
@@ -126,7 +126,7 @@ class Reader(pickle._Unpickler):
     def persistent_load(self, pid: Any) -> object:
         name, kind, *rest = pid
         if name != 'storage' or self.storage is None or not isinstance(kind, Kind):
-            raise pickle.UnpicklingError('a reference to something else than a storage')
+            raise pickle.UnpicklingError('a reference to something other than a storage')
         return self.storage(kind, *rest)
 
     def reduce(self) -> None:
@@ -135,7 +135,7 @@ class Reader(pickle._Unpickler):
 
     def build(self) -> None:
         state = self.stack.pop()
-        if isinstance(self.stack[-1], Dropped):  # a stand-in keeps plain numbers at most
+        if isinstance(self.stack[-1], Dropped):  # a stand-in keeps at most plain numbers
             self.stack[-1].__setstate__(state)
 
     def append_item(self) -> None:
@@ -181,9 +181,9 @@ class Reader(pickle._Unpickler):
 
 
 def names_asked_for(path: Path) -> set[str]:
-    """The functions and classes that a file's pickles name, as far as they can be read."""
+    """Return the functions and classes that a file's pickles name, up to any damage."""
     names: set[str] = set()
-    # of a damaged pickle, what was read so far counts
+    # for a damaged pickle, the names read so far count
     with contextlib.suppress(*BAD_ZIP):
         if is_zip(path):
             archive = zipfile.ZipFile(path)
@@ -197,7 +197,7 @@ def names_asked_for(path: Path) -> set[str]:
 
 
 def _collect_names(file: IO[bytes], names: set[str]) -> None:
-    # enough of the pickle machine to know a STACK_GLOBAL's two strings
+    # just enough of the pickle machine to find a STACK_GLOBAL's two strings
     pushed: list[object] = []
     memo: dict[object, list[object]] = {}
     for opcode, argument, _ in pickletools.genops(file):
@@ -216,6 +216,6 @@ def _collect_names(file: IO[bytes], names: set[str]) -> None:
 
 
 def _today(module: str, name: str) -> str:
-    """Python 3's name of what a pickle of Python 2's protocols names."""
+    """Return Python 3's name for a name in Python 2's pickle protocols."""
     module, name = NAME_MAPPING.get((module, name), (IMPORT_MAPPING.get(module, module), name))
     return f'{module}.{name}'

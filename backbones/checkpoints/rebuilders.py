@@ -1,7 +1,7 @@
-"""What a PyTorch file calls to rebuild its tensors, with PyTorch's public functions.
+"""The functions that rebuild the tensors of a PyTorch file, based on PyTorch's public functions.
 
-Names and arguments are those that `torch.save` writes, of `torch._utils` for the most part; here
-are our own functions for them, so that no name in a file leads to code of another module.
+Names and arguments are those that `torch.save` writes, mostly from `torch._utils`. The functions
+are our own, so that no name in a file leads to code of another module.
 """
 
 import math
@@ -16,19 +16,19 @@ Size = Sequence[int]
 
 @dataclass(frozen=True)
 class Kind:
-    """Type of the elements of a storage, as files name it: 'torch.FloatStorage'."""
+    """The element type of a storage, in files e.g. 'torch.FloatStorage'."""
 
     dtype: torch.dtype
 
     @property
     def size(self) -> int:
-        """Bytes of an element."""
+        """Return the bytes per element."""
         return torch.empty(0, dtype=self.dtype, device='cpu').element_size()
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The numbers of one or several tensors: in main memory, whichever device they came from."""
+    """The numbers of one or more tensors, in main memory whatever device they came from."""
 
     dtype: torch.dtype
     bytes: torch.UntypedStorage
@@ -37,7 +37,7 @@ class Storage:
 def strided(
     storage: Storage, offset: int, size: Size, stride: Size, *unused: object, **more: object
 ) -> Tensor:
-    """`_rebuild_tensor` and `_rebuild_tensor_v2`; the rest is about gradients and hooks."""
+    """Replace `_rebuild_tensor` and `_rebuild_tensor_v2`, ignoring gradients and hooks."""
     return _view(storage, storage.dtype, offset, size, stride)
 
 
@@ -45,7 +45,7 @@ def strided_v3(
     storage: Storage, offset: int, size: Size, stride: Size, grad: bool, hooks: object,
     dtype: torch.dtype, *unused: object,
 ) -> Tensor:  # fmt: skip
-    """`_rebuild_tensor_v3`, for types without a storage of their own, such as float8."""
+    """Replace `_rebuild_tensor_v3`, for types without their own storage, such as float8."""
     return _view(storage, dtype, offset, size, stride)
 
 
@@ -56,12 +56,12 @@ def _view(storage: Storage, dtype: torch.dtype, offset: int, size: Size, stride:
 
 
 def parameter(data: Tensor, requires_grad: bool, *unused: object) -> nn.Parameter:
-    """`_rebuild_parameter` and `_rebuild_parameter_with_state`."""
+    """Replace `_rebuild_parameter` and `_rebuild_parameter_with_state`."""
     return nn.Parameter(data, requires_grad)
 
 
 def sparse(layout: torch.layout, data: Sequence) -> Tensor:
-    """`_rebuild_sparse_tensor`."""
+    """Replace `_rebuild_sparse_tensor`."""
     if layout == torch.sparse_coo:
         return torch.sparse_coo_tensor(*data[:3], check_invariants=True)
     return torch.sparse_compressed_tensor(*data, layout=layout, check_invariants=True)
@@ -70,24 +70,24 @@ def sparse(layout: torch.layout, data: Sequence) -> Tensor:
 def quantised(
     storage: Storage, offset: int, size: Size, stride: Size, quantiser: object, *unused: object
 ) -> Tensor:
-    """`_rebuild_qtensor`, without the numbers: no model here can use them."""
-    if math.prod(size) > storage.bytes.nbytes() * 4:  # the smallest have two bits
+    """Replace `_rebuild_qtensor`, without the numbers: no model here can use them."""
+    if math.prod(size) > storage.bytes.nbytes() * 4:  # the smallest type has two bits
         raise ValueError('a quantised tensor is larger than its storage')
     return torch.quantize_per_tensor(torch.zeros(*size), 1.0, 0, torch.qint8)
 
 
 def nested(buffer: Tensor, *unused: object) -> Tensor:
-    """`_rebuild_nested_tensor`, as one with a single part: no model here can use it."""
+    """Replace `_rebuild_nested_tensor`, with a single part: no model here can use it."""
     return torch.nested.nested_tensor([buffer])
 
 
 def without_values(dtype: torch.dtype, size: Size, stride: Size, *unused: object) -> Tensor:
-    """`_rebuild_meta_tensor_no_storage`."""
+    """Replace `_rebuild_meta_tensor_no_storage`."""
     return torch.empty_strided(tuple(size), tuple(stride), dtype=dtype, device='meta')
 
 
 def of_another_device(data: Tensor, dtype: torch.dtype, *unused: object) -> Tensor:
-    """`_rebuild_device_tensor_from_cpu_tensor`, of devices without storages, such as TPUs."""
+    """Replace `_rebuild_device_tensor_from_cpu_tensor`, for devices without storages, e.g. TPUs."""
     return data.to(dtype)
 
 
@@ -116,7 +116,7 @@ STORAGES = {
     'BoolStorage': torch.bool,
     'ComplexFloatStorage': torch.complex64,
     'ComplexDoubleStorage': torch.complex128,
-    # bytes, whatever they mean: of quantised tensors, and of types without a storage of their own
+    # raw bytes of quantised tensors, and of types without their own storage
     **dict.fromkeys(
         ('QInt8Storage', 'QUInt8Storage', 'QUInt4x2Storage', 'QUInt2x4Storage'), torch.uint8
     ),
@@ -127,21 +127,21 @@ _CONSTANTS = {
     for value in vars(torch).values()
     if isinstance(value, torch.dtype | torch.layout | torch.qscheme)
 }
-# values that files name, and what they stand for
+# values that files name, and their meaning here
 VALUES: dict[str, object] = {
     **{k: v for k, v in _CONSTANTS.items() if not isinstance(v, torch.layout)},
     **{f'torch.{name}': Kind(dtype) for name, dtype in STORAGES.items()},
     **{f'torch.cuda.{name}': Kind(dtype) for name, dtype in STORAGES.items()},
     'torch.storage.UntypedStorage': Kind(torch.uint8),
-    # classes that a tensor with attributes names; it becomes a plain one
+    # classes named by tensors with attributes, which become plain tensors
     'torch.Tensor': Tensor,
     'torch.nn.parameter.Parameter': nn.Parameter,
 }
 
 
 def layout(name: str) -> torch.layout:
-    """`torch.serialization._get_layout`."""
+    """Replace `torch.serialization._get_layout`."""
     found = _CONSTANTS[name]
     if not isinstance(found, torch.layout):
-        raise ValueError(f'{name} is no layout')
+        raise ValueError(f'{name} is not a layout')
     return found

@@ -1,4 +1,4 @@
-"""The two formats of `torch.save`: a zip archive, or several pickles and then the numbers."""
+"""The two formats of `torch.save`: a zip archive, or several pickles followed by the numbers."""
 
 import mmap
 import sys
@@ -13,23 +13,23 @@ from backbones.checkpoints.kinds import CHUNK, is_zip
 from backbones.checkpoints.pickles import Reader
 from backbones.checkpoints.rebuilders import Kind, Storage
 
-MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # with which the older format begins
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # begin the older format
 
 
 def load(path: Path, *, numbers: bool = True) -> object:
     """Read a file of `torch.save` into main memory, calling nothing that it names.
 
-    No function of PyTorch that reads files takes part, so nothing of PyTorch is changed meanwhile,
-    and other threads can read files of their own.
+    It uses none of PyTorch's functions that read files, so it changes nothing in PyTorch, and other
+    threads can read files at the same time.
 
     Args:
         path: the file.
-        numbers: of the tensors; without them a zip costs no more than its pickle, and the tensors
-            are zeros in memory that is taken when it is written to.
+        numbers: read the numbers of tensors; otherwise a zip costs no more than its pickle, and its
+            tensors are zeros, in memory that is allocated only when it is written to.
 
     Raises:
         RefusedCall: see `pickles`.
-        Exception: one of `files.DAMAGE` for what cannot be read.
+        Exception: one of `files.DAMAGE` if the file cannot be read.
     """
     if is_zip(path):
         with zipfile.ZipFile(path) as archive:
@@ -42,7 +42,7 @@ def _load_zip(archive: zipfile.ZipFile, numbers: bool) -> object:
     content = min((n for n in archive.namelist() if n.endswith('data.pkl')), key=len)
     folder = content.removesuffix('data.pkl')
     for part in archive.infolist():
-        del part.CRC  # `check_kind` has compared them, where there are any
+        del part.CRC  # `check_kind` has compared them, if there are any
     order = f'{folder}byteorder'
     swap = order in archive.namelist() and archive.read(order).decode() != sys.byteorder
     known: dict[str, torch.UntypedStorage] = {}
@@ -71,11 +71,11 @@ def _read_part(archive: zipfile.ZipFile, name: str, numbers: bool) -> torch.Unty
 
 
 def _load_old(file: BufferedReader, limit: int) -> object:
-    """Read pickles: a number, a version, the saver's machine, the content, and the storages' keys.
+    """Read pickles: magic number, version, the saver's machine, content, keys of the storages.
 
     Args:
         file: at its start.
-        limit: its size; no storage can be larger.
+        limit: the file's size; no storage can be larger.
     """
     if Reader(file).load() != MAGIC or Reader(file).load() != PROTOCOL:
         raise ValueError('not the older format of torch.save')
@@ -99,12 +99,12 @@ def _load_old(file: BufferedReader, limit: int) -> object:
         room, _, size = known[key]
         count = int.from_bytes(file.read(8), 'little')
         if count * size != len(room) or file.readinto(memoryview(room)) != len(room):
-            raise EOFError(f'storage {key} is cut off')
+            raise EOFError(f'storage {key} is truncated')
     return content
 
 
 def _numbers(room: bytearray | mmap.mmap) -> torch.UntypedStorage:
-    """A storage in the memory of `room`."""
+    """Return a storage in the memory of `room`."""
     if not len(room):
         return torch.UntypedStorage(0, device='cpu')
     return torch.frombuffer(room, dtype=torch.uint8).untyped_storage()

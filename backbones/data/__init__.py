@@ -1,1 +1,1 @@
-"""The user's own data: what is there, and what is wrong with it."""
+"""The user's own data: its layouts, its contents and its faults."""

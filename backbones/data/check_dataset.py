@@ -18,20 +18,20 @@ from backbones.data.numbers import is_number
 from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
 
-SMALL = 32  # pixels; the least side that the backbones take
-MOSTLY = 0.8  # share of classes without an instance that cannot be meant
-JUDGED = 5  # label maps that tell which classes a dataset has
-ALL_DECODED = 5000  # images up to which all are decoded without being asked
+SMALL = 32  # pixels; smallest side that the backbones accept
+MOSTLY = 0.8  # share of unused classes that cannot be intentional
+JUDGED = 5  # label maps that suffice to tell which classes a dataset has
+ALL_DECODED = 5000  # up to this many images, all are decoded by default
 
 
 @dataclass
 class Report:
-    """What was found in a dataset.
+    """The findings of a check.
 
     Args:
-        counts: per split, what there is: images, annotations, classes, sizes.
-        classes: name of the class -> per split, the number of instances, or of label maps.
-        notes: what was not looked at.
+        counts: per split, the numbers of images and annotations, the sizes and kinds of pixels.
+        classes: class name -> per split, the number of instances or of label maps.
+        notes: what was not checked.
     """
 
     dataset: Dataset
@@ -49,12 +49,12 @@ def check_dataset(
     sample: int | None = None,
     progress: bool = False,
 ) -> Report:
-    """Check everything that can be told without a model.
+    """Check everything that can be checked without a model.
 
     Args:
-        faults: what reading has found; more is added.
-        decode: load all pixels, also of a large dataset.
-        sample: look at this many image files of each split only; None looks at all.
+        faults: those that reading has found; more are added.
+        decode: load all pixels, even of a large dataset.
+        sample: the number of image files of each split to check; None checks all.
         progress: show a progress bar on stderr.
     """
     report = Report(dataset, faults)
@@ -62,7 +62,8 @@ def check_dataset(
     decoded = decode or (number <= ALL_DECODED and sample is None)
     if not decoded:
         report.notes.append(
-            'image files were not decoded: damage in their middle is not seen; --decode does it'
+            'image files were not decoded, so damage in the middle of a file goes unnoticed; '
+            '--decode finds it'
         )
     folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
     for path in other_images(folders | {split.images for split in dataset.splits.values()}):
@@ -118,25 +119,25 @@ def _check_image_files(split: Split, faults: Faults) -> None:
 
 
 def _check_sizes(split: Split, faults: Faults) -> None:
-    """Compare width and height of the records with the files; fill in those that are missing."""
+    """Compare the records' width and height with the files; fill in missing ones."""
     for entry in split.records.get('images', []):
         fact = split.facts.get(split.images / str(entry.get('file_name')))
         if fact is None or fact.fault:
             continue
         said = entry.get('width'), entry.get('height')
         if None in said:
-            if split.source.suffix != '.json':  # VOC may leave the size out
+            if split.source.suffix != '.json':  # VOC may omit the size
                 entry['width'], entry['height'] = fact.size
         elif all(map(is_number, said)) and said != fact.size:
             kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'
-            turned = ', turned by EXIF' if fact.turned else ''
+            turned = ', rotated by EXIF' if fact.turned else ''
             example = f'{entry["file_name"]}: {said[0]}x{said[1]}, the image is ' \
                       f'{fact.size[0]}x{fact.size[1]}{turned}'  # fmt: skip
             faults.add(kind, split.source, example, total=len(split.records['images']))
 
 
 def _check_splits(report: Report, *, complete: bool) -> None:
-    """Count, and compare the splits with each other."""
+    """Count instances, and compare the splits with each other."""
     dataset, faults = report.dataset, report.faults
     if not dataset.splits:
         return
@@ -158,7 +159,7 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         if part == 'train' and total > 4 and len(unseen) > MOSTLY * total and _is_judged(dataset):
             kind = 'wrong-classes'
         elif not (complete or dataset.detection):
-            continue  # the maps that were not looked at may have them
+            continue  # unchecked label maps may have them
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
     check_names(dataset, faults)
@@ -177,7 +178,7 @@ def _annotations(dataset: Dataset) -> Iterator[dict]:
 
 
 def _is_judged(dataset: Dataset) -> bool:
-    """Whether label maps tell; a detection dataset lists its classes itself."""
+    """Return whether label maps can tell; a detection dataset lists its classes itself."""
     return (
         not dataset.detection
         and sum(len(split.label_facts) for split in dataset.parts('train')) >= JUDGED
@@ -191,7 +192,7 @@ def _values_seen(dataset: Dataset) -> str:
 
 
 def class_counts(dataset: Dataset, split: Split) -> Counter:
-    """Instances of each class; of label maps, the number of maps that have it."""
+    """Count the instances of each class, or the label maps that contain it."""
     if dataset.detection:
         names = {c.get('id'): c.get('name') for c in split.records.get('categories', [])}
         ids = (a.get('category_id') for a in split.records.get('annotations', []))
@@ -203,7 +204,7 @@ def class_counts(dataset: Dataset, split: Split) -> Counter:
 
 
 def split_counts(split: Split) -> dict[str, object]:
-    """What a split has, for the report."""
+    """Count the contents of a split, for the report."""
     good = [fact for fact in split.facts.values() if not fact.fault]
     counts: dict[str, object] = {'images': len(split.paths())}
     if split.pairs:
@@ -218,14 +219,14 @@ def split_counts(split: Split) -> dict[str, object]:
     if good:
         areas = sorted((fact.size[0] * fact.size[1], fact.size) for fact in good)
         sizes = [f'{w}x{h}' for _, (w, h) in (areas[0], areas[len(areas) // 2], areas[-1])]
-        counts['sizes: least, median, largest'] = ', '.join(sizes)
+        counts['sizes: smallest, median, largest'] = ', '.join(sizes)
         modes = Counter(fact.mode for fact in good)
         counts['pixels'] = ', '.join(f'{n} {mode}' for mode, n in modes.most_common())
     return counts
 
 
 def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
-    """Image files beside those of a split that no split names."""
+    """Find image files that lie beside those of a split, but belong to no split."""
     if dataset.layout not in ('coco', 'voc'):
         return
     named = {path for each in dataset.splits.values() for path in each.paths()}
@@ -236,7 +237,7 @@ def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
 
 
 def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None:
-    """Find images that are the same, byte for byte: only files of one size are read."""
+    """Find identical images; only files of equal size are read."""
     sized: dict[int, list[tuple[str, Path]]] = {}
     for split in dataset.splits.values():
         for path, fact in split.facts.items():

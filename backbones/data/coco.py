@@ -12,15 +12,15 @@ from backbones.errors import UserError
 
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
-LOOKED_AT = 50  # file names from which the image folder is told
-MANY = 20  # JSON files in one folder; more is one per image, another layout
+LOOKED_AT = 50  # file names that decide which folder has the images
+MANY = 20  # JSON files in one folder; more are another layout, with one file per image
 
 
 def find(root: Path) -> dict[str, Path]:
-    """The annotation file of each split, empty if this is no COCO dataset.
+    """Return the annotation file of each split, empty if this is not a COCO dataset.
 
     Raises:
-        UserError: several files for one split.
+        UserError: there are several files for one split.
     """
     files: list[Path] = []
     for folder in (root / 'annotations', root, *sorted(p for p in root.iterdir() if p.is_dir())):
@@ -33,16 +33,16 @@ def find(root: Path) -> dict[str, Path]:
         split = split_of_file(root, file) or 'train'
         if split in found:
             raise UserError(
-                f'{found[split]} and {file} are both annotations of the split {split}: join them '
-                'into one file, or name files or folders train, val and test; a file that is no '
-                'annotation belongs elsewhere'
+                f'{found[split]} and {file} are both annotations of the split {split}: merge them '
+                'into one file, or name files or folders train, val and test; move files that are '
+                'not annotations elsewhere'
             )
         found[split] = file
     return found
 
 
 def split_of_file(root: Path, file: Path) -> str | None:
-    """Which split a file is for, by its name or its folder's; the dataset's own says nothing."""
+    """Return a file's split by its name or its folder's; the root's name does not count."""
     inside = split_of(file.parent.name) if file.parent != root else None
     return split_of(file.stem) or inside
 
@@ -55,7 +55,7 @@ def _may_be_coco(file: Path) -> bool:
 
 
 def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
-    """Read the annotation files; what cannot be read is a fault."""
+    """Read the annotation files; those that cannot be read are faults."""
     splits = []
     for file in _not_taken(root, found):
         read_json(file, faults)
@@ -67,14 +67,14 @@ def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
 
 
 def _not_taken(root: Path, found: dict[str, Path]) -> list[Path]:
-    """Files whose names say that they are the annotations of a split that has none."""
+    """Return files that, by their names, annotate a split for which none was found."""
     files = [*root.glob('annotations/*.json'), *root.glob('*.json'), *root.glob('*/*.json')]
     named = {file: split_of_file(root, file) for file in files}
     return sorted(f for f, s in named.items() if s in ('train', 'val') and s not in found)
 
 
 def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
-    """The three lists of a COCO file, empty where the file is broken."""
+    """Return the three lists of a COCO file, empty if the file is broken."""
     try:
         raw = file.read_bytes()
         content = json.loads(raw.decode('utf-8-sig'))
@@ -85,8 +85,8 @@ def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
         faults.add('broken-file', file, 'it is nested too deeply')
         return {part: [] for part in PARTS}
     if raw.startswith(codecs.BOM_UTF8):
-        faults.add('broken-file', file, 'it begins with a byte order mark, which MMDetection does '
-                   'not read; save it as UTF-8 without BOM')  # fmt: skip
+        faults.add('broken-file', file, 'it begins with a byte order mark, which MMDetection '
+                   'cannot read; save it as UTF-8 without BOM')  # fmt: skip
     records: dict[str, list[dict]] = {}
     for part in PARTS:
         entries = content.get(part) if isinstance(content, dict) else None
@@ -101,12 +101,12 @@ def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
             for field in NAMES & entry.keys():
                 if isinstance(entry[field], list | dict):
                     faults.add('wrong-type', file, f'{field} {str(entry[field])[:40]}')
-                    entry[field] = str(entry[field])  # so that it can be looked up
+                    entry[field] = str(entry[field])  # hashable, for look-ups
     return records
 
 
 def image_folder(root: Path, file: Path, records: dict) -> Path:
-    """The folder that the names of images are relative to: the one that has the most of them."""
+    """Return the folder that contains most of the images, to which their names are relative."""
     names = [e['file_name'] for e in records['images'] if isinstance(e.get('file_name'), str)]
     names = names[:: max(1, len(names) // LOOKED_AT)]
     stem = file.stem.removeprefix('instances_')

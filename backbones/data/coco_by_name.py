@@ -1,9 +1,9 @@
-"""COCO's dataset and metrics with the labels of the config's class names.
+"""COCO dataset and metrics whose labels follow the config's class names.
 
 MMDetection numbers labels by the order of the categories in each annotation file, whatever the
-order of `metainfo.classes`. Where a file has another order than the config, names stand for other
-classes; where two files differ, a metric compares other classes than were learnt. Here label i is
-the i-th name of the config in every file.
+order of `metainfo.classes`. If a file's order differs from the config's, labels get wrong names; if
+two files differ, a metric compares other classes than were learnt. Here, label i is the i-th name
+of the config in every file.
 """
 
 from collections.abc import Sequence
@@ -18,10 +18,10 @@ from backbones.errors import UserError, did_you_mean, listed
 
 
 def ids_by_name(categories: Sequence[dict], names: Sequence[str]) -> list[int]:
-    """The id of the category of each name.
+    """Return the category id of each name.
 
     Raises:
-        UserError: a name without a category, or with several.
+        UserError: a name has no category, or several.
     """
     ids: dict[str, list[int]] = {}
     for category in categories:
@@ -34,12 +34,14 @@ def ids_by_name(categories: Sequence[dict], names: Sequence[str]) -> list[int]:
                 'file, in any order'
             )
         if len(ids[name]) > 1:
-            raise UserError(f'{len(ids[name])} categories are called {name!r}: give each its name')
+            raise UserError(
+                f'{len(ids[name])} categories are called {name!r}: give each its own name'
+            )
     return [ids[name][0] for name in names]
 
 
 def fill_nulls(annotations: Sequence[dict]) -> None:
-    """Write what null stands for in fields that MMDetection and pycocotools compare."""
+    """Replace null by its meaning in fields that MMDetection and pycocotools compare."""
     for annotation in annotations:
         if annotation.get('iscrowd', 0) is None:
             annotation['iscrowd'] = 0
@@ -49,7 +51,7 @@ def fill_nulls(annotations: Sequence[dict]) -> None:
 
 
 class CocoApi(COCO):
-    """MMDetection's reader of COCO's files, whose ids stand in the order of the names asked for."""
+    """MMDetection's COCO reader, with category ids in the order of the requested names."""
 
     def __init__(self, annotation_file: str | None = None) -> None:
         super().__init__(annotation_file)
@@ -65,17 +67,17 @@ class CocoApi(COCO):
 
 @DATASETS.register_module()
 class CocoByNameDataset(CocoDataset):
-    """MMDetection's CocoDataset; label i is the class `metainfo.classes[i]`, in every file.
+    """MMDetection's CocoDataset, with label i for `metainfo.classes[i]` in every file.
 
     Raises:
-        UserError: a class without a category in the file, or with several.
+        UserError: a class has no category in the file, or several.
     """
 
     COCOAPI = CocoApi
 
 
 class _ByName(CocoMetric):
-    """A COCO metric that turns labels into categories by their names."""
+    """A COCO metric that maps labels to categories by name."""
 
     cat_ids: list[int] | None
 
@@ -84,7 +86,7 @@ class _ByName(CocoMetric):
             fill_nulls(self._coco_api.dataset['annotations'])
             categories = self._coco_api.dataset['categories']
             self.ids_of_labels = ids_by_name(categories, self.dataset_meta['classes'])
-            # the evaluation sorts them, and its table of classes takes them for sorted
+            # the evaluation sorts them, and its table of classes assumes that order
             self.cat_ids = sorted(self.ids_of_labels)
         return super().compute_metrics(results)
 

@@ -1,4 +1,4 @@
-"""Checks of a config's data before a training starts."""
+"""Checks of a config's data before a training run starts."""
 
 import os
 from pathlib import Path
@@ -11,7 +11,7 @@ from backbones.openmmlab.config_tree import classes_of, num_classes, things_of
 
 
 def missing_paths(dataset: dict) -> list[Path]:
-    """The folders and the annotation file of a dataset that are not there."""
+    """Return those of a dataset's folders and annotation file that do not exist."""
     root = dataset.get('data_root') or ''
     parts = [dataset.get('ann_file') or '', *(dataset.get('data_prefix') or {}).values()]
     paths = [Path(os.path.abspath(os.path.join(root, part))) for part in filter(None, parts)]
@@ -19,7 +19,7 @@ def missing_paths(dataset: dict) -> list[Path]:
 
 
 def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
-    """Compare the heads' num_classes with the dataset's class names, which are returned.
+    """Compare the heads' num_classes with the dataset's class names, and return the names.
 
     Raises:
         UserError: they disagree.
@@ -38,17 +38,17 @@ def check_numbers(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
         raise UserError(
             f'{" and ".join(wrong)}, but {dataset["type"]} has {len(classes)} '
             f'classes ({", ".join(classes[:4])}{", ..." if len(classes) > 4 else ""}): '
-            f'set that to {len(classes)}, or name your classes in the dataset: '
+            f'set it to {len(classes)}, or name your classes in the dataset: '
             'metainfo=dict(classes=(...))'
         )
     return classes
 
 
 def check_categories(cfg: Config, dataset: dict) -> None:
-    """Compare the categories of an annotation file, if there is one, with the dataset's classes.
+    """Compare the categories of an annotation file, if any, with the dataset's classes.
 
     Raises:
-        UserError: a class is not among them.
+        UserError: the file has no category for a class.
     """
     classes = classes_of(cfg, dataset) or ()
     file = Path(os.path.join(dataset.get('data_root') or '', dataset.get('ann_file') or ''))
@@ -62,13 +62,13 @@ def check_categories(cfg: Config, dataset: dict) -> None:
     if missing:
         raise UserError(
             f'{file} has no category {", ".join(map(repr, missing[:5]))}; its {len(names)} '
-            f'categories are {", ".join(names[:10])}{more}. Name them, in this '
-            'spelling, in the dataset: metainfo=dict(classes=(...)), and set num_classes'
+            f'categories are {", ".join(names[:10])}{more}. List them with this '
+            'spelling in the dataset: metainfo=dict(classes=(...)), and set num_classes'
         )
 
 
 def reduces(node: object) -> bool:
-    """Whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
+    """Return whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
     if isinstance(node, dict):
         here = node.get('type') == 'LoadAnnotations' and node.get('reduce_zero_label')
         return bool(here) or reduces(list(node.values()))

@@ -1,4 +1,4 @@
-"""The datasets of a config, in the form that the checks take, and what the config says of them."""
+"""The datasets of a config, in the form that the checks expect, compared with the config."""
 
 import inspect
 import os
@@ -21,7 +21,7 @@ from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
 from backbones.openmmlab.registries import find_class
 
-# what images, annotations and class names of COCO and ADE20K are known to have, as published
+# known faults of the published images, annotations and class names of COCO and ADE20K
 SLIPS = (
     'area-empty',
     'blank-in-name',
@@ -46,11 +46,11 @@ SLIPS = (
 def read_config(
     cfg: Config, faults: Faults, *, splits: Sequence[str] = tuple(LOADERS), quick: bool = False
 ) -> Dataset:
-    """Read the datasets of a config; what is missing or disagrees with the config is a fault.
+    """Read the datasets of a config; missing paths and contradictions to the config are faults.
 
     Args:
-        splits: those to read, of 'train', 'val' and 'test'; a test split that is the validation
-            split again is left out.
+        splits: which of 'train', 'val' and 'test' to read; a test split that equals the validation
+            split is skipped.
     """
     found: dict[str, Split] = {}
     parts = [part for name in splits if cfg.get(LOADERS[name])
@@ -68,7 +68,7 @@ def read_config(
             if split is not None:
                 found[name if number == 1 else f'{name} {number}'] = split
     panoptic = any(things_of(cfg, part) for part in parts)
-    if found or panoptic or faults.count('missing-data'):  # else their kind is not known here
+    if found or panoptic or faults.count('missing-data'):  # otherwise the task is unknown
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
         if cfg.get('default_scope') == 'mmseg':
@@ -84,7 +84,7 @@ def _same(a: dict, b: dict | None) -> bool:
 def _split(
     cfg: Config, name: str, part: dict, dataset: Dataset, faults: Faults, *, quick: bool
 ) -> Split | None:
-    """A dataset of the config; None, and faults noted, if it cannot be read any further."""
+    """Read a dataset of the config; None, with faults added, if it cannot be read further."""
     place = LOADERS[name]
     for path in missing_paths(part):
         faults.add('missing-data', place, path)
@@ -109,7 +109,7 @@ def _split(
         check_class_order(part['type'], file, tuple(classes or ()), place, faults)
     if things := things_of(cfg, part):
         check_things(file, tuple(classes or ()), things, place, faults)
-        return None  # its annotations are segments, of which no more is known here
+        return None  # its annotations are segments, which are not checked any further
     if 'CocoDataset' in bases and file.is_file():
         if quick and file.stat().st_size > LARGE_JSON:
             return None
@@ -152,7 +152,7 @@ def _few(names: object) -> str:
 
 
 def argument(part: dict, cls: type | None, name: str) -> Any:
-    """An argument of a dataset: the config's, else the default of the class."""
+    """Return an argument of a dataset: the config's, or the default of its class."""
     if name in part:
         return part[name]
     for base in inspect.getmro(cls) if cls else ():
@@ -163,7 +163,7 @@ def argument(part: dict, cls: type | None, name: str) -> Any:
 
 
 def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults: Faults) -> None:
-    """Files that the dataset passes over."""
+    """Find files that the dataset ignores because of their suffix."""
     files, suffix = list_images(folder), argument(part, cls, name)
     suffixes = [suffix] if isinstance(suffix, str) else suffix
     endings = tuple(s[s.rfind('.') :] for s in suffixes)
@@ -176,7 +176,7 @@ def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults:
 def _pairs(
     part: dict, cls: type | None, file: Path, images: Path, labels: Path
 ) -> Iterator[tuple[Path, Path]]:
-    """Image and label map as MMSegmentation's dataset forms them: other suffixes are not seen."""
+    """Yield image and label map as MMSegmentation pairs them, ignoring other suffixes."""
     image_suffix = argument(part, cls, 'img_suffix')
     label_suffix = argument(part, cls, 'seg_map_suffix')
     if part.get('ann_file') and file.is_file():
@@ -189,7 +189,7 @@ def _pairs(
 
 
 def images_per_epoch(cfg: Config, dataset: Dataset) -> int:
-    """Training images, each as often as RepeatDataset repeats it; 0 if a part could not be read."""
+    """Count training images, as repeated by RepeatDataset; 0 if a part could not be read."""
     parts = iter(['train', *(f'train {i}' for i in range(2, 1000))])
 
     def count(node: dict) -> int:
@@ -204,10 +204,10 @@ def images_per_epoch(cfg: Config, dataset: Dataset) -> int:
 
 
 def allowed_faults(cfg: Config) -> list[str]:
-    """Kinds of faults that are meant: the config's `allow_faults`.
+    """Return the kinds of faults that are intentional: the config's `allow_faults`.
 
-    A dataset whose classes the library names is a published one. Slips in it are part of the
-    published numbers.
+    If the library names a dataset's classes, it is a published one, whose known faults are part of
+    the published numbers.
     """
     loaders = [cfg[loader] for loader in LOADERS.values() if cfg.get(loader)]
     own = any((part.get('metainfo') or {}).get('classes') for loader in loaders

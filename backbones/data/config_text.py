@@ -1,4 +1,4 @@
-"""Settings as the text of a config: what differs from a base, in lines of at most 100 columns."""
+"""Settings as config text: the differences from a base, in lines of at most 100 columns."""
 
 from dataclasses import dataclass
 from typing import TypeGuard
@@ -15,7 +15,7 @@ class Call:
     tail: str = ')'
 
     def text(self, indent: int = 0) -> str:
-        """In one line if that fits, else with as many parts in each line as fit."""
+        """Format in one line if it fits, else with as many parts per line as fit."""
         flat = self.flat()
         if indent + len(flat) <= WIDTH:
             return flat
@@ -35,12 +35,12 @@ class Call:
         return f'{self.head}{", ".join(parts)}{self.tail}'
 
     def named(self, name: str) -> 'Call':
-        """As the value of a setting or argument: `name = ` at the start of a line, else `name=`."""
+        """Name it, as the value of a setting (`name = `) or of an argument (`name=`)."""
         return Call(name + self.head, self.parts, self.tail)
 
 
 def literal(value: object) -> Call | str:
-    """A value as Python writes it, dicts as calls."""
+    """Format a value as Python code, with dicts as calls."""
     if isinstance(value, dict):
         if not all(isinstance(key, str) and key.isidentifier() for key in value):
             return repr({key: value[key] for key in value})
@@ -53,14 +53,14 @@ def literal(value: object) -> Call | str:
 
 
 def named(name: str, value: Call | str, *, sign: str = '=') -> Call | str:
-    """A named argument; with the sign ' = ', a statement."""
+    """Format a named argument or, with the sign ' = ', a statement."""
     return name + sign + value if isinstance(value, str) else value.named(name + sign)
 
 
 def override(old: object, new: object, place: str) -> Call | str | None:
-    """What a config says to make `new` of the base's `old` at `place`; None if they are equal.
+    """Format what turns the base's `old` at `place` into `new`; None if they are equal.
 
-    MMEngine merges dicts key by key and replaces all else.
+    MMEngine merges dicts key by key and replaces everything else.
     """
     if old == new:
         return None
@@ -79,7 +79,7 @@ def override(old: object, new: object, place: str) -> Call | str | None:
 
 
 def _rewritten(old: dict, new: dict, place: str) -> Call | str:
-    """A dict of a list, made anew from the base's: what Python, not MMEngine, puts together."""
+    """Format a list's dict as built from the base's, by Python rather than by MMEngine."""
     if old.keys() - new.keys() or old.get('type') != new.get('type'):
         return literal(new)
     parts: list[Call | str] = [place]

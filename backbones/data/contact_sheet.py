@@ -1,4 +1,4 @@
-"""Contact sheets: some images of each split with their labels drawn."""
+"""Contact sheets: some images of each split with their labels drawn in."""
 
 from pathlib import Path
 
@@ -24,7 +24,7 @@ LETTERS = 13  # pixels
 
 
 def draw(report: Report, folder: Path) -> list[Path]:
-    """Write one PNG for each split, with the colours of the classes below.
+    """Write one PNG per split, with a legend of the class colours below.
 
     Returns:
         The files.
@@ -47,7 +47,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 
 def _tile(path: Path, split: Split, dataset: Dataset, classes: Classes, *, masks: bool) -> Picture:
-    """An RGB image with its labels, fitted into a square on grey."""
+    """Draw an RGB image with its labels, scaled to fit a grey square."""
     image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8)
     found: Found | None
     if dataset.detection:
@@ -73,7 +73,7 @@ def _grid(tiles: list[np.ndarray]) -> np.ndarray:
 def _instances(
     path: Path, split: Split, dataset: Dataset, size: tuple[int, ...] | None
 ) -> sv.Detections | None:
-    """What is annotated in an image, of the dataset's classes; with masks if its size is given."""
+    """Return an image's annotations of the dataset's classes, with masks if `size` is given."""
     records = split.records
     ids = {e.get('id') for e in records['images'] if split.images / str(e.get('file_name')) == path}
     number = {name: i for i, name in enumerate(dataset.classes)}
@@ -110,7 +110,7 @@ def _mask(segmentation: object, size: tuple[int, ...]) -> np.ndarray:
 
 
 def _labels(path: Path, split: Split, dataset: Dataset) -> np.ndarray | None:
-    """The label map of an image, if it is a sound one."""
+    """Return the label map of an image, None if it has a fault."""
     label = dict(split.pairs)[path]
     fact = split.label_facts.get(label)
     if fact is None or fact.fault or fact.size != split.facts[path].size:

@@ -1,4 +1,4 @@
-"""A dataset as it was found: its splits in one form, whatever layout they were written in."""
+"""A dataset in one form, whatever layout its splits were written in."""
 
 import re
 from collections import Counter
@@ -21,15 +21,15 @@ class Split:
 
     Args:
         name: 'train', 'val' or 'test'.
-        source: what the annotations were read from, a file or a folder.
-        images: folder that the names of images are relative to.
-        records: of a detection dataset, the lists 'images', 'annotations' and 'categories' in
-            COCO's form, complete as far as the source is.
-        pairs: of a segmentation dataset, image and label map; the latter may be missing.
-        facts: what was found in the image files so far.
-        by_name: whether `CocoByNameDataset` reads it, as in the configs of tools/new_config.py.
-        divided: whether it is a part of the files' split, so that its images have to be listed.
-        left_out: of 'images' and 'annotations', why and how many a config's dataset leaves out.
+        source: the file or folder that the annotations were read from.
+        images: the folder that image names are relative to.
+        records: for detection, the lists 'images', 'annotations' and 'categories' in COCO's form,
+            as complete as the source.
+        pairs: for segmentation, image and label map, which may be missing.
+        facts: facts about the image files that have been checked.
+        by_name: whether `CocoByNameDataset` reads it, as in configs of tools/new_config.py.
+        divided: whether it is a part of a split of the files, so that its images must be listed.
+        left_out: for 'images' and 'annotations', how many a config's dataset drops, by reason.
     """
 
     name: str
@@ -46,7 +46,7 @@ class Split:
     )
 
     def paths(self) -> list[Path]:
-        """The image files that are named, each once."""
+        """Return the named image files, each once."""
         if self.pairs:
             return [image for image, _ in self.pairs]
         names = [entry.get('file_name') for entry in self.records.get('images', [])]
@@ -59,10 +59,10 @@ class Dataset:
 
     Args:
         layout: 'coco', 'yolo', 'voc' or 'masks'.
-        root: the folder that was given.
-        splits: by name, the training split first; of several datasets that a config joins, the
-            second is 'train 2'.
-        classes: names; of a label map, in the order of its values.
+        root: the dataset's folder.
+        splits: by name, the training split first; if a config joins several datasets, the second is
+            'train 2'.
+        classes: names; for label maps, in the order of the values.
         zero_ignored: label 0 means "ignore", and the first class is label 1.
     """
 
@@ -77,15 +77,15 @@ class Dataset:
         return self.layout != 'masks'
 
     def parts(self, name: str) -> list[Split]:
-        """The split of that name; several, where a config joins datasets; none, if it has none."""
+        """Return the split of that name, if any; several if a config joins datasets."""
         return [split for split in self.splits.values() if split.name == name]
 
     def has_masks(self) -> bool:
-        """Whether instances have masks, in every split that has instances."""
+        """Return whether instances have masks in every split that has instances."""
         return self.detection and bool(self.splits) and not self.without_masks()
 
     def without_masks(self) -> list[str]:
-        """The splits with instances, but without a single mask."""
+        """Return the splits that have instances, but not a single mask."""
         return [
             name
             for name, split in self.splits.items()
@@ -95,10 +95,10 @@ class Dataset:
 
 
 def split_of(name: str) -> str | None:
-    """Which split a file or folder is for, by a word in its name: 'instances_train2017' -> 'train'.
+    """Return a file's or folder's split by a word in its name: 'instances_train2017' -> 'train'.
 
     Returns:
-        'train', 'val' or 'test'; None if no word says so.
+        'train', 'val' or 'test'; None if no word matches.
     """
     words = re.findall(r'[a-z]+', name.lower())
     return next((s for s, known in SPLITS.items() if any(w in known for w in words)), None)

@@ -1,4 +1,4 @@
-"""What MMDetection's datasets leave out of an annotation file without a word, and why."""
+"""The images and annotations that MMDetection's datasets drop silently, and why."""
 
 import math
 
@@ -8,12 +8,12 @@ from backbones.data.numbers import is_box, is_number
 
 
 def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: Faults) -> None:
-    """Count what the dataset of a config will leave out of its file; images are a fault each.
+    """Count what a config's dataset will drop from its file; each dropped image is a fault.
 
     Args:
-        split: gets its `left_out`.
+        split: its `left_out` is filled.
         part: the dataset's part of the config.
-        classes: names that the model learns; () takes all.
+        classes: names that the model learns; () means all.
     """
     names = {c.get('id'): c.get('name') for c in split.records['categories']}
     known = {i for i, name in names.items() if not classes or name in classes}
@@ -42,7 +42,7 @@ def _image_is_left_out(image: dict, rule: dict, used: set) -> str:
 
 
 def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testing: bool) -> str:
-    """Why; the metric reads the file of a validation split itself, so most rules are not its."""
+    """Return why; a validation split's metric reads the file itself and skips most rules."""
     image = images.get(annotation.get('image_id'))
     if image is None:
         return 'unknown image'
@@ -60,7 +60,7 @@ def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testi
     if w < 1 or h < 1 or (is_number(area) and area <= 0):
         return 'empty box or area'
     if x >= width or y >= height or x + w <= 0 or y + h <= 0:
-        return 'outside of the image'
+        return 'outside the image'
     return ''
 
 

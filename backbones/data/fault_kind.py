@@ -1,4 +1,4 @@
-"""What a kind of fault is."""
+"""The definition of a kind of fault."""
 
 from dataclasses import dataclass
 
@@ -8,10 +8,10 @@ class Kind:
     """A kind of fault.
 
     Args:
-        says: what is wrong with each of the things that are counted.
+        says: what is wrong with the items that are counted.
         remedy: what to do about it.
-        level: 'error' for what silently loses or falsifies an image, an annotation or a metric, or
-            ends a training; 'warning' for what is only likely to be a mistake.
+        level: 'error' if it silently loses or falsifies images, annotations or metrics, or ends a
+            training run; 'warning' if it is only a likely mistake.
     """
 
     says: str

@@ -1,4 +1,4 @@
-"""Collecting what is wrong with a dataset, and saying all of it at once."""
+"""Collecting a dataset's faults, to report all of them at once."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -12,17 +12,17 @@ from backbones.errors import UserError, did_you_mean, shown
 
 # every kind of fault
 KINDS = {**IMAGES, **FILES, **INSTANCES, **LABEL_MAPS, **CLASSES, **CONFIGS}
-EXAMPLES = 3  # that a fault shows
+EXAMPLES = 3  # shown per fault
 
 
 @dataclass
 class Fault:
-    """All the cases of one kind in one place.
+    """All cases of one kind in one place.
 
     Args:
         kind: a key of `KINDS`.
-        place: file, folder or split that they are in.
-        total: of how many things; 0 where that says nothing.
+        place: the file, folder or split of the cases.
+        total: the number of items checked; 0 if it would say nothing.
     """
 
     kind: str
@@ -33,13 +33,13 @@ class Fault:
 
 
 class Faults:
-    """Collects faults, one entry for each kind and place.
+    """Collects faults, one entry per kind and place.
 
     Args:
-        allowed: kinds that are meant, and become warnings.
+        allowed: kinds that are intentional, and become warnings.
 
     Raises:
-        UserError: an allowed kind that does not exist.
+        UserError: an allowed kind does not exist.
     """
 
     def __init__(self, allowed: Iterable[str] = ()) -> None:
@@ -58,11 +58,11 @@ class Faults:
             fault.examples.append(shown(example))
 
     def count(self, kind: str) -> int:
-        """How many cases of a kind there are in all places."""
+        """Count the cases of a kind in all places."""
         return sum(fault.count for fault in self.found.values() if fault.kind == kind)
 
     def level(self, fault: Fault) -> str:
-        """'error' or 'warning'."""
+        """Return 'error' or 'warning'."""
         return 'warning' if fault.kind in self.allowed else KINDS[fault.kind].level
 
     @property
@@ -74,17 +74,17 @@ class Faults:
         return [fault for fault in self.found.values() if self.level(fault) == 'warning']
 
     def lines(self) -> list[str]:
-        """Errors first, two or three lines each: what, where, examples, remedy."""
+        """Describe all faults, errors first, in three lines each: fault, examples, remedy."""
         return [line for fault in self.errors + self.warnings for line in self._lines(fault)]
 
     def short(self, fault: Fault) -> str:
-        """What and where, in one line."""
-        # where several splits share a folder, the total is that of one of them
+        """Say what is wrong and where, in one line."""
+        # if several splits share a folder, the total is that of one of them
         of = f' of {fault.total}' if fault.total >= fault.count else ''
         return f'[{fault.kind}] {fault.place}: {KINDS[fault.kind].says} ({fault.count}{of})'
 
     def notice(self, fault: Fault) -> str:
-        """The same with the first example."""
+        """Say the same, with the first example."""
         return f'{self.short(fault)}, e.g. {fault.examples[0]}'
 
     def _lines(self, fault: Fault) -> list[str]:
@@ -97,7 +97,7 @@ class Faults:
         ]
 
     def as_json(self) -> list[dict]:
-        """The same as data, for `--json`."""
+        """Return the same as data, for `--json`."""
         return [
             dict(
                 level=self.level(fault),
@@ -110,7 +110,7 @@ class Faults:
 
 
 def add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -> None:
-    """Note what makes an image file useless, if anything does."""
+    """Add the fault that makes an image file unusable, if any."""
     if not fact.fault:
         return
     name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path

@@ -1,4 +1,4 @@
-"""Finding out what a folder holds."""
+"""Finding out the layout of a folder, and reading it."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -21,8 +21,8 @@ EXPECTED = """
   YOLO        data.yaml that names classes and folders, images/... and labels/...
   Pascal VOC  Annotations/*.xml, JPEGImages/*, ImageSets/Main/{train,val}.txt, or
               train/*.xml and val/*.xml beside their images
-  label maps  images/{train,val}/* and masks/{train,val}/*.png of the same names, and the names of
-              the classes in classes.txt, one a line"""
+  label maps  images/{train,val}/* and masks/{train,val}/*.png of the same names, and the class
+              names in classes.txt, one per line"""
 
 
 def read_folder(
@@ -34,18 +34,18 @@ def read_folder(
     decode: bool = False,
     progress: bool = False,
 ) -> Dataset:
-    """Read a dataset in whatever layout it is.
+    """Read a dataset of any known layout.
 
     Args:
-        faults: receives what could not be read.
-        layout: 'coco', 'yolo', 'voc' or 'masks'; None takes what is there.
-        classes: names of the classes, in their order; () takes them from the data.
+        faults: receives what cannot be read.
+        layout: 'coco', 'yolo', 'voc' or 'masks'; None detects it.
+        classes: class names in their order; () takes them from the data.
         decode: see `check_dataset`.
         progress: show a progress bar on stderr.
 
     Raises:
-        MissingFileError: no such folder.
-        UserError: nothing, or several layouts, in it; or `classes` contradicts `classes.txt`.
+        MissingFileError: the folder does not exist.
+        UserError: it has no known layout, or several; or `classes` contradicts `classes.txt`.
     """
     if not root.is_dir():
         raise MissingFileError(f'{root} is not a folder')
@@ -54,7 +54,7 @@ def read_folder(
     if not found:
         raise UserError(
             f'{root} holds no dataset that can be read.{yolo.hint(root)}{describe(root)} '
-            f'Expected is one of:{EXPECTED}'
+            f'Expected one of:{EXPECTED}'
         )
     if len(found) > 1:
         raise UserError(
@@ -74,9 +74,9 @@ def read_folder(
         splits = mask_folders.read(there, faults)
     listed = () if layout in ('coco', 'yolo') else _named(root, Faults() if classes else faults)
     if layout == 'masks' and sorted(classes) == sorted(listed) and tuple(classes) != listed:
-        raise UserError(  # names stand for values of pixels, by their place
+        raise UserError(  # the order of the names gives the pixel values
             f'--classes is {", ".join(classes)}, but {root / "classes.txt"} has '
-            f'{", ".join(listed)}: label 0 is called {classes[0]!r} or {listed[0]!r}; leave '
+            f'{", ".join(listed)}: is label 0 {classes[0]!r} or {listed[0]!r}? Leave '
             '--classes out, or correct the file'
         )
     named = tuple(classes) or listed or in_data
@@ -101,7 +101,7 @@ def _named(root: Path, faults: Faults) -> tuple[str, ...]:
 
 
 def _categories(splits: list[Split]) -> tuple[str, ...]:
-    """Names of the training split's categories, in the order of the file."""
+    """Return the names of the training split's categories, in the order of the file."""
     by_name = {split.name: split for split in splits}
     train = by_name.get('train') or splits[0]
     names = [str(c['name']) for c in train.records['categories'] if c.get('name')]

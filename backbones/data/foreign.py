@@ -1,4 +1,4 @@
-"""Layouts that other programs write and nothing here reads: what each is, and what to do."""
+"""Layouts of other programs that are not supported: what each is, and what to do."""
 
 import json
 from collections.abc import Callable, Iterator
@@ -8,18 +8,18 @@ from pathlib import Path
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 
 LOOKED_AT = 2000  # files of a folder
-HEAD = 1 << 16  # characters of a JSON that are looked at
+HEAD = 1 << 16  # characters of a JSON file that are searched
 
-# what a JSON has, in the order in which it is looked for: the program, and what to do
+# signs in a JSON file, in the order of the search: the program, and what to do
 JSON_SIGNS: dict[tuple[str, ...], str] = {
     ('"shapes"',): 'look like LabelMe files: convert them to COCO',
     ('"regions"',): 'look like files of the VGG annotator: export them as COCO',
     ('"visitedAssetIDs"',): 'look like VoTT files: export them as Pascal VOC',
     ('"asset"', '"regions"'): 'look like VoTT files: export them as Pascal VOC',
     ('"annotations"', '"coordinates"'): 'look like CreateML files: convert them to COCO',
-    ('"objects"', '"size"'): 'look like Supervisely files, one for each image: export them as COCO',
-    ('"image":', '"annotations"'): 'hold one image each, as SA-1B does: join them into one COCO '
-    'file for each split',
+    ('"objects"', '"size"'): 'look like Supervisely files, one per image: export them as COCO',
+    ('"image":', '"annotations"'): 'hold one image each, as in SA-1B: merge them into one COCO '
+    'file per split',
     ('"completions"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"from_name"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"frames"', '"labels"'): 'look like BDD100K files: convert them to COCO',
@@ -28,7 +28,7 @@ JSON_SIGNS: dict[tuple[str, ...], str] = {
 
 
 def describe(root: Path) -> str:
-    """What the files of a folder look like, as a sentence; '' if nobody knows."""
+    """Describe in a sentence what a folder's files look like, '' if they are unknown."""
     for look in LOOKS:
         if said := look(root):
             return f' {said}.'
@@ -36,7 +36,7 @@ def describe(root: Path) -> str:
 
 
 def json_sign(file: Path) -> str:
-    """What a JSON looks like that is not of COCO, '' if nobody knows."""
+    """Describe what a JSON file other than COCO's looks like, '' if it is unknown."""
     try:
         with file.open(encoding='utf-8', errors='replace') as opened:
             start = opened.read(HEAD)
@@ -57,7 +57,7 @@ def _darknet(root: Path) -> str:
     train = 'obj_train_data' if (root / 'obj_train_data').is_dir() else 'FOLDER'
     val = next((n for n in ('obj_valid_data', 'obj_val_data') if (root / n).is_dir()), 'FOLDER')
     return (
-        'It is darknet\'s YOLO, as CVAT exports "YOLO 1.1": write a data.yaml beside it with the '
+        'It is Darknet\'s YOLO layout, CVAT\'s "YOLO 1.1": write a data.yaml beside it with the '
         f'lines "train: {train}", "val: {val}" and "names: {names_line or "[...]"}"'
     )
 
@@ -69,7 +69,7 @@ def _yolo_without_yaml(root: Path) -> str:
     names = next((p.relative_to(root) for p in texts if p.name == 'classes.txt'), None)
     where = f'; {names} has the names' if names else ''
     return (
-        'There are labels of YOLO, as LabelImg and Label Studio write them, but no data.yaml: '
+        'It has YOLO labels, as LabelImg and Label Studio write them, but no data.yaml: '
         f'write one with the lines "train: FOLDER", "val: FOLDER" and "names: [...]"{where}'
     )
 
@@ -87,9 +87,9 @@ def _voc_masks(root: Path) -> str:
         return ''
     by = ' by the colours in labelmap.txt' if (root / 'labelmap.txt').is_file() else ''
     return (
-        'It is segmentation in the form of Pascal VOC, as CVAT exports "Segmentation mask 1.1": '
-        f'turn the colours of SegmentationClass into class numbers{by}, and save the PNGs, of one '
-        'channel, as masks/{train,val}/NAME.png beside images/{train,val}/NAME.jpg, split by '
+        'It is Pascal VOC segmentation, CVAT\'s "Segmentation mask 1.1": convert the colours of '
+        f'SegmentationClass to class numbers{by}, and save them as single-channel '
+        'masks/{train,val}/NAME.png beside images/{train,val}/NAME.jpg, split by '
         'ImageSets/Segmentation'
     )
 
@@ -99,11 +99,11 @@ def _known_sets(root: Path) -> str:
     if {'leftImg8bit', 'gtFine'} <= here:
         return 'It is Cityscapes: use a config for it, such as upernet_*_cityscapes'
     if 'labelTxt' in here:
-        return 'It is DOTA, with turned boxes, which nothing here learns: convert them to COCO'
+        return 'It is DOTA, with rotated boxes, which no model here learns: convert them to COCO'
     if {'train', 'val', 'trainannot', 'valannot'} <= here:
         return (
-            'It is CamVid: rename train and trainannot to images/train and masks/train, val and '
-            'valannot likewise, and write the names into classes.txt'
+            'It is CamVid: rename train and trainannot to images/train and masks/train, likewise '
+            'val and valannot, and write the class names into classes.txt'
         )
     return ''
 
@@ -115,7 +115,7 @@ def _flat_masks(root: Path) -> str:
     if images is None or masks is None or not list_images(masks):
         return ''
     return (
-        f'There are images in {images.name} and label maps in {masks.name}, but no splits: move '
+        f'It has images in {images.name} and label maps in {masks.name}, but no splits: move '
         f'them into {images.name}/train, {images.name}/val, {masks.name}/train and '
         f'{masks.name}/val'
     )
@@ -126,8 +126,8 @@ def _mask_suffix(root: Path) -> str:
     for end in ('_mask', '_label', '_labels', '_gt', '_seg', '-mask'):
         if any(f'{name}{end}' in names for name in names):
             return (
-                f'There are label maps called NAME{end} beside the images: move them to '
-                'masks/{train,val} under the names of their images, in images/{train,val}'
+                f'It has label maps called NAME{end} beside the images: move them to '
+                'masks/{train,val} under the names of their images in images/{train,val}'
             )
     return ''
 
@@ -141,12 +141,12 @@ def _json(root: Path) -> str:
 def _others(root: Path) -> str:
     suffixes = {p.suffix.lower() for p in islice(walk(root), LOOKED_AT)}
     if '.csv' in suffixes:
-        return 'There are CSV files: convert them to COCO'
+        return 'It has CSV files: convert them to COCO'
     if suffixes & {'.tfrecord', '.record', '.parquet', '.arrow'}:
-        return 'There are records of TensorFlow or tables of Hugging Face: convert them to COCO'
+        return 'It has TensorFlow records or Hugging Face tables: convert them to COCO'
     if not suffixes & set(SUFFIXES):
         other = f', only {", ".join(sorted(filter(None, suffixes))[:6])}' if suffixes else ''
-        return f'There is not even an image of {", ".join(SUFFIXES)}{other}'
+        return f'It has no images with the suffixes {", ".join(SUFFIXES)}{other}'
     return ''
 
 
@@ -157,7 +157,7 @@ LOOKS: tuple[Callable[[Path], str], ...] = (
 
 
 def other_images(folders: set[Path]) -> Iterator[Path]:
-    """Image files in these folders whose format is passed over."""
+    """Yield image files in these folders whose format is ignored."""
     for folder in sorted(folders):
         yield from (p for p in directly_in(folder) if p.suffix.lower() in PASSED_OVER)
 

@@ -1,4 +1,4 @@
-"""What the files of a dataset are: size, kind of pixels, damage; headers alone, or decoded."""
+"""Facts about image files: size, kind of pixels, damage; from headers alone, or decoded."""
 
 import contextlib
 import hashlib
@@ -20,14 +20,14 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.progress import track
 
-TURNED = range(2, 9)  # EXIF orientations of an image that loading turns or mirrors
-SWAPPED = (5, 6, 7, 8)  # those that exchange width and height
-THREADS = 8  # reading waits for the disk, decoding leaves Python's lock
-PROGRESS = 500  # files from which on a bar is worth it
-LARGEST = 1 << 30  # pixels that OpenCV loads, which MMDetection and MMSegmentation use
-LARGE = 1 << 26  # pixels from which images are decoded one after the other
-TAIL = 4096  # bytes at the end of a file that are looked at
-# what Pillow raises for damaged files of one kind or another
+TURNED = range(2, 9)  # EXIF orientations for which loading rotates or mirrors an image
+SWAPPED = (5, 6, 7, 8)  # those that swap width and height
+THREADS = 8  # reading waits for the disk, and decoding releases Python's global lock
+PROGRESS = 500  # number of files that makes a progress bar worthwhile
+LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
+LARGE = 1 << 26  # pixels; images above this are decoded one at a time
+TAIL = 4096  # bytes at the end of a file that are searched
+# errors that Pillow raises for damaged files of various kinds
 DAMAGED = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, MemoryError),
     *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
@@ -37,19 +37,19 @@ DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 @dataclass
 class ImageFacts:
-    """What is known of an image file.
+    """Facts about an image file.
 
     Args:
         path: the file.
-        fault: a kind of fault that makes the file useless, and what was found; '' if none.
-        size: width and height in pixels as the loaders of MMDetection and MMSegmentation deliver
-            them, that is with the EXIF orientation applied.
-        turned: whether the EXIF orientation changes the image when it is loaded.
-        mode: Pillow's name of the kind of pixels, e.g. 'RGB', 'L', 'P'.
-        format: Pillow's name of the format, e.g. 'JPEG'.
+        fault: the kind of fault that makes the file unusable, with `detail`; '' if none.
+        size: width and height in pixels as MMDetection and MMSegmentation load them, with the EXIF
+            orientation applied.
+        turned: whether the EXIF orientation changes the image on loading.
+        mode: Pillow's name for the kind of pixels, e.g. 'RGB', 'L', 'P'.
+        format: Pillow's name for the format, e.g. 'JPEG'.
         bits: per channel.
-        frames: in the file.
-        values: sorted values, of a label map that was decoded.
+        frames: number of frames in the file.
+        values: sorted values of a decoded label map.
     """
 
     path: Path
@@ -66,10 +66,10 @@ class ImageFacts:
 
 
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:
-    """Look at an image file.
+    """Inspect an image file.
 
     Args:
-        decode: read all pixels; without, damage is searched for at the end of the file only.
+        decode: read all pixels; otherwise only the end of the file is checked for damage.
     """
     found = ImageFacts(path)
     try:
@@ -95,10 +95,10 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
 
 
 def label_facts(path: Path, *, decode: bool) -> ImageFacts:
-    """Look at a label map, as MMSegmentation loads it: with Pillow, EXIF orientation ignored.
+    """Inspect a label map as MMSegmentation loads it: with Pillow, ignoring EXIF orientation.
 
     Args:
-        decode: read the values as well.
+        decode: also read the values.
     """
     found = ImageFacts(path)
     try:
@@ -114,7 +114,7 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
             if (decode or not _has_end(path, found.format)) and bands > 1:
                 colours = np.asarray(image)[..., :3]
                 if bands > 2 and (colours == colours[..., :1]).all():
-                    found.detail = 'all channels are equal: save one of them'
+                    found.detail = 'all channels are equal: save only one of them'
             elif decode or not _has_end(path, found.format):
                 values = np.unique(np.asarray(image))
                 found.values = np.nan_to_num(values, nan=-1)  # which no class has
@@ -125,9 +125,9 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
 
 @contextmanager
 def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
-    """Open an image; None, and the fault noted, where there is none."""
+    """Open an image; None, with the fault recorded, if it cannot be opened."""
     path = found.path
-    if not os.path.isfile(path):  # no error for a name that is too long
+    if not os.path.isfile(path):  # does not raise if the name is too long
         found.fault = 'missing-image'
         yield None
     elif not path.stat().st_size:
@@ -157,7 +157,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
     found.turned = orientation in TURNED
     if orientation in SWAPPED:
         found.size = image.size[::-1]
-    if found.format == 'PNG':  # Pillow calls 16-bit colours RGB
+    if found.format == 'PNG':  # Pillow reports 16-bit colours as RGB
         with open(found.path, 'rb') as file:
             found.bits = file.read(25)[24]
     elif found.format == 'TIFF':
@@ -167,7 +167,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
 
 
 def _exif(path: Path, image: Image.Image) -> Image.Exif:
-    """An image's EXIF tags, of the header alone: for a PNG, Pillow would decode all pixels."""
+    """Read EXIF tags from the header alone; for a PNG, Pillow would decode all pixels."""
     if image.format != 'PNG':
         return image.getexif()
     exif = Image.Exif()
@@ -179,7 +179,7 @@ def _exif(path: Path, image: Image.Image) -> Image.Exif:
 
 
 def png_chunks(path: Path) -> Iterator[tuple[bytes, int, BinaryIO]]:
-    """The kinds and sizes of a PNG's chunks, with the file at the beginning of their content."""
+    """Yield type and size of a PNG's chunks, with the file positioned at their content."""
     with open(path, 'rb') as file:
         place = 8
         while len(head := (file.seek(place), file.read(8))[1]) == 8:
@@ -194,7 +194,7 @@ def _is_lossy(path: Path) -> bool:
 
 
 def _what_else(path: Path) -> tuple[str, str]:
-    """What a file is that Pillow does not take for an image."""
+    """Return fault and description of a file that Pillow does not recognise as an image."""
     with open(path, 'rb') as file:
         start = file.read(64).lstrip().lower()
     for sign, what in (
@@ -207,14 +207,14 @@ def _what_else(path: Path) -> tuple[str, str]:
         if start.startswith(sign):
             return 'not-an-image', what
     if start[4:8] == b'ftyp':
-        return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps of a telephone'
+        return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps from a phone'
     if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
-        return 'damaged-image', 'its header is cut short'
+        return 'damaged-image', 'its header is truncated'
     return 'not-an-image', f'starts with {start[:12]!r}'
 
 
 def _has_end(path: Path, kind: str) -> bool:
-    """Whether a file ends as its format does; True where the format has no end."""
+    """Return whether a file has its format's end marker; True if the format has none."""
     ends = {'JPEG': b'\xff\xd9', 'PNG': b'IEND'}
     if kind not in ends:
         return True
@@ -227,7 +227,7 @@ _one_by_one = threading.Lock()
 
 
 def _decode(found: ImageFacts) -> None:
-    """Load all pixels with both libraries: OpenCV fills a cut JPEG with grey without an error."""
+    """Load all pixels with both libraries: OpenCV silently fills a truncated JPEG with grey."""
     large = found.size[0] * found.size[1] > LARGE
     with _one_by_one if large else contextlib.nullcontext():
         try:
@@ -237,11 +237,11 @@ def _decode(found: ImageFacts) -> None:
             with Image.open(found.path) as image:
                 image.load()
         except (*DAMAGED, cv2.error) as error:
-            found.fault, found.detail = 'damaged-image', str(error) or 'too large for the memory'
+            found.fault, found.detail = 'damaged-image', str(error) or 'too large for memory'
 
 
 def content_key(path: Path) -> str:
-    """A key that files of the same content share: a hash of size and first 256 KiB."""
+    """Return a key of a file's content: a hash of its first 256 KiB, and its size."""
     with open(path, 'rb') as file:
         start = file.read(256 << 10)
     return hashlib.blake2b(start, digest_size=16).hexdigest() + str(path.stat().st_size)
@@ -249,10 +249,10 @@ def content_key(path: Path) -> str:
 
 @contextmanager
 def large_images() -> Iterator[None]:
-    """Let Pillow open images beyond its limit against bombs: aerial photographs are larger."""
+    """Let Pillow open images beyond its bomb limit, which aerial photographs exceed."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of odd EXIF and TIFF tags
+        warnings.simplefilter('ignore')  # warnings of odd EXIF and TIFF tags
         try:
             yield
         finally:
@@ -260,7 +260,7 @@ def large_images() -> Iterator[None]:
 
 
 def in_parallel(work: Callable, items: Iterable, *, title: str, progress: bool) -> list:
-    """Apply a function to files in threads; results in order, with a progress bar for people."""
+    """Apply a function to items in threads, and return the results in order."""
     items = list(items)
     with large_images(), ThreadPoolExecutor(THREADS) as pool:
         results = pool.map(work, items)

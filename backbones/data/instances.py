@@ -1,4 +1,4 @@
-"""Checks of boxes and masks in COCO's form, whatever layout they were read from."""
+"""Checks of boxes and masks in COCO's form, whatever layout they come from."""
 
 from collections import Counter
 
@@ -7,15 +7,15 @@ from backbones.data.faults import Faults
 from backbones.data.numbers import is_box, is_number, rounded
 from backbones.data.segmentations import SLACK, check_mask, has_mask
 
-MOSTLY = 0.5  # share of annotations from which on a pattern counts as the whole file's mistake
+MOSTLY = 0.5  # share of annotations above which a pattern is a mistake of the whole file
 
 
 class InstanceChecks:
-    """All checks of one split's records.
+    """All checks of a split's records.
 
     Args:
-        split: with `facts` of its images as far as they are known.
-        faults: receives what is wrong.
+        split: with all known `facts` of its images.
+        faults: receives what is found.
     """
 
     def __init__(self, split: Split, faults: Faults) -> None:
@@ -30,7 +30,7 @@ class InstanceChecks:
         self.all_difficult = all(a.get('difficult') for a in self.annotations)
 
     def run(self) -> None:
-        """Check categories, images, and every annotation."""
+        """Check categories, images and annotations."""
         self._check_categories()
         self._check_images()
         self._check_annotations()
@@ -85,7 +85,7 @@ class InstanceChecks:
 
     def _check_annotations(self) -> None:
         if not self.annotations:
-            meant = self.split.name == 'test' and self.split.by_name  # of a folder, it is left out
+            meant = self.split.name == 'test' and self.split.by_name  # configs from folders omit it
             kind = 'test-unannotated' if meant else 'no-annotations'
             self.add(kind, f'{len(self.images)} images')
             return
@@ -116,7 +116,7 @@ class InstanceChecks:
                 self.add('without-objects', image.get('file_name'), len(self.images))
 
     def _check_fields(self, annotation: dict, where: str) -> None:
-        """Check what decides whether an annotation is learnt and counted."""
+        """Check the fields that decide whether an annotation is learnt and counted."""
         total = len(self.annotations)
         if annotation.get('id') == 0 and self.split.name != 'train':
             self.add('annotation-id-zero', where)
@@ -142,7 +142,7 @@ class InstanceChecks:
         return f'annotation {annotation.get("id")} on {name}{size}'
 
     def _owner(self, annotation: dict, where: str) -> dict | None:
-        """The image of an annotation; None, and faults noted, if nothing more can be checked."""
+        """Return an annotation's image; None, with faults added, if no more can be checked."""
         lacks = [f for f in ('image_id', 'category_id', 'bbox', 'area') if f not in annotation]
         for field in lacks:
             self.add('missing-field', f'{where} without {field}', len(self.annotations))
@@ -159,7 +159,7 @@ class InstanceChecks:
         return image if image and _is_size(image) else None
 
     def _are_corners(self) -> bool:
-        """Whether boxes are rather [x1, y1, x2, y2]: all are ordered so, many do not fit else."""
+        """Return whether boxes must be [x1, y1, x2, y2]: all could be, and many fit only so."""
         beyond = checked = 0
         for annotation in self.annotations:
             image = self.image_of.get(annotation.get('image_id'))
@@ -179,7 +179,7 @@ class InstanceChecks:
         return checked > 0 and beyond > 0.2 * checked
 
     def _check_box(self, annotation: dict, image: dict, where: str, *, corners: bool) -> bool:
-        """Tell whether a box is right, so that its mask can be compared with it."""
+        """Return whether a box is correct, so that its mask can be compared with it."""
         kind = self._box_fault(annotation, image, corners=corners)
         if kind:
             what = f'{where}: {rounded(annotation["bbox"])}'
@@ -222,7 +222,7 @@ def _is_size(image: dict) -> bool:
 
 
 def _overlap(a: list[float], b: list[float]) -> float:
-    """Intersection over union of two boxes [x, y, width, height]."""
+    """Compute the intersection over union of two boxes [x, y, width, height]."""
     w = min(a[0] + a[2], b[0] + b[2]) - max(a[0], b[0])
     h = min(a[1] + a[3], b[1] + b[3]) - max(a[1], b[1])
     both = max(w, 0) * max(h, 0)

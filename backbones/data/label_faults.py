@@ -7,25 +7,25 @@ INSTANCES = {
         'boxes are not four finite numbers', 'write [x, y, width, height] in pixels'
     ),
     'box-corners': Kind(
-        'boxes look like [x1, y1, x2, y2]; COCO has [x, y, width, height]',
+        'boxes look like [x1, y1, x2, y2]; COCO uses [x, y, width, height]',
         'convert them: width = x2 - x1, height = y2 - y1',
     ),
     'box-fractions': Kind(
         'boxes are fractions of the image, not pixels',
-        'multiply x and width by the width of the image, y and height by its height',
+        'multiply x and width by the image width, y and height by the image height',
     ),
     'box-pixels': Kind(
-        'lines have pixels; YOLO has fractions of the image',
-        'divide x and width by the width of the image, y and height by its height',
+        'lines are in pixels; YOLO uses fractions of the image',
+        'divide x and width by the image width, y and height by the image height',
     ),
     'box-empty': Kind(
-        'boxes have a width or height below 1 pixel, or below 0, and are dropped',
+        'boxes have a width or height below 1 pixel, possibly negative, and are dropped',
         'correct or remove them',
     ),
-    'box-outside': Kind('boxes lie outside of their image', 'correct or remove them'),
+    'box-outside': Kind('boxes lie outside their image', 'correct or remove them'),
     'box-beyond': Kind(
-        'boxes reach beyond the border of their image by more than 2 pixels',
-        'check that they belong to this image at this size, then clip them',
+        'boxes extend beyond the border of their image by more than 2 pixels',
+        'make sure that they belong to this image at this size, then clip them',
     ),
     'box-beside-mask': Kind(
         'boxes do not bound their own mask', 'compute the box from the segmentation'
@@ -35,108 +35,108 @@ INSTANCES = {
         'set area to the area of the mask, or to width times height of the box',
     ),
     'area-too-large': warning(
-        'annotations have an area larger than their box, so small, medium and large are confused',
+        'annotations have an area larger than their box, which confuses small, medium and large',
         'set area to the area of the mask, or to width times height of the box',
     ),
     'mask-missing': Kind(
         'annotations have a box but no segmentation, while others have one',
-        'add the masks, or remove "segmentation" everywhere and train a detector of boxes',
+        'add the masks, or remove "segmentation" everywhere and train a box detector',
     ),
     'mask-broken': Kind(
-        'segmentations are neither polygons of 3 or more points nor a run-length code; they are '
+        'segmentations are neither polygons of 3 or more points nor run-length codes, and are '
         'ignored',
         'correct or remove them',
     ),
     'mask-hole': Kind(
-        'segmentations have a polygon inside another, a hole for the tool that drew it; all who '
-        'read COCO fill it',
-        'encode such masks as run-length codes, which have holes',
+        'segmentations have a polygon inside another: a hole in some annotation tools, but all '
+        'readers of COCO fill it',
+        'encode such masks as run-length codes, which can have holes',
     ),
     'masks-differ': warning(
         'some splits have masks and others have none',
-        'add masks, or train a detector of boxes',
+        'add masks, or train a box detector',
     ),
     'mask-size': Kind(
-        'run-length codes have another size than their image', 'encode the mask at the image size'
+        'the size of run-length codes differs from the image', 'encode masks at the image size'
     ),
     'mask-beyond': Kind(
-        'polygons reach beyond the border of their image by more than 2 pixels',
-        'check that they belong to this image at this size, then clip them',
+        'polygons extend beyond the border of their image by more than 2 pixels',
+        'make sure that they belong to this image at this size, then clip them',
     ),
     'crowd': warning(
-        'annotations are marked iscrowd: they are not trained on and not counted by the metric',
-        'set iscrowd to 0 unless they stand for groups',
+        'annotations are marked iscrowd: they are neither trained on nor counted by the metric',
+        'set iscrowd to 0 unless they are groups of objects',
     ),
     'difficult': warning(
-        'objects are marked difficult: they are not trained on and not counted by the metric, as '
+        'objects are marked difficult: they are neither trained on nor counted by the metric, as '
         'in Pascal VOC',
         'set difficult to 0 to use them',
     ),
     'mostly-crowd': Kind(
-        'annotations, most of all, are marked iscrowd, or all are difficult: they are not trained '
-        'on and not counted',
+        'most annotations are marked iscrowd, or all are marked difficult: they are neither '
+        'trained on nor counted',
         'set iscrowd to 0; some programs set it for every run-length code',
     ),
     'marked-ignore': warning(
         'annotations are marked "ignore" and are dropped', 'set ignore to 0 to use them'
     ),
     'duplicate-annotation': warning(
-        'annotations repeat another one with the same class and box', 'remove the repetition'
+        'annotations repeat another one with the same class and box', 'remove the duplicates'
     ),
     'keypoints-dropped': warning(
-        'annotations have keypoints, of which the box alone is used', 'nothing, if that is meant'
+        'annotations have keypoints, but only their box is used', 'nothing, if this is intentional'
     ),
     'keypoints-or-polygons': Kind(
         'lines look like boxes with keypoints, but data.yaml has no kpt_shape; they are read as '
         'boxes',
-        'say kpt_shape: [points, values of each] in data.yaml; if they are polygons, repeat a '
+        'add kpt_shape: [points, values per point] to data.yaml; if they are polygons, repeat a '
         'point in one of them',
     ),
 }
 
 CLASSES = {
     'no-class-names': Kind(
-        'classes have no names', 'name them in classes.txt, one a line, or with --classes'
+        'classes have no names', 'name them in classes.txt, one per line, or with --classes'
     ),
-    'class-count': Kind('numbers of classes disagree', 'list each class once'),
+    'class-count': Kind('numbers of classes differ', 'list each class once'),
     'classes-differ': Kind(
-        'classes are not the same in every split', 'export all splits with the same classes'
+        'classes differ between splits', 'export all splits with the same classes'
     ),
     'class-order': Kind(
-        'MMDetection numbers the classes by their order in the annotation file, which is not that '
-        'of the config: names would stand for other classes',
-        "name the dataset's type CocoByNameDataset and the metric's CocoByNameMetric or "
+        'MMDetection numbers the classes by their order in the annotation file, which differs from '
+        'that of the config: classes would get wrong names',
+        "set the dataset's type to CocoByNameDataset and the metric's to CocoByNameMetric or "
         'FasterCocoByNameMetric, and import backbones.data.coco_by_name in custom_imports; or '
-        'name the classes in the order of the files, which have to agree',
+        'name the classes in the order of the files, which must be the same in all of them',
     ),
     'control-character': Kind(
-        'names have line breaks, other control characters, or bytes that are no UTF-8',
-        'rename them with letters, digits and signs that can be seen',
+        'names have line breaks, other control characters, or bytes that are not UTF-8',
+        'rename them with visible characters',
     ),
     'similar-classes': warning(
-        'class names differ in case, blanks or a letter only', 'join them if they are the same'
+        'class names differ only in case, spaces or a letter', 'merge them if they are the same'
     ),
     'blank-in-name': warning(
-        'class names begin or end with a blank, which is easily missed in a config',
-        'take it away, in all splits',
+        'class names begin or end with a space, which is easily overlooked in a config',
+        'remove it in all splits',
     ),
     'class-unseen': warning(
-        'classes have no instance in the training split', 'add some, or leave the class out'
+        'classes have no instance in the training split', 'add some, or remove the class'
     ),
     'class-not-judged': warning(
-        'classes have no instance in the validation split, so nothing says how good they are',
+        'classes have no instance in the validation split, so their quality cannot be measured',
         'move some images with them to the validation split',
     ),
     'no-annotations': Kind(
-        'splits have no annotation at all', 'annotate them; without, the metric is -1 or NaN'
+        'splits have no annotations', 'annotate them; otherwise the metric is -1 or NaN'
     ),
     'test-unannotated': warning(
-        'the test split has no annotation, so nothing can be measured on it',
-        'nothing; tools/predict.py takes its images',
+        'the test split has no annotations, so nothing can be measured on it',
+        'nothing; tools/predict.py accepts its images',
     ),
-    'empty-split': Kind('splits have no image', 'add images'),
+    'empty-split': Kind('splits have no images', 'add images'),
     'no-training': Kind(
-        'datasets have no training split', 'name a folder or annotation file train'
+        'datasets have no training split', 'name a folder or annotation file "train"'
     ),
     'no-validation': Kind(
         'datasets have no validation split',
@@ -145,37 +145,35 @@ CLASSES = {
     ),
     'without-objects': warning(
         'images have no annotation; they serve as background',
-        'check that nothing is to be found on them',
+        'make sure that they show no objects of the classes',
     ),
 }
 
 CONFIGS = {
     'missing-data': Kind(
-        'folders or files that the config names are not there',
-        'correct data_root and paths; --data-root DIR points elsewhere. The folder layouts are in '
-        'README.md, section "Datasets"',
+        'folders or files named in the config do not exist',
+        'correct data_root and paths, or set the root with --data-root DIR. README.md shows the '
+        'folder layouts in section "Datasets"',
     ),
     'filtered-image': warning(
-        "images are left out by the config's filter_cfg",
+        "images are excluded by the config's filter_cfg",
         'set filter_cfg=dict(filter_empty_gt=False, min_size=0) to train on them',
     ),
     'class-left-out': warning(
-        'classes of the data are not among those that are named, and their annotations are dropped',
-        'name them, in this spelling, unless they are meant to be left out',
+        'classes of the data are not among the named classes, and their annotations are dropped',
+        'name them with this spelling, unless this is intentional',
     ),
     'schedule': warning(
-        'learning rate and length of the training do not fit together',
-        'shorten the warm-up to a tenth of the training, and end the schedule with it',
+        'the learning rate schedule does not fit the length of the training run',
+        'shorten the warm-up to a tenth of the run, and end the schedule with the run',
     ),
     'wrong-classes': Kind(
-        'classes, most of all, never occur in the training split',
-        "name your own classes: these are probably another dataset's",
+        'most of the classes never occur in the training split',
+        "name your own classes; these are probably another dataset's",
     ),
     'ambiguous-name': Kind(
-        'images differ in their suffix only, so that a label file belongs to several',
+        'the names of images differ only in the suffix, so that they share a label file',
         'rename one of each pair',
     ),
-    'wrong-config': Kind(
-        'settings disagree with each other or with the data', 'change them as said'
-    ),
+    'wrong-config': Kind('settings contradict each other or the data', 'change them as shown'),
 }

@@ -1,4 +1,4 @@
-"""Checks of label maps: the files, their sizes, their values."""
+"""Checks of label maps: files, sizes and values."""
 
 from pathlib import Path
 
@@ -7,12 +7,12 @@ from backbones.data.faults import EXAMPLES, Faults, add_file_fault
 from backbones.data.images import ImageFacts
 from backbones.data.nearby_files import near
 
-LAST = 254  # label that MMSegmentation can load, in 8 bits, beside "ignore"
-IGNORED = 255  # the label that MMSegmentation leaves out of loss and metric
+LAST = 254  # the last label that MMSegmentation can load, in 8 bits, besides "ignore"
+IGNORED = 255  # the label that MMSegmentation excludes from loss and metric
 
 
 def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
-    """Check the label maps of a split, as far as they were looked at."""
+    """Check those label maps of a split that were read."""
     folder, total = split.source, len(split.label_facts)
     values: set[int] = set()
     for image, label in split.pairs:
@@ -48,7 +48,7 @@ def _check_values(
     assert fact.values is not None
     broken = [float(v) for v in fact.values if v != v // 1]
     if broken:
-        example = f'{fact.path.name} has {broken[0]:g}, no whole number'
+        example = f'{fact.path.name} has {broken[0]:g}, which is not an integer'
         faults.add('label-values', folder, example, total=total)
     values = {int(value) for value in fact.values}
     last = min(len(dataset.classes) - 1 + dataset.zero_ignored, LAST)

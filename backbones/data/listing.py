@@ -1,4 +1,4 @@
-"""Which files lie in a folder, and the lines of a text."""
+"""Listing the files of a folder and the lines of a text file."""
 
 import os
 from collections.abc import Iterable, Iterator
@@ -8,33 +8,33 @@ SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.png', '.tif', '.tiff', '.webp')
 
 
 def list_images(folder: Path) -> list[Path]:
-    """Image files in a folder and below, sorted, whatever the case of their suffix."""
+    """List image files in a folder and below, sorted, with suffixes in any case."""
     return list_files(folder, SUFFIXES)
 
 
 def list_files(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
-    """Files in a folder and below, sorted; with `suffixes`, in lower case, those alone."""
+    """List files in a folder and below, sorted; only those with lower-case `suffixes`, if given."""
     return sorted(p for p in walk(folder)
                   if (not suffixes or p.suffix.lower() in suffixes) and p.is_file())  # fmt: skip
 
 
 def directly_in(folder: Path) -> list[Path]:
-    """What lies in a folder itself, sorted; nothing, if there is none or it may not be read.
+    """List a folder's own entries, sorted; none if it does not exist or is not readable.
 
-    For a folder that a file of the dataset names: below it may lie the whole disk.
+    This is for folders that a file of the dataset names, which may contain the whole disk.
     """
     try:
         return sorted(visible(folder.iterdir()))
-    except (OSError, ValueError):  # the latter of a NUL in its name
+    except (OSError, ValueError):  # ValueError: the name contains a NUL
         return []
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """All but folders, in a folder and below; links are followed, each real folder once."""
+    """Yield files in a folder and below, following links, but visiting each real folder once."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
-        if real in seen:  # a link to where we have been, perhaps to a folder above
+        if real in seen:  # a link to a visited folder, perhaps a parent
             folders.clear()
             continue
         seen.add(real)
@@ -43,11 +43,11 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def read_lines(file: Path) -> list[str]:
-    """Lines of a text that are not blank, without what Windows adds."""
+    """Read the non-blank lines of a text file, without BOM and carriage returns."""
     text = file.read_text(encoding='utf-8-sig', errors='surrogateescape')
     return [line for line in map(str.strip, text.splitlines()) if line]
 
 
 def visible(paths: Iterable[Path]) -> Iterator[Path]:
-    """All but hidden files: macOS leaves ._a.jpg beside a.jpg, and MMEngine does not see such."""
+    """Yield files that are not hidden: macOS leaves ._a.jpg beside a.jpg, and MMEngine skips it."""
     return (path for path in paths if not path.name.startswith('.'))

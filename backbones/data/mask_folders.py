@@ -1,4 +1,4 @@
-"""Reading folders of images and label maps, matched by their names without the suffix."""
+"""Reading folders of images and label maps, paired by name without suffix."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentatio
 
 
 def find(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Folders of images and of label maps of each split: images/train and masks/train, or
+    """Return each split's folders of images and label maps: images/train and masks/train, or
     train/images and train/masks."""
     there = {p.relative_to(root).as_posix().lower(): p for p in _folders(root)}
     found = {}
@@ -36,7 +36,7 @@ def _has_image(folder: Path) -> bool:
 
 
 def read(found: dict[str, tuple[Path, Path]], faults: Faults) -> list[Split]:
-    """The splits of the folders that `find` found."""
+    """Read the splits in the folders that `find` returned."""
     return [
         Split(name, labels, images, pairs=pair_by_name(images, labels, faults))
         for name, (images, labels) in found.items()
@@ -44,7 +44,7 @@ def read(found: dict[str, tuple[Path, Path]], faults: Faults) -> list[Split]:
 
 
 def pair_by_name(images: Path, labels: Path, faults: Faults) -> list[tuple[Path, Path]]:
-    """Pair the files of two folders, whatever their suffixes; what has no partner is a fault."""
+    """Pair the files of two folders, whatever their suffixes; unpaired files are faults."""
     by_name, label_of = (_by_name(folder, faults) for folder in (images, labels))
     for key in sorted(by_name.keys() - label_of.keys()):
         name = by_name[key].name
@@ -55,7 +55,7 @@ def pair_by_name(images: Path, labels: Path, faults: Faults) -> list[tuple[Path,
 
 
 def _by_name(folder: Path, faults: Faults) -> dict[str, Path]:
-    """The files of a folder by their name without the suffix."""
+    """Return the files of a folder by name without suffix."""
     found: dict[str, Path] = {}
     for path in list_images(folder):
         other = found.setdefault(_key(path, folder), path)

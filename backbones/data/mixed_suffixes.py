@@ -1,4 +1,4 @@
-"""Images and label maps in folders that hold files of several suffixes."""
+"""A dataset for folders whose images or label maps have several suffixes."""
 
 import os
 from pathlib import Path
@@ -12,16 +12,16 @@ from backbones.errors import UserError, listed
 
 @DATASETS.register_module()
 class MixedSuffixDataset(BaseSegDataset):
-    """Images and label maps of the same names, whatever the suffix of each.
+    """Images and label maps of the same names, whatever their suffixes.
 
-    MMSegmentation's BaseSegDataset takes one suffix of each and passes over the others.
+    MMSegmentation's BaseSegDataset accepts one suffix each and ignores other files.
 
     Args:
-        img_suffix, seg_map_suffix: tuples of those that occur, e.g. ('.JPG', '.png').
+        img_suffix, seg_map_suffix: tuples of all suffixes, e.g. ('.JPG', '.png').
 
     Raises:
-        UserError: an image without a label map, two files of the same name, or an `ann_file` that
-            lists an image which is not there.
+        UserError: an image has no label map, two files have the same name, or `ann_file` lists an
+            image that does not exist.
     """
 
     def load_data_list(self) -> list[dict]:
@@ -50,11 +50,11 @@ def read_names(file: Path) -> set[str]:
 
 
 def _by_name(folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
-    """Paths by their names in the folder, without the suffix."""
+    """Return paths by their names in the folder without suffix."""
     found: dict[str, str] = {}
     for file in list_dir_or_file(folder, list_dir=False, suffix=tuple(suffixes), recursive=True):
         path = os.path.join(folder, file)
         other = found.setdefault(os.path.splitext(file)[0], path)
         if other != path:
-            raise UserError(f'{other} and {path} differ in their suffix only: rename one of them')
+            raise UserError(f'{other} and {path} differ only in the suffix: rename one of them')
     return found

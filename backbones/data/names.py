@@ -1,4 +1,4 @@
-"""Checks of names: of classes in all places that list them, of files and folders."""
+"""Checks of names: of classes, wherever they are listed, and of files and folders."""
 
 import difflib
 import unicodedata
@@ -9,12 +9,12 @@ from pathlib import Path
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 
-# change the direction of writing
+# characters that change the direction of writing
 TURNING = '\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069'
 
 
 def check_names(dataset: Dataset, faults: Faults) -> None:
-    """Check all names of a dataset, and those of its classes against each other."""
+    """Check all names of a dataset, and compare its class names with each other."""
     for place, names in _names(dataset):
         for name in filter(has_controls, names):
             faults.add('control-character', place, repr(name))
@@ -34,7 +34,7 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
 
 
 def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:
-    """All that a config or a page repeats of a dataset, and where it stands."""
+    """Yield all names of a dataset that a config or page repeats, and their source."""
     yield dataset.root, [str(dataset.root), *map(str, dataset.classes)]
     for split in dataset.splits.values():
         categories = split.records.get('categories', [])
@@ -43,14 +43,14 @@ def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:
 
 
 def has_controls(name: str) -> bool:
-    """Whether a name has what breaks a line, turns the direction, or is half a character."""
+    """Return whether a name has line breaks, direction marks, controls or lone surrogates."""
     return not name.isprintable() and any(
         unicodedata.category(c) in ('Cc', 'Cs', 'Zl', 'Zp') or c in TURNING for c in name
     )
 
 
 def _check_categories(dataset: Dataset, faults: Faults) -> None:
-    """Compare the categories of each split with the training split's and with the classes."""
+    """Compare each split's categories with the training split's and with the classes."""
     listed = {
         split.source: Counter(
             str(category.get('name')) for category in split.records.get('categories', [])

@@ -1,4 +1,4 @@
-"""What is there instead of a file that is missing."""
+"""Finding the file that was probably meant by a missing one."""
 
 import unicodedata
 from pathlib import Path
@@ -7,10 +7,10 @@ from backbones.data.listing import SUFFIXES, directly_in, list_images
 
 
 def near(path: Path) -> str:
-    """What is there instead of a missing file: one whose name differs in case, suffix or accents.
+    """Find a file whose name differs from a missing one's in case, suffix or accents.
 
     Returns:
-        ' (there is NAME)', or '' if nothing comes close.
+        ' (there is NAME)', or '' if nothing is close.
     """
     names = [beside.name for beside in directly_in(path.parent)]
     there = [name for name in names if _plain(name) == _plain(path.name)]
@@ -21,16 +21,16 @@ def near(path: Path) -> str:
 
 
 def elsewhere(name: str, folder: Path) -> str:
-    """Where below a folder the image lies that is named otherwise; '' if nowhere."""
+    """Find where below a folder an image of this file name is; '' if not exactly once."""
     last = name.replace('\\', '/').rpartition('/')[2]
     found = [path for path in list_images(folder) if path.name == last]
     if len(found) != 1:
         return ''
-    return f' (there is {found[0].relative_to(folder).as_posix()}: write that path)'
+    return f' (there is {found[0].relative_to(folder).as_posix()}: use that path)'
 
 
 def _plain(name: str) -> str:
-    """A name without its suffixes and what systems write differently: case, composed accents."""
+    """Strip suffixes and what differs between systems: case and composed accents."""
     plain = unicodedata.normalize('NFC', Path(name).stem).casefold()
     while plain.endswith(SUFFIXES):  # NAME.png.png
         plain = Path(plain).stem
@@ -38,5 +38,5 @@ def _plain(name: str) -> str:
 
 
 def _labels_of(name: str) -> tuple[str, ...]:
-    """What label maps of an image are often called."""
+    """Return common names for an image's label map."""
     return tuple(f'{name}{sign}{word}' for sign in '_-' for word in ('mask', 'label', 'gt', 'seg'))

@@ -1,4 +1,4 @@
-"""Writing a config for an own dataset: short, plain, and every decision said beside its line."""
+"""Writing a config for the user's own dataset: short, with a comment on every decision."""
 
 import os
 import textwrap
@@ -34,13 +34,13 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
 
     Args:
         base: a file, the name of one of this project's configs, or `mmdet::...` or `mmseg::...`.
-        out: the file to be written.
+        out: the file to write.
 
     Returns:
         The expression for `_base_`, and the config.
 
     Raises:
-        MissingFileError: no such config; names close matches.
+        MissingFileError: there is no such config; suggests close matches.
     """
     if '::' in base:
         find_config(base)
@@ -69,19 +69,19 @@ def new_config(
     recipe: str | None = None,
     allowed: Sequence[str] = (),
 ) -> str:
-    """Make the text of a config; for YOLO and Pascal VOC, write the annotations as COCO, too.
+    """Return the text of a config; for YOLO and Pascal VOC, also write the annotations as COCO.
 
     Args:
-        dataset: checked, with a training and a validation split.
+        dataset: a checked one with a training and a validation split.
         base: see `read_base`.
-        out: where the text will be; annotations go to a folder of the same name beside it.
-        epochs: passes over the training images; None decides by their number.
-        batch: images per iteration of one process; None takes the base's.
+        out: where the config will be; annotations go to a folder of the same name beside it.
+        epochs: passes over the training images; None chooses by their number.
+        batch: images per iteration of one process; None keeps the base's.
         backbone, recipe: see `backbones.openmmlab.replace_backbone.swap_backbone`.
-        allowed: kinds of faults that are meant.
+        allowed: kinds of faults that are intentional.
 
     Raises:
-        UserError: the base cannot be used for such data, or the backbone does not fit it.
+        UserError: the base does not fit the data, or the backbone does not fit the base.
     """
     expression, cfg = read_base(base, out)
     _check_fit(dataset, cfg, base)
@@ -103,7 +103,7 @@ def new_config(
     ]  # fmt: skip
     if allowed:
         kinds = f'allow_faults = {list(allowed)!r}'
-        lines += ['# what tools/check_data.py finds in the data and what is meant', kinds]
+        lines += ['# faults that tools/check_data.py finds in the data, but are intentional', kinds]
     return '\n'.join(lines).replace(*BRACES) + '\n'
 
 
@@ -112,15 +112,15 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
     if (scope == 'mmdet') != dataset.detection:
         kind, wanted = ('instances', 'mask_rcnn_* or faster_rcnn_*') if dataset.detection else (
             'label maps', 'upernet_* or semantic_fpn_*')  # fmt: skip
-        raise UserError(f'--base {base} is a config of {scope}, but the data are {kind}: take one '
+        raise UserError(f'--base {base} is a config of {scope}, but the data are {kind}: use one '
                         f'of {wanted}')  # fmt: skip
     missing = dataset.without_masks()
     if has_mask_head(cfg.model) and missing:
         where = f' in the split {", ".join(missing)}' if missing != [*dataset.splits] else ''
-        raise UserError(f'--base {base} learns masks, but the annotations{where} have boxes only: '
-                        'take one of faster_rcnn_* or retinanet_*')  # fmt: skip
+        raise UserError(f'--base {base} learns masks, but the annotations{where} have only boxes: '
+                        'use one of faster_rcnn_* or retinanet_*')  # fmt: skip
     if not num_classes(cfg.model, 'model'):
-        raise UserError(f'--base {base} has no num_classes that could be set')
+        raise UserError(f'--base {base} has no num_classes to set')
     for split in ('train', 'val'):
         if split not in dataset.splits:
             raise UserError(f'{dataset.root} has no split {split}; it has {[*dataset.splits]}')
@@ -142,21 +142,21 @@ def _classes(dataset: Dataset) -> list[str]:
 
 
 def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[str]:
-    """All that depends on the number of classes and on the backbone."""
+    """Return the lines that depend on the number of classes and on the backbone."""
     model = for_classes(new.model, number)
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [_statement('model', change)]
     if backbone is None:
         return lines
-    what = f"{backbone} instead of the base's backbone, and all that reads it"
+    what = f"{backbone} instead of the base's backbone, with all settings that depend on it"
     said = [what, *doubts(new, backbone)]
     if cfg.get('load_from'):
-        lines.append('load_from = None  # a model with the old backbone')
+        lines.append('load_from = None  # the base loads a model with its own backbone')
     return [comment(line) for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
-    """The line that imports what registers backbone and dataset, unless the base does."""
+    """Return the line that imports backbone and dataset, unless the base does so."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if not dataset.detection and of_all_splits(dataset)['type'] == 'MixedSuffixDataset':
@@ -170,10 +170,10 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
     lines = [
-        "# instead of the base's; labels go by metainfo's names; images without objects are used",
+        "# replaces the base's; labels follow metainfo's names; images without objects are used",
         _shared(of_all_splits(dataset)),
     ]
-    evaluators = ['# small, medium, large: by the areas in the file, of masks where there are some']
+    evaluators = ['# small, medium, large: by the areas in the file, those of masks if it has any']
     for name in used(dataset):
         settings = of_split(dataset, name, out)
         lines.append(_loader(cfg, name, plan, settings))
@@ -186,7 +186,7 @@ def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str
 
 
 def _shared(settings: dict) -> str:
-    """The variable with what the datasets of all splits share."""
+    """Return the variable with the settings that all splits' datasets share."""
     made = literal(dict(_delete_=True, **settings))
     assert isinstance(made, Call)
     made.parts[2:2] = ['data_root=data_root', 'metainfo=metainfo']
@@ -206,7 +206,7 @@ def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str = '{}'
 
 
 def _evaluator(cfg: Config, name: str, file: str) -> str:
-    """The base's COCO metric for another file; ours, where the base judges otherwise."""
+    """Return the base's COCO metric for another file, or ours if the base has another metric."""
     path = f'data_root + {file!r}' if not os.path.isabs(file) else repr(file)
     kinds = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
     base = cfg.get(f'{name}_evaluator')
@@ -222,13 +222,13 @@ def _evaluator(cfg: Config, name: str, file: str) -> str:
 
 
 def _pipeline(cfg: Config, split: str) -> str:
-    """The base's pipeline by its place in the base."""
+    """Return an expression for the base's pipeline."""
     place, node = f'_base_.{split}_dataloader.dataset', cfg[f'{split}_dataloader'].dataset
     while 'pipeline' not in node and isinstance(node.get('dataset'), dict):
         place, node = f'{place}.dataset', node.dataset
     if 'pipeline' not in node or next(innermost(node)) is not node:
         raise UserError(f'the base wraps its {split} dataset in {node.get("type")}, which cannot '
-                        'be rewritten: take another base')  # fmt: skip
+                        'be rewritten: use another base')  # fmt: skip
     return f'{place}.pipeline'
 
 
@@ -236,13 +236,13 @@ def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[st
     shared = of_all_splits(dataset)
     several = shared['type'] == 'MixedSuffixDataset'
     how = '; files of several suffixes are paired by the rest of their names' if several else ''
-    lines = [f'# instead of the base\'s datasets; 255 is "ignore"{how}']
+    lines = [f'# replaces the base\'s datasets; 255 means "ignore"{how}']
     lines.append(_shared(dict(shared, ignore_index=255)))
     reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in used(dataset))
     tta = reduces(cfg.get('tta_pipeline', []))
     if reduced or tta:
         lines += [
-            '# labels count from 0; the base takes 0 for "ignore", as ADE20K does',
+            '# labels start at 0; in the base, 0 means "ignore", as in ADE20K',
             '__own = lambda steps: [',
             "    dict(x, reduce_zero_label=False) if x['type'] == 'LoadAnnotations' else x",
             '    for x in steps]',

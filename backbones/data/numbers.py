@@ -5,7 +5,7 @@ from typing import TypeGuard
 
 
 def is_number(value: object) -> TypeGuard[float]:
-    """Whether a value is a number that arithmetic can use: finite, and no 10 ** 400."""
+    """Return whether a value is a number that floats can hold: finite, and not 10 ** 400."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         return False
     try:

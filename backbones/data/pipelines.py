@@ -1,4 +1,4 @@
-"""What the pipelines, the model and the evaluators of a config need of each other."""
+"""Checks that the pipelines, model and evaluators of a config fit each other."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,7 @@ LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_d
 
 
 def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
-    """An evaluator reads its dataset's annotation file, or gets the annotations by the pipeline."""
+    """Check that evaluators read their dataset's annotation file, or get its annotations."""
     for name in set(splits) - {'train'}:
         evaluator, loader = cfg.get(f'{name}_evaluator'), cfg.get(LOADERS[name])
         for one in evaluator if isinstance(evaluator, list) else [evaluator]:
@@ -32,15 +32,15 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if file:
                 names = classes_of(cfg, data) or ()
                 check_class_order(kind, Path(file), tuple(names), f'{name}_evaluator', faults)
-            # without a file, COCO's take the annotations from the data
+            # without a file, COCO metrics take the annotations from the pipeline
             needs = kind in IOU_METRICS or (kind in COCO_METRICS and not file)
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
                 faults.add('wrong-config', LOADERS[name], f'{kind} needs annotations, but the '
-                           "pipeline has no dict(type='LoadAnnotations')")  # fmt: skip
+                           "pipeline lacks dict(type='LoadAnnotations')")  # fmt: skip
 
 
 def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
-    """A model of masks needs a pipeline that loads them, and that needs annotations with masks."""
+    """Check that mask models have pipelines that load masks, and those annotations with masks."""
     train = dataset.parts('train')
     loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
     loads_masks = any(step.get('with_mask') for step in loading)
@@ -48,22 +48,22 @@ def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     without = dataset.without_masks()
     if annotated and loads_masks and 'train' in without:
         faults.add('wrong-config', 'train_dataloader', 'the pipeline loads masks, but no '
-                   'annotation has a segmentation: take a config for boxes, such as '
+                   'annotation has a segmentation: use a config for boxes, such as '
                    'faster_rcnn_*, or add masks')  # fmt: skip
     evaluators = cfg.get('val_evaluator') or ()
     for one in evaluators if isinstance(evaluators, list) else [evaluators]:
         if one and 'segm' in (one.get('metric') or ()) and 'val' in without:
             faults.add('wrong-config', 'val_evaluator', 'it measures masks, but no annotation of '
-                       'the validation split has a segmentation: add masks, or take a config for '
+                       'the validation split has a segmentation: add masks, or use a config for '
                        'boxes')  # fmt: skip
-    roi_head = cfg.model.get('roi_head') or {}  # others learn masks from boxes
+    roi_head = cfg.model.get('roi_head') or {}  # other heads learn masks from boxes
     if train and roi_head.get('mask_head') and loading and not loads_masks:
         faults.add('wrong-config', 'train_dataloader', 'the model learns masks, but '
                    'LoadAnnotations in the pipeline has no with_mask=True')  # fmt: skip
 
 
 def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
-    """Datasets, heads and metrics of label maps have to leave out the same label."""
+    """Check that datasets, heads and metrics of label maps ignore the same label."""
     said: dict[int, list[str]] = {}
     for name in splits:
         if cfg.get(LOADERS[name]):
@@ -81,12 +81,12 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
                 said.setdefault(head.get('ignore_index', IGNORED), []).append(f'model.{key}')
     if len(said) > 1:
         parts = '; '.join(f'{label} in {", ".join(dict.fromkeys(p))}' for label, p in said.items())
-        faults.add('wrong-config', 'ignore_index', f'it is {parts}: what one leaves out would be '
-                   'learnt or counted by another')  # fmt: skip
+        faults.add('wrong-config', 'ignore_index', f'it is {parts}: pixels that one ignores would '
+                   'be learnt or counted by another')  # fmt: skip
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:
-    """The transforms of a type anywhere in a config."""
+    """Yield the transforms of a type anywhere in a config."""
     if isinstance(node, dict):
         if str(node.get('type')).removeprefix('mmdet.').removeprefix('mmseg.') == kind:
             yield node

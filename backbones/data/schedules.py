@@ -1,4 +1,4 @@
-"""The length of a training and its learning rate: checked in a config, chosen for a new one."""
+"""Length and learning rate of a training run: checked in a config, chosen for a new one."""
 
 import copy
 import math
@@ -9,23 +9,23 @@ from mmengine.config import Config
 from backbones.data.config_text import named, override
 from backbones.data.faults import Faults
 
-LEAST = 1000  # iterations of a training, unless --epochs says otherwise
-EPOCHS = (12, 300)  # at least and at most
-VALIDATIONS = 10  # in a training
+LEAST = 1000  # iterations of a training run, unless --epochs says otherwise
+EPOCHS = (12, 300)  # minimum and maximum
+VALIDATIONS = 10  # per training run
 
 
 def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
-    """Warn of schedules that do not fit the length of the training.
+    """Warn of schedules that do not fit the length of the training run.
 
     Args:
-        images: of an epoch; 0, if that is not known, is checked for nothing.
+        images: per epoch; 0 if unknown, which skips the check.
     """
     if not images:
         return
     loop = cfg.get('train_cfg') or {}
     batch = cfg.train_dataloader.get('batch_size', 1)
     if not isinstance(batch, int) or batch < 1:
-        said = f'batch_size is {batch!r}; allowed: a whole number from 1'
+        said = f'batch_size is {batch!r}; allowed: an integer from 1'
         return faults.add('wrong-config', 'train_dataloader', said)
     per_epoch = max(1, -(-images // batch))
     epochs = loop.get('max_epochs')
@@ -34,10 +34,10 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
     for i, rule in enumerate(rules if isinstance(rules, list | tuple) else [rules]):
         unit = 'epochs' if rule.get('by_epoch', True) else 'iterations'
         total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
-        place, length = f'param_scheduler.{i}', f'the training has {total:g} {unit}'
+        place, length = f'param_scheduler.{i}', f'the run has {total:g} {unit}'
         last = max([rule.get('begin', 0), *rule.get('milestones', [])])
         if rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
-            faults.add('schedule', place, f'warm-up ends after {rule["end"]} {unit}; {length}')
+            faults.add('schedule', place, f'the warm-up ends after {rule["end"]} {unit}; {length}')
         elif last >= total:
             faults.add('schedule', place, f'{rule["type"]} acts at {last} {unit}; {length}')
         elif rule['type'] != 'LinearLR' and rule.get('end', total) > 1.5 * total:
@@ -46,12 +46,12 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
 
 @dataclass
 class Plan:
-    """What is decided about the training.
+    """The length and batch size of a training run.
 
     Args:
         epochs: passes over the training images.
         batch: images per iteration of one process.
-        images: of the training split.
+        images: number of training images.
     """
 
     epochs: int
@@ -68,11 +68,11 @@ class Plan:
 
 
 def make_plan(cfg: Config, images: int, *, epochs: int | None, batch: int | None) -> Plan:
-    """Choose what is not given.
+    """Choose the values that are not given.
 
     Args:
         cfg: the base.
-        images: of the training split.
+        images: number of training images.
         epochs: passes over the images.
         batch: images per iteration of one process.
     """
@@ -82,11 +82,11 @@ def make_plan(cfg: Config, images: int, *, epochs: int | None, batch: int | None
 
 
 def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
-    """Lines of a config: length, warm-up, learning rate, how often to validate, save and log.
+    """Return config lines: length, warm-up, learning rate, intervals to validate, save and log.
 
     Args:
         cfg: the base.
-        new: the same with the optimizer that is to be used.
+        new: the same with the new optimizer.
     """
     by_epoch = 'max_epochs' in cfg.train_cfg
     every = max(1, plan.epochs // VALIDATIONS) * (1 if by_epoch else plan.per_epoch)
@@ -97,9 +97,9 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     return [
         f'# {plan.epochs} epochs of {plan.per_epoch} iterations in one process',
         f'train_cfg = dict({length}, val_interval={every})',
-        '# the warm-up is a tenth of the training at most',
+        '# the warm-up is at most a tenth of the run',
         'param_scheduler = [',
-        *([linear] if warm else []),  # MMEngine takes no rule of no iterations
+        *([linear] if warm else []),  # MMEngine rejects a rule without iterations
         f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
         *_optimizer_lines(cfg, new, plan),
         f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))',
@@ -113,7 +113,7 @@ def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     lines = []
     if usual and rate and usual != plan.batch:
         wrapper.optimizer.lr = float(f'{rate * math.sqrt(plan.batch / usual):.2g}')
-        lines.append(f'# lr {rate:g} is for batches of {usual}: times the root of the ratio')
+        lines.append(f'# lr {rate:g} is for batches of {usual}: scaled by the root of the ratio')
     change = override(cfg.optim_wrapper, wrapper, '_base_.optim_wrapper')
     if change is not None:
         made = named('optim_wrapper', change, sign=' = ')

@@ -1,4 +1,4 @@
-"""Checks of a single mask in COCO's form: polygons, or a run-length code."""
+"""Checks of a single mask in COCO's form: polygons or a run-length code."""
 
 from collections.abc import Iterator
 
@@ -6,12 +6,12 @@ from pycocotools import mask as coco_mask
 
 from backbones.data.numbers import is_number, rounded
 
-SLACK = 2  # pixels that a shape may reach beyond the border: rounding of the annotation tool
-Found = tuple[str, str]  # a kind of fault, and what was found
+SLACK = 2  # pixels that a shape may extend beyond the border: annotation tools round
+Found = tuple[str, str]  # kind of fault and detail
 
 
 def has_mask(annotation: dict) -> bool:
-    """Whether an annotation has a mask; some exporters write `[[]]` for none."""
+    """Return whether an annotation has a mask; some exporters write `[[]]` for none."""
     mask = annotation.get('segmentation')
     return any(map(_is_filled, mask)) if isinstance(mask, list) else bool(mask)
 
@@ -21,10 +21,10 @@ def _is_filled(part: object) -> bool:
 
 
 def check_mask(mask: object, width: int, height: int) -> tuple[list[Found], list[float] | None]:
-    """Check a mask of an image of that size, in pixels.
+    """Check a mask of an image of the given size in pixels.
 
     Returns:
-        Faults, and the box [x, y, width, height] that bounds it if that can be told.
+        Faults, and the mask's bounding box [x, y, width, height] if it can be computed.
     """
     if isinstance(mask, dict):
         return _check_code(mask, width, height)
@@ -39,7 +39,7 @@ def _check_code(mask: dict, width: int, height: int) -> tuple[list[Found], list[
     elif size != [height, width]:
         return [('mask-size', f'size {size}, should be [{height}, {width}]')], None
     elif isinstance(counts, str) and counts[:2] in ("b'", 'b"'):
-        said = f"counts is the text {counts[:12]}... of Python's bytes; write counts.decode()"
+        said = f'counts is {counts[:12]}..., the repr of Python bytes; write counts.decode()'
     elif isinstance(counts, list) and not all(map(is_number, counts)):
         said = f'counts {str(counts)[:40]}'
     elif isinstance(counts, list) and sum(counts) != width * height:
@@ -53,7 +53,7 @@ def _check_code(mask: dict, width: int, height: int) -> tuple[list[Found], list[
         if not bounds[2] * bounds[3]:
             said = 'empty'
         elif bounds[0] + bounds[2] > width or bounds[1] + bounds[3] > height:
-            said = 'the code does not fill its size'
+            said = 'the code does not match its size'
         else:
             return [], bounds
     return [('mask-broken', said)], None
@@ -73,7 +73,7 @@ def _check_polygons(
     if min(xs + ys) < -SLACK or max(xs) > width + SLACK or max(ys) > height + SLACK:
         found.append(('mask-beyond', f'mask within {rounded(bounds)}'))
     if not bounds[2] or not bounds[3]:
-        return [*found, ('mask-broken', 'a polygon without area')], None
+        return [*found, ('mask-broken', 'polygon without area')], None
     return [*found, *_holes(mask)], bounds
 
 
@@ -84,16 +84,16 @@ def _is_polygon(polygon: object) -> bool:
 
 
 def _holes(polygons: list[list[float]]) -> Iterator[Found]:
-    """A polygon inside another is a hole for the tool that drew it; all readers fill it."""
+    """Find a polygon inside another: a hole in some annotation tools, but readers fill it."""
     for i, inner in enumerate(polygons):
         for j, outer in enumerate(polygons):
             if i != j and all(_is_inside(x, y, outer) for x, y in zip(inner[::2], inner[1::2])):
-                yield 'mask-hole', f'its polygon {i + 1} lies in its polygon {j + 1}'
+                yield 'mask-hole', f'polygon {i + 1} lies in polygon {j + 1}'
                 return
 
 
 def _is_inside(x: float, y: float, polygon: list[float]) -> bool:
-    """Whether a ray from a point to the right crosses the border an odd number of times."""
+    """Return whether a ray to the right of a point crosses the border an odd number of times."""
     xs, ys = polygon[::2], polygon[1::2]
     edges = zip(xs, ys, xs[1:] + xs[:1], ys[1:] + ys[:1])
     return bool(

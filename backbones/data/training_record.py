@@ -1,4 +1,4 @@
-"""What a checkpoint says of its own training, compared with the config that is to use it."""
+"""What a checkpoint records of its training run, compared with the config that uses it."""
 
 import logging
 from pathlib import Path
@@ -13,21 +13,21 @@ from backbones.errors import UserError, listed
 from backbones.openmmlab.config_text import settings
 from backbones.openmmlab.config_tree import classes_of, innermost, with_backbone
 
-# of the model's data_preprocessor; weights trained with one of these know no other
+# settings of the model's data_preprocessor that must be the same as in training
 PREPROCESSING = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
 def check_training(cfg: Config, file: dict, source: str) -> None:
-    """Compare what a config says of a training run with its data and with the checkpoint.
+    """Compare what a config says about a training run with its data and with the checkpoint.
 
     Args:
         cfg: the config to use.
         file: the checkpoint, as `backbones.checkpoints.read` returns it.
-        source: what messages call it.
+        source: the checkpoint's name in messages.
 
     Raises:
-        UserError: the annotations that the model learnt from list the classes in another order than
-            the config, and MMDetection's own dataset read them: names stand for other classes.
+        UserError: the training annotations list the classes in another order than the config, and
+            MMDetection's own dataset read them, so that classes would get wrong names.
     """
     faults = Faults(allowed_faults(cfg))
     loader = cfg.get('train_dataloader') or {}
@@ -37,12 +37,12 @@ def check_training(cfg: Config, file: dict, source: str) -> None:
         if cfg.get('default_scope') == 'mmdet' and path.is_file():
             check_class_order(part['type'], path, classes, 'train_dataloader', faults)
     if faults.errors:
-        raise UserError(f'{source} learnt other names\n' + '\n'.join(faults.lines()))
+        raise UserError(f'{source} learnt other class names\n' + '\n'.join(faults.lines()))
     warn_of_preprocessing(cfg, file, source)
 
 
 def warn_of_preprocessing(cfg: Config, file: dict, source: str) -> None:
-    """Warn if images would be normalised otherwise than in the training. See `check_training`."""
+    """Warn if images would not be normalised as in the training run. See `check_training`."""
     meta = file.get('meta')
     text = meta.get('cfg') if isinstance(meta, dict) else None
     own = with_backbone(cfg.model).get('data_preprocessor')
@@ -50,14 +50,14 @@ def warn_of_preprocessing(cfg: Config, file: dict, source: str) -> None:
         return
     before = settings(text)
     differs = [
-        f'{key} {before[key]} there, {now} here'
+        f'{key} {before[key]} in training but {now} here'
         for name in PREPROCESSING
         for key, now in settings(f'model = {dict(data_preprocessor={name: own.get(name)})}').items()
         if key in before and _value(before[key]) != _value(now)
     ]
     if differs:
         print_log(
-            f'{source} was trained with other preprocessing of images than this config has, so '
+            f"{source} was trained with image preprocessing that differs from this config's, so "
             f'results will be worse: {listed(differs)}. Use the config that it was trained with',
             logger='current',
             level=logging.WARNING,
@@ -65,7 +65,7 @@ def warn_of_preprocessing(cfg: Config, file: dict, source: str) -> None:
 
 
 def _value(text: object) -> object:
-    """A number for the text of one: 1 and 1.0 are the same."""
+    """Convert the text of a number, so that 1 equals 1.0."""
     try:
         return float(str(text))
     except ValueError:

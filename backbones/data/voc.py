@@ -1,6 +1,6 @@
-"""Reading Pascal VOC: one XML file for each image, in `Annotations` or beside the image.
+"""Reading Pascal VOC: one XML file per image, in `Annotations` or beside the image.
 
-Corners count pixels from 1, as in the development kit of the challenge and in `supervision`.
+Corners count pixels from 1, as in the challenge's development kit and in `supervision`.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ from backbones.data.voc_images import Images
 from backbones.data.yolo import outline
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
-MARKS = ('truncated', 'occluded')  # of objects, which count like others
-DIGITS = 9  # of a width or height
+MARKS = ('truncated', 'occluded')  # objects with these marks count like others
+DIGITS = 9  # maximum of a width or height
 
 
 def find(root: Path) -> dict[str, list[Path]]:
-    """The XML files of each split: by `ImageSets/Main`, by folders, or all as training."""
+    """Return the XML files of each split, by `ImageSets/Main`, by folder, or all as training."""
     sets = root / 'ImageSets' / 'Main'
     lists = {name: sets / f'{name}.txt' for name in ('train', 'val', 'test')}
     if (root / 'Annotations').is_dir() and any(file.is_file() for file in lists.values()):
@@ -38,7 +38,7 @@ def find(root: Path) -> dict[str, list[Path]]:
 
 
 def _listed(folder: Path, line: str) -> Path:
-    """The XML file of a line: the name of an image, perhaps with a number behind it."""
+    """Return the XML file of a line: an image's name, perhaps followed by a number."""
     for name in (line, line.split()[0]):
         file = Path(name)
         stem = name.removesuffix(file.suffix) if file.suffix.lower() in SUFFIXES else name
@@ -53,7 +53,7 @@ def read(
     """Read the XML files.
 
     Returns:
-        Splits, and the names of classes that occur, sorted.
+        Splits, and the class names that occur, sorted.
     """
     parsed = {name: _parse(files, faults) for name, files in found.items()}
     names = {
@@ -81,13 +81,13 @@ def _parse(files: list[Path], faults: Faults) -> dict[Path, Element]:
             continue
         try:
             tree = parse(file).getroot()
-        except (ParseError, ValueError, LookupError, OSError) as error:  # an unknown encoding
+        except (ParseError, ValueError, LookupError, OSError) as error:  # LookupError: encoding
             faults.add('broken-file', file.parent, f'{file.name}: {error}')
             continue
         if tree.tag == 'annotation':
             trees[file] = tree
         else:
-            hint = ', as CVAT writes it: export as COCO' if tree.tag == 'annotations' else ''
+            hint = ', the format of CVAT: export as COCO' if tree.tag == 'annotations' else ''
             example = f'{file.name}: <{tree.tag}> instead of <annotation>{hint}'
             faults.add('wrong-structure', file.parent, example)
     return trees
@@ -110,7 +110,7 @@ def _records(
             continue
         if len(here) > 1:
             both = ' and '.join(str(path.relative_to(split.images)) for path in here[:3])
-            faults.add('ambiguous-image', split.source, f'{file.name} fits {both}')
+            faults.add('ambiguous-image', split.source, f'{file.name} matches {both}')
             continue
         name = here[0].relative_to(split.images)
         entry = dict(id=len(entries) + 1, file_name=str(name))
@@ -130,7 +130,7 @@ def _records(
 def _annotation(
     obj: Element, file: Path, split: Split, numbers: dict[str, int], faults: Faults
 ) -> dict | None:
-    """An object in COCO's form; None, and a fault noted, if it says nothing that can be used."""
+    """Convert an object to COCO's form; None, with a fault added, if it is unusable."""
     name = obj.findtext('name', '').strip()
     if name not in numbers:
         faults.add('unknown-class', split.source, f'{name!r} in {file.name}')
@@ -142,13 +142,13 @@ def _annotation(
     except ValueError:
         faults.add('broken-box', split.source, f'{name!r} in {file.name}')
         return None
-    # some programs count from 0: their first column would lie outside of the image
+    # some programs count from 0: their first column would lie outside the image
     box = [max(x1 - 1, 0.0), max(y1 - 1, 0.0), x2 - max(x1 - 1, 0.0), y2 - max(y1 - 1, 0.0)]
     if x1 < 0 or y1 < 0:
         box = [x1, y1, x2 - x1, y2 - y1]
     difficult = _is_marked(obj, 'difficult')
     found = dict(category_id=numbers[name], bbox=box, area=box[2] * box[3], iscrowd=int(difficult))
-    # not learnt and not counted, as in the challenge
+    # neither learnt nor counted, as in the challenge
     marks = [*(['difficult'] if difficult else []), *(m for m in MARKS if _is_marked(obj, m))]
     found |= dict.fromkeys(marks, 1)
     return found | (outline(polygon) if len(polygon) >= 6 else {})

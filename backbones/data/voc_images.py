@@ -1,4 +1,4 @@
-"""Which image a file of Pascal VOC belongs to: by its place, never by its name alone."""
+"""Finding the image of a Pascal VOC file: by its folder, never by its name alone."""
 
 import functools
 from collections.abc import Iterator
@@ -21,15 +21,15 @@ class Images:
         self.root = root
 
     def of(self, file: Path, folder: str, filename: str) -> list[Path]:
-        """The images that an XML file can mean: one, or none, or several that contradict.
+        """Return the images that an XML file may mean: one, none, or several that conflict.
 
-        `Annotations/X/a.xml` belongs to `JPEGImages/X/a.*` or `images/X/a.*`; else to the file
-        beside it, or to `FOLDER/FILENAME` that it names. If none of these is there, to the only
-        image of its name in the whole dataset.
+        `Annotations/X/a.xml` belongs to `JPEGImages/X/a.*` or `images/X/a.*`; otherwise to the file
+        beside it, or to the `FOLDER/FILENAME` that it names. If none of these exists, it belongs to
+        the only image of its name in the whole dataset.
 
         Args:
             file: the XML file.
-            folder, filename: what it says of its image, '' for nothing.
+            folder, filename: the image's folder and name in that file, '' if missing.
         """
         name = Path(filename.replace('\\', '/')).name
         places = [*self._places(file), file.parent]
@@ -45,7 +45,7 @@ class Images:
         return next((self._all[stem] for stem in stems if stem in self._all), [])
 
     def _places(self, file: Path) -> Iterator[Path]:
-        """Folders of images beside the folder of XML files that the file is in."""
+        """Yield the image folders beside the file's folder of XML files."""
         parts = file.parent.relative_to(self.root).parts
         for i in reversed(range(len(parts))):
             if parts[i].lower() in LABELS:
@@ -53,15 +53,15 @@ class Images:
                     yield self.root.joinpath(*parts[:i], images, *parts[i + 1 :])
 
     def _in(self, folder: Path, stem: str, name: str) -> list[Path]:
-        """Images in one folder by the name of the XML file, or by the one that it says."""
+        """Find images in a folder by the XML file's name, or by the name in the file."""
         here = self._names(folder)
         by_stem = here.get(stem, [])
         said = [path for path in here.get(Path(name).stem, []) if path.name == name]
         if said and (not by_stem or said[0] in by_stem):
-            return said  # of a.jpg and a.png the one that is named
+            return said  # of a.jpg and a.png, the one that is named
         return [*by_stem, *said] or (here.get(Path(name).stem, []) if name else [])
 
-    @functools.lru_cache(maxsize=1000)  # noqa: B019, of one reading
+    @functools.lru_cache(maxsize=1000)  # noqa: B019, lives for one reading
     def _names(self, folder: Path) -> dict[str, list[Path]]:
         found: dict[str, list[Path]] = {}
         for path in sorted(folder.iterdir()) if folder.is_dir() else ():

@@ -1,4 +1,4 @@
-"""What a written config says of a dataset, and the proof that it is read so."""
+"""A written config's settings of a dataset, and the proof that MMEngine reads them back."""
 
 import json
 import os
@@ -11,25 +11,25 @@ from backbones.data.dataset import Dataset, Split
 from backbones.errors import UserError, shown
 from backbones.openmmlab.config_tree import innermost
 
-BRACES = '{{', '{\\x7b'  # MMEngine takes the former in a config for a variable, also in a string
+BRACES = '{{', '{\\x7b'  # MMEngine treats the former as a variable, even in a string
 
 
 def used(dataset: Dataset) -> list[str]:
-    """Splits of the config; a test split that is not annotated cannot be evaluated."""
+    """Return the config's splits; a test split without annotations cannot be evaluated."""
     test = dataset.splits.get('test')
     annotated = test is not None and (test.records.get('annotations') or test.pairs)
     return ['train', 'val', *(['test'] if annotated else [])]
 
 
 def data_root(dataset: Dataset) -> str:
-    """The folder as a config names it."""
+    """Return the dataset's folder as written in a config."""
     return f'{dataset.root.absolute()}/'
 
 
 def of_all_splits(dataset: Dataset) -> dict:
-    """Settings that the datasets of all splits share."""
+    """Return the settings that the datasets of all splits share."""
     if dataset.detection:
-        # images without objects and small ones are used, too
+        # small images and images without objects are used as well
         return dict(type='CocoByNameDataset', filter_cfg=dict(filter_empty_gt=False))
     pairs = [pair for name in used(dataset) for pair in dataset.splits[name].pairs]
     images, labels = (tuple(sorted({path.suffix for path in side})) for side in zip(*pairs))
@@ -39,10 +39,10 @@ def of_all_splits(dataset: Dataset) -> dict:
 
 
 def of_split(dataset: Dataset, name: str, out: Path) -> dict:
-    """Settings of one split's dataset: files and folders, relative to the data.
+    """Return the settings of one split's dataset: files and folders relative to the data.
 
     Args:
-        out: the config, beside which the annotations are where the data have another layout.
+        out: the config; annotations lie beside it unless the data are in COCO's layout.
     """
     split = dataset.splits[name]
     images = os.path.relpath(split.images, dataset.root)
@@ -63,10 +63,10 @@ def _written(dataset: Dataset, name: str, out: Path) -> Path:
 
 
 def write_annotations(dataset: Dataset, out: Path) -> None:
-    """Write beside the config what the data do not have as it is needed.
+    """Write files beside the config where those of the data do not serve.
 
-    Annotations as COCO where the layout is another or a split was divided; the names of images,
-    without suffix, where a folder of label maps was.
+    Annotations as COCO for another layout or a divided split; a list of image names, without
+    suffixes, for a divided folder of label maps.
     """
     for name in used(dataset):
         split = dataset.splits[name]
@@ -84,21 +84,21 @@ def _names(split: Split) -> str:
 
 
 def comment(text: str) -> str:
-    """A line of a config that is nothing but a comment, whatever the text."""
+    """Format any text as a single comment line of a config."""
     return f'# {shown(text)}'
 
 
 def write_config(text: str, dataset: Dataset, out: Path) -> None:
-    """Write a config, once MMEngine has read it as the dataset that it is for.
+    """Write a config after MMEngine has read back the right dataset from it.
 
     Args:
-        text: what `new_config` has made for `out`.
+        text: what `new_config` returned for `out`.
 
     Raises:
-        UserError: names or paths would be read as something else; nothing is written.
+        UserError: MMEngine would read other names or paths; nothing is written.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
-    trial = out.with_name(f'.{out.stem}_trial.py')  # beside it, since bases are named from there
+    trial = out.with_name(f'.{out.stem}_trial.py')  # beside it: bases are relative
     try:
         trial.write_text(text, encoding='utf-8')
         faults = _differences(Config.fromfile(trial), dataset, out)
@@ -106,7 +106,7 @@ def write_config(text: str, dataset: Dataset, out: Path) -> None:
         trial.unlink(missing_ok=True)
     if faults:
         raise UserError(
-            f'{out} was not written, since MMEngine would read something else from it: '
+            f'{out} was not written, since MMEngine would read it differently: '
             f'{"; ".join(faults)}. Rename the classes or folders'
         )
     atomic_write.write(out, text.encode())

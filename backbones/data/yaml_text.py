@@ -1,8 +1,7 @@
-"""Reading a small YAML file of settings, every value as it is written.
+"""Reading a small YAML file of settings, with every value as text.
 
-YAML takes `no` for False, `02146` for 1126 and `12:30` for 750: as names of classes these are the
-texts that stand there. Aliases and nesting are bounded, since a few hundred bytes can stand for
-gigabytes.
+YAML reads `no` as False, `02146` as 1126 and `12:30` as 750, but as class names they have to stay
+as written. Aliases and nesting are limited, since a few hundred bytes can expand to gigabytes.
 """
 
 from pathlib import Path
@@ -10,17 +9,17 @@ from pathlib import Path
 import yaml
 
 LARGEST = 1 << 20  # bytes of a file
-ENTRIES = 100_000  # with every alias written out
+ENTRIES = 100_000  # with all aliases expanded
 DEPTH = 20
 EMPTY = ('', '~', 'null', 'Null', 'NULL')
 
 
 class YamlError(ValueError):
-    """What is wrong with a file, in one line."""
+    """An error in a YAML file, in one line."""
 
 
 class ShallowLoader(yaml.SafeLoader):
-    """Ends where a file goes too deep: PyYAML's time grows with the square of the depth."""
+    """Limits the nesting: PyYAML's time grows with the square of the depth."""
 
     depth = -1
 
@@ -34,15 +33,15 @@ class ShallowLoader(yaml.SafeLoader):
 
 
 def read_yaml(file: Path) -> object:
-    """Dicts and lists of texts; None for nothing. Keys are texts.
+    """Return dicts, with text keys, and lists of texts; None for an empty value.
 
     Raises:
-        YamlError: not YAML, not UTF-8, too large or nested too deeply.
+        YamlError: the file is not YAML, not UTF-8, too large or nested too deeply.
     """
     try:
         size = file.stat().st_size
         if not file.is_file() or size > LARGEST:
-            raise YamlError(f'it is no file of settings ({size} bytes)')
+            raise YamlError(f'it is not a settings file ({size} bytes)')
         node = yaml.compose(file.read_text(encoding='utf-8-sig'), ShallowLoader)
     except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise YamlError(' '.join(str(error).split())) from error
@@ -53,7 +52,7 @@ def read_yaml(file: Path) -> object:
 
 
 def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """How many entries a node stands for; those of an alias are counted once and multiplied."""
+    """Count the entries of a node; those of an alias are counted once and multiplied."""
     if depth > DEPTH:
         raise YamlError(f'it is nested more than {DEPTH} levels deep')
     if id(node) not in known:
@@ -64,7 +63,7 @@ def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
             children = [part for pair in node.value for part in pair]
         known[id(node)] = 1 + sum(_count(child, known, depth + 1) for child in children)
     if known[id(node)] > ENTRIES:
-        raise YamlError(f'its aliases stand for more than {ENTRIES} entries')
+        raise YamlError(f'its aliases expand to more than {ENTRIES} entries')
     return known[id(node)]
 
 

@@ -1,7 +1,7 @@
-"""Reading YOLO's `data.yaml`, with one text file of boxes or polygons for each image.
+"""Reading YOLO's `data.yaml`, with one text file of boxes or polygons per image.
 
-The conversions of `supervision` stop at the first fault and turn polygons into bitmaps; this keeps
-both the faults and the polygons. A test compares the boxes.
+The conversions of `supervision` stop at the first fault and turn polygons into bitmaps; these
+functions report all faults and keep the polygons. A test compares the boxes.
 """
 
 import math
@@ -17,23 +17,23 @@ from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
-VALUES = 1000  # of the keypoints of an object, at most
+VALUES = 1000  # maximum number of values of an object's keypoints
 
 
 def find(root: Path) -> Path | None:
-    """The YAML file at the root that names classes and folders."""
+    """Return the YAML file at the root that names classes and folders."""
     return next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
 
 
 def hint(root: Path) -> str:
-    """Why a YAML file at the root is not one of YOLO's; '' if there is none."""
+    """Say why a YAML file at the root is not YOLO's; '' if there is none."""
     for file in _files(root):
         try:
             if not isinstance(read_yaml(file), dict):
                 return f' {file.name} has no settings.'
         except YamlError as error:
             return f' {file.name} cannot be read: {error}.'
-        return f' {file.name} has no "names" of classes.'
+        return f' {file.name} has no "names", the list of classes.'
     return ''
 
 
@@ -52,7 +52,7 @@ def _load(file: Path) -> dict | None:
 def read(
     root: Path, file: Path, faults: Faults, *, decode: bool, progress: bool
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all splits, with boxes in pixels and polygons as they are.
+    """Read all splits, with boxes in pixels and polygons unchanged.
 
     Returns:
         Splits, and the classes in their order.
@@ -89,12 +89,12 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
     if isinstance(names, dict):
         if sorted(names) != sorted(map(str, range(len(names)))):
             shown = ', '.join(names)
-            faults.add('class-count', file, f'names has the numbers {shown[:40]}, not 0 to '
+            faults.add('class-count', file, f'the keys of names are {shown[:40]}, not 0 to '
                        f'{len(names) - 1}')  # fmt: skip
             return []
         names = [names[key] for key in sorted(names, key=int)]
     if not isinstance(names, list):
-        faults.add('wrong-yaml', file, f'names is {str(names)[:40]!r}; it lists the classes')
+        faults.add('wrong-yaml', file, f'names is {str(names)[:40]!r}, not a list of classes')
         return []
     for name in names:
         if not isinstance(name, str):
@@ -107,12 +107,12 @@ def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> 
     for other in list_files(root, ('.txt',)):
         if other.name == 'classes.txt' and (there := read_lines(other)) != classes:
             example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
-                      f'{listed(there)}: correct the one, or remove the other'  # fmt: skip
+                      f'{listed(there)}: correct the former, or remove the latter'  # fmt: skip
             faults.add('wrong-yaml', file, example)
 
 
 def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | None:
-    """The number of keypoints and of the values of each; None if nothing is said of them."""
+    """Return the number of keypoints and of values per keypoint; None if not given."""
     said = content.get('kpt_shape')
     if said is None:
         return None
@@ -120,13 +120,13 @@ def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | N
     numbers = [int(w) for w in words if isinstance(w, str) and w.isdecimal() and len(w) < 5]
     if len(words) == len(numbers) == 2 and numbers[1] in (2, 3) and math.prod(numbers) < VALUES:
         return tuple(numbers)
-    faults.add('wrong-yaml', file, f'kpt_shape is {str(said)[:40]}; it is [keypoints, 2 or 3], '
+    faults.add('wrong-yaml', file, f'kpt_shape is {str(said)[:40]}; allowed: [keypoints, 2 or 3], '
                'as in kpt_shape: [17, 3]')  # fmt: skip
     return ()
 
 
 def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Path]:
-    """The images of a split: of a folder, of a text file that lists them, or of several such."""
+    """List the images of a split, from folders or from text files that list them."""
     images: list[Path] = []
     path = content.get('path')
     base = _first([file.parent], path if isinstance(path, str) else '.') or file.parent
@@ -137,13 +137,13 @@ def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Pa
         if place is None:
             faults.add('missing-image', file, f'{text[:200]} does not exist')
         elif place.is_file():
-            # relative to the list, or else to the dataset
+            # relative to the list, otherwise to the dataset
             images += [
                 _first([place.parent, base], line) or place.parent / line
                 for line in read_lines(place)
             ]
         elif place.resolve() in file.parent.resolve().parents:  # perhaps the whole disk
-            faults.add('wrong-yaml', file, f'{text[:200]} is a folder around the dataset')
+            faults.add('wrong-yaml', file, f'{text[:200]} is a folder that contains the dataset')
         elif place.is_dir():
             images += list_images(place)
         else:
@@ -152,7 +152,7 @@ def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Pa
 
 
 def _first(folders: list[Path], text: str) -> Path | None:
-    """What a path means that is relative to one of the folders, perhaps written on Windows."""
+    """Resolve a path that is relative to one of the folders, perhaps written on Windows."""
     tries = [folder / name for name in (text, text.replace('\\', '/')) for folder in folders]
     return next((path for path in tries if os.path.exists(path)), None)
 
@@ -182,15 +182,15 @@ def _records(
 def annotation(
     line: str, size: tuple[int, int], classes: int, keypoints: int
 ) -> tuple[str, dict | None]:
-    """A line in COCO's form.
+    """Convert a line to COCO's form.
 
     Args:
         size: width and height of the image, pixels.
-        classes: their number.
-        keypoints: values of the keypoints of an object, 0 if there are none.
+        classes: number of classes.
+        keypoints: number of values of an object's keypoints, 0 if there are none.
 
     Returns:
-        A kind of fault, '' for none; and the annotation, None if nothing can be used.
+        The kind of fault, '' for none; and the annotation, None if the line is unusable.
     """
     try:
         label, *values = [float(word) for word in line.split()]
@@ -217,7 +217,7 @@ def annotation(
 
 
 def outline(polygon: list[float]) -> dict:
-    """Segmentation, box and area in COCO's form of one polygon x1 y1 x2 y2 ..., in pixels."""
+    """Return COCO's segmentation, box and area of one polygon x1 y1 x2 y2 ..., in pixels."""
     xs, ys = polygon[::2], polygon[1::2]
     pairs = zip(xs, ys, xs[1:] + xs[:1], ys[1:] + ys[:1])
     area = abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in pairs)) / 2

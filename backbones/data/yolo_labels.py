@@ -1,4 +1,4 @@
-"""YOLO's text files: which belongs to an image, and whether its lines hold keypoints."""
+"""YOLO's text files: finding those of the images, and detecting keypoints in their lines."""
 
 import math
 from collections.abc import Iterable, Iterator
@@ -15,7 +15,7 @@ SEEN = (0, 1, 2)  # visibility of a keypoint: not labelled, hidden, visible
 
 @dataclass(frozen=True)
 class Labels:
-    """A text file of an image: its lines that are not blank, with their numbers."""
+    """An image's text file: its non-blank lines with their numbers."""
 
     file: Path
     lines: tuple[tuple[int, str], ...]
@@ -24,11 +24,11 @@ class Labels:
 def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     """Read the label file of each image of a split.
 
-    It lies in `labels` where the image lies in `images` (the last folder of that name in the
-    dataset), or beside the image. A split with both kinds is a fault, since YOLO reads one.
+    It lies in `labels` if the image lies in `images` (the last folder of that name in the dataset),
+    or beside the image. A split with both kinds is a fault, since YOLO reads only one.
 
     Args:
-        split: gets its `source`.
+        split: its `source` is set.
     """
     found: dict[Path, Labels] = {}
     owner: dict[Path, Path] = {}
@@ -59,9 +59,9 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
 
 
 def label_places(image: Path, root: Path) -> tuple[Path, Path]:
-    """Where the label file of an image may be: images/train/a.jpg -> labels/train/a.txt, or beside.
+    """Return where an image's label file may be: images/a.jpg -> labels/a.txt, or beside.
 
-    A folder `images` that the dataset itself lies in does not count.
+    A folder `images` that contains the dataset itself does not count.
     """
     inside = image.is_relative_to(root)
     parts = list(image.relative_to(root).parts if inside else image.parts)
@@ -84,7 +84,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _is_label(file: Path) -> bool:
-    """Whether a text has labels, or nothing, as that of an image without objects; not a README."""
+    """Return whether a text file has labels, or is empty for want of objects; not a README."""
     if not file.is_file():
         return False
     with file.open(encoding='utf-8-sig', errors='replace') as opened:
@@ -100,13 +100,13 @@ def _is_number(word: str) -> bool:
 
 
 def keypoints_of(labels: list[Labels], file: Path, faults: Faults) -> int:
-    """Find keypoints that no `kpt_shape` declares: they would be taken for polygons.
+    """Find keypoints that no `kpt_shape` declares: they would be mistaken for polygons.
 
-    Lines of keypoints have as many values each; the first four are a box, and the others are points
-    in it. Polygons that look so, too, are told apart by nobody.
+    Lines with keypoints all have the same number of values; the first four are a box, and the
+    others are points in it. Polygons that look the same cannot be told apart.
 
     Returns:
-        The number of their values, 0 for none; a fault is noted.
+        The number of their values, 0 if there are none; keypoints add a fault.
     """
     rows = [line.split()[1:] for each in labels for _, line in each.lines]
     lengths = {len(row) for row in rows} - {BOX}

@@ -1,4 +1,4 @@
-"""What the autograd functions of several operators share."""
+"""Autograd functions and gradients that several operators share."""
 
 import torch
 import torch.nn.functional as F
@@ -12,7 +12,7 @@ COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
 
 def cast_as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast what enters an autograd function as autocast casts what enters a convolution."""
+    """Cast the inputs of an autograd function as autocast casts those of a convolution."""
     device = tensors[0].device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
@@ -20,7 +20,7 @@ def cast_as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
 
 
 class GeluLinear(torch.autograd.Function):
-    """A linear layer of gelu(x) that stores x only."""
+    """A linear layer of gelu(x) that stores only x."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
@@ -39,16 +39,16 @@ class GeluLinear(torch.autograd.Function):
 def depthwise_gradients(
     grad: Tensor, x: Tensor, weight: Tensor, *, stride: int = 1, wanted: bool = True
 ) -> tuple[Tensor | None, Tensor, Tensor]:
-    """Compute the gradients of a dense depthwise convolution's input, weight and bias.
+    """Compute the gradients of an undilated depthwise convolution's input, weight and bias.
 
-    On CPUs the weights' gradient of a wide kernel is computed in parts, see `_by_columns`.
+    On CPUs, the weight gradient of a wide kernel is computed in parts; see `_by_columns`.
 
     Args:
         grad: (B, C, ceil(H / stride), ceil(W / stride)), the gradient of the output.
         x: (B, C, H, W).
         weight: (C, 1, k, k).
         stride: in cells.
-        wanted: whether the gradient of `x` is; None takes its place.
+        wanted: compute the gradient of `x`; otherwise it is None.
 
     Returns:
         The gradients of `x`, `weight` and the bias.
@@ -63,7 +63,7 @@ def depthwise_gradients(
 
 
 def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
-    """The weights' gradient, `COLUMNS` columns of the kernel and a strip of rows at a time."""
+    """Compute the weight gradient by `COLUMNS` kernel columns and a strip of rows at a time."""
     (B, C, H, W), k, (h, w) = x.shape, weight.shape[-1], grad.shape[-2:]
     x = x.permute(0, 2, 3, 1)
     span = stride * (w - 1)  # columns between a tap's first and last position
@@ -87,7 +87,7 @@ def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
 def _backward(
     grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int, wanted: list[bool]
 ) -> tuple[Tensor | None, ...]:
-    """The library's gradients."""
+    """Compute the library's gradients."""
     C = len(weight)
     return torch.ops.aten.convolution_backward(
         grad, x, weight, [C], [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], C, wanted

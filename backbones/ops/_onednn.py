@@ -1,4 +1,4 @@
-"""The product that oneDNN has for a linear layer: bias and GELU come with it."""
+"""oneDNN's product for a linear layer, which includes bias and GELU."""
 
 import torch
 import torch.nn.functional as F
@@ -6,16 +6,16 @@ from torch import Tensor
 
 from backbones.ops.dispatch import form
 
-# what Inductor calls for it; without a public name, so a release of PyTorch may drop it
+# Inductor calls this private function; a release of PyTorch may drop it
 AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-    """Compute weight x + bias, or gelu of it; without gradients where it `fuses`.
+    """Compute weight x + bias, or gelu of it, without gradients where it `fuses`.
 
-    In float32 on CPUs oneDNN applies bias and GELU to what its product has in the cache. PyTorch
-    writes the bias before its product and reads it there, and lets MKL multiply, which does not use
-    AVX-512 on AMD's processors.
+    In float32 on CPUs, oneDNN applies bias and GELU while the product is in the cache. PyTorch
+    writes the bias to the output first and reads it again, and multiplies with MKL, which does not
+    use AVX-512 on AMD processors.
 
     Args:
         x: (..., C).
@@ -33,5 +33,5 @@ def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool
 
 
 def fuses(x: Tensor, weight: Tensor) -> bool:
-    """Tell whether `product` takes one pass."""
+    """Return whether `product` takes one pass."""
     return AVAILABLE and x.dtype is weight.dtype and form('linear', x) == 'onednn'

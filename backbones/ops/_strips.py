@@ -1,18 +1,18 @@
-"""Chains of layers that widen a map, a few rows at a time."""
+"""Running chains of layers that widen a map, a few rows at a time."""
 
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-STRIP = 2**20  # values of the widest map in a strip: with its neighbours about a core's L2 cache
+STRIP = 2**20  # values of the widest map in a strip; with the other maps, about a core's L2 cache
 WHOLE = 2**22  # widest maps up to this many values are not worth cutting
 
 
 def by_strips(
     f: Callable[[Tensor], Tensor], x: Tensor, *, width: int, halo: int, stride: int = 1
 ) -> Tensor:
-    """Apply `f` to `x` a strip of rows at a time, so that what it stores in between stays small.
+    """Apply `f` to `x` by strips of rows, so that its intermediate maps stay small.
 
     Args:
         f: maps (B, C, H, W) to (B, C', ceil(H / stride), W'); row r of its output depends on the

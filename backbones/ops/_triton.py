@@ -1,4 +1,4 @@
-"""Whether kernels written in Triton can run."""
+"""Checks and options for kernels written in Triton."""
 
 import importlib.util
 import os
@@ -9,31 +9,31 @@ from torch import Tensor
 from backbones.errors import MissingOperatorError, UserError
 
 INSTALLED = importlib.util.find_spec('triton') is not None
-# on the CPU, step by step, by Triton itself
+# Triton itself runs the kernels on the CPU, step by step
 INTERPRETED = os.environ.get('TRITON_INTERPRET') == '1'
 
 
 def require_triton(x: Tensor) -> None:
-    """Refuse what has no Triton kernel.
+    """Check that Triton kernels can run.
 
     Raises:
         MissingOperatorError: triton is not installed.
-        UserError: `x` is in main memory, and Triton does not interpret its kernels there.
+        UserError: `x` is on the CPU, and Triton does not interpret its kernels there.
     """
     if not INSTALLED:
         raise MissingOperatorError(
             "backend is 'triton', but the package triton is not installed; PyTorch for CUDA on "
-            "Linux brings it along. Install it, or take backend='auto'"
+            "Linux includes it. Install it, or use backend='auto'"
         )
     if x.device.type == 'cpu' and not INTERPRETED:
         raise UserError(
-            "backend is 'triton', but the tensors are on the CPU; move them to a GPU or take "
+            "backend is 'triton', but the tensors are on the CPU; move them to a GPU or use "
             "backend='auto'. (TRITON_INTERPRET=1 runs the kernels on a CPU, slowly, as tests do)"
         )
 
 
 def head_sizes(d: int, x: Tensor) -> dict[str, object]:
-    """The kernels' options for heads of d channels: a power of two, and what they compute in."""
+    """Return the kernels' options for heads of d channels: padded size, scale, computation type."""
     import triton
     import triton.language as tl
 

@@ -1,7 +1,7 @@
 """Dilated attention in Triton. See `backbones.ops.dilated_attention`.
 
-A program computes one head of consecutive positions. In the backward pass it computes the weights
-again, and a position is both a query and the key of its neighbours' queries: nothing is added up
+Each program computes one head of consecutive positions. In the backward pass it recomputes the
+weights, and a position is both a query and a key for its neighbours' queries: nothing is summed
 across programs, so the gradients do not depend on the order in which they run.
 """
 
@@ -15,7 +15,7 @@ from torch.autograd.function import FunctionCtx
 
 from backbones.ops._triton import head_sizes
 
-POSITIONS = 32  # of a program
+POSITIONS = 32  # per program
 
 
 @triton.jit
@@ -35,7 +35,7 @@ def _forward(
     d: tl.constexpr, D: tl.constexpr, scale: tl.constexpr, wide: tl.constexpr,
     POSITIONS: tl.constexpr,
 ):  # fmt: skip
-    # the heads of a position follow each other, because they share its cache lines
+    # a position's heads run one after another, because they share cache lines
     head = tl.program_id(0) % heads
     start = (tl.program_id(0) // heads).to(tl.int64) * POSITIONS
     here, channel = tl.arange(0, POSITIONS), tl.arange(0, D)[None, :]
@@ -102,7 +102,7 @@ def _backward(
         b = tl.load(v + at + there, near, 0.0).to(wide)
         weight = tl.exp(tl.sum(query * a, 1) - own_norm)
         to_query += (weight * (tl.sum(g * b, 1) - mean))[:, None] * a
-        # a query there, its key and value here; outside the map there is none, and a and b are zero
+        # a query there, its key and value here; outside the map, a and b are zero
         a = tl.load(q + at + there, near, 0.0).to(wide)
         b = tl.load(grad + there_out, near, 0.0).to(wide)
         c = tl.load(out + there_out, near, 0.0).to(wide)
@@ -119,7 +119,7 @@ def _backward(
 def attend(
     q: Tensor, k: Tensor, v: Tensor, heads: int, dilations: Sequence[int], kernel_size: int
 ) -> tuple[Tensor, Tensor]:
-    """Return the operator's output and, by head, the logarithm of its softmax's denominator."""
+    """Return the operator's output and, per head, the logarithm of its softmax denominator."""
     out, norm = _empty(q, k, v, heads, dilations, kernel_size)
     q, k, v, step = _alike(q, k, v)
     _, H, W, C = q.shape
@@ -180,7 +180,7 @@ def _empty_gradients(
 
 
 def _alike(*maps: Tensor) -> tuple[Tensor | int, ...]:
-    """Copy (B, H, W, C) maps unless their positions lie evenly; tell how many values apart."""
+    """Copy (B, H, W, C) maps unless their positions are evenly spaced; also return the spacing."""
     _, H, W, C = maps[0].shape
     step = maps[0].stride(2)
     if all(x.stride() == (H * W * step, W * step, step, 1) for x in maps):

@@ -1,9 +1,9 @@
 """Outlook attention in Triton. See `backbones.ops.outlook_attention`.
 
-A program computes one head of consecutive windows (a, b): in the forward pass the four positions
-(2a, 2b) to (2a + 1, 2b + 1), which together take each cell of each window once; in the backward
-pass the gradients of these four values and of the window's own logits. So nothing is added up
-across programs, and the results do not depend on the order in which they run.
+Each program computes one head of consecutive windows (a, b): in the forward pass, the four
+positions (2a, 2b) to (2a + 1, 2b + 1), which together cover each cell of each window once; in the
+backward pass, the gradients of these four values and of the window's own logits. Nothing is summed
+across programs, so the results do not depend on the order in which they run.
 """
 
 import torch
@@ -14,7 +14,7 @@ from torch.autograd.function import FunctionCtx
 
 from backbones.ops._triton import head_sizes
 
-WINDOWS = 32  # of a program
+WINDOWS = 32  # per program
 
 
 @triton.jit
@@ -119,9 +119,9 @@ def _backward(
 
 @torch.library.custom_op('backbones::outlook_attention', mutates_args=())
 def attend(logits: Tensor, v: Tensor, heads: int) -> tuple[Tensor, Tensor]:
-    """Return the operator's output and the logarithms of its softmaxes' denominators.
+    """Return the operator's output and the logarithms of its softmax denominators.
 
-    Those of cells outside the map are 0: no position asks for them.
+    For cells outside the map they are 0; no position uses them.
     """
     out, norm = _empty(logits, v, heads)
     _run(_forward, v, heads, logits.contiguous(), v.contiguous(), out, norm.zero_())

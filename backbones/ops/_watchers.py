@@ -1,4 +1,4 @@
-"""What could notice that a part's layers are not called one by one."""
+"""Detecting whatever could notice that a part's layers are not called one by one."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ Class = TypeVar('Class', bound=type)
 
 
 def _private(path: str, default: Callable[[], Any]) -> Callable[[], Any]:
-    """A function of PyTorch without a public name, or `default` where a release lacks it."""
+    """Return a private function of PyTorch, or `default` if the release lacks it."""
     found: Any = torch._C
     for name in path.split('.'):
         found = getattr(found, name, None)
@@ -37,11 +37,11 @@ ORDINARY_TENSORS = frozenset((Tensor, nn.Parameter, type(None)))
 
 
 def watcher() -> str | None:
-    """Name what is active in PyTorch that could notice which operators run, None for nothing."""
+    """Name an active part of PyTorch that could notice which operators run, None for none."""
     if _dispatch_modes():
         return 'a TorchDispatchMode'
     if transform() is not None:
-        return 'a transform of torch.func'
+        return 'a torch.func transform'
     if getattr(forward_ad, '_current_level', -1) >= 0:
         return 'forward-mode differentiation'
     if torch.jit.is_tracing():
@@ -50,12 +50,12 @@ def watcher() -> str | None:
         return 'a TorchFunctionMode'
     for kind in _GLOBAL_HOOKS:
         if kind:
-            return 'hooks on all modules'
+            return 'a global module hook'
     return None
 
 
 def _watching_functions() -> bool:
-    """Tell whether a function mode is active beside `torch.device`'s, which is one, too."""
+    """Return whether a function mode other than that of `torch.device` is active."""
     from torch.overrides import _get_current_function_mode_stack
     from torch.utils._device import DeviceContext
 
@@ -63,15 +63,15 @@ def _watching_functions() -> bool:
 
 
 def ordinary(cls: Class) -> Class:
-    """Count a layer class of this project among the ordinary ones, as a decorator."""
+    """Count a layer class of this project among the ordinary ones; a decorator."""
     _LAYERS.add(cls)
     return cls
 
 
 def obstacle(module: nn.Module) -> str | None:
-    """Name the first child that would notice not to be called, and why; None if there is none.
+    """Name the first child that would notice that it is not called, and why; None if none would.
 
-    It is asked at every call, so it is written to be quick.
+    It runs at every call, so it is written for speed.
     """
     for name, child in module._modules.items():
         kind, state = type(child), child.__dict__
@@ -80,7 +80,7 @@ def obstacle(module: nn.Module) -> str | None:
                 if type(parameter) not in ORDINARY_TENSORS:
                     return f'{name} has a parameter of type {type(parameter).__name__}'
             if kind is nn.Conv2d and not _is_ordinary(state):
-                return f'{name} is strided, padded or dilated in another way'
+                return f'{name} has an unsupported stride, padding or dilation'
         elif kind not in _CONTAINERS:
             return f'{name} is a {kind.__module__}.{kind.__qualname__}'
         elif found := obstacle(child):
@@ -93,14 +93,14 @@ def obstacle(module: nn.Module) -> str | None:
         ):
             return f'{name} has hooks'
         if 'forward' in state or state.get('_compiled_call_impl') is not None:
-            return f'{name} has a forward of its own'
+            return f'{name} has its own forward'
     return None
 
 
 def _is_ordinary(conv: dict[str, Any]) -> bool:
-    """Tell whether the operators know a convolution by its attributes.
+    """Return whether the operators support a convolution with these attributes.
 
-    It is 1x1, or dense, or depthwise and pads its input to the size that it has.
+    It is 1x1, or dense, or depthwise with padding that keeps the size of its input.
     """
     kernel, padding, dilation = conv['kernel_size'], conv['padding'], conv['dilation']
     if conv['padding_mode'] != 'zeros':

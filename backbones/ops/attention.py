@@ -13,17 +13,17 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
     Args:
         q: (B, heads, queries, d).
         k, v: (B, heads, keys, d).
-        backend: 'sdpa' stores no attention matrix, 'plain' does. On CPUs 'sdpa' copies what is
-            strided: up to 1.5 times faster from 1000 positions on.
+        backend: 'sdpa' stores no attention matrix, 'plain' does. On CPUs, 'sdpa' copies strided
+            inputs, which is up to 1.5 times faster from 1000 positions on.
 
     Returns:
         (B, heads, queries, d).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
 
-    Source: arXiv:1706.03762, Eq. 1. CSWin and CloFormer scale the queries, as `_plain` does, not
-    the logits, which can be by far the larger.
+    Source: arXiv:1706.03762, Eq. 1. CSWin and CloFormer scale the queries, as `_plain` does, rather
+    than the logits, which can be far larger.
     """
     forms = {PLAIN: _plain, 'sdpa': _sdpa}
     return pick(backend, forms, choose('attention', q, k, v))(q, k, v)
@@ -31,7 +31,7 @@ def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tens
 
 def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
     if q.device.type == 'cpu':
-        # the output gets the layout of q: heads side by side, as the next layer reads and keeps it
+        # the output gets the layout of q: heads side by side, as the next layer reads and stores it
         q = q.transpose(1, 2).contiguous().transpose(1, 2)
         k, v = k.contiguous(), v.contiguous()
     return refuse_second_derivatives(F.scaled_dot_product_attention(q, k, v))

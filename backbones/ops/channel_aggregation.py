@@ -34,16 +34,16 @@ def channel_aggregation(
         fc1, dwconv, decompose, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1
             convolutions h -> 1 and h -> C.
         sigma: (1, h, 1, 1).
-        backend: 'folded' moves sigma into the weights of fc2, out = W (1 + sigma) t - (W sigma) d +
+        backend: 'folded' folds sigma into the weights of fc2, out = W (1 + sigma) t - (W sigma) d +
             b, which saves three passes over h channels and their storage for the backward pass.
-            'recompute' also leaves gelu's result out of what is stored, and computes it again.
-            'strips' does as 'folded' a few rows at a time, of use without gradients only.
+            'recompute' also recomputes the result of gelu instead of storing it. 'strips' is
+            'folded' a few rows at a time, useful only without gradients.
 
     Returns:
         (B, C, H, W).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
 
     Source: Sec. 4.3, in the form of github.com/Westlake-AI/MogaNet.
     """
@@ -69,7 +69,7 @@ def _folded(
     x = depthwise_conv(pointwise(x, *fc1), *dwconv)
     weight, bias = fc2
     share = (weight * sigma).sum(1).view(1, -1, 1, 1)
-    # one product for both: its gradient is one, too, and the map of h channels is read once
+    # one product for both, also in the gradient, so that the map of h channels is read once
     weight = torch.cat([weight * (1 + sigma), decompose[0]])
     both = weight, torch.cat([bias, decompose[1]])
     x = _gelu_pointwise(x, *both) if recompute else pointwise(F.gelu(x), *both)

@@ -25,7 +25,7 @@ def context_gate(
 ) -> Tensor:
     """Weight local features by context: tanh(scale * (W2 swish(W1 (q o k) + b1) + b2)) o v.
 
-    q, k, v = chunk(dwconv(x)) are gathered from each position's surroundings; o is the
+    q, k, v = chunk(dwconv(x)) are gathered from each position's neighbourhood; o is the
     element-wise product.
 
     Args:
@@ -33,15 +33,15 @@ def context_gate(
         conv: depthwise k x k convolution of 3C channels.
         first, second: (W1, b1) and (W2, b2), the weights (C, C, 1, 1).
         scale: applied after the second convolution, before tanh.
-        backend: 'folded' moves the scale into W2 and b2, which saves a pass over the map;
-            'recompute' does, too, and keeps x for the backward pass, without seven more maps of C
-            channels; 'strips' does as 'folded' a few rows at a time, of use without gradients only.
+        backend: 'folded' folds the scale into W2 and b2, which saves a pass over the map;
+            'recompute' does so too, and stores only x for the backward pass, not seven more maps of
+            C channels; 'strips' is 'folded' a few rows at a time, useful only without gradients.
 
     Returns:
         (B, C, H, W).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
 
     Source: AttnConv; github.com/qhfan/CloFormer.
     """
@@ -60,7 +60,7 @@ def _folded(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -
 
 
 def _recompute(x: Tensor, *rest: Any) -> Tensor:
-    if x.is_meta and torch.__version__ < '2.5':  # which keeps nothing, and 2.4 cannot do
+    if x.is_meta and torch.__version__ < '2.5':  # stores nothing, and 2.4 fails
         return _folded(x, *rest)
     return checkpoint(_folded, x, *rest, use_reentrant=False, preserve_rng_state=False)
 

@@ -21,15 +21,15 @@ def conv_mlp(
         fc1, dwconv, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1 convolution
             h -> C'.
         stride: of the depthwise convolution, 1 or 2 cells.
-        backend: 'recompute' keeps two maps of h channels for the backward pass, not three as layer
-            by layer, and computes gelu again; 'strips' stores a few of their rows at a time, of use
-            without gradients only.
+        backend: 'recompute' stores two maps of h channels for the backward pass, instead of the
+            three of a layer-by-layer form, and recomputes gelu; 'strips' stores a few of their rows
+            at a time, useful only without gradients.
 
     Returns:
         (B, C', ceil(H / stride), ceil(W / stride)).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     run = pick(backend, {'recompute': _recompute, 'strips': _strips}, form('conv_mlp', x))
     return run(x, fc1, dwconv, fc2, stride)
@@ -56,7 +56,7 @@ def _strips(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) -> Te
 
 
 class _GeluConv(torch.autograd.Function):
-    """A depthwise convolution of gelu(x) that stores x only."""
+    """A depthwise convolution of gelu(x) that stores only x."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:

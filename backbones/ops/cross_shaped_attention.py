@@ -16,25 +16,25 @@ def cross_shaped_attention(
     heads: int,
     stripe: int | None,
 ) -> Tensor:
-    """Attend within vertical stripes by the first half of the heads, horizontal ones by the second.
+    """Attend within vertical stripes in the first half of the heads, horizontal ones in the second.
 
-    In each window softmax((q / sqrt(d)) k^T) v + DWConv(v), d = C / heads; the 3x3 depthwise
-    convolution (LePE) sees the window as an image of its own. Maps that the stripes do not divide
-    are padded with zeros, the odd one after the map; a padded cell is a zero key and a zero value:
-    it is not masked, its logit 0 takes part in the softmax. No attention matrix is stored.
+    Each window computes softmax((q / sqrt(d)) k^T) v + DWConv(v), d = C / heads; the 3x3 depthwise
+    convolution (LePE) treats the window as a separate image. Maps that the stripes do not divide
+    are padded with zeros, an odd one after the map; a padded cell has a zero key and a zero value
+    and is not masked: its logit 0 takes part in the softmax. No attention matrix is stored.
 
     Args:
-        qkv: (B, H, W, 3 C): queries, keys, values; a head owns C / heads consecutive channels.
+        qkv: (B, H, W, 3 C): queries, keys, values; a head has C / heads consecutive channels.
         lepe: (weight (c, 1, 3, 3), bias (c)) per branch: vertical and horizontal with c = C / 2, or
             one with c = C if `stripe` is None.
-        heads: number of heads, both branches together.
+        heads: number of heads of both branches together.
         stripe: width of the stripes in cells; None attends to the whole map.
 
     Returns:
         (B, H, W, C).
 
     Raises:
-        ValueError: channels, heads and branches do not divide.
+        ValueError: channels, heads and branches do not match.
 
     Source: Sec. 3.2; github.com/microsoft/CSWin-Transformer,
     segmentation/backbone/cswin_transformer.py.
@@ -43,7 +43,7 @@ def cross_shaped_attention(
     if C % (3 * heads) or heads % branches or len(lepe) != branches:
         raise ValueError(
             f'{C} channels of q, k and v, {heads} heads, {len(lepe)} LePE kernels: channels must '
-            f'be a multiple of 3 x heads, heads of the {branches} branches, with a kernel each'
+            f'be a multiple of 3 x heads, heads of {branches} branches, with one kernel each'
         )
     n = branches
     parts = qkv.chunk(3 * n, dim=-1)  # (B, H, W, c) each: q, k, v by branch
@@ -52,7 +52,7 @@ def cross_shaped_attention(
 
 
 def _windows(qkv: Tensor, stripe: int | None) -> list[tuple[int, int]]:
-    """Height and width of each branch's windows on a (B, H, W, 3 C) map."""
+    """Return height and width of each branch's windows on a (B, H, W, 3 C) map."""
     _, H, W, _ = qkv.shape
     return [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
 
@@ -76,10 +76,10 @@ def _stripes(
     rows = n * a - H
     top = rows // 2
     padding = 0, 0, 0, 0, top, rows - top
-    # the only copy: a stripe becomes a block of memory, and nothing keeps qkv for the gradient
+    # the only copy: a stripe becomes contiguous, and nothing keeps qkv for the gradient
     q, k, v = (F.pad(x, padding) if rows else x.contiguous() for x in (q, k, v))
     values = v.reshape(B * n, a, W, c).permute(0, 3, 1, 2)
-    if a == 1:  # the outer rows of the kernel meet padding only
+    if a == 1:  # the kernel's outer rows only see padding
         weight = weight[:, :, 1:2]
     lepe = F.conv2d(values, weight, bias, padding=(weight.shape[2] // 2, 1), groups=c)
     lepe = lepe.permute(0, 2, 3, 1)

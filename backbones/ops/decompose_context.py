@@ -8,10 +8,10 @@ from backbones.ops.pointwise import pointwise
 
 
 def decompose_context(x: Tensor, proj: Layer, sigma: Tensor) -> Tensor:
-    """Project a map, a = proj(x), and stress what is not its mean: silu(a + sigma (a - mean(a))).
+    """Project a map, a = proj(x), and amplify it around its mean: silu(a + sigma (a - mean(a))).
 
-    The mean runs over all positions of a sample. Sigma moves into the projection, a' =
-    W (1 + sigma) x + b - W sigma mean(x): three passes over the map and their storage are saved.
+    The mean runs over all positions of a sample. Sigma is folded into the projection, a' =
+    W (1 + sigma) x + b - W sigma mean(x), which saves three passes over the map and their storage.
 
     Args:
         x: (B, C, H, W).
@@ -24,7 +24,7 @@ def decompose_context(x: Tensor, proj: Layer, sigma: Tensor) -> Tensor:
     Source: the feature decomposition of Sec. 4.2, in the form of github.com/Westlake-AI/MogaNet.
     """
     weight, bias = proj
-    mean = x.permute(0, 2, 3, 1).mean((1, 2))  # this way round its gradient is channels_last
+    mean = x.permute(0, 2, 3, 1).mean((1, 2))  # so its gradient is channels_last
     shift = bias - sigma.flatten() * F.linear(mean, weight.flatten(1))  # (B, C')
     x = pointwise(x, weight * (1 + sigma).transpose(0, 1), None)
     return F.silu(x.add_(shift[:, :, None, None]))

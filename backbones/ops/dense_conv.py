@@ -1,4 +1,4 @@
-"""Convolution of all channels, with what oneDNN is slow at in training on CPUs."""
+"""Dense convolution, with faster forms where oneDNN is slow in training on CPUs."""
 
 from typing import Any
 
@@ -9,8 +9,8 @@ from torch import Tensor
 from backbones.ops._autograd import cast_as_autocast
 from backbones.ops.dispatch import PLAIN, computed_in, form, once_differentiable, pick
 
-ROWS = 4096  # positions in a strip: with few channels they fit a core's L2 cache
-CHANNELS = 16  # products over fewer, as of an image's three, cost more than the library's gradient
+ROWS = 4096  # positions in a strip; with few channels they fit a core's L2 cache
+CHANNELS = 16  # with fewer, such as an image's three, products are slower than the library
 
 
 def dense_conv(
@@ -24,30 +24,30 @@ def dense_conv(
     gelu: bool = False,
     backend: str = 'auto',
 ) -> Tensor:
-    """Convolve a map, every channel of the output from all of the input.
+    """Convolve a map, with every output channel computed from all input channels.
 
     Args:
         x: (B, C, H, W).
         weight: (C', C, k, k), or (C, C', k, k) if `transposed`, as PyTorch stores them.
         bias: (C'), None for zeros.
         stride, padding: in cells.
-        transposed: the convolution that enlarges the map `stride` times.
+        transposed: use the transposed convolution, which enlarges the map `stride` times.
         gelu: convolve gelu(x) instead of x.
-        backend: 'plain' is the library's convolution. 'products' differs in training: the gradient
-            of the weights is a sum of k^2 matrix products of shifted maps, best on channels_last
-            maps, and gelu(x) is not stored but computed again. 'auto' takes it for `CHANNELS`
-            channels or more. There the gradient takes 0.2 to 0.9 of the library's time (oneDNN
-            3.10, AVX2, float32, channels_last, 16 to 384 channels, kernels of 2 to 5 cells).
-            'patches' is a linear layer of the cells under each kernel, for kernels that do not
-            overlap. 'auto' takes it in bfloat16: on AMX oneDNN's 4x4 convolution of 16 channels is
-            off by more than its result.
+        backend: 'plain' is the library's convolution. 'products' differs in training: the weight
+            gradient is a sum of k^2 matrix products of shifted maps, best on channels_last maps,
+            and gelu(x) is recomputed instead of stored. 'auto' uses it from `CHANNELS` channels on,
+            where the gradient takes 0.2 to 0.9 of the library's time (oneDNN 3.10, AVX2, float32,
+            channels_last, 16 to 384 channels, kernels of 2 to 5 cells). 'patches' is a linear layer
+            of the cells under each kernel, for kernels that do not overlap. 'auto' uses it in
+            bfloat16: with AMX, the error of oneDNN's 4x4 convolution of 16 channels exceeds its
+            result.
 
     Returns:
         (B, C', floor((H + 2 padding - k) / stride) + 1, likewise W), or if `transposed`
         (B, C', (H - 1) stride - 2 padding + k, likewise W).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     options = (stride, padding, transposed, gelu)
     auto = form('dense_conv', x)
@@ -75,13 +75,13 @@ def _plain(
 
 
 def _tiles(weight: Tensor, stride: int, padding: int, transposed: bool, gelu: bool) -> bool:
-    """Tell whether the kernels lie side by side, without overlap."""
+    """Return whether the kernels lie side by side, without overlap."""
     return weight.shape[-1] == stride and not (padding or transposed)
 
 
 def _patches(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
     if not _tiles(weight, *options):
-        raise ValueError("backend is 'patches'; it needs stride = kernel size and no padding")
+        raise ValueError("backend 'patches' needs a stride equal to the kernel size and no padding")
     k, _, _, gelu = options
     B, C, H, W = x.shape
     h, w = H // k, W // k
@@ -98,12 +98,12 @@ def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> 
 
 
 class _Products(torch.autograd.Function):
-    """`_plain` with the gradient of `_weight_gradient`."""
+    """`_plain` with the weight gradient of `_weight_gradient`."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
         ctx.save_for_backward(x, weight)
-        ctx.options = options  # as `_plain` takes them
+        ctx.options = options  # in the order of `_plain`
         return _plain(x, weight, bias, *options)
 
     @staticmethod
@@ -120,7 +120,7 @@ class _Products(torch.autograd.Function):
             dx = torch.ops.aten.convolution_backward(grad, values, weight, None, *sizes, wanted)[0]
             dx = torch.ops.aten.gelu_backward(dx, x) if gelu else dx
         if wants_weight:
-            # a transposed convolution is the other one's gradient: maps change their places
+            # a transposed convolution is the other one's gradient: the maps swap places
             small, large = (values, grad) if transposed else (grad, values)
             dw = _weight_gradient(small, large, weight, stride, padding)
         db = grad.sum((0, 2, 3)) if wants_bias else None
@@ -128,15 +128,14 @@ class _Products(torch.autograd.Function):
 
 
 def _weight_gradient(grad: Tensor, x: Tensor, weight: Tensor, stride: int, padding: int) -> Tensor:
-    """Compute the gradient of a convolution's weight, grad (B, C', h, w), x (B, C, H, W).
+    """Compute a convolution's weight gradient from grad (B, C', h, w) and x (B, C, H, W).
 
-    The padded x is cut into stride^2 planes of every stride-th row and column. Within the plane
-    that a tap of the kernel reads, what it multiplies grad with is the same flat sequence of
-    positions, later by an offset. For this grad gets the planes' size; the zeros that fill it
-    cancel what wraps around.
+    The padded x is cut into stride^2 planes of every stride-th row and column. A tap of the kernel
+    multiplies grad with one plane, as flat sequences of positions that differ by an offset. For
+    this, grad is padded to the size of the planes; its zeros cancel positions that wrap around.
     """
     (C_out, C, k, _), (_, _, h, w) = weight.shape, grad.shape
-    beyond = (k - 1) // stride  # cells of a plane that taps reach beyond the last of grad
+    beyond = (k - 1) // stride  # cells of a plane that taps reach beyond grad's last
     H, W = h + beyond, w + beyond
     x, grad = x.permute(0, 2, 3, 1), grad.permute(0, 2, 3, 1)
     right, bottom = W * stride - padding - x.shape[2], H * stride - padding - x.shape[1]

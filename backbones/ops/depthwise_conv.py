@@ -1,4 +1,4 @@
-"""Depthwise convolution, with what oneDNN lacks for large and for dilated kernels on CPUs."""
+"""Depthwise convolution, with what oneDNN lacks for large and dilated kernels on CPUs."""
 
 import torch
 import torch.nn.functional as F
@@ -26,20 +26,20 @@ def depthwise_conv(
         stride: in cells; 1 if the kernel is dilated.
         dilation: in cells.
         backend: 'plain' is the library's convolution. 'split' computes a kernel of dilation 3 or
-            more as a dense one on each of the dilation^2 interleaved sub-grids of the map, and the
-            weights' gradient of wide kernels by groups of 3 columns; best on channels_last maps. On
-            CPUs a 7x7 kernel of dilation 3 runs 3 to 6 times as fast and the gradients of a 5x5
-            kernel 2 to 3 times (oneDNN 3.10, AVX-512, float32). In bfloat16 it does so from
-            dilation 2 on: there oneDNN's gradient of the weights is noise on channels_last maps.
+            more as an undilated one on each of the dilation^2 interleaved subgrids of the map, and
+            the weight gradient of wide kernels by groups of 3 columns; best on channels_last maps.
+            On CPUs, a 7x7 kernel of dilation 3 is 3 to 6 times as fast, and the gradients of a 5x5
+            kernel 2 to 3 times (oneDNN 3.10, AVX-512, float32). In bfloat16, it starts at dilation
+            2, where oneDNN's weight gradient is noise on channels_last maps.
 
     Returns:
         (B, C, ceil(H / stride), ceil(W / stride)).
 
     Raises:
-        ValueError: a stride together with a dilation, or an unknown backend.
+        ValueError: both stride and dilation exceed 1, or the backend is unknown.
     """
     if stride > 1 and dilation > 1:
-        raise ValueError(f'stride is {stride} and dilation {dilation}; one of them must be 1')
+        raise ValueError(f'stride is {stride} and dilation is {dilation}; one of them must be 1')
     convolve = pick(backend, {PLAIN: _plain, 'split': _split}, form('depthwise_conv', x))
     return convolve(x, weight, bias, stride, dilation)
 
@@ -52,7 +52,7 @@ def _plain(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) 
 def _split(x: Tensor, weight: Tensor, bias: Tensor, stride: int, dilation: int) -> Tensor:
     x, weight, bias = cast_as_autocast(x, weight, bias)
     training = torch.is_grad_enabled() and weight.requires_grad
-    if dilation > (1 if training and x.dtype is torch.bfloat16 else 2):  # at 2 it is as fast
+    if dilation > (1 if training and x.dtype is torch.bfloat16 else 2):  # no gain at 2
         return _on_subgrids(x, weight, bias, dilation)
     if not training or dilation > 1 or weight.shape[-1] <= COLUMNS:
         return _plain(x, weight, bias, stride, dilation)
@@ -70,7 +70,7 @@ def _on_subgrids(x: Tensor, weight: Tensor, bias: Tensor, d: int) -> Tensor:
 
 
 class _ByColumns(torch.autograd.Function):
-    """`_plain` of a dense kernel, with the gradients of `depthwise_gradients`."""
+    """`_plain` of an undilated kernel, with the gradients of `depthwise_gradients`."""
 
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:

@@ -9,7 +9,7 @@ from torch import Tensor
 from backbones.ops._triton import require_triton
 from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
-STRIP = 2**16  # values of a group's queries in a strip: with keys, values, sums a core's L2 cache
+STRIP = 2**16  # values of a group's queries in a strip; with keys, values, sums a core's L2 cache
 
 
 def dilated_attention(
@@ -25,34 +25,34 @@ def dilated_attention(
     """Attend from every position to its kernel_size x kernel_size dilated neighbours.
 
     With d = C / heads and neighbours n of position p at distance dilation * {-1, 0, 1}:
-    out_p = sum_n softmax_n(q_p . k_n / sqrt(d)) v_n. A neighbour outside the map is a zero key and
-    a zero value: it is not masked, its logit 0 takes part in the softmax.
+    out_p = sum_n softmax_n(q_p . k_n / sqrt(d)) v_n. A neighbour outside the map has a zero key and
+    a zero value and is not masked: its logit 0 takes part in the softmax.
 
     Args:
-        q, k, v: (B, H, W, C); a head owns C / heads consecutive channels.
+        q, k, v: (B, H, W, C); a head has C / heads consecutive channels.
         heads: number of heads, a multiple of `len(dilations)`.
         dilations: one per consecutive group of heads / len(dilations) heads, in cells.
         kernel_size: odd side of the neighbourhood, in cells.
         backend: 'plain' unfolds keys and values, kernel_size^2 copies of each. 'shift' reads
-            shifted views instead. 'strips' does so with channel planes, a few rows at a time, on
-            GPUs all, and keeps only q, k, v and the attention weights for the backward pass.
-            'triton' is a kernel for GPUs that copies nothing and keeps q, k, v and the output.
-            'auto' takes it on CUDA devices if the environment variable DENSE_BACKBONES_TRITON was
-            1 when this package was imported, as it was never timed on one.
+            shifted views instead. 'strips' does so with channel planes, a few rows at a time (all
+            on GPUs), and stores only q, k, v and the attention weights for the backward pass.
+            'triton' is a GPU kernel that copies nothing and stores q, k, v and the output. It has
+            never been timed on a GPU, so 'auto' uses it on CUDA devices only if the environment
+            variable DENSE_BACKBONES_TRITON was 1 when this package was imported.
 
     Returns:
         (B, H, W, C).
 
     Raises:
-        ValueError: heads and dilations do not divide, or an unknown backend.
-        UserError: 'triton' where it cannot run.
+        ValueError: channels, heads and dilations do not match, or the backend is unknown.
+        UserError: 'triton' cannot run here.
 
     Source: Eq. 1 to 4; github.com/JIAOJIAYUASD/dilateformer.
     """
     if q.shape[-1] % heads or heads % len(dilations):
         raise ValueError(
-            f'{q.shape[-1]} channels in {heads} heads over {len(dilations)} dilations: each number '
-            'must be a multiple of the next'
+            f'{q.shape[-1]} channels, {heads} heads, {len(dilations)} dilations: each number must '
+            'be a multiple of the next'
         )
     forms = {PLAIN: _plain, 'shift': _shift, 'strips': _Strips.apply, 'triton': _triton}
     attend = pick(backend, forms, choose('dilated_attention', q, k, v))
@@ -60,7 +60,7 @@ def dilated_attention(
 
 
 def _by_group(attend: Callable[..., Tensor]) -> Callable[..., Tensor]:
-    """Turn an attention of one dilation into one of several, each for its group of heads."""
+    """Extend attention with one dilation to several, one per group of heads."""
 
     def run(
         q: Tensor, k: Tensor, v: Tensor, heads: int, dilations: tuple[int, ...], kernel_size: int
@@ -114,13 +114,13 @@ def _triton(
     q: Tensor, k: Tensor, v: Tensor, heads: int, dilations: tuple[int, ...], kernel_size: int
 ) -> Tensor:
     require_triton(q)
-    from backbones.ops._triton_dilated import attend  # only where it is asked for
+    from backbones.ops._triton_dilated import attend  # only on request
 
     return attend(q, k, v, heads, dilations, kernel_size)[0]
 
 
 def _softmax(logits: Tensor) -> Tensor:
-    """Softmax over the neighbours, at least in float32: bf16 would cost three digits."""
+    """Compute softmax over the neighbours in float32 or wider: bf16 would cost three digits."""
     dtype = torch.promote_types(logits.dtype, torch.float32)
     return torch.softmax(logits, -1, dtype=dtype).to(logits.dtype)
 
@@ -128,9 +128,9 @@ def _softmax(logits: Tensor) -> Tensor:
 class _Strips(torch.autograd.Function):
     """Products of channel planes, a tap and a few rows at a time.
 
-    A plane is flat and its rows are as wide as those of the framed keys and values, so that the
-    neighbours of consecutive queries are one slice, at an offset that depends on the tap alone.
-    What lies right of the map in the planes of queries is zero and is thrown away.
+    Planes are flat, with rows as wide as those of the framed keys and values, so that the
+    neighbours of consecutive queries are one slice, at an offset that depends only on the tap.
+    Cells to the right of the map in the planes of queries are zero and are discarded.
     """
 
     @staticmethod
@@ -190,7 +190,7 @@ def _backward(
     dilation: int,
     scale: float,
 ) -> None:
-    """Fill the gradients of one group, maps of (B, H, W, c) like its q, k and v."""
+    """Fill in the gradients of one group, (B, H, W, c) maps like its q, k and v."""
     radius = dilation * (kernel_size // 2)
     H, W = q.shape[1:3]
     width = W + 2 * radius
@@ -209,7 +209,7 @@ def _backward(
 
 
 def _strips(x: Tensor, radius: int, dilation: int) -> Iterator[tuple[slice, slice, list[slice]]]:
-    """Cut a map into strips: rows, their cells in planes of queries, and in framed ones by tap."""
+    """Cut a map into strips: rows, their cells in query planes, and in framed planes by tap."""
     B, H, W, c = x.shape
     width = W + 2 * radius
     rows = max(STRIP // (B * c * width), 1) if x.device.type == 'cpu' else H
@@ -222,7 +222,7 @@ def _strips(x: Tensor, radius: int, dilation: int) -> Iterator[tuple[slice, slic
 
 
 def _planes(x: Tensor, heads: int, width: int) -> Tensor:
-    """Copy (B, H, W, c), at least as float32, to flat planes (B, h, d, H * width)."""
+    """Copy (B, H, W, c), as float32 or wider, to flat planes (B, h, d, H * width)."""
     B, H, W, c = x.shape
     dtype = torch.promote_types(x.dtype, torch.float32)
     planes = x.new_zeros(B, c, H, width, dtype=dtype)
@@ -231,7 +231,7 @@ def _planes(x: Tensor, heads: int, width: int) -> Tensor:
 
 
 def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
-    """Like `_planes` with `radius` zeros around the map, and a row more, which the last tap meets.
+    """Do as `_planes`, with `radius` zeros around the map and one more row for the last tap.
 
     (B, h, d, (H + 2 radius + 1) * (W + 2 radius)).
     """
@@ -239,7 +239,7 @@ def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     planes = x.new_zeros(B, c, H + 2 * radius + 1, W + 2 * radius, dtype=dtype)
     inner = planes[:, :, radius : radius + H, radius : radius + W]
-    for rows, _, _ in _strips(x, radius, 1):  # else each cache line is fetched 16 times
+    for rows, _, _ in _strips(x, radius, 1):  # otherwise cache lines are fetched 16 times
         inner[:, :, rows] = x[:, rows].permute(0, 3, 1, 2)
     return planes.view(B, heads, c // heads, -1)
 
@@ -273,6 +273,6 @@ def _spread(weights: Tensor, x: Tensor, taps: list[slice], framed: Tensor) -> No
 
 
 def _softmax_(logits: Tensor) -> None:
-    """Softmax over the first dimension, in place."""
+    """Compute softmax over the first dimension, in place."""
     logits.sub_(logits.amax(0)).exp_()
     logits.div_(logits.sum(0))

@@ -1,9 +1,9 @@
-"""Which form of an operator or a module runs, and why: the only place that asks.
+"""The only place that decides which form of an operator or a module runs.
 
-A module's `forward` is the plain program: it calls its children, as everything expects that works
-on modules. Its `fast_forward` computes the same numbers from their parameters and is taken only
-where nobody could notice: the table has a form for the place, every child is an ordinary layer
-that nobody watches or has replaced, and no transform, tracer or mode of PyTorch is active.
+A module's `forward` is the plain program: it calls its children, as everything that works on
+modules expects. Its `fast_forward` computes the same numbers from their parameters and runs only
+where nobody could notice: the table has a form for device and dtype, every child is an ordinary
+layer that is neither watched nor replaced, and no transform, tracer or mode of PyTorch is active.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ GPU_TYPES = (*CPU_TYPES, torch.float16)
 
 
 class Row(NamedTuple):
-    """The form of an operator by where it runs; see the operator's docstring for what each does."""
+    """The forms of an operator by where it runs; the operator's docstring describes them."""
 
     inference: str  # on CPUs
-    training: str  # on CPUs, where the form was measured to be the fastest
-    gpu_inference: str  # on GPUs: the form with the least counted traffic, see costs.json
+    training: str  # on CPUs, the form that was measured to be fastest
+    gpu_inference: str  # on GPUs, the form with the least counted traffic, see costs.json
     gpu_training: str
-    gpu_memory: str  # in training, if the model prefers memory: the one that keeps least
-    traced: str  # compiled or exported
+    gpu_memory: str  # in training, if the model prefers memory: the form that stores least
+    traced: str  # when compiled or exported
     types: tuple[torch.dtype, ...] = CPU_TYPES  # on CPUs
 
 
@@ -57,12 +57,12 @@ TABLE = {
     'outlook_attention': Row('strips', 'strips', 'strips', PLAIN, 'strips', 'interleave'),
     'pointwise': Row('linear', 'linear', PLAIN, PLAIN, PLAIN, PLAIN),
 }
-TRITON = ('dilated_attention', 'outlook_attention')  # never timed on a GPU: taken if asked for
+TRITON = ('dilated_attention', 'outlook_attention')  # never timed on a GPU: only on request
 WANTS_TRITON = os.environ.get('DENSE_BACKBONES_TRITON', '0')
 if WANTS_TRITON not in ('0', '1'):
     raise UserError(
-        f'DENSE_BACKBONES_TRITON is {WANTS_TRITON!r}; allowed: 1 (on GPUs the Triton kernels of '
-        'dilated and outlook attention are used) and 0 (they are not, as without the variable)'
+        f'DENSE_BACKBONES_TRITON is {WANTS_TRITON!r}; allowed: 1 (use the Triton kernels of '
+        'dilated and outlook attention on GPUs) and 0 (do not, the default)'
     )
 
 
@@ -71,7 +71,7 @@ class Mode(NamedTuple):
 
     fast: bool = True
     prefer: str = 'time'
-    as_if_on: str | None = None  # a type of device: count what runs there, whoever watches
+    as_if_on: str | None = None  # a device type: count what runs there, even if watched
 
 
 PREFERENCES = ('time', 'memory')
@@ -80,13 +80,13 @@ _mode: ContextVar[Mode] = ContextVar('mode', default=DEFAULT)
 
 
 def _settings() -> Mode:
-    """How forms are chosen here; compilers cannot read it, and get what they compile best."""
+    """Return the current mode; compilers cannot read it, and always get the default."""
     return DEFAULT if torch.compiler.is_compiling() else _mode.get()
 
 
 @contextlib.contextmanager
 def mode(**changes: Any) -> Iterator[None]:
-    """Choose forms by other settings inside the `with` block, in this thread. See `Mode`."""
+    """Change the mode inside the `with` block, in this thread. See `Mode`."""
     token = _mode.set(_mode.get()._replace(**changes))
     try:
         yield
@@ -97,23 +97,23 @@ def mode(**changes: Any) -> Iterator[None]:
 def plain() -> contextlib.AbstractContextManager[None]:
     """Run the plain form of everything inside the `with` block, in this thread.
 
-    It is what the authors publish, step by step, and can be differentiated twice.
+    It follows the authors' code step by step, and can be differentiated twice.
     """
     return mode(fast=False)
 
 
 def mode_of(model: Any) -> contextlib.AbstractContextManager[None]:
-    """Choose forms as a `Pyramid` is set, except that what `plain()` turned off stays off."""
+    """Choose forms by a `Pyramid`'s settings, except that `plain()` overrides them."""
     return mode(fast=model.fast and is_fast(), prefer=model.prefer)
 
 
 def is_fast() -> bool:
-    """Tell whether fast forms are allowed in this thread."""
+    """Return whether fast forms are allowed in this thread."""
     return _settings().fast
 
 
 def check_preference(prefer: str) -> None:
-    """Refuse an unknown preference.
+    """Check a preference.
 
     Raises:
         UserError: it is neither 'time' nor 'memory'.
@@ -124,26 +124,26 @@ def check_preference(prefer: str) -> None:
 
 
 def traced() -> bool:
-    """Tell whether `torch.compile` or an exporter records the operators instead of running them."""
+    """Return whether `torch.compile` or an exporter records operators instead of running them."""
     return torch.compiler.is_compiling() or torch.jit.is_tracing()
 
 
 def exported() -> bool:
-    """Tell whether an exporter records the operators, for another library to run them."""
-    # for what `torch.compile` records, PyTorch 2.11 says that it is exporting, too
+    """Return whether an exporter records the operators for another library."""
+    # PyTorch 2.11 also claims to be exporting while `torch.compile` records
     exporting = getattr(torch.compiler, 'is_exporting', bool)()
     return (exporting and not torch.compiler.is_dynamo_compiling()) or torch.jit.is_tracing()
 
 
 def computed_in(x: Tensor) -> torch.dtype:
-    """The type that products of `x` are computed in, where a CPU's autocast is on, too."""
+    """Return the dtype that products of `x` are computed in, considering autocast on CPUs."""
     if x.dtype is torch.float32 and torch.is_autocast_enabled('cpu'):
         return torch.get_autocast_dtype('cpu')
     return x.dtype
 
 
 def form(operator: str, x: Tensor) -> str:
-    """Look up the form of an operator for `x`, here and now, whoever watches."""
+    """Look up an operator's current form for `x`, even if it is watched."""
     row, settings = TABLE[operator], _settings()
     device = settings.as_if_on or x.device.type
     training = torch.is_grad_enabled()
@@ -160,9 +160,9 @@ def form(operator: str, x: Tensor) -> str:
 
 
 def choose(operator: str, *tensors: Tensor) -> str:
-    """Look up the form of an operator that has no children, if nobody watches, else the plain one.
+    """Look up the form of an operator without children; the plain one if it is watched.
 
-    A compiler or an exporter gets the form that it records best.
+    Compilers and exporters get the form that they record best.
     """
     if traced():
         return TABLE[operator].traced if _settings().fast else PLAIN
@@ -184,11 +184,11 @@ def _is_watched(*tensors: Tensor) -> bool:
 def dispatched(
     *operators: str, calls: tuple[str, ...] = ()
 ) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """Let a module's `fast_forward` take the place of its `forward` where nobody could notice.
+    """Let a module's `fast_forward` replace its `forward` where nobody could notice.
 
     Args:
-        operators: of `TABLE`, that `fast_forward` runs by; it is taken where one of them has a form
-            beside the plain one.
+        operators: the operators in `TABLE` that `fast_forward` uses; it runs where any of them has
+            a form other than the plain one.
         calls: operators without children that `forward` calls, for `explain`.
     """
 
@@ -206,15 +206,15 @@ def dispatched(
 
 
 def is_fast_for(module: nn.Module, x: Tensor, operators: tuple[str, ...]) -> bool:
-    """Tell whether a dispatched module computes `x` by its `fast_forward`, here and now."""
+    """Return whether a dispatched module currently uses its `fast_forward` for `x`."""
     if _is_watched(x) or not has_form(operators, x):
         return False
     return _settings().as_if_on is not None or obstacle(module) is None
 
 
 def has_form(operators: tuple[str, ...], x: Tensor) -> bool:
-    """Tell whether one of the operators has a form for `x` beside the plain one."""
-    for operator in operators:  # noqa: SIM110 - `any` is slow, and it is asked at every call
+    """Return whether any of the operators has a form for `x` other than the plain one."""
+    for operator in operators:  # noqa: SIM110 - `any` is slow, and this runs at every call
         if form(operator, x) != PLAIN:
             return True
     return False
@@ -225,11 +225,11 @@ def pick(backend: str, forms: dict[str, Callable[..., Any]], auto: str) -> Calla
 
     Args:
         backend: 'auto' or a name in `forms`.
-        forms: by name.
-        auto: the name that 'auto' stands for, here and now.
+        forms: functions by name.
+        auto: the name that 'auto' now means.
 
     Raises:
-        ValueError: an unknown form.
+        ValueError: the form is unknown.
     """
     name = auto if backend == 'auto' else backend
     if name not in forms:
@@ -238,10 +238,10 @@ def pick(backend: str, forms: dict[str, Callable[..., Any]], auto: str) -> Calla
 
 
 def refuse_second_derivatives(x: Tensor) -> Tensor:
-    """Refuse them for what PyTorch computes fast and has no second derivative of.
+    """Reject second derivatives of a fast form of PyTorch that has none.
 
     Raises:
-        UserError: in the backward pass, see `once_differentiable`.
+        UserError: in the backward pass; see `once_differentiable`.
     """
     if x.requires_grad and not traced():
         x.register_hook(_check_once)
@@ -249,7 +249,7 @@ def refuse_second_derivatives(x: Tensor) -> Tensor:
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Refuse second derivatives of a fast form, when they are asked for.
+    """Reject second derivatives of a fast form when they are requested.
 
     Raises:
         UserError: the backward pass is recorded (`create_graph=True`).
@@ -266,8 +266,8 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
 def _check_once(*gradient: Tensor) -> None:
     if torch.is_grad_enabled():
         raise UserError(
-            'create_graph=True asks for derivatives of a gradient, which fast forms do not have; '
-            'run the forward pass inside `with backbones.plain():`, or build the backbone by '
+            'create_graph=True needs derivatives of gradients, which fast forms do not have; run '
+            'the forward pass inside `with backbones.plain():`, or build the backbone with '
             'create(..., fast=False)'
         )
 
@@ -275,7 +275,7 @@ def _check_once(*gradient: Tensor) -> None:
 def like(x: Tensor, images: Tensor) -> Tensor:
     """Store a map in the memory layout of the images, channels_last or contiguous.
 
-    Heads take views of maps that are stored as those of other backbones.
+    Heads take views of maps, which need the usual layout.
     """
     if transform() is not None:  # vmap's tensors have no layout
         return x
@@ -284,10 +284,10 @@ def like(x: Tensor, images: Tensor) -> Tensor:
 
 
 def to_fast_layout(x: Tensor) -> Tensor:
-    """Store a (B, C, H, W) map as convolutional backbones run fastest; its values stay.
+    """Store a (B, C, H, W) map in the layout that is fastest for convolutions, values unchanged.
 
-    On CPUs that is channels_last: depthwise convolutions are 2 to 8 times faster on such maps (32
-    to 256 channels, oneDNN 3.10, AVX-512). Other devices and `plain()` leave the map as it is.
+    On CPUs, that is channels_last, which makes depthwise convolutions 2 to 8 times faster (32 to
+    256 channels, oneDNN 3.10, AVX-512). Other devices and `plain()` leave the map unchanged.
     """
     if x.device.type != 'cpu' or not _settings().fast or (not traced() and _is_watched(x)):
         return x

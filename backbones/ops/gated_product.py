@@ -11,15 +11,15 @@ def gated_product(gate: Tensor, value: Tensor, *, backend: str = 'auto') -> Tens
     """Compute silu(gate) silu(value), element by element.
 
     Args:
-        gate, value: of one shape and type.
-        backend: 'plain' keeps both factors for the backward pass beside the arguments, 'recompute'
+        gate, value: tensors of the same shape and dtype.
+        backend: 'plain' stores both factors and the arguments for the backward pass, 'recompute'
             only the arguments.
 
     Returns:
         A tensor of the same shape.
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
 
     Source: Sec. 4.2; github.com/Westlake-AI/MogaNet.
     """
@@ -32,7 +32,7 @@ def _plain(gate: Tensor, value: Tensor) -> Tensor:
 
 
 class _Recompute(torch.autograd.Function):
-    """`_plain` that stores its arguments only."""
+    """`_plain` that stores only its arguments."""
 
     @staticmethod
     def forward(ctx, gate: Tensor, value: Tensor) -> Tensor:

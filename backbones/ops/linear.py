@@ -1,4 +1,4 @@
-"""Linear layer, followed by GELU if wanted."""
+"""Linear layer, optionally followed by GELU."""
 
 import torch
 import torch.nn.functional as F
@@ -21,13 +21,13 @@ def linear(
         backend: 'plain' is the library's linear layer. 'onednn' is one pass of oneDNN, and so is
             the gradient of `x`; see `product`. They take 0.80 to 0.97 and 0.66 to 0.94 of the time
             of 'plain' (AMD EPYC with AVX-512, one thread, oneDNN 3.10, MKL 2024.2, 256 to 16384
-            positions of 48 to 2048 channels).
+            positions, 48 to 2048 channels).
 
     Returns:
         (..., h).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     run = pick(backend, {PLAIN: _plain, 'onednn': _onednn}, form('linear', x))
     return run(x, weight, bias, gelu)
@@ -43,7 +43,7 @@ def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tenso
     training = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     if training and fuses(x, weight):
         rows = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
-        x = rows.view(*x.shape[:-1], len(weight))  # out here: a view made within is read-only
+        x = rows.view(*x.shape[:-1], len(weight))  # outside: a view from inside is read-only
         return F.gelu(x) if gelu else x
     return product(x, weight, bias, gelu=gelu)
 

@@ -17,15 +17,15 @@ def mlp(x: Tensor, fc1: Layer, fc2: Layer, *, backend: str = 'auto') -> Tensor:
     Args:
         x: (..., C).
         fc1, fc2: linear layers C -> h and h -> C'.
-        backend: 'recompute' keeps one hidden feature for the backward pass, not two as layer by
-            layer, and computes gelu again; 'strips' stores a few positions' at a time,
-            of use without gradients only.
+        backend: 'recompute' stores one hidden feature for the backward pass, instead of the two of
+            a layer-by-layer form, and recomputes gelu; 'strips' stores those of a few positions at
+            a time, useful only without gradients.
 
     Returns:
         (..., C').
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     run = pick(backend, {'recompute': _recompute, 'strips': _strips}, form('mlp', x))
     return run(x, fc1, fc2)

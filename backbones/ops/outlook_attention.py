@@ -7,37 +7,37 @@ from torch import Tensor
 from backbones.ops._triton import require_triton
 from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
-STRIP = 2**19  # values of the windows in a strip: with their products about a core's L2 cache
+STRIP = 2**19  # values of the windows in a strip; with their products about a core's L2 cache
 CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
 
 
 def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = 'auto') -> Tensor:
-    """Mix the values of each 3x3 window by weights made from its token, then add the windows up.
+    """Mix the values of each 3x3 window by weights from its token, then sum the windows.
 
     Window (a, b) is centred on position (2a, 2b). Its cell i gets y_i = sum_j softmax_j(l_ij /
     sqrt(d)) v_j with d = C / heads; an output position is the sum, not the mean, over the 1, 2 or 4
-    windows that hold it. A cell outside the map has value zero and is not masked: it keeps its
-    softmax weight.
+    windows that contain it. A cell outside the map has the value zero and is not masked: it keeps
+    its softmax weight.
 
     Args:
         logits: (B, ceil(H / 2), ceil(W / 2), heads * 81), index (head * 9 + i) * 9 + j, before the
             division by sqrt(d).
-        v: (B, H, W, C); a head owns C / heads consecutive channels.
+        v: (B, H, W, C); a head has C / heads consecutive channels.
         heads: number of heads.
-        backend: 'plain' unfolds the values and folds the windows; 'strips' cuts a few rows of
-            windows at a time, on GPUs all, and stores none of the copies for the backward pass;
-            'interleave' adds the windows up by rows and columns of one parity, without a write to a
-            view. 'triton' is a kernel for GPUs that copies nothing and keeps logits and values,
-            taken by 'auto' as in `dilated_attention`.
+        backend: 'plain' unfolds the values and folds the windows; 'strips' cuts out a few rows of
+            windows at a time (all on GPUs), and stores none of the copies for the backward pass;
+            'interleave' sums the windows by rows and columns of equal parity, without writing to a
+            view. 'triton' is a GPU kernel that copies nothing and stores logits and values; 'auto'
+            uses it as in `dilated_attention`.
 
     Returns:
         (B, H, W, C).
 
     Raises:
-        ValueError: `logits` and `v` do not belong together, or an unknown backend.
-        UserError: 'triton' where it cannot run.
+        ValueError: `logits` and `v` do not match, or the backend is unknown.
+        UserError: 'triton' cannot run here.
 
-    Source: Sec. 3.1; stride, scale and order of the logits are those of github.com/sail-sg/volo,
+    Source: Sec. 3.1; stride, scale and order of the logits follow github.com/sail-sg/volo,
     models/volo.py.
     """
     B, H, W, C = v.shape
@@ -45,7 +45,7 @@ def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = '
     if C % heads or logits.shape != expected:
         raise ValueError(
             f'{C} channels, {heads} heads and logits {tuple(logits.shape)}: channels must be a '
-            f'multiple of heads and logits {expected}'
+            f'multiple of heads, and logits must have the shape {expected}'
         )
     forms = {PLAIN: _plain, 'strips': _Strips.apply, 'interleave': _interleave, 'triton': _triton}
     mix = pick(backend, forms, choose('outlook_attention', logits, v))
@@ -79,9 +79,9 @@ def _interleave(logits: Tensor, v: Tensor, heads: int) -> Tensor:
 
 
 def _join(before: Tensor, centre: Tensor, after: Tensor, *, axis: int, size: int) -> Tensor:
-    """Add up overlapping windows along `axis`, of which these are the first, second, third cells.
+    """Sum overlapping windows along `axis`, given their first, second and third cells.
 
-    Position 2a is the centre of window a; 2a + 1 lies after that and before the one of a + 1.
+    Position 2a is the centre of window a; 2a + 1 lies between the centres of a and a + 1.
     """
     before = before.narrow(axis, 1, before.shape[axis] - 1)
     padding = [0, 0] * (before.ndim - 1 - axis) + [0, 1]
@@ -92,13 +92,13 @@ def _join(before: Tensor, centre: Tensor, after: Tensor, *, axis: int, size: int
 
 def _triton(logits: Tensor, v: Tensor, heads: int) -> Tensor:
     require_triton(v)
-    from backbones.ops._triton_outlook import attend  # only where it is asked for
+    from backbones.ops._triton_outlook import attend  # only on request
 
     return attend(logits, v, heads)[0]
 
 
 class _Strips(torch.autograd.Function):
-    """A few rows of windows at a time; what it copies is copied again to go backwards."""
+    """A few rows of windows at a time; the backward pass makes its copies again."""
 
     @staticmethod
     def forward(ctx, logits: Tensor, v: Tensor, heads: int) -> Tensor:
@@ -129,7 +129,7 @@ class _Strips(torch.autograd.Function):
 
 
 def _pad(x: Tensor, heads: int) -> Tensor:
-    """Frame a map with the cells that windows reach beyond it: (B, 2 h + 1, 2 w + 1, heads, d)."""
+    """Pad a map with the cells of windows beyond it: (B, 2 h + 1, 2 w + 1, heads, d)."""
     _, H, W, _ = x.shape
     return F.pad(x, (0, 0, 1, W % 2, 1, H % 2)).unflatten(-1, (heads, -1))
 
@@ -140,7 +140,7 @@ def _crop(x: Tensor, size: tuple[int, int, int, int]) -> Tensor:
 
 
 def _strips(weights: Tensor, padded: Tensor) -> list[tuple[slice, slice]]:
-    """Cut the windows into strips, a slice of rows of windows and one of rows of cells each."""
+    """Cut the windows into strips: for each, a slice of window rows and a slice of cell rows."""
     B, h, w, heads, _, _ = weights.shape
     on_gpu = padded.device.type != 'cpu'
     rows = h if on_gpu else max(STRIP // (B * w * heads * CELLS * padded.shape[-1]), 1)
@@ -163,7 +163,7 @@ def _fold(x: Tensor, windows: Tensor) -> None:
 
 
 def _softmax(logits: Tensor, scale: float) -> Tensor:
-    """Softmax of scaled logits, at least in float32: bf16 exponentials would cost three digits."""
+    """Compute softmax of scaled logits in float32 or wider: bf16 would cost three digits."""
     logits = logits.to(torch.promote_types(logits.dtype, torch.float32)) * scale
     if logits.device.type != 'cpu':
         return torch.softmax(logits, -1)

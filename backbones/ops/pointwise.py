@@ -17,14 +17,14 @@ def pointwise(
         weight: (C', C, 1, 1), as an `nn.Conv2d` stores it.
         bias: (C'), None for zeros.
         gelu: apply the exact GELU.
-        backend: 'plain' is a 1x1 convolution; 'linear' a linear layer on a (B, H, W, C) view,
-            without a copy where `x` is channels_last, see `linear`.
+        backend: 'plain' is a 1x1 convolution; 'linear' is a linear layer on a (B, H, W, C) view,
+            without a copy if `x` is channels_last; see `linear`.
 
     Returns:
         (B, C', H, W).
 
     Raises:
-        ValueError: an unknown backend.
+        ValueError: the backend is unknown.
     """
     run = pick(backend, {PLAIN: _plain, 'linear': _linear}, form('pointwise', x))
     return run(x, weight, bias, gelu)

@@ -69,7 +69,7 @@ def test_a_wrong_missing_or_surplus_key_is_named(name: str) -> None:
     model, state = meta_model(name), meta_state(name)
     victim = next(k for k in list(state)[len(state) // 2 :] if k.endswith('fc1.weight'))
     renamed = {**state, 'spurious.weight': state[victim]}
-    assert '1 not known here:\n  spurious.weight' in match(model, renamed).problems
+    assert '1 unknown to the model:\n  spurious.weight' in match(model, renamed).problems
     wrong = {**state, victim: torch.empty(3, 5, device='meta')}
     assert f'1 of another shape:\n  {victim} (3, 5)' in match(model, wrong).problems
     del state[victim]
@@ -95,7 +95,7 @@ def test_own_checkpoints_round_trip(cls: type, prefix: str, tmp_path: Path) -> N
     for key, value in model.state_dict().items():
         assert torch.equal(value, state[prefix + key].to(value.dtype))
     assert f'loaded {tensors} of {tensors} tensors' in str(model.loaded)
-    assert ('dropped on purpose: 1 (neck)' in str(model.loaded)) == ('backbone' in prefix)
+    assert ('intentionally dropped: 1 (neck)' in str(model.loaded)) == ('backbone' in prefix)
 
 
 def test_fewer_levels_load_from_a_full_file(tmp_path: Path) -> None:
@@ -104,13 +104,13 @@ def test_fewer_levels_load_from_a_full_file(tmp_path: Path) -> None:
         NANO[DilateFormer], out_indices=(0, 1), init_cfg=dict(type='Pretrained', checkpoint=path)
     )
     model.init_weights()
-    assert 'dropped on purpose' in str(model.loaded) and 'stages' in str(model.loaded)
+    assert 'intentionally dropped' in str(model.loaded) and 'stages' in str(model.loaded)
 
 
 def test_a_file_of_another_variant_names_the_variant(tmp_path: Path) -> None:
     torch.save(DilateFormer('small').state_dict(), tmp_path / 'small.pth')
     with pytest.raises(
-        ValueError, match=r"missing|not known here(.|\n)*type='DilateFormer', arch='small'"
+        ValueError, match=r"missing|unknown to the model(.|\n)*type='DilateFormer', arch='small'"
     ):
         load(tmp_path / 'small.pth', arch='tiny')
 
@@ -185,5 +185,5 @@ def test_whole_models_load_strictly(tmp_path: Path) -> None:
     load_model(other, str(tmp_path / 'model.pth'), new_classes=set)
     assert torch.equal(other['backbone'].weight, state['backbone.weight'])
     del other['backbone']
-    with pytest.raises(ValueError, match='2 not known here'):
+    with pytest.raises(ValueError, match='2 unknown to the model'):
         load_model(other, str(tmp_path / 'model.pth'), new_classes=set)

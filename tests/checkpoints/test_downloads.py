@@ -60,7 +60,7 @@ def test_a_name_with_digits_of_the_checksum_is_compared(name: str, web: dict[str
     url = f'https://a.example/{name}'
     web[url] = weights(1)
     if name == 'model-00ab0000.pth':
-        with pytest.raises(CheckpointError, match='not the file that is meant'):
+        with pytest.raises(CheckpointError, match='not the expected file'):
             read(url)
         assert not fetch.cached(url).exists()
     else:
@@ -93,7 +93,7 @@ def test_the_row_of_a_variant_may_name_the_checksum_of_its_weights(server) -> No
         CloFormer(**settings).init_weights()
 
     other = digits[:-1] + ('0' if digits[-1] != '0' else '1')
-    with pytest.raises(CheckpointError, match=rf'is not the file that is meant: .* {other}'):
+    with pytest.raises(CheckpointError, match=rf'is not the expected file: .* {other}'):
         load(other)
     path = fetch.cached(f'{address}/a.pth')
     assert not path.exists(), 'a wrong file is not kept'

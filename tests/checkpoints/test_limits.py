@@ -47,13 +47,13 @@ COSTLY = {
     'tuples by the memo': (b'\x80\x02}(K\x01\x85' + SAME * 40 + b'K\x01u.', 'entries'),
     'nesting': (b'\x80\x02' + b']' * 1000 + b'a' * 999 + b'.', 'nested'),
     'nested tuples': (b'\x80\x02)' + b'\x85' * 100_000 + b'.', 'nested'),
-    'a buffer of any size': (b'\x80\x02' + NAME + b'\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
-    'a storage': (b'\x80\x02ctorch\nFloatStorage\n\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'places'),
-    'an encoding': (b'\x80\x02c_codecs\nencode\n' + CODED, 'it encodes by'),
+    'a buffer of any size': (b'\x80\x02' + NAME + b'\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'items'),
+    'a storage': (b'\x80\x02ctorch\nFloatStorage\n\x8a\x05\x00\x00\x00\x00\x10\x85R.', 'items'),
+    'an encoding': (b'\x80\x02c_codecs\nencode\n' + CODED, 'it uses the encoding'),
     'an encoding by a later protocol': (
-        b'\x80\x04\x8c\x07_codecs\x8c\x06encode\x93' + CODED, 'it encodes by'),
-    'an encoding of a buffer': (b'\x80\x02' + NAME + CODED, 'it encodes by'),
-    'a number of an object': (b'\x80\x02}r\xff\xff\xff\x7f.', 'numbers an object'),
+        b'\x80\x04\x8c\x07_codecs\x8c\x06encode\x93' + CODED, 'it uses the encoding'),
+    'an encoding of a buffer': (b'\x80\x02' + NAME + CODED, 'it uses the encoding'),
+    'a number of an object': (b'\x80\x02}r\xff\xff\xff\x7f.', 'gives an object the number'),
 }  # fmt: skip
 
 
@@ -88,7 +88,7 @@ def test_a_pickle_that_asks_for_more_bytes_than_there_are_is_refused(form, tmp_p
 def test_an_archive_that_unpacks_to_much_is_refused_before(tmp_path: Path) -> None:
     path = archive(tmp_path / 'x.pth', bytes(200 << 20), zipfile.ZIP_DEFLATED)
     assert path.stat().st_size < 1 << 20
-    assert 'bytes stand for 20971' in refused(path)
+    assert 'bytes expand to 20971' in refused(path)
 
 
 @pytest.mark.parametrize('method', [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])

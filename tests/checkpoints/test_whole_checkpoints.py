@@ -225,7 +225,7 @@ def test_one_key_that_does_not_fit_is_named(leaf: str, load_empty) -> None:
         with pytest.raises(ValueError, match=rf'{model.__class__.__name__} \n1 missing in the file:'
                            rf'\n  {ours}\nUse the config'):  # fmt: skip
             load_empty(model, {k: v for k, v in state.items() if k != victim})
-        with pytest.raises(ValueError, match=rf' \n1 not known here:\n  {name}_x\nUse the config'):
+        with pytest.raises(ValueError, match=rf' \n1 unknown to the model:\n  {name}_x\nUse the'):
             load_empty(model, {**state, f'{victim}_x': state[victim]})
         wrong = {**state, victim: torch.empty(3, 5, device='meta')}
         shapes = rf'{name} \(3, 5\) \(here \(.*\)\)'

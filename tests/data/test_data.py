@@ -485,7 +485,7 @@ def test_a_file_of_another_kind_is_not_passed_over(
 
 @pytest.mark.parametrize(
     'content, message',
-    [('train:\timages', 'data.yaml cannot be read: '), ('nc: 2', 'has no "names" of classes')],
+    [('train:\timages', 'data.yaml cannot be read: '), ('nc: 2', 'has no "names", the list of')],
 )
 def test_a_yaml_that_is_not_yolos_says_why(content: str, message: str, yolo: Path) -> None:
     (yolo / 'data.yaml').write_text(content)
@@ -524,7 +524,7 @@ def test_annotations_beside_the_images_of_each_split_are_found(coco: Path) -> No
 
 def test_what_is_no_dataset_says_what_is_expected(tmp_path: Path, coco: Path, masks: Path) -> None:
     (tmp_path / 'empty').mkdir()
-    with pytest.raises(UserError, match=r'not even an image.*\n.*COCO'):
+    with pytest.raises(UserError, match=r'has no images with the suffixes .*\n.*COCO'):
         check_data.check(str(tmp_path / 'empty'))
     shutil.copytree(masks, coco, dirs_exist_ok=True)
     with pytest.raises(UserError, match=r'several layouts: coco, masks; choose one with --layout'):
@@ -640,7 +640,7 @@ def test_what_a_dataset_leaves_out_is_counted(coco: Path, tmp_path: Path) -> Non
     made = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
     kept = sum(len(made.get_data_info(i)['instances']) for i in range(len(made)))
     assert split.left_out['annotations'] == {
-        'ignore': 1, 'empty box or area': 2, 'outside of the image': 1}  # fmt: skip
+        'ignore': 1, 'empty box or area': 2, 'outside the image': 1}  # fmt: skip
     assert kept == len(split.records['annotations']) - 4 == 1
     assert len(made) == len(split.paths()) - split.left_out['images'].total() == 5
 
@@ -725,7 +725,7 @@ def test_a_training_says_what_is_likely_a_mistake(coco: Path, tmp_path: Path) ->
     path = config_of(coco, tmp_path / 'own.py', 'train_cfg = dict(max_iters=60)')
     _, (line, *_) = preflight.check(loaded(path))
     assert line.startswith('[schedule] param_scheduler.0: ') and '\n' not in line
-    assert line.endswith('e.g. warm-up ends after 50 iterations; the training has 60 iterations')
+    assert line.endswith('e.g. the warm-up ends after 50 iterations; the run has 60 iterations')
 
 
 def test_slips_of_a_published_dataset_do_not_stop_a_training(trees: Path) -> None:

@@ -126,13 +126,13 @@ def add(*names: str) -> Change:
 
 # what was made, how, the errors, the warnings, and what is said
 FOLDERS = [
-    (make_coco, label_studio, {'missing-image'}, set(), 'there is images/Bäume 0.png: write'),
+    (make_coco, label_studio, {'missing-image'}, set(), 'there is images/Bäume 0.png: use'),
     (make_coco, each_image('https://a.example/{}?x=1'.format), {'missing-image', 'url-file-name'},
      None, 'download the images'),
     (make_coco, each_annotation(segmentation=[POLYGON, HOLE], area=700), {'mask-hole'}, set(),
-     'its polygon 2 lies in its polygon 1'),
+     'polygon 2 lies in polygon 1'),
     (make_coco, each_annotation(segmentation=code), {'mask-broken'}, None,
-     "of Python's bytes; write counts.decode()"),
+     'the repr of Python bytes; write counts.decode()'),
     (make_coco, each_annotation(segmentation=[[]]), set(), set(), 'boxes of 2 classes'),
     (make_coco, each_annotation(segmentation=None, area=None, iscrowd=None), set(),
      {'null-field'}, 'iscrowd is null'),
@@ -141,11 +141,11 @@ FOLDERS = [
      '3 |   2'),
     (make_coco, other_ids, set(), set(), 'boxes and masks of 2 classes'),
     (make_coco, without_masks_in_val, set(), {'masks-differ'}, 'none in val'),
-    (make_coco, unannotated_test, set(), {'test-unannotated'}, 'predict.py takes its images'),
+    (make_coco, unannotated_test, set(), {'test-unannotated'}, 'predict.py accepts its images'),
     (make_coco, add('train/IMG_1.HEIC', 'val/b.avif'), {'unread-format'}, set(), 'IMG_1.HEIC'),
     (make_coco, add('train/a.gif'), {'unread-format'}, set(), 'convert them to PNG'),
-    (make_masks, grey_as('RGB'), {'label-colour'}, None, 'all channels are equal: save one'),
-    (make_masks, grey_as('RGBA'), {'label-colour'}, None, 'all channels are equal: save one'),
+    (make_masks, grey_as('RGB'), {'label-colour'}, None, 'all channels are equal: save only one'),
+    (make_masks, grey_as('RGBA'), {'label-colour'}, None, 'all channels are equal: save only one'),
     (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}.PNG'), set(), set(), '0 errors'),
     (make_masks, renamed('*/*/*.*g', lambda p: f'{p.stem}.1.x{p.suffix}'), set(), set(),
      '0 errors'),
@@ -177,7 +177,7 @@ def test_a_picture_of_a_telephone_is_named(brand: str, tmp_path: Path) -> None:
     (root / 'train/Bäume 0.png').write_bytes(b'\0\0\0\x1cftyp' + brand.encode() + bytes(40))
     report = check_data.check(str(root))
     assert {fault.kind for fault in report.faults.errors} == {'unsupported-format'}
-    assert f'{brand}, perhaps of a telephone' in check_data.text(report)
+    assert f'{brand}, perhaps from a phone' in check_data.text(report)
 
 
 @pytest.mark.parametrize('name', ['test_project', 'my val data', 'testing'])
@@ -230,8 +230,8 @@ REFUSED = [
     (images_in('train', 'val', 'trainannot', 'valannot'), r'It is CamVid: rename'),
     (texts('labelTxt/{}.txt', 'gsd:0.1\n1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
     (images_in('images', 'masks'), r'but no splits: move them into images/train'),
-    (texts('x/{}.json', dict(image=IMAGE, annotations=[BOX])), r'hold one image each, as SA-1B'),
-    (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'join them into one COCO file'),
+    (texts('x/{}.json', dict(image=IMAGE, annotations=[BOX])), r'hold one image each, as in SA-1B'),
+    (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'merge them into one COCO file'),
     (texts('{}.json', dict(shapes=[], imagePath='a')), r'LabelMe files: convert them'),
     (texts('{}.json', dict(regions={}, filename='a')), r'VGG annotator'),
     (texts('{}.json', dict(asset={}, regions=[])), r'VGG annotator|VoTT'),
@@ -240,7 +240,7 @@ REFUSED = [
     (texts('ann/{}.json', dict(size={}, objects=[])), r'Supervisely'),
     (texts('a.json', [dict(data={}, annotations=[dict(from_name='x')])]), r'Label Studio'),
     (texts('a.csv', 'file,x,y'), r'CSV files'),
-    (lambda root: (root / 'a.heic').write_text('x'), r'not even an image.*only \.heic'),
+    (lambda root: (root / 'a.heic').write_text('x'), r'no images with the suffixes .*only \.heic'),
 ]  # fmt: skip
 
 
@@ -265,7 +265,7 @@ def test_what_can_be_read_is_not_mistaken(make: Callable, tmp_path: Path) -> Non
 def test_several_files_of_one_split_are_joined_not_left(tmp_path: Path) -> None:
     root = make_coco(tmp_path / 'data')
     shutil.copy(json_file(root, 'train'), root / 'annotations/train_2.json')
-    with pytest.raises(UserError, match=r'join them into one file, or name files or folders'):
+    with pytest.raises(UserError, match=r'merge them into one file, or name files or folders'):
         check_data.check(str(root))
 
 
@@ -316,5 +316,5 @@ def test_masks_in_one_split_only_are_no_data_for_masks(tmp_path: Path) -> None:
     root = make_coco(tmp_path / 'data')
     without_masks_in_val(root)
     dataset = check_data.check(str(root)).dataset
-    with pytest.raises(UserError, match=r'the annotations in the split val have boxes only'):
+    with pytest.raises(UserError, match=r'the annotations in the split val have only boxes'):
         new_config(dataset, base='mask_rcnn_cloformer_nano_digits', out=tmp_path / 'own.py')

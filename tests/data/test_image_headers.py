@@ -53,7 +53,7 @@ def test_the_others_are_checked(tmp_path: Path) -> None:
     report = check_data.check(str(root))
     kinds = {fault.kind for fault in report.faults.errors}
     assert {'too-many-pixels', 'empty-file'} <= kinds
-    assert report.counts['train']['sizes: least, median, largest'] == '64x48, 64x48, 64x48'
+    assert report.counts['train']['sizes: smallest, median, largest'] == '64x48, 64x48, 64x48'
 
 
 def test_a_label_map_that_claims_too_much(tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """Whatever classes, files and folders are called: a config says it, and nothing is executed."""
 
+import copy
 import json
 import os
 from pathlib import Path
@@ -17,7 +18,7 @@ from backbones.data.names import has_controls
 from backbones.data.new_config import new_config
 from backbones.data.write_config import comment, write_config
 from backbones.errors import UserError, shown
-from backbones.openmmlab import console
+from backbones.openmmlab.runner import TextOnceConfig
 
 MARK = 'THEY_RAN_IT'
 CODE = f"__import__('os').environ.__setitem__('{MARK}','1')"
@@ -63,8 +64,7 @@ def test_names_are_read_as_they_were_written(names: list[str], tmp_path: Path) -
     part = named('metainfo', literal(dict(classes=tuple(names))), sign=' = ')
     cfg = read('\n'.join([comment(names[0]), part.text().replace(*BRACES)]), tmp_path / 'a.py')
     assert dict(cfg) == dict(metainfo=dict(classes=tuple(names)))
-    with console.quiet():
-        cfg.dump(tmp_path / 'copy.py')
+    TextOnceConfig.of(copy.deepcopy(cfg)).dump(tmp_path / 'copy.py')
     assert Config.fromfile(tmp_path / 'copy.py').to_dict() == cfg.to_dict()
     assert MARK not in os.environ
 
@@ -135,7 +135,7 @@ def test_control_characters_in_names_are_a_fault(name: str, tmp_path: Path) -> N
     renamed(root, [name, 'tree'])
     assert has_controls(name)
     said = tool('check_data', root, fails=True)
-    assert '[control-character]' in said and 'rename them with letters' in said
+    assert '[control-character]' in said and 'rename them with visible' in said
     assert 'Traceback' not in said and repr(name)[1:-1] in said
     assert all(line.isprintable() for line in said.splitlines())
 

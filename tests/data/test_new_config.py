@@ -179,7 +179,7 @@ def test_images_and_label_maps_are_paired_whatever_their_suffixes(tmp_path: Path
     said = check_data.text(check_data.check(str(out)))
     assert '0.webp, where img_suffix is .JPG or .jpeg or .jpg' in said
     shutil.copy(root / 'images/train/2.jpg', root / 'images/train/2.JPG')
-    with pytest.raises(UserError, match='differ in their suffix only: rename one of them'):
+    with pytest.raises(UserError, match='differ only in the suffix: rename one of them'):
         DATASETS.build(cfg.train_dataloader.dataset)
 
 
@@ -226,7 +226,7 @@ def test_a_selection_of_the_classes(tmp_path: Path) -> None:
             SEGMENTATION[0],
             r'config of mmseg, but the data are instances: .*faster_rcnn_',
         ),
-        (make_yolo, DETECTION[0], r'learns masks, but the annotations have boxes only'),
+        (make_yolo, DETECTION[0], r'learns masks, but the annotations have only boxes'),
         (make_coco, 'mask_rcnn_cswin_tiny_coco', r"did you mean 'mask_rcnn_cswin_"),
         (make_coco, 'mmdet::faster_rcnn/none', r'config mmdet::faster_rcnn/none does not exist'),
     ],

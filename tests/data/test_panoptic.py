@@ -72,13 +72,13 @@ def test_a_panoptic_config_is_taken(tmp_path: Path) -> None:
     'changes, config, said',
     [
         (dict(listed=NAMES[::-1]), {}, r'\[class-order\] train_dataloader.*\n.*'
-         r"CocoPanopticDataset would take 'sea' for label 0.*\n(.*\n)*.*"
+         r"CocoPanopticDataset would use 'sea' as label 0.*\n(.*\n)*.*"
          r'\[class-order\] test_evaluator'),
         (dict(things=NAMES[:3]), {}, r"'sky': metainfo.thing_classes says stuff, \S+ says thing, "
-         'the model, by its place 2, says stuff'),
+         'the model, by its index 2, says stuff'),
         ({}, dict(things=('dog', 'sky')), r"'cat': metainfo.thing_classes says stuff, \S+ says th"),
         (dict(listed=('sky', 'cat', 'dog', 'sea')), dict(classes=('sky', 'cat', 'dog', 'sea')),
-         r"'sky': .* stuff, \S+ says stuff, the model, by its place 0, says thing"),
+         r"'sky': .* stuff, \S+ says stuff, the model, by its index 0, says thing"),
     ],
 )  # fmt: skip
 def test_things_and_order_are_those_of_the_file_or_refused(

@@ -161,7 +161,7 @@ def test_lists_of_windows_and_with_suffixes_are_read(voc: Path) -> None:
     'text, kind, said',
     [
         ('<?xml version="1.0" encoding="klingon"?><annotation/>', 'broken-file', 'klingon'),
-        ('<annotations><image/></annotations>', 'wrong-structure', 'as CVAT writes it'),
+        ('<annotations><image/></annotations>', 'wrong-structure', 'the format of CVAT'),
         ('<html/>', 'wrong-structure', '<html> instead of <annotation>'),
         ('<!DOCTYPE x [<!ENTITY a "aa">]><annotation>&a;</annotation>', 'broken-file', 'train_0'),
     ],

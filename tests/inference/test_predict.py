@@ -251,7 +251,7 @@ def test_classes_in_another_order_are_refused(weights: dict[str, str], tmp_path:
     file = torch.load(weights[DETECTION])
     file['meta']['dataset_meta']['classes'] = [*'0123456798']
     torch.save(file, tmp_path / 'other.pth')
-    with as_a_process(), pytest.raises(UserError, match="number 8 is '9' there, '8' here"):
+    with as_a_process(), pytest.raises(UserError, match="class 8 is '9' there, but '8' here"):
         Predictor(DETECTION, str(tmp_path / 'other.pth'))
 
 

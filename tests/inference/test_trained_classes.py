@@ -62,9 +62,9 @@ def test_names_are_compared() -> None:
     assert same_classes(NAMES, NAMES, 'x.pth') and same_classes(None, NAMES, 'x.pth')
     assert same_classes(NAMES, None, 'x.pth')
     for fresh in (True, False):
-        with pytest.raises(CheckpointError, match=r"order.*; number 8 is '9' there, '8' here"):
+        with pytest.raises(CheckpointError, match=r"order.*; class 8 is '9' there, but '8' here"):
             same_classes(OTHER_ORDER, NAMES, 'x.pth', fresh=fresh)
-    with pytest.raises(CheckpointError, match=r'x\.pth was trained on 10 classes.* number 0 is'):
+    with pytest.raises(CheckpointError, match=r'x\.pth was trained on 10 classes.* class 0 is'):
         same_classes(OTHERS, NAMES, 'x.pth')
     assert not same_classes(OTHERS, NAMES, 'x.pth', fresh=True)
 
@@ -91,7 +91,7 @@ def test_a_checkpoint_of_other_classes_is_refused(
     if command in ('test', 'resume'):
         arguments = (*arguments, '--work-dir', tmp_path)
     said = tool(*arguments, fails=True)
-    first = {'order': "number 8 is '9' there, '8' here", 'others': "number 0 is 'a' there"}[name]
+    first = {'order': "class 8 is '9' there, but '8' here", 'others': "class 0 is 'a' there"}[name]
     assert 'error: ' in said and first in said and 'Traceback' not in said
 
 
@@ -101,7 +101,7 @@ def test_fine_tuning_refuses_another_order_and_begins_anew_for_other_classes(
     common = ('train', CONFIG, '--data-root', digits, '--no-dry-run', '--work-dir')
     said = tool(*common, tmp_path / 'a', '--cfg-options', *SHORT,
                 f'load_from={trained / "order.pth"}', fails=True)  # fmt: skip
-    assert "number 8 is '9' there" in said and 'Set metainfo.classes to the order' in said
+    assert "class 8 is '9' there" in said and 'Set metainfo.classes to the order' in said
     log = tool(*common, tmp_path / 'b', '--cfg-options', *SHORT, 'optim_wrapper.optimizer.lr=0',
                f'load_from={trained / "others.pth"}')  # fmt: skip
     assert 'initialised anew for other classes (a, b, ' in log
@@ -165,7 +165,7 @@ def test_a_training_executes_no_file(way: str, trained: Path, digits: Path, tmp_
     options = [part.format(path) for part in WAYS[way]]
     said = tool('train', CONFIG, '--data-root', digits, '--work-dir', tmp_path / 'work',
                 '--no-dry-run', *options, fails=True)  # fmt: skip
-    assert 'is refused: reading it would call posix.mkdir' in said and not mark.exists()
+    assert 'is rejected: reading it would call posix.mkdir' in said and not mark.exists()
 
 
 @pytest.mark.parametrize(

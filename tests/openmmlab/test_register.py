@@ -86,7 +86,7 @@ def test_a_cell_that_runs_twice_replaces_its_class_with_a_warning(registered: li
         warnings.simplefilter('error')
         define()
     count = len(registered)
-    with pytest.warns(UserWarning, match=r'Short is defined again and takes the place') as caught:
+    with pytest.warns(UserWarning, match=r'Short is defined again and replaces') as caught:
         second = define(other=dict(backbones.CSWin.ARCHS['small']))
     assert len(caught) == 1 and len(registered) == count
     assert backbones.variant('short_t').cls is backbones.variant('short_other').cls is second
@@ -97,7 +97,7 @@ def test_two_classes_cannot_have_a_variant_of_one_name(registered: list) -> None
     class CSWIN(backbones.CSWin):
         pass
 
-    with pytest.raises(backbones.UserError, match=r"a variant 'cswin_t', as backbones\.cswin\.CSW"):
+    with pytest.raises(backbones.UserError, match=r"a variant 'cswin_t', and so has backbones\.cs"):
         backbones.register(CSWIN)
     assert CSWIN not in registered and MODELS.get('CSWIN') is None
 

@@ -24,5 +24,5 @@ class TestDepthwiseConv(OperatorContract):
 
 
 def test_a_kernel_is_strided_or_dilated() -> None:
-    with pytest.raises(ValueError, match='stride is 2 and dilation 3'):
+    with pytest.raises(ValueError, match='stride is 2 and dilation is 3'):
         depthwise_conv(draw(1, C, 4, 4), *layer(C, 1, 3), stride=2, dilation=3)

@@ -59,5 +59,5 @@ def test_equals_the_published_module(size: str, fast: bool) -> None:
 
 
 def test_names_what_does_not_fit() -> None:
-    with pytest.raises(ValueError, match=r'logits \(2, 2, 3, 162\)'):
+    with pytest.raises(ValueError, match=r'must have the shape \(2, 2, 3, 162\)'):
         outlook_attention(torch.zeros(2, 3, 2, 162), torch.zeros(2, 4, 5, C), heads=HEADS)

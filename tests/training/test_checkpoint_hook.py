@@ -162,9 +162,9 @@ def test_a_vanished_folder_is_one_plain_line(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'number, message',
     [
-        (errno.EROFS, 'its folder is read-only: remount it'),
-        (errno.EACCES, 'its folder may not be written'),
-        (errno.ENOSPC, 'the disk is full: make room'),
+        (errno.EROFS, 'its file system is read-only: remount it'),
+        (errno.EACCES, 'its folder is not writable'),
+        (errno.ENOSPC, 'the disk is full: free some space'),
     ],
 )
 def test_a_write_that_fails_is_one_plain_line(

@@ -116,7 +116,7 @@ def test_a_killed_loader_worker_loses_nothing(workers: int, tmp_path: Path, monk
 def test_a_full_disk_in_any_writer_is_one_line(place: str, tmp_path: Path) -> None:
     full = OSError(errno.ENOSPC, 'No space left on device', 'scalars.json')
     said = train(*run(tmp_path, Fail(place, 4, full), scores=[0.1, 0.2]))
-    assert said.startswith('cannot write scalars.json: the disk is full: make room')
+    assert said.startswith('cannot write scalars.json: the disk is full: free some space')
     assert (tmp_path / 'last.pth').samefile(tmp_path / 'iter_4.pth')
 
 
