@@ -70,7 +70,7 @@ def test_names_are_compared() -> None:
 
 
 @pytest.mark.parametrize('name', ['order', 'others'])
-@pytest.mark.parametrize('command', ['test', 'export', 'predict', 'resume'])
+@pytest.mark.parametrize('command', ['test', 'export', 'predict', 'resume', 'resume=True'])
 def test_a_checkpoint_of_other_classes_is_refused(
     command: str, name: str, trained: Path, digits: Path, tmp_path: Path
 ) -> None:
@@ -80,9 +80,11 @@ def test_a_checkpoint_of_other_classes_is_refused(
         'export': ('export', CONFIG, file, '--out', tmp_path / 'x.onnx', '--size', 64, 64),
         'predict': ('predict', CONFIG, file, digits / 'images/val', '--out', tmp_path / 'x'),
         'resume': ('train', CONFIG, '--data-root', digits, '--resume', file),
-    }[command]
-    if command in ('test', 'resume'):
-        arguments = (*arguments, '--work-dir', tmp_path)
+        'resume=True': ('train', CONFIG, '--data-root', digits, '--cfg-options', 'resume=True',
+                        f'load_from={file}'),
+    }[command]  # fmt: skip
+    if arguments[0] in ('test', 'train'):
+        arguments = (*arguments[:2], '--work-dir', tmp_path, *arguments[2:])
     said = tool(*arguments, fails=True)
     first = {'order': "number 8 is '9' there, '8' here", 'others': "number 0 is 'a' there"}[name]
     assert 'error: ' in said and first in said and 'Traceback' not in said
