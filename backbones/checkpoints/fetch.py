@@ -146,13 +146,13 @@ def _check_sum(url: str, path: Path, expected: str) -> None:
     Raises:
         CheckpointError: they differ.
     """
-    fetched = _sum_of(path).read_text().split()[:1]
-    if expected and fetched != [expected]:
+    fetched = _sum_of(path).read_text().partition(' ')[0]
+    if expected and fetched != expected:
         raise CheckpointError(
             f'{path} is not the expected file: its SHA-256 is {fetched}, not {expected}. '
             'Remove it to fetch it again'
         )
-    if fetched != [_digest(path)]:
+    if fetched != _digest(path):
         raise CheckpointError(
             f'{path} has changed since it was fetched from {url} (see {_sum_of(path).name} beside '
             'it): remove both files to fetch it again'

@@ -100,7 +100,7 @@ def test_the_row_of_a_variant_may_name_the_checksum_of_its_weights(server) -> No
     load(digits)
     (folder / 'a.pth').unlink()
     load(digits)  # from the cache
-    with pytest.raises(CheckpointError, match=rf'its SHA-256 is \W+{digits}.*, not {other}'):
+    with pytest.raises(CheckpointError, match=rf'its SHA-256 is {digits}, not {other}'):
         load(other)
     path.write_bytes(path.read_bytes() + b'x')
     with pytest.raises(CheckpointError, match='has changed since it was fetched'):

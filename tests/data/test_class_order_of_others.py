@@ -16,7 +16,7 @@ from test_class_order import IDS, LISTED, NAMES, score, write_file
 from backbones.data.class_order import check_class_order
 from backbones.data.faults import Faults
 
-FEW = settings(max_examples=25, deadline=None, suppress_health_check=list(HealthCheck))
+FEW = settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 LVIS = ['LVISV05Dataset', 'LVISV1Dataset']
 OTHERS = ['CocoPanopticDataset', 'Objects365V1Dataset', 'Objects365V2Dataset', 'CityscapesDataset',
           'iSAIDDataset', 'DeepFashionDataset', *LVIS]  # fmt: skip

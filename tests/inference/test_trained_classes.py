@@ -72,7 +72,7 @@ def test_names_are_compared() -> None:
 @pytest.mark.parametrize(
     'command, name',
     [
-        *((command, 'order') for command in ('test', 'export', 'predict', 'resume')),
+        *((command, 'order') for command in ('test', 'export', 'predict', 'resume', 'resume=True')),
         ('test', 'others'),
         *(pytest.param(command, 'others', marks=pytest.mark.slow)
           for command in ('export', 'predict', 'resume')),
@@ -87,9 +87,11 @@ def test_a_checkpoint_of_other_classes_is_refused(
         'export': ('export', CONFIG, file, '--out', tmp_path / 'x.onnx', '--size', 64, 64),
         'predict': ('predict', CONFIG, file, digits / 'images/val', '--out', tmp_path / 'x'),
         'resume': ('train', CONFIG, '--data-root', digits, '--resume', file),
-    }[command]
-    if command in ('test', 'resume'):
-        arguments = (*arguments, '--work-dir', tmp_path)
+        'resume=True': ('train', CONFIG, '--data-root', digits, '--cfg-options', 'resume=True',
+                        f'load_from={file}'),
+    }[command]  # fmt: skip
+    if arguments[0] in ('test', 'train'):
+        arguments = (*arguments[:2], '--work-dir', tmp_path, *arguments[2:])
     said = tool(*arguments, fails=True)
     first = {'order': "class 8 is '9' there, but '8' here", 'others': "class 0 is 'a' there"}[name]
     assert 'error: ' in said and first in said and 'Traceback' not in said
