@@ -68,7 +68,7 @@ __all__ = [
     'register',
     'variant',
 ]
-__version__ = '0.1.0'
+__version__ = '0.2.0'
 _OF_THE_EXTRA = {  # name: its module, which is imported on first use
     'Predictor': 'backbones.inference',
     'paste': 'backbones.deploy.compare',
