@@ -1,6 +1,5 @@
 """Layouts of other programs that are not supported: what each is, and what to do."""
 
-import json
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -48,29 +47,13 @@ def json_sign(file: Path) -> str:
     return next(found, '')
 
 
-def _darknet(root: Path) -> str:
-    if not list(root.glob('*.data')) and not (root / 'obj.names').is_file():
+def _yolo_without_names(root: Path) -> str:
+    texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt')
+    if not any(_is_yolo(path) for path in islice(texts, 20)):
         return ''
-    names = root / 'obj.names'
-    listed = names.read_text(errors='replace').split('\n') if names.is_file() else []
-    names_line = json.dumps([name.strip() for name in listed if name.strip()], ensure_ascii=False)
-    train = 'obj_train_data' if (root / 'obj_train_data').is_dir() else 'FOLDER'
-    val = next((n for n in ('obj_valid_data', 'obj_val_data') if (root / n).is_dir()), 'FOLDER')
     return (
-        'It is Darknet\'s YOLO layout, CVAT\'s "YOLO 1.1": write a data.yaml beside it with the '
-        f'lines "train: {train}", "val: {val}" and "names: {names_line or "[...]"}"'
-    )
-
-
-def _yolo_without_yaml(root: Path) -> str:
-    texts = [p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt']
-    if not any(_is_yolo(path) for path in texts[:20]):
-        return ''
-    names = next((p.relative_to(root) for p in texts if p.name == 'classes.txt'), None)
-    where = f'; {names} has the names' if names else ''
-    return (
-        'It has YOLO labels, as LabelImg and Label Studio write them, but no data.yaml: '
-        f'write one with the lines "train: FOLDER", "val: FOLDER" and "names: [...]"{where}'
+        'It has YOLO labels, but neither a data.yaml nor class names: write the names, one per '
+        'line and class 0 first, into classes.txt in that folder'
     )
 
 
@@ -108,19 +91,6 @@ def _known_sets(root: Path) -> str:
     return ''
 
 
-def _flat_masks(root: Path) -> str:
-    here = {p.name.lower(): p for p in root.iterdir() if p.is_dir()}
-    images = next((here[n] for n in ('images', 'imgs', 'img', 'image') if n in here), None)
-    masks = next((here[n] for n in ('masks', 'labels', 'mask', 'annotations') if n in here), None)
-    if images is None or masks is None or not list_images(masks):
-        return ''
-    return (
-        f'It has images in {images.name} and label maps in {masks.name}, but no splits: move '
-        f'them into {images.name}/train, {images.name}/val, {masks.name}/train and '
-        f'{masks.name}/val'
-    )
-
-
 def _mask_suffix(root: Path) -> str:
     names = {p.stem for p in list_images(root)[:LOOKED_AT]}
     for end in ('_mask', '_label', '_labels', '_gt', '_seg', '-mask'):
@@ -151,8 +121,7 @@ def _others(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(_darknet, _voc_masks, _known_sets, _json, _yolo_without_yaml, _mask_suffix, _flat_masks),
-    _others,
+    *(_voc_masks, _known_sets, _json, _yolo_without_names, _mask_suffix, _others),
 )
 
 

@@ -23,6 +23,11 @@ def find(root: Path) -> dict[str, tuple[Path, Path]]:
             if images.lower() in there and labels in there and _has_image(there[labels]):
                 found[split] = there[images.lower()], there[labels]
                 break
+    if not found:  # no splits: all images are for training, until somebody divides them
+        flat = ((i, a) for i in IMAGES for a in LABELS if i.lower() in there and a in there)
+        for images, labels in flat:
+            if list_images(there[images.lower()]) and _has_image(there[labels]):
+                return {'train': (there[images.lower()], there[labels])}
     return found
 
 

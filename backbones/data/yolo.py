@@ -14,15 +14,18 @@ from backbones.data.images import image_facts, in_parallel
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
+from backbones.data.yolo_names import find_names, settings
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
+SUFFIXES = ('.yaml', '.yml')
 VALUES = 1000  # maximum number of values of an object's keypoints
 
 
 def find(root: Path) -> Path | None:
-    """Return the YAML file at the root that names classes and folders."""
-    return next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
+    """Return the file that names classes: a YAML file at the root, otherwise see `find_names`."""
+    there = next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
+    return there or find_names(root)
 
 
 def hint(root: Path) -> str:
@@ -38,7 +41,7 @@ def hint(root: Path) -> str:
 
 
 def _files(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.suffix in ('.yaml', '.yml'))
+    return sorted(p for p in root.iterdir() if p.suffix in SUFFIXES)
 
 
 def _load(file: Path) -> dict | None:
@@ -57,7 +60,8 @@ def read(
     Returns:
         Splits, and the classes in their order.
     """
-    content = _load(file) or {}
+    in_yaml = file.suffix in SUFFIXES
+    content = (_load(file) or {}) if in_yaml else settings(root, file)
     classes = _names(content['names'], file, faults)
     if str(content.get('nc', len(classes))) != str(len(classes)):
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')

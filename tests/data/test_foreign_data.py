@@ -218,18 +218,62 @@ def images_in(*folders: str) -> Change:
     return lambda root: [noise(root / folder / f'{i}.png') for folder in folders for i in (0, 1)]
 
 
+def labelled(*folders: str) -> Change:
+    """Images in the first folder, YOLO labels in the second, and names, as annotators export."""
+
+    def do(root: Path) -> None:
+        for i in range(2):
+            noise(root / folders[0] / f'{i}.jpg')
+            file = root / folders[-1] / f'{i}.txt'
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.write_text(f'{i} 0.5 0.5 0.2 0.2\n')
+        (root / 'classes.txt').write_text('cat\ndög\n')
+
+    return do
+
+
+@pytest.mark.parametrize(
+    'make, splits',
+    (
+        (cvat_yolo, {'train': 1, 'val': 1}),
+        (labelled('images', 'labels'), {'train': 2}),
+        (labelled('.'), {'train': 2}),
+        (labelled('images/train', 'labels/train'), {'train': 2}),
+    ),
+)
+def test_yolo_without_a_yaml_file_is_read(make: Change, splits: dict, tmp_path: Path) -> None:
+    make(tmp_path)
+    dataset = check_data.check(str(tmp_path)).dataset
+    assert dataset.layout == 'yolo' and dataset.classes == ('cat', 'dög')
+    found = dataset.splits.items()
+    assert {name: len(split.records['annotations']) for name, split in found} == splits
+
+
+def test_numbers_in_lists_of_images_are_no_yolo_labels(tmp_path: Path) -> None:
+    """As in the lists of Pascal VOC, beside a `classes.txt`."""
+    root = make_voc(tmp_path)
+    (root / 'classes.txt').write_text('\n'.join(CLASSES))
+    (root / 'ImageSets/Main/train_val.txt').write_text('1 2 3 4 5 6\n')
+    assert check_data.check(str(root)).dataset.layout == 'voc'
+
+
+def test_images_and_label_maps_without_splits_are_a_training_split(tmp_path: Path) -> None:
+    images_in('images', 'masks')(tmp_path)
+    (tmp_path / 'classes.txt').write_text('background\ncat\n')
+    report = check_data.check(str(tmp_path))
+    assert {name: len(s.pairs) for name, s in report.dataset.splits.items()} == {'train': 2}
+    assert '--val 0.2' in '\n'.join(report.faults.lines())
+
+
 IMAGE = dict(image_id=0, width=96, height=64, file_name='0.jpg')
 BOX = dict(bbox=[10, 10, 40, 30], area=1200, id=1)
 REFUSED = [
-    (cvat_yolo, r'YOLO 1\.1.*"train: obj_train_data", "val: obj_valid_data" and '
-                r'"names: \["cat", "dög"\]"'),
-    (texts('{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'but no data\.yaml: write one with the lines'),
-    (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'as LabelImg and Label Studio write them'),
+    (texts('{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'write the names, .*into classes\.txt'),
+    (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'neither a data\.yaml nor class names'),
     (cvat_masks, r'"Segmentation mask 1\.1".*by the colours in labelmap\.txt'),
     (images_in('leftImg8bit/train', 'gtFine/train'), r'It is Cityscapes: use a config'),
     (images_in('train', 'val', 'trainannot', 'valannot'), r'It is CamVid: rename'),
     (texts('labelTxt/{}.txt', 'gsd:0.1\n1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
-    (images_in('images', 'masks'), r'but no splits: move them into images/train'),
     (texts('x/{}.json', dict(image=IMAGE, annotations=[BOX])), r'hold one image each, as in SA-1B'),
     (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'merge them into one COCO file'),
     (texts('{}.json', dict(shapes=[], imagePath='a')), r'LabelMe files: convert them'),
