@@ -93,11 +93,11 @@ def main(words: list[str] | None = None) -> None:
             complete = not changed and len(known) == len(counted) and PAGE.exists()
             if not complete or PAGE.read_text() != page(leaves, sources):
                 raise UserError(
-                    'docs/model_zoo.md does not agree with configs/; `make zoo` mends it'
+                    'docs/model_zoo.md does not agree with configs/; `make zoo` fixes it'
                 )
             if README.read_text() != readme():
                 raise UserError(
-                    'README.md lists other variants than there are; `make zoo` mends it'
+                    'README.md does not list the existing variants; `make zoo` fixes it'
                 )
         else:
             count(changed)
