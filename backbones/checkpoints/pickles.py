@@ -202,9 +202,11 @@ def _collect_names(file: IO[bytes], names: set[str]) -> None:
     memo: dict[object, list[object]] = {}
     for opcode, argument, _ in pickletools.genops(file):
         if opcode.name in ('GLOBAL', 'INST'):
-            names.add(_today(*str(argument).split(' ')))
+            module, _, name = str(argument).partition(' ')
+            names.add(_today(module, name))
         elif opcode.name == 'STACK_GLOBAL':
-            names.add(_today(*map(str, pushed[-2:])))
+            module, name = map(str, pushed[-2:])
+            names.add(_today(module, name))
         elif opcode.name == 'MEMOIZE':
             memo[len(memo)] = pushed[-1:]
         elif opcode.name.endswith('PUT'):

@@ -25,7 +25,7 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
         key = ''.join(str(name).split()).casefold()
         close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
         if key in plain or close:
-            other = plain.get(key) or plain[close[0]]
+            other = plain[key] if key in plain else plain[close[0]]
             kind = 'duplicate-class' if other == name else 'similar-classes'
             faults.add(kind, dataset.root, f'{other!r} and {name!r}')
         plain[key] = name

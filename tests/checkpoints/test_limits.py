@@ -74,6 +74,15 @@ def test_a_pickle_that_costs_much_is_refused_at_once(name: str, form: str, tmp_p
     assert said in refused(path)
 
 
+@pytest.mark.parametrize(
+    'content', [b'\x80\x02}X\1\0\0\0acx  y z\nf g\n', b'\x80\x04\x93.', b'\x80\x04\x8c\1a\x93.']
+)
+def test_a_name_of_no_function_is_refused(content: bytes, tmp_path: Path) -> None:
+    assert refused(archive(tmp_path / 'x.pth', content))
+    (tmp_path / 'old.pth').write_bytes(content + bytes(8))
+    assert refused(tmp_path / 'old.pth')
+
+
 @pytest.mark.parametrize('form', ['zip', 'pickle'])
 def test_a_pickle_that_asks_for_more_bytes_than_there_are_is_refused(form, tmp_path) -> None:
     content = b'\x80\x04}\x8e' + b'\xff' * 6 + b'\x7f\0u.'  # a text of 2**55 bytes

@@ -61,6 +61,11 @@ def test_names_are_the_text_that_stands_there(names: list[str], yolo: Path) -> N
     assert report.dataset.classes == tuple(names) and not errors
 
 
+def test_several_names_that_are_no_text_are_a_fault(yolo: Path) -> None:
+    settings_of(yolo, SPLITS + 'names: [tree, "", ~, ""]\n')
+    assert {'unnamed-class'} <= checked(yolo)[1]
+
+
 @pytest.mark.parametrize('name', ['', '~', 'null', '[a]', '{a: b}'])
 def test_a_name_that_is_no_text_is_a_fault(name: str, yolo: Path) -> None:
     settings_of(yolo, SPLITS + f'names:\n  - tree\n  - {name}\n')
