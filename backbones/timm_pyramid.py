@@ -56,7 +56,8 @@ class TimmPyramid(nn.Module):
         frozen_stages: -1 freezes nothing, n the first n + 1 groups of timm's coarse `group_matcher`
             (the stem is the first); 'all' the whole model but not what makes levels: its
             activations are not stored.
-        norm_eval, with_cp: see `Pyramid`.
+        norm_eval: see `Pyramid`.
+        with_cp: see `Pyramid`.
         taps: 'last' makes the levels of a plain transformer from its last map, 'several' from four
             maps at even distances.
         width: channels of the levels that are made.
