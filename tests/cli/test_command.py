@@ -7,28 +7,35 @@ from pathlib import Path
 import pytest
 
 from backbones import __version__
+from backbones.__main__ import main
 from backbones.package_files import tools
 
-COMMAND = (str(Path(sys.executable).with_name('dense-backbones')),)
-MODULE = (sys.executable, '-m', 'backbones')
+COMMAND = Path(sys.executable).with_name('dense-backbones')
 
 
-def run(*words: str) -> subprocess.CompletedProcess:
-    return subprocess.run(words, capture_output=True, text=True)
+def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> str:
+    """What the command prints to either stream, and what it exits with."""
+    monkeypatch.setattr(sys, 'argv', ['dense-backbones', *words])
+    try:
+        main()
+    except SystemExit as end:
+        return ''.join(capsys.readouterr()) + str(end.code)
+    return ''.join(capsys.readouterr())
 
 
-def test_it_lists_all_tools_and_says_the_version() -> None:
-    listed = run(*MODULE, '--help')
-    assert listed.returncode == 0
-    names = [line.split()[0] for line in listed.stdout.splitlines() if line.startswith('  ')]
-    assert names == [path.stem.replace('_', '-') for path in tools()]
+def test_it_lists_all_tools_and_says_the_version(monkeypatch, capsys) -> None:
+    listed = said(monkeypatch, capsys, '--help')
+    names = [line.split()[0] for line in listed.splitlines() if line.startswith('  ')]
+    assert names == [path.stem.replace('_', '-') for path in tools()] and listed.endswith('0')
     assert {'train', 'test', 'predict', 'export', 'check-data', 'new-config'} <= {*names}
-    assert run(*MODULE, '--version').stdout == f'dense-backbones {__version__}\n'
+    assert said(monkeypatch, capsys, '--version') == f'dense-backbones {__version__}\n'
+    assert said(monkeypatch, capsys).endswith('2')
+    wrong = said(monkeypatch, capsys, 'tarin')
+    assert "no tool 'tarin'" in wrong and "'train'" in wrong
 
 
-@pytest.mark.skipif(not Path(*COMMAND).is_file(), reason='the package is not installed')
+@pytest.mark.skipif(not COMMAND.is_file(), reason='the package is not installed')
 def test_it_runs_a_tool_with_its_own_options() -> None:
-    done = run(*COMMAND, 'check-data', '/nowhere')
+    done = subprocess.run([COMMAND, 'check-data', '/nowhere'], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith('error: ') and '/nowhere' in done.stderr
-    assert "no tool 'tarin'" in (said := run(*COMMAND, 'tarin').stderr) and "'train'" in said
