@@ -72,18 +72,18 @@ def change_json(content: bytes, size: int, seed: int) -> bytes:
     """Put an odd value, or another part of the file, in the place of a random part."""
     draw = random.Random(seed)
     try:
-        whole = json.loads(content)
+        whole = [json.loads(content)]
         node, key = draw.choice(places(whole))
         node[key] = draw.choice([*ODD_VALUES, *(n[k] for n, k in places(whole)[:200])])
-        changed = json.dumps(whole).encode()
+        changed = json.dumps(whole[0]).encode()
         return changed if len(changed) <= size else content
-    except (ValueError, IndexError, RecursionError):
+    except (ValueError, RecursionError):
         return atheris.Mutate(content, size)
 
 
-def places(node: object) -> list[tuple]:
+def places(node: dict | list) -> list[tuple]:
     """All that lies in a JSON's lists and dicts, each as its owner and its key there."""
-    pairs = node.items() if isinstance(node, dict) else enumerate(node)  # type: ignore[arg-type]
+    pairs = node.items() if isinstance(node, dict) else enumerate(node)
     found: list[tuple] = []
     for key, value in pairs:
         found.append((node, key))
