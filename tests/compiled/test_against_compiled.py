@@ -197,7 +197,7 @@ def test_psa_masks_are_identical(ext, kind):
     x = draw(2, 15, 4, 6)
     sizes = dict(num_=2, h_feature=4, w_feature=6, h_mask=5, w_mask=3, half_h_mask=2, half_w_mask=1)
     results = []
-    for op in (mmcv_ops.masks, ext):
+    for op in (mmcv_ops.mask_driven, ext):
         out, grad = draw(2, 24, 4, 6) * 0, torch.zeros_like(x)
         op.psamask_forward(x, out, psa_type=kind, **sizes)
         op.psamask_backward(out.sin(), grad, psa_type=kind, **sizes)
