@@ -57,9 +57,8 @@ def build_model(
         processes: keep SyncBN, which synchronises over processes; otherwise it becomes BN.
     """
     _enter(cfg.get('default_scope'))
-    settings = copy.deepcopy(cfg.model if part is None else part)
-    if not files:
-        settings = without_files(settings)
+    settings = cfg.model if part is None else part
+    settings = copy.deepcopy(settings) if files else without_files(settings)
     if not processes:
         replace_sync_bn(settings)
     with torch.device(device) if device else contextlib.nullcontext():

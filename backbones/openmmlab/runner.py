@@ -74,7 +74,7 @@ class QuietRunner(Runner):
     def from_cfg(cls, cfg: Config) -> 'QuietRunner':
         return super().from_cfg(TextOnceConfig.of(cfg))
 
-    build_model = _plainly('model', lambda runner, model: _build(runner, model))
+    build_model = _plainly('model', _build)
     build_evaluator = _plainly('an evaluator', Runner.build_evaluator)
     build_optim_wrapper = _plainly('optim_wrapper', Runner.build_optim_wrapper)
     build_param_scheduler = _plainly('param_scheduler', Runner.build_param_scheduler)

@@ -71,6 +71,7 @@ class ExactLoop:
     runner: Runner
     dataloader: DataLoader
     by_epoch: bool
+    left = 0  # iterations of the first epoch completed by an earlier run
 
     def __init__(self, *args: Any, skip_unreadable: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)
@@ -110,13 +111,11 @@ class ExactLoop:
 
     def evaluation_is_due(self) -> bool:
         """Return whether MMEngine's loop would have evaluated before the next iteration."""
-        raise NotImplementedError
-
-    def _is_due(self, at: int, last: int) -> bool:
         loop: Any = self
-        if self.runner.val_loop is None:
+        if self.left or self.runner.val_loop is None:
             return False
         loop._decide_current_val_interval()
+        at, last = (loop.epoch, loop.max_epochs) if self.by_epoch else (loop.iter, loop.max_iters)
         return at >= loop.val_begin and (at % loop.val_interval == 0 or at == last)
 
 
@@ -125,7 +124,6 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
     """MMEngine's loop over epochs as an `ExactLoop`."""
 
     by_epoch = True
-    left = 0  # iterations of the first epoch completed by an earlier run
 
     def run(self) -> nn.Module:
         self.left = max(0, self.iter - self.epoch * len(self.dataloader))
@@ -156,18 +154,12 @@ class ExactEpochLoop(ExactLoop, EpochBasedTrainLoop):
             worker_init_fn=loader.worker_init_fn,
         )
 
-    def evaluation_is_due(self) -> bool:
-        return not self.left and self._is_due(self.epoch, self.max_epochs)
-
 
 @LOOPS.register_module()
 class ExactIterLoop(ExactLoop, IterBasedTrainLoop):
     """MMEngine's loop over iterations as an `ExactLoop`."""
 
     by_epoch = False
-
-    def evaluation_is_due(self) -> bool:
-        return self._is_due(self.iter, self.max_iters)
 
 
 class EvaluateWhatIsDue(Hook):

@@ -28,8 +28,6 @@ TAKEN = re.compile(
     r'(train_cfg(?!\.(type|by_epoch)$)|train_dataloader|optim_wrapper|randomness)\b.*'
 )
 
-LONGEST = 1 << 20  # characters of a config; ours have 30,000
-
 
 def set_resume(cfg: Config, resume: str | None) -> list[str]:
     """Set up the config to continue an earlier training run exactly, with its seed.
