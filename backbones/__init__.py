@@ -42,11 +42,13 @@ from backbones.openmmlab.register import join
 from backbones.ops.dispatch import plain
 from backbones.package_files import config_file
 from backbones.pyramid import Pyramid
-from backbones.registry import BACKBONES, create, list_backbones, register, variant
+from backbones.registry import BACKBONES, SCHEMES, create, list_backbones, register, variant
 from backbones.timm_pyramid import TimmPyramid
+from backbones.timm_variants import SCHEME, timm_variant
 from backbones.variants import Variant
 from backbones.volo import VOLO
 
+SCHEMES[SCHEME] = timm_variant
 join()
 
 __all__ = [

@@ -6,8 +6,6 @@ import functools
 import logging
 import math
 from collections.abc import Sequence
-from importlib.util import find_spec
-from typing import Any
 
 import torch
 import torch.nn.functional as F
@@ -15,25 +13,16 @@ from torch import Tensor, nn
 
 from backbones.checkpoints.files import read, select
 from backbones.checkpoints.match import adapt_channels
-from backbones.errors import CheckpointError, UserError, did_you_mean, first_line, listed
+from backbones.errors import CheckpointError, UserError, first_line, listed
 from backbones.layers import LayerNorm2d
 from backbones.ops.dispatch import like
 from backbones.pyramid import MIN_SIZE, levels_of
-from backbones.registry import SCHEMES
 from backbones.stage import BATCH_NORMS
 from backbones.timm_interface import STRIDES
-from backbones.variants import Variant
+from backbones.timm_models import build_trunk, pretrained_cfg
 
 LOG = logging.getLogger('backbones')
-SCHEME = 'timm:'
 MULTIPLE = STRIDES[-1]  # images are padded to multiples of it, pixels
-# what lets a model take images of any size, tried in turn; timm has no common name for it
-ANY_SIZE: tuple[dict[str, Any], ...] = (
-    dict(dynamic_img_size=True, dynamic_img_pad=True),
-    dict(strict_img_size=False),
-    dict(dynamic_img_size=True),
-    {},
-)
 
 
 class TimmPyramid(nn.Module):
@@ -97,7 +86,7 @@ class TimmPyramid(nn.Module):
         self.loaded: str | None = None
         self.image_size = image_size
         self.trunk = build_trunk(arch, in_channels, drop_path_rate, image_size)
-        self.known = {name: tuple(t.shape) for name, t in self.trunk.state_dict().items()}
+        self.known = set(self.trunk.state_dict())  # with what pruning removes
         self._choose_maps(taps, width)
         self.set_grad_checkpointing(with_cp)
         self._freeze()
@@ -226,10 +215,14 @@ class TimmPyramid(nn.Module):
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Tell how deep a parameter lies. See `ForTimm.get_layer_depth`."""
-        groups = self._groups(coarse=False)
-        layers = max(groups.values()) + 2
+        layers = max(self._layers.values()) + 2
         inside = name.removeprefix(f'{prefix}trunk.')
-        return groups.get(inside, layers - 1), layers
+        return self._layers.get(inside, layers - 1), layers
+
+    @functools.cached_property
+    def _layers(self) -> dict[str, int]:
+        """The groups that are asked for once per parameter."""
+        return self._groups(coarse=False)
 
     def init_weights(self) -> None:
         """Load `init_cfg`'s checkpoint, strictly; without one, timm's initialisation stays."""
@@ -244,10 +237,11 @@ class TimmPyramid(nn.Module):
             CheckpointError: a tensor is missing, unknown or of another shape; lists them.
         """
         _, state = select(read(checkpoint), key, ('state_dict', 'model'), checkpoint)
-        head = pretrained_cfg(self.arch).get('classifier') or ()
+        facts = pretrained_cfg(self.arch)
+        head = facts.get('classifier') or ()
         heads = tuple(f'{name}.' for name in ([head] if isinstance(head, str) else head))
         own = self.trunk.state_dict()
-        first = f'{pretrained_cfg(self.arch).get("first_conv")}.weight'
+        first = f'{facts.get("first_conv")}.weight'
         if first in state and first in own and state[first].shape != own[first].shape:
             adapted = adapt_channels(state[first], own[first])
             state[first] = state[first] if adapted is None else adapted
@@ -269,61 +263,6 @@ class TimmPyramid(nn.Module):
         LOG.info(self.loaded)
 
 
-def build_trunk(
-    arch: str,
-    in_channels: int,
-    drop_path_rate: float | None,
-    image_size: tuple[int, int] | None = None,
-) -> Any:
-    """Build timm's model with random weights, without classifier, for any size or one.
-
-    Raises:
-        UserError: timm is not installed, has no such model, or the model has no feature maps.
-    """
-    check_name(arch)
-    import timm
-
-    settings: dict[str, Any] = dict(in_chans=in_channels, num_classes=0)
-    if drop_path_rate is not None:
-        settings['drop_path_rate'] = drop_path_rate
-    trunk = None
-    for size in ANY_SIZE if image_size is None else (dict(img_size=image_size),):
-        try:
-            trunk = timm.create_model(arch, pretrained=False, **settings, **size)
-            break
-        except TypeError as error:  # an argument that this model does not have
-            unknown = error
-    if trunk is None:
-        raise UserError(f'timm cannot build {arch}: {first_line(unknown)}') from unknown
-    needed = ('forward_intermediates', 'prune_intermediate_layers', 'feature_info')
-    if missing := [part for part in needed if not hasattr(trunk, part)]:
-        raise UserError(
-            f'{arch} has no feature maps to give: timm wrote no {listed(missing)} for it'
-        )
-    return trunk
-
-
-def check_name(arch: str) -> None:
-    """Check that timm is installed and has a model.
-
-    Raises:
-        UserError: it is not, or has not.
-    """
-    if find_spec('timm') is None:
-        raise UserError(f"{SCHEME}{arch} needs timm: pip install 'dense-backbones[timm]'")
-    import timm
-
-    name, _, tag = arch.partition('.')
-    if not timm.is_model(name):
-        raise UserError(f'timm has no model {name!r}{did_you_mean(name, timm.list_models())}')
-    tags = [known.partition('.')[2] for known in timm.list_pretrained(f'{name}.*')]
-    if tag and tag not in tags:
-        raise UserError(
-            f'timm has no weights {tag!r} of {name}; allowed: {listed(tags) or "none"}'
-            f'{did_you_mean(tag, tags)}'
-        )
-
-
 def make_level(channels: int, stride: int, wanted: int, width: int) -> nn.Sequential:
     """Build what makes a level at stride `wanted` of a map at `stride`: see `TimmPyramid`."""
     layers: list[nn.Module] = []
@@ -338,67 +277,3 @@ def make_level(channels: int, stride: int, wanted: int, width: int) -> nn.Sequen
     layers += [nn.Conv2d(channels, width, 1, bias=False), LayerNorm2d(width)]
     layers += [nn.Conv2d(width, width, 3, padding=1, bias=False), LayerNorm2d(width)]
     return nn.Sequential(*layers)
-
-
-def pretrained_cfg(arch: str) -> dict:
-    """What timm notes of a model's published weights; {} of a model without any."""
-    import timm
-
-    found = timm.get_pretrained_cfg(arch)
-    return found.to_dict() if found else {}
-
-
-class TimmVariant(Variant):
-    """What a `Variant` tells, of a model of timm; read from the model itself."""
-
-    optimizer = None
-
-    def __init__(self, arch: str) -> None:
-        cfg = pretrained_cfg(arch)
-        super().__init__(weights=self._hub(cfg))
-        self.cls: Any = TimmPyramid
-        self.arch, self.name = arch, f'{SCHEME}{arch}'
-        self.mean = self._colours(cfg, 'mean')
-        self.std = self._colours(cfg, 'std')
-
-    @staticmethod
-    def _colours(cfg: dict, key: str) -> tuple[float, ...]:
-        return tuple(255 * x for x in cfg[key]) if cfg.get(key) else getattr(Variant, key)
-
-    @staticmethod
-    def _hub(cfg: dict) -> str | None:
-        repository = cfg.get('hf_hub_id')
-        if not repository:
-            return None
-        named = '.'.join(filter(None, (cfg['architecture'], cfg.get('tag'))))
-        return f'hf-hub:{repository}{named if repository.endswith("/") else ""}'
-
-    @functools.cached_property
-    def model(self) -> TimmPyramid:
-        """The model with random weights."""
-        with torch.random.fork_rng(devices=[]):
-            return TimmPyramid(self.arch)
-
-    @property
-    def channels(self) -> list[int]:
-        return list(self.model.channels)
-
-    def settings(self, method: str | None = None) -> dict:
-        settings: dict = dict(type=TimmPyramid.__name__, arch=self.arch)
-        if self.weights:
-            settings['init_cfg'] = dict(type='Pretrained', checkpoint=self.weights)
-        return settings
-
-
-@functools.lru_cache(maxsize=4)
-def timm_variant(arch: str) -> TimmVariant:
-    """Look up one of timm's models.
-
-    Raises:
-        UserError: timm is not installed, or has no such model.
-    """
-    check_name(arch)
-    return TimmVariant(arch)
-
-
-SCHEMES[SCHEME] = timm_variant

@@ -20,6 +20,7 @@ FLOORS = (
     'data',
     'drawing',
     'openmmlab',
+    'timm_variants',
     'dilateformer cswin volo moganet cloformer timm_pyramid',
     'pyramid',
     'stage',
@@ -28,7 +29,7 @@ FLOORS = (
     'registry',
     'variants',
     'ops',
-    'atomic_write package_files tables',
+    'atomic_write package_files tables timm_models',
     'errors',
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}

@@ -7,7 +7,7 @@ import torch
 import backbones
 from backbones import TimmPyramid, UserError
 from backbones.errors import CheckpointError
-from backbones.timm_pyramid import TimmVariant
+from backbones.timm_variants import TimmVariant
 
 HIERARCHICAL = ('test_convnext', 'test_resnet', 'test_efficientnet')
 PLAIN = ('test_vit', 'test_vit3')
