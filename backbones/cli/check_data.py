@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backbones.data.check_dataset import Report, check_dataset
-from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_config
+from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_datasets
 from backbones.data.faults import Faults
 from backbones.data.folder import read_folder
 from backbones.data.schedules import check_schedule
@@ -51,7 +51,7 @@ def check(
         raise UserError('--layout and --classes are for a folder; remove them for a config')
     cfg = config.load_config(data)
     faults = Faults([*allowed, *allowed_faults(cfg)])
-    dataset = read_config(cfg, faults)
+    dataset = read_datasets(cfg, faults)
     report = check_dataset(dataset, faults, decode=decode, progress=progress)
     check_schedule(cfg, images_per_epoch(cfg, dataset), faults)
     return report

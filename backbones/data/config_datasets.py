@@ -15,7 +15,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
 from backbones.data.listing import list_files, list_images, read_lines
-from backbones.data.mask_folders import pair_by_name
+from backbones.data.mask_folders import name_in, pair_by_name, read_names
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
@@ -43,7 +43,7 @@ SLIPS = (
 )
 
 
-def read_config(
+def read_datasets(
     cfg: Config, faults: Faults, *, splits: Sequence[str] = tuple(LOADERS), quick: bool = False
 ) -> Dataset:
     """Read the datasets of a config; missing paths and contradictions to the config are faults.
@@ -130,13 +130,8 @@ def _split(
         if 'MixedSuffixDataset' in bases:
             pairs = pair_by_name(prefix['img_path'], labels, faults)
             if part.get('ann_file') and file.is_file():
-                names = set(read_lines(file))
-                folder = prefix['img_path']
-                pairs = [
-                    pair
-                    for pair in pairs
-                    if pair[0].relative_to(folder).with_suffix('').as_posix() in names
-                ]
+                names = read_names(file)
+                pairs = [pair for pair in pairs if name_in(prefix['img_path'], pair[0]) in names]
             _check_suffix(labels, 'seg_map_suffix', part, cls, faults)
         else:
             pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))

@@ -5,6 +5,7 @@ from itertools import islice
 from pathlib import Path
 
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
+from backbones.data.yolo_labels import has_object
 
 LOOKED_AT = 2000  # files of a folder
 HEAD = 1 << 16  # characters of a JSON file that are searched
@@ -49,20 +50,12 @@ def json_sign(file: Path) -> str:
 
 def _yolo_without_names(root: Path) -> str:
     texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt')
-    if not any(_is_yolo(path) for path in islice(texts, 20)):
+    if not any(has_object(path) for path in islice(texts, 20)):
         return ''
     return (
         'It has YOLO labels, but neither a data.yaml nor class names: write the names, one per '
         'line and class 0 first, into classes.txt in that folder'
     )
-
-
-def _is_yolo(path: Path) -> bool:
-    try:
-        words = path.read_text(errors='replace')[:200].split()
-        return len(words) >= 5 and words[0].isdecimal() and bool([*map(float, words[1:5])])
-    except (OSError, ValueError):
-        return False
 
 
 def _voc_masks(root: Path) -> str:

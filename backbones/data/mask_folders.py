@@ -63,11 +63,17 @@ def _by_name(folder: Path, faults: Faults) -> dict[str, Path]:
     """Return the files of a folder by name without suffix."""
     found: dict[str, Path] = {}
     for path in list_images(folder):
-        other = found.setdefault(_key(path, folder), path)
+        other = found.setdefault(name_in(folder, path), path)
         if other != path:
             faults.add('ambiguous-name', folder, f'{other.name} and {path.name}')
     return found
 
 
-def _key(path: Path, folder: Path) -> str:
+def read_names(file: Path) -> set[str]:
+    """Read a list of images, one name per line. See `name_in`."""
+    return set(file.read_text(encoding='utf-8').splitlines())
+
+
+def name_in(folder: Path, path: Path) -> str:
+    """Return a file's name in a folder, by which images and label maps are paired: no suffix."""
     return path.relative_to(folder).with_suffix('').as_posix()

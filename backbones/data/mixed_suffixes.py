@@ -7,6 +7,7 @@ from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
+from backbones.data.mask_folders import read_names
 from backbones.errors import UserError, listed
 
 
@@ -42,11 +43,6 @@ class MixedSuffixDataset(BaseSegDataset):
             dict(shared, img_path=images[name], seg_map_path=labels[name], seg_fields=[])
             for name in sorted(images)
         ]
-
-
-def read_names(file: Path) -> set[str]:
-    """The names in a list of images, one a line, without suffixes."""
-    return set(file.read_text(encoding='utf-8').splitlines())
 
 
 def _by_name(folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:

@@ -5,6 +5,7 @@ import zlib
 from collections import Counter
 from collections.abc import Hashable, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ from PIL import Image
 from sklearn.model_selection import StratifiedGroupKFold
 
 from backbones.data.dataset import Dataset, Split
-from backbones.data.images import in_parallel
+from backbones.data.images import ImageFacts, in_parallel, label_facts
 from backbones.errors import UserError
 
 SHARES = 0.02, 0.5
@@ -58,11 +59,11 @@ def split_off_validation(
     folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of classes that are rarer than there are folds
-        train, val = next(folding.split(paths, _rarest(whole, paths), groups))
-    for name, chosen in (('train', train), ('val', val)):
-        dataset.splits[name] = _part(whole, name, [paths[i] for i in chosen])
-    order = {name: dataset.splits[name] for name in ('train', 'val', *dataset.splits)}
-    dataset.splits = order
+        rarest = _rarest(whole, paths, progress=progress)
+        train, val = next(folding.split(paths, rarest, groups))
+    chosen = dict(train=train, val=val)
+    parts = {name: _part(whole, name, [paths[i] for i in at]) for name, at in chosen.items()}
+    dataset.splits = parts | {k: v for k, v in dataset.splits.items() if k not in parts}
 
 
 def _part(whole: Split, name: str, paths: list[Path]) -> Split:
@@ -89,11 +90,13 @@ def _image_of(annotation: dict) -> object:
     return image if isinstance(image, Hashable) else None
 
 
-def _rarest(split: Split, paths: list[Path]) -> list[int]:
+def _rarest(split: Split, paths: list[Path], *, progress: bool) -> list[int]:
     """The rarest class of each image, by a number; -1 of an image without objects."""
     if split.pairs:
-        labels = in_parallel(_values, [label for _, label in split.pairs], title='', progress=False)
-        found = dict(zip((image for image, _ in split.pairs), labels))
+        look = partial(label_facts, decode=True)
+        labels = [label for _, label in split.pairs]
+        facts = in_parallel(look, labels, title='label maps', progress=progress)
+        found = {image: _values(fact) for (image, _), fact in zip(split.pairs, facts)}
     else:
         named = {e.get('id'): _path(split, e) for e in split.records['images']
                  if isinstance(e.get('id'), Hashable)}  # fmt: skip
@@ -106,13 +109,9 @@ def _rarest(split: Split, paths: list[Path]) -> list[int]:
     return [min(found[path], key=lambda kind: (counts[kind], kind), default=-1) for path in paths]
 
 
-def _values(label: Path) -> list[int]:
-    """The values of a label map; none of one that cannot be read, which the check reports."""
-    try:
-        with Image.open(label) as image:
-            return np.unique(np.asarray(image)).tolist() if image.mode in ('L', 'P') else []
-    except (OSError, ValueError, SyntaxError):
-        return []
+def _values(fact: ImageFacts) -> list[int]:
+    """Return the values of a label map; none if it cannot be read, which the check reports."""
+    return [] if fact.values is None else [int(value) for value in fact.values]
 
 
 def _groups(paths: Sequence[Path], root: Path, *, progress: bool) -> list[int]:

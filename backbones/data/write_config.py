@@ -8,6 +8,7 @@ from mmengine.config import Config
 
 from backbones import atomic_write
 from backbones.data.dataset import Dataset, Split
+from backbones.data.mask_folders import name_in
 from backbones.errors import UserError, shown
 from backbones.openmmlab.config_tree import innermost
 
@@ -79,8 +80,7 @@ def write_annotations(dataset: Dataset, out: Path) -> None:
 
 
 def _names(split: Split) -> str:
-    inside = (image.relative_to(split.images).with_suffix('') for image, _ in split.pairs)
-    return ''.join(f'{name.as_posix()}\n' for name in inside)
+    return ''.join(f'{name_in(split.images, image)}\n' for image, _ in split.pairs)
 
 
 def comment(text: str) -> str:

@@ -92,6 +92,16 @@ def _is_label(file: Path) -> bool:
     return not words or (len(words) > BOX and all(map(_is_number, words[: BOX + 1])))
 
 
+def has_object(file: Path) -> bool:
+    """Return whether the first line with text is one of YOLO's: a class and at least a box."""
+    try:
+        with file.open(encoding='utf-8-sig', errors='replace') as opened:
+            words = opened.read(4096).strip().partition('\n')[0].split()
+    except OSError:
+        return False
+    return len(words) > BOX and words[0].isdecimal() and all(map(_is_number, words[: BOX + 1]))
+
+
 def _is_number(word: str) -> bool:
     try:
         return math.isfinite(float(word))

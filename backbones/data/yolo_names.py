@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backbones.data.dataset import SPLITS
 from backbones.data.listing import list_images, read_lines
-from backbones.data.yolo_labels import BOX, label_places
+from backbones.data.yolo_labels import has_object, label_places
 
 FILES = ('obj.names', 'classes.txt', 'labels/classes.txt')
 FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # of a split
@@ -27,8 +27,7 @@ def find_names(root: Path) -> Path | None:
 
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
-    names = [line for line in read_lines(file) if line]
-    return dict(_splits(root), names=names, path=str(root.absolute()))
+    return dict(_splits(root), names=read_lines(file), path=str(root.absolute()))
 
 
 def _splits(root: Path) -> dict[str, str]:
@@ -47,5 +46,4 @@ def _splits(root: Path) -> dict[str, str]:
 
 def _has_labels(image: Path, root: Path) -> bool:
     file = next((place for place in label_places(image, root) if place.is_file()), None)
-    lines = [line.split() for line in read_lines(file) if line] if file else []
-    return bool(lines) and len(lines[0]) > BOX and lines[0][0].isdecimal()
+    return file is not None and has_object(file)

@@ -10,7 +10,7 @@ from mmengine.runner import Runner
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.data.check_dataset import check_dataset
-from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_config
+from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_datasets
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.schedules import check_schedule
@@ -49,7 +49,7 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
         faults.add('wrong-config', 'model', error)
     splits = [loader.removesuffix('_dataloader') for loader in loaders if cfg.get(loader)]
     splits = [name for name in splits if not only_formats(cfg, f'{name}_evaluator')]
-    dataset = read_config(cfg, faults, splits=splits, quick=True)
+    dataset = read_datasets(cfg, faults, splits=splits, quick=True)
     check_dataset(dataset, faults, sample=SAMPLE)
     if 'train_dataloader' in loaders:
         check_schedule(cfg, images_per_epoch(cfg, dataset), faults)

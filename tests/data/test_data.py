@@ -31,7 +31,7 @@ from PIL import Image
 from backbones.cli import check_data
 from backbones.data import contact_sheet
 from backbones.data.check_dataset import Report, check_dataset
-from backbones.data.config_datasets import images_per_epoch, read_config
+from backbones.data.config_datasets import images_per_epoch, read_datasets
 from backbones.data.faults import KINDS, Faults
 from backbones.errors import UserError
 from backbones.openmmlab import config
@@ -620,7 +620,7 @@ train_dataloader = dict(
 """
     cfg = loaded(config_of(coco, tmp_path / 'own.py', joined))
     faults = Faults()
-    dataset = read_config(cfg, faults)
+    dataset = read_datasets(cfg, faults)
     report = check_dataset(dataset, faults)
     (fault,) = report.faults.errors
     assert fault.kind == 'box-empty' and fault.place == str(json_file(second, 'train'))
@@ -636,7 +636,7 @@ def test_what_a_dataset_leaves_out_is_counted(coco: Path, tmp_path: Path) -> Non
     rule = "train_dataloader['dataset']['filter_cfg'] = dict(filter_empty_gt=True, min_size=32)"
     change(coco, lambda c: c['annotations'].pop())
     cfg = loaded(config_of(coco, tmp_path / 'own.py', rule))
-    split = read_config(cfg, Faults()).splits['train']
+    split = read_datasets(cfg, Faults()).splits['train']
     made = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
     kept = sum(len(made.get_data_info(i)['instances']) for i in range(len(made)))
     assert split.left_out['annotations'] == {
