@@ -12,9 +12,10 @@ from contextlib import contextmanager
 
 import torch
 from memory import MIB, counting, held_bytes
-from subjects import read_config, whole_model
 from torch import Tensor, nn
 
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import import_scope
 from backbones.ops import dispatch
 from backbones.package_files import config_file
@@ -86,11 +87,11 @@ def running(block: nn.Module, x: Tensor) -> Callable[[], Tensor]:
 
 
 def detector(name: str) -> nn.Module:
-    cfg, row = read_config(config_file(CONFIG)), variant(name)
+    cfg, row = load_config(config_file(CONFIG)), variant(name)
     cfg.model.backbone = row.settings('detection')
     cfg.model.neck.in_channels = list(row.channels)
     import_scope('mmdet')
-    return whole_model(cfg).train()
+    return build_model(cfg).train()
 
 
 @contextmanager

@@ -13,9 +13,12 @@ from mmengine.config import Config
 from mmengine.dataset import Compose
 from mmengine.optim import build_optim_wrapper
 from PIL import Image
-from subjects import annotations, read_config, tensors_of, whole_model
+from subjects import annotations, tensors_of
 from torch import Tensor, nn
 from torch.utils import benchmark
+
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
 
 SIZES = dict(mmdet=(800, 1280), mmseg=(512, 512))  # images in a training batch
 ON_DISK = dict(mmdet=(480, 640), mmseg=(512, 683))  # typical images of COCO and ADE20K
@@ -48,10 +51,10 @@ def iteration(config: str, size: tuple[int, int] | None, threads: int, repeats: 
     """
     torch.set_num_threads(threads)
     torch.manual_seed(0)
-    cfg = read_config(config)
+    cfg = load_config(config)
     scope = cfg.default_scope
     size, batch = size or SIZES[scope], cfg.train_dataloader.batch_size
-    model = whole_model(cfg).train()
+    model = build_model(cfg).train()
     with tempfile.TemporaryDirectory() as folder:
         steps = dict(data=loading(cfg, Path(folder), batch), **computing(cfg, model, size, batch))
         times: dict[str, list[float]] = {part: [] for part in steps}

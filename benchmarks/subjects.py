@@ -10,7 +10,6 @@ from functools import cache
 
 import timm
 import torch
-from mmengine.config import Config
 from mmengine.registry import MODELS
 from operators import Shapes, examples
 from torch import Tensor, nn
@@ -38,7 +37,7 @@ def build(candidate: dict) -> nn.Module:
         if 'op' in candidate:
             model = examples(1, 1, 1)[candidate['op']][0]()
         elif 'config' in candidate:
-            model = whole_model(read_config(candidate['config']))
+            model = build_model(load_config(candidate['config']))
         elif candidate['backbone'] in PEERS:
             model = peer(candidate['backbone']).to(candidate['device'])
         else:
@@ -61,15 +60,6 @@ def peer(name: str) -> nn.Module:
         return MODELS.build(PEERS[name])
 
 
-def read_config(path: str) -> Config:
-    return load_config(path)
-
-
-def whole_model(cfg: Config) -> nn.Module:
-    """Build a detector or segmentor; with random weights a detector finds almost nothing."""
-    return build_model(cfg)
-
-
 def draw_inputs(candidate: dict, size: Sequence[int]) -> list:
     """Draw random inputs, nested lists of tensors; size in pixels, for operators in cells."""
     batch, device, train = candidate['batch'], candidate['device'], candidate['mode'] == 'train'
@@ -79,7 +69,7 @@ def draw_inputs(candidate: dict, size: Sequence[int]) -> list:
         images = in_layout(candidate, torch.randn(batch, 3, *size))
     if 'config' not in candidate:
         return [images]
-    samples = annotations(read_config(candidate['config']).default_scope, batch, tuple(size))
+    samples = annotations(load_config(candidate['config']).default_scope, batch, tuple(size))
     return [images, [sample.to(device) for sample in samples], 'loss' if train else 'predict']
 
 
@@ -155,7 +145,7 @@ def kind_of(candidate: dict) -> str:
 def count_macs(kind: str, name: str, size: tuple[int, int]) -> int:
     """Count the multiply-adds of a forward pass for one image, in the published formulation."""
     if kind == 'config':
-        return complexity.complexity(read_config(name), shape=size)['macs']
+        return complexity.complexity(load_config(name), shape=size)['macs']
     candidate = {kind: name, 'mode': 'inference', 'device': 'meta', 'batch': 1}
     candidate |= dict(with_cp=False, compile=False, channels_last=False)
     with torch.no_grad(), plain():

@@ -277,13 +277,13 @@ def test_the_parts_of_an_iteration_are_timed(method):
     config = str(ROOT / f'configs/{method}_cloformer_nano_digits.py')
     found = iteration.iteration(config, (64, 96), threads=1, repeats=1)
     assert (found['size'], found['repeats']) == ([64, 96], 1)
-    assert found['batch'] == subjects.read_config(config).train_dataloader.batch_size
+    assert found['batch'] == subjects.load_config(config).train_dataloader.batch_size
     assert all(found[f'{part}_ms'] > 0 for part in ('data', 'backbone', 'heads', 'optimizer'))
 
 
 def test_the_heads_of_an_iteration_are_timed_without_the_backbone(nano):
-    config = subjects.read_config(str(ROOT / 'configs/upernet_cloformer_nano_digits.py'))
-    model = subjects.whole_model(config).train()
+    config = subjects.load_config(str(ROOT / 'configs/upernet_cloformer_nano_digits.py'))
+    model = subjects.build_model(config).train()
     steps = iteration.computing(config, model, (64, 64), batch=2)
 
     def trained() -> set[str]:

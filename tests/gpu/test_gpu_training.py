@@ -8,8 +8,11 @@ import pytest
 import torch
 from conftest import NANO, ROOT
 from subjects import annotations as draw_annotations
-from subjects import read_config, tensors_of, whole_model
+from subjects import tensors_of
 from torch import Tensor, nn
+
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
 
 pytestmark = pytest.mark.gpu
 QUICKSTART = sorted(p.stem for p in (ROOT / 'configs').glob('*_nano_digits.py'))
@@ -59,8 +62,8 @@ def test_every_way_gives_the_numbers_of_float64(cls: type, way: str, device: str
 @pytest.mark.parametrize('name', QUICKSTART)
 def test_a_quickstart_config_takes_a_training_step(name: str, device: str) -> None:
     torch.manual_seed(0)
-    cfg = read_config(str(ROOT / f'configs/{name}.py'))
-    model = whole_model(cfg).to(device).train()
+    cfg = load_config(str(ROOT / f'configs/{name}.py'))
+    model = build_model(cfg).to(device).train()
     samples = [s.to(device) for s in draw_annotations(cfg.default_scope, 2, (128, 160))]
     images = torch.randn(2, 3, 128, 160, device=device)
     losses = [x for x in tensors_of(model(images, samples, 'loss')) if x.requires_grad]
