@@ -2,7 +2,7 @@
 # make quickstart   install, make the embedded dataset, train, test, draw
 # make example      install, find trees on aerial photographs: docs/own_data.md, about 12 CPU-minutes
 # make test         install, run the default test suite
-# make test-slow    the rest of the tests: large variants, trainings (about an hour)
+# make test-slow    the rest of the tests: large variants, training runs (about an hour)
 # make test-lora    adapters of low rank by peft, which is installed beside the environment
 # make test-matrix  the core's tests beside the oldest, a middle and the newest Python and PyTorch, and
 #                   beside OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)

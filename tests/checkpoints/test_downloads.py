@@ -1,4 +1,4 @@
-"""A kept download is the file that was fetched, and the one that was meant."""
+"""A kept download is the file that was fetched, and the intended one."""
 
 import functools
 import hashlib

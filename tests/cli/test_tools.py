@@ -77,7 +77,7 @@ def test_train_resume_and_test(config: str, digits: Path, tmp_path: Path) -> Non
     predictions, pictures = tmp_path / 'predictions.pkl', tmp_path / 'pictures'
     arguments = ('--out', predictions, '--show-dir', pictures)
     arguments += ('--results',) if config == SEGMENTATION else ()
-    arguments += ('--cfg-options', 'load_from=not_there.pth')  # for trainings alone
+    arguments += ('--cfg-options', 'load_from=not_there.pth')  # for training only
     out = tool('test', leaf, tmp_path / 'iter_6.pth', *common[1:], *arguments)
     assert predictions.is_file() and len([*pictures.glob('*.png')]) == 2
     result = json.loads((tmp_path / 'metrics.json').read_text())

@@ -16,7 +16,7 @@ from typing import IO
 
 from conftest import ROOT
 
-SECONDS = 120  # after which a training that should have ended is a failure
+SECONDS = 120  # after which a run that should have ended is a failure
 
 
 class Training:

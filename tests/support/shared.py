@@ -43,7 +43,7 @@ torch.set_num_threads(1)
 if importlib.util.find_spec('mmengine'):  # the core's tests run without it, too
     from mmengine.runner import runner
 
-    # it asks git, the compiler and PyTorch, at each start of a training
+    # it asks git, the compiler and PyTorch, at each start of a training run
     runner.collect_env = functools.cache(runner.collect_env)
     from mmengine.config import Config
 

@@ -1,4 +1,4 @@
-"""A batch is tried before a training: what would fail later fails now, and nothing remains."""
+"""A batch is tried before a training run: what would fail later fails now, and nothing remains."""
 
 import itertools
 import random

@@ -1,4 +1,4 @@
-"""--ema and --early-stopping: what they set, and that a resumed training goes on with them."""
+"""--ema and --early-stopping: what they set, and that a resumed run continues with them."""
 
 from pathlib import Path
 

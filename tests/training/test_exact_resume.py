@@ -1,4 +1,4 @@
-"""A training that was interrupted goes on with the very numbers of one that was not."""
+"""An interrupted training run continues with the exact numbers of one that was not."""
 
 import itertools
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What fails in the middle of a training is one line, and what was reached is saved."""
+"""What fails in the middle of a training run is one line, and what was reached is saved."""
 
 import errno
 import logging
@@ -23,7 +23,7 @@ from backbones.training.signals import SignalHook
 
 
 class Fail(Hook):
-    """Raise at one place of a training."""
+    """Raise at one place of a training run."""
 
     priority = 'BELOW_NORMAL'  # as the logger: after averages are swapped, before schedules
 
@@ -42,7 +42,7 @@ def run(work_dir: Path, *hooks: Hook, **settings) -> tuple[Runner, SignalHook]:
 
 
 def train(runner: Runner, stopping: SignalHook) -> str:
-    """What a training that fails says."""
+    """What a failing training run says."""
     with pytest.raises(UserError) as error, saving(runner, stopping):
         runner.train()
     assert '\n' not in str(error.value) and 'COMMAND --resume' in str(error.value)

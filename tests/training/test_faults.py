@@ -139,7 +139,7 @@ def check_that_it_goes_on(command: list[str], work_dir: Path, reached: int) -> T
 
 
 def places() -> list:
-    """Where and how a training is killed: at random moments, and in the middle of writing."""
+    """Where and how a training run is killed: at random moments, and in the middle of writing."""
     draw, found = random.Random(0), []
     keeps = itertools.cycle(KEEP)
     for _ in range(8):

@@ -1,4 +1,4 @@
-"""Signals and bad numbers end a training in order."""
+"""Signals and bad numbers end a training run in order."""
 
 import os
 import signal
