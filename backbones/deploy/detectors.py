@@ -104,17 +104,24 @@ def suppress(
     return nms(boxes + apart[:, None], scores, iou)[:count]
 
 
+def count(labels: Tensor) -> Tensor:
+    """Return how many detections there are, (1)."""
+    return torch.ones_like(labels).sum()[None]
+
+
 class OneStage(nn.Module):
     """RetinaNet from a normalised, padded image to boxes, scores and labels.
 
     (1, 3, H, W) and `size` (2) -> (N, 4) corners in pixels, (N), (N) class numbers; best first.
     """
 
-    outputs = ('boxes', 'scores', 'labels')
+    task = 'boxes'
+    outputs = ('boxes', 'scores', 'labels', 'counts')
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         self.model = model
+        self.score_threshold = model.bbox_head.test_cfg['score_thr']
 
     def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, ...]:
         head = self.model.bbox_head
@@ -125,7 +132,7 @@ class OneStage(nn.Module):
         boxes, scores, labels = boxes[kept], scores[kept], labels[kept]
         options = dict(iou=cfg['nms']['iou_threshold'], count=cfg['max_per_img'])
         kept = suppress(boxes, scores, labels, size, **options)
-        return boxes[kept], scores[kept], labels[kept]
+        return boxes[kept], scores[kept], labels[kept], count(labels[kept])
 
 
 class TwoStage(nn.Module):
@@ -139,7 +146,11 @@ class TwoStage(nn.Module):
         super().__init__()
         self.model = model
         masks = ('masks',) if model.roi_head.with_mask else ()
-        self.outputs = ('boxes', 'scores', 'labels', *masks)
+        self.task = 'instances' if masks else 'boxes'
+        self.outputs = ('boxes', 'scores', 'labels', *masks, 'counts')
+        self.score_threshold = model.roi_head.test_cfg['score_thr']
+        if masks:
+            self.mask_threshold, self.mask_frame = model.roi_head.test_cfg['mask_thr_binary'], 'box'
 
     def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, ...]:
         heads = self.model.roi_head
@@ -147,14 +158,15 @@ class TwoStage(nn.Module):
         rois = by_level(self._proposals(maps, size), heads.bbox_roi_extractor)
         boxes, scores, labels = self._classify(maps, rois, size)
         if not heads.with_mask:
-            return boxes, scores, labels
+            return boxes, scores, labels, count(labels)
         order, levels = level_order(boxes, heads.mask_roi_extractor)
         logits = heads.mask_head(pool(maps, [boxes[i] for i in levels], heads.mask_roi_extractor))
         back = order.argsort()
         if logits.shape[1] == 1:
-            return boxes, scores, labels, logits[:, 0].sigmoid()[back]
+            return boxes, scores, labels, logits[:, 0].sigmoid()[back], count(labels)
         chosen = labels[order][:, None, None, None].expand(-1, 1, *logits.shape[2:])
-        return boxes, scores, labels, logits.gather(1, chosen)[:, 0].sigmoid()[back]
+        masks = logits.gather(1, chosen)[:, 0].sigmoid()[back]
+        return boxes, scores, labels, masks, count(labels)
 
     def _proposals(self, maps: tuple[Tensor, ...], size: Tensor) -> Tensor:
         """Return the region proposal network's boxes, (N, 4)."""

@@ -23,6 +23,7 @@ from backbones.deploy.compare import (
     model_in_pytorch,
     runner,
 )
+from backbones.deploy.metadata import as_text, describe, digest, of_config
 from backbones.deploy.models import exportable
 from backbones.deploy.onnx_file import STRIDE, Preprocessing, package, to_onnx
 from backbones.errors import UserError
@@ -88,7 +89,10 @@ def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynami
     if bool(checkpoint) == pretrained:
         raise UserError(f'{name}: give either a checkpoint or --pretrained')
     model = create(name, pretrained=True if pretrained else checkpoint).eval()
-    return of_backbone(name, model, dynamic=dynamic)
+    source = of_backbone(name, model, dynamic=dynamic)
+    if checkpoint:
+        source.metadata['checkpoint_sha256'] = digest(checkpoint)
+    return source
 
 
 def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
@@ -145,7 +149,12 @@ def read_model(
         model=model,
         preprocessing=preprocessing,
         in_pytorch=model_in_pytorch(model, Sample, preprocessing.divisor),
-        metadata=dict(model=name, classes=own or list(classes_in(file) or ())),
+        metadata=dict(
+            model=name,
+            classes=own or list(classes_in(file) or ()),
+            checkpoint_sha256=digest(checkpoint),
+            **of_config(cfg),
+        ),
         images=_images(dataset),
     )
 
@@ -161,12 +170,10 @@ def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[D
     Returns:
         The differences; the file is written only if all of them are within their limits.
     """
-    metadata = dict(
-        source.metadata,
-        input='RGB, 0 to 255, float32, (1, 3, height, width)',
-        pad_to_multiples_of=str(source.preprocessing.divisor),
-    )
-    file = to_onnx(exportable(source.model), source.preprocessing, size=size, metadata=metadata)
+    model = exportable(source.model)
+    facts = describe(model, source.preprocessing, size=size, batch=1, precision='fp32')
+    metadata = as_text(source.metadata | facts)
+    file = to_onnx(model, source.preprocessing, size=size, metadata=metadata)
     run = runner(file)
     found: list[Difference] = []
     for image in samples(source.images, [size, size] if size else list(SIZES)):

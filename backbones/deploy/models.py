@@ -19,6 +19,8 @@ ALLOWED = (
 class Levels(nn.Module):
     """A backbone: normalised images (1, 3, H, W) -> its levels."""
 
+    task = 'features'
+
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
@@ -31,6 +33,7 @@ class Levels(nn.Module):
 class Segmentor(nn.Module):
     """An encoder-decoder: normalised images (1, 3, H, W) -> logits (1, classes, H, W)."""
 
+    task = 'semantic'
     outputs = ('logits', 'labels')  # of the file, which removes the padding and picks the best
 
     def __init__(self, model: Any) -> None:

@@ -2,7 +2,6 @@
 
 import contextlib
 import io
-import json
 import logging
 import operator
 import warnings
@@ -57,7 +56,7 @@ def to_onnx(
     preprocessing: Preprocessing,
     *,
     size: tuple[int, int] | None,
-    metadata: dict[str, Any],
+    metadata: dict[str, str],
 ) -> Any:
     """Export a model from `exportable` together with its preprocessing.
 
@@ -65,7 +64,7 @@ def to_onnx(
         model: takes a normalised, padded image and, for a detector, its size before padding.
         preprocessing: becomes part of the file.
         size: height and width of the images in pixels; None for all sizes.
-        metadata: stored in the file, as JSON unless it is a string.
+        metadata: stored in the file.
 
     Returns:
         An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32.
@@ -89,8 +88,7 @@ def to_onnx(
     del file.graph.output[:]
     file.graph.output.extend(outputs[name] for name in model.outputs)
     for key, value in metadata.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        file.metadata_props.add(key=key, value=text)
+        file.metadata_props.add(key=key, value=value)
     return file
 
 

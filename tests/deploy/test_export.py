@@ -24,7 +24,7 @@ from backbones.ops.outlook_attention import outlook_attention
 
 def nano(cls: type, *, dynamic: bool, **settings: object) -> export.Source:
     torch.manual_seed(0)
-    return export.of_backbone('nano', cls(NANO[cls], **settings).eval(), dynamic=dynamic)
+    return export.of_backbone('cswin_t', cls(NANO[cls], **settings).eval(), dynamic=dynamic)
 
 
 @pytest.fixture(scope='module')
@@ -47,6 +47,11 @@ def test_the_file_says_what_it_takes_and_gives(small: Path) -> None:
     about = session.get_modelmeta().custom_metadata_map
     assert about['input'] == 'RGB, 0 to 255, float32, (1, 3, height, width)'
     assert json.loads(about['strides']) == [4]
+    facts = {k: json.loads(about[k]) for k in ('format', 'size', 'batch', 'outputs', 'mean')}
+    assert facts == dict(
+        format=1, size=[40, 50], batch=1, outputs=['level0'], mean=[123.675, 116.28, 103.53]
+    )
+    assert about['task'] == 'features' and about['precision'] == 'fp32'
 
 
 @pytest.mark.slow

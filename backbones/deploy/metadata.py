@@ -1,0 +1,77 @@
+"""What an exported file says about itself: docs/export.md lists every key."""
+
+import hashlib
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from mmengine.config import Config
+
+import backbones
+from backbones.checkpoints.fetch import locate
+from backbones.deploy.onnx_file import Preprocessing
+
+FORMAT = 1  # of the list on the page; raised when a key changes its meaning
+INPUT = 'RGB, 0 to 255, float32, ({batch}, 3, height, width)'
+LOADERS = ('Load', 'Pack')  # how the transforms begin that read and pack, and are not listed
+
+
+def describe(
+    model: Any,
+    preprocessing: Preprocessing,
+    *,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    precision: str,
+) -> dict[str, Any]:
+    """Return the facts about a file that follow from its model and shape.
+
+    Args:
+        model: from `exportable`.
+        preprocessing: what the file does to an image first.
+        size: height and width of the images in pixels; None for all sizes.
+        batch: images per call; None for any number.
+        precision: of the arithmetic.
+    """
+    rgb = slice(None) if preprocessing.rgb else slice(None, None, -1)
+    facts = dict(
+        format=FORMAT,
+        version=backbones.__version__,
+        task=model.task,
+        outputs=list(model.outputs),
+        input=INPUT.format(batch=batch or 'batch'),
+        size=size,
+        batch=batch,
+        pad_to_multiples_of=str(preprocessing.divisor),
+        mean=list(preprocessing.mean)[rgb],
+        std=list(preprocessing.std)[rgb],
+        precision=precision,
+    )
+    thresholds = ('score_threshold', 'mask_threshold', 'mask_frame', 'foreground_threshold')
+    return facts | {name: getattr(model, name, None) for name in thresholds}
+
+
+def of_config(cfg: Config) -> dict[str, Any]:
+    """Return the facts that a config states about its tests."""
+    tests = cfg.model.get('test_cfg') or {}
+    slides = tests.get('mode') == 'slide'
+    windows = dict(size=tests['crop_size'], stride=tests['stride']) if slides else None
+    pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline') or []
+    transforms = [t for t in pipeline if not t['type'].rpartition('.')[2].startswith(LOADERS)]
+    text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
+    return dict(
+        sliding_window=windows,
+        transforms=[dict(t) for t in transforms],
+        config_sha256=hashlib.sha256(text.encode()).hexdigest(),
+    )
+
+
+def digest(checkpoint: str) -> str:
+    """Return the SHA-256 of a checkpoint's file. See `backbones.checkpoints.read`."""
+    with locate(checkpoint)[0].open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """Return the metadata as it is stored: text as it is, everything else as JSON."""
+    return {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}
