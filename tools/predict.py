@@ -23,6 +23,11 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--resume', action='store_true', help='continue an interrupted call in the --out folder'
     )
+    parser.add_argument(
+        '--as-labels',
+        choices=('coco', 'yolo', 'masks'),
+        help='also write a dataset, to correct in an annotation tool and to train on',
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'

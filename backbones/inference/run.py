@@ -11,6 +11,7 @@ from rich.progress import track
 
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, shown
+from backbones.inference.as_dataset import check_format
 from backbones.inference.attempts import batched
 from backbones.inference.image_files import Images, find_images, suffixes
 from backbones.inference.memory import TooLargeError
@@ -31,6 +32,7 @@ def run(
     backbone: str | None,
     amp: bool,
     resume: bool,
+    as_labels: str | None = None,
 ) -> int:
     """Predict on images, write the results, and print a summary.
 
@@ -62,13 +64,17 @@ def run(
         backbone=backbone,
         amp=amp,
     )
+    if as_labels:
+        number = len(predictor.meta['classes'])
+        check_format(as_labels, segments=predictor.segments, classes=number, images=chosen.inside)
     about = dict(config=config, checkpoint=os.path.abspath(checkpoint), score=score, tile=tile,
-                 backbone=backbone, amp=amp)  # fmt: skip
+                 backbone=backbone, amp=amp, as_labels=as_labels)  # fmt: skip
     results = Results(
         new_folder(out, resume=resume),
         Classes(predictor.meta),
         segments=predictor.segments,
         about=about,
+        layout=as_labels,
     )
     start = time.perf_counter()
     failed: list[str] = []
@@ -155,6 +161,12 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     if chosen.others:
         lines.append(f'not images, by suffix: {suffixes(chosen.others)}')
     lines.append(f'results: {results.folder}/ with {", ".join(results.files)}')
+    if results.dataset:
+        folder = results.dataset.root
+        lines += [
+            f'labels to correct: {folder}/; tools/check_data.py {folder} --allow no-validation '
+            f'reads them, and tools/new_config.py {folder} --val 0.2 writes a config for them'
+        ]
     if failed:
         lines += [f'{len(failed)} without a prediction:', *(f'  {line}' for line in failed)]
     return '\n'.join(lines)

@@ -16,11 +16,13 @@ from backbones import atomic_write
 from backbones.drawing.paint import pixels_of
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
+from backbones.inference.as_dataset import DatasetWriter
 from backbones.inference.predictor import Prediction
 from backbones.tables import table
 
 QUALITY = 90  # JPEG quality
 LINES = 'predictions.jsonl'
+DATASET = 'dataset'
 
 
 def new_folder(path: str, *, resume: bool) -> Path:
@@ -62,13 +64,23 @@ class Results:
         classes: the class names.
         segments: whether predictions are label maps, not instances.
         about: the call; an interrupted call can only be continued by an equal one.
+        layout: of the dataset to write as well, in `dataset/`; see `DatasetWriter`.
 
     Raises:
         UserError: the folder belongs to another call.
     """
 
-    def __init__(self, folder: Path, classes: Classes, *, segments: bool, about: dict) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        classes: Classes,
+        *,
+        segments: bool,
+        about: dict,
+        layout: str | None = None,
+    ) -> None:
         self.folder = folder
+        self.dataset = DatasetWriter(folder / DATASET, layout, classes) if layout else None
         self.lines = folder / LINES
         self.classes = classes
         self.segments = segments
@@ -116,6 +128,8 @@ class Results:
             few = len(self.classes.names) <= 256
             self._save(f'labels/{name}.png', found.astype(np.uint8 if few else np.uint16))
             entry['pixels'] = {str(c): n for c, n in enumerate(pixels_of(found)) if n}
+        if self.dataset:
+            self.dataset.add(prediction, name, file_name)
         self._append(entry, 'a')
         self.seconds += prediction.seconds
         self._count(entry)
@@ -123,6 +137,8 @@ class Results:
     def finish(self) -> None:
         """Write the files that describe all images."""
         names = self.classes.names
+        if self.dataset:
+            self.dataset.finish(itertools.islice(_whole_lines(self.lines), 1, None))
         if self.segments:
             lines = [*map(shown, names), '']
             atomic_write.write(self.folder / 'classes.txt', '\n'.join(lines).encode())
@@ -155,6 +171,7 @@ class Results:
     def files(self) -> list[str]:
         """List the contents of the folder."""
         own = ['labels/', 'classes.txt'] if self.segments else ['results.json', 'images.json']
+        own += [f'{DATASET}/'] if self.dataset else []
         return ['pictures/', *own, LINES]
 
     def summary(self) -> str:

@@ -1,5 +1,6 @@
 """Predictions: what is read, what is found, what is written, and what is refused."""
 
+import json
 import os
 import re
 import signal
@@ -442,3 +443,31 @@ def test_the_exit_code_of_a_signal_says_so(weights: dict, tmp_path: Path, monkey
         load_tool('predict').main([*command, str(tmp_path / 'out')])
     assert end.value.code == 128 + signal.SIGTERM
     assert signal.getsignal(signal.SIGTERM) == signal.SIG_DFL
+
+
+@pytest.mark.parametrize('layout', ['coco', 'yolo', 'masks'])
+def test_predictions_become_a_dataset_that_the_check_reads(
+    layout: str, weights: dict[str, str], album: Path, tmp_path: Path
+) -> None:
+    from backbones.cli import check_data
+
+    (album / 'a/cut.png').unlink()
+    (album / 'a/tiny.png').unlink()
+    save(album / 'a/1.jpg')  # beside 1.png
+    name = SEGMENTATION if layout == 'masks' else DETECTION
+    command = ('predict', name, weights[name], album, '--score', SOME, '--tile', 64, '--batch', 2,
+               '--as-labels', layout, '--out', tmp_path / 'out')  # fmt: skip
+    said = tool(*command)
+    assert f'tools/check_data.py {tmp_path}/out/dataset --allow no-validation' in said
+    report = check_data.check(str(tmp_path / 'out/dataset'), allowed=['no-validation'])
+    kinds = {fault.kind for fault in report.faults.errors} - {'deep-image'}
+    assert not kinds
+    assert report.counts['train']['images'] == 7
+    results = tmp_path / 'out/results.json'
+    if results.is_file():
+        found = json.loads(results.read_text())
+        empty = sum(not coco_mask.area(one['segmentation']) for one in found)
+        assert report.counts['train']['annotations'] == len(found) - empty > 0
+    other = 'coco' if layout == 'masks' else 'masks'
+    wrong = tool(*command[:-3], other, '--out', tmp_path / 'no', fails=True)
+    assert f'--as-labels {other}: the model predicts' in wrong
