@@ -29,7 +29,7 @@ FLOORS = (
     'registry',
     'variants',
     'ops',
-    'atomic_write package_files tables timm_models',
+    'atomic_write package_files pixels tables timm_models',
     'errors',
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}

@@ -13,6 +13,13 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of the folder')
     parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
+        '--channels',
+        type=int,
+        metavar='N',
+        help='read all N channels of the images as they are; default: RGB of 8 bits, or all '
+        'channels where no image is grey, RGB or RGBA of 8 bits',
+    )
+    parser.add_argument(
         '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
     )
     parser.add_argument('--decode', action='store_true', help='load all pixels of large datasets')
@@ -31,6 +38,7 @@ def main(argv: list[str] | None = None) -> None:
             args.data,
             layout=args.layout,
             classes=args.classes,
+            channels=args.channels,
             allowed=args.allow,
             decode=args.decode,
             progress=sys.stderr.isatty(),

@@ -24,6 +24,7 @@ def check(
     progress: bool = False,
     val: float | None = None,
     seed: int = 0,
+    channels: int | None = None,
 ) -> Report:
     """Check the dataset in a folder, or the datasets of a config.
 
@@ -35,20 +36,27 @@ def check(
         decode: load all pixels, even of a large dataset.
         progress: show progress bars on stderr.
         val, seed: of a folder without a validation split, see `split_off_validation`.
+        channels: read the images of a folder with all their channels, of which there must be so
+            many; None decides by the images.
 
     Raises:
         UserError: there is nothing to check.
     """
+    if channels is not None and channels < 1:
+        raise UserError(f'--channels is {channels}; allowed: 1, 2, 3, ...')
     if Path(data).is_dir():
         faults = Faults(allowed)
         dataset = read_folder(
             Path(data), faults, layout=layout, classes=classes, decode=decode, progress=progress
         )
+        dataset.channels = channels
         if val is not None:
             split_off_validation(dataset, val, seed=seed, progress=progress)
         return check_dataset(dataset, faults, decode=decode, progress=progress)
-    if layout or classes:
-        raise UserError('--layout and --classes are for a folder; remove them for a config')
+    if layout or classes or channels:
+        raise UserError(
+            '--layout, --classes and --channels are for a folder; remove them for a config'
+        )
     cfg = config.load_config(data)
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_datasets(cfg, faults)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
+from backbones.data.channels import check_channels, choose_channels
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
@@ -70,7 +71,14 @@ def check_dataset(
         faults.add('unread-format', path.parent, path.name)
     for split in dataset.splits.values():
         _look_at_files(split, decode=decoded, sample=sample, progress=progress)
-        _check_image_files(split, faults)
+    if dataset.channels is None:
+        dataset.channels = choose_channels(dataset.splits.values())
+    if dataset.channels:
+        report.notes.append(
+            f'images are read with {dataset.channels} channels, with the values of the files'
+        )
+    for split in dataset.splits.values():
+        _check_image_files(split, faults, channels=dataset.channels)
         if dataset.detection:
             _check_sizes(split, faults)
             InstanceChecks(split, faults).run()
@@ -97,8 +105,9 @@ def _look_at_files(split: Split, *, decode: bool, sample: int | None, progress: 
             facts[fact.path] = fact
 
 
-def _check_image_files(split: Split, faults: Faults) -> None:
+def _check_image_files(split: Split, faults: Faults, *, channels: int) -> None:
     total = len(split.facts)
+    check_channels(split, channels, faults)
     if not total:
         faults.add('empty-split', split.source, split.name)
     for path, fact in split.facts.items():
@@ -106,11 +115,12 @@ def _check_image_files(split: Split, faults: Faults) -> None:
         if fact.fault:
             continue
         sides = f'{path.name}, {fact.size[0]}x{fact.size[1]}'
-        if fact.bits > 8:
+        if fact.bits > 8 and not channels:
             faults.add('deep-image', split.images, f'{path.name}, {fact.bits} bits', total=total)
-        if fact.mode in ('RGBA', 'LA', 'PA') or 'transparency' in fact.mode:
+        transparent = fact.mode in ('RGBA', 'LA', 'PA') or 'transparency' in fact.mode
+        if transparent and not channels:
             faults.add('transparent-image', split.images, f'{path.name}, {fact.mode}', total=total)
-        if fact.frames > 1:
+        if fact.frames > 1 and not channels:
             faults.add('several-frames', split.images, f'{path.name}, {fact.frames}', total=total)
         if min(fact.size) < SMALL:
             faults.add('small-image', split.images, sides, total=total)

@@ -15,6 +15,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
 from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.load_channels import channels_of
 from backbones.data.mask_folders import name_in, pair_by_name, read_names
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
 from backbones.errors import UserError
@@ -100,6 +101,7 @@ def _split(
     if classes is not None and tuple(classes) != dataset.classes:
         faults.add('wrong-config', place, f'metainfo.classes is {_few(classes)} here and '
                    f'{_few(dataset.classes)} in train_dataloader')  # fmt: skip
+    dataset.channels = channels_of(part.get('pipeline')) or dataset.channels or 0
     cls = find_class(part['type'], cfg.get('default_scope'))
     bases = {base.__name__ for base in inspect.getmro(cls)} if cls else set()
     root = part.get('data_root') or ''

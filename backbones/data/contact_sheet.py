@@ -16,6 +16,7 @@ from backbones.data.segmentations import has_mask
 from backbones.drawing.captions import Picture, legend
 from backbones.drawing.paint import Found, are_readable, paint
 from backbones.drawing.palette import Classes
+from backbones.pixels import view
 
 NUMBER = 16  # images on a sheet, spread over the split
 COLUMNS = 4
@@ -48,7 +49,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
 
 def _tile(path: Path, split: Split, dataset: Dataset, classes: Classes, *, masks: bool) -> Picture:
     """Draw an RGB image with its labels, scaled to fit a grey square."""
-    image = np.asarray(cv2.imread(str(path), cv2.IMREAD_COLOR_RGB), np.uint8)
+    image = view(path, (0, 1, 2) if dataset.channels else None)
     found: Found | None
     if dataset.detection:
         found = _instances(path, split, dataset, image.shape[:2] if masks else None)

@@ -64,6 +64,8 @@ class Dataset:
             'train 2'.
         classes: names; for label maps, in the order of the values.
         zero_ignored: label 0 means "ignore", and the first class is label 1.
+        channels: how many of them are read from each image, as they are; 0 for RGB of 8 bits; None
+            until the images decide.
     """
 
     layout: str
@@ -71,6 +73,7 @@ class Dataset:
     splits: dict[str, Split]
     classes: tuple[str, ...] = ()
     zero_ignored: bool = False
+    channels: int | None = None
 
     @property
     def detection(self) -> bool:

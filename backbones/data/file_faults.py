@@ -22,7 +22,13 @@ IMAGES = {
     ),
     'deep-image': Kind(
         'images have more than 8 bits per channel; loading keeps only the upper 8 bits',
-        'scale the relevant range of values to 8 bits, and save as PNG',
+        'save all images with as many bits, and tools/new_config.py writes a config that reads '
+        'them as they are; or scale the relevant range of values to 8 bits, and save as PNG',
+    ),
+    'channels-differ': Kind(
+        'images have other channels, or another type of values, than the others or than is loaded',
+        'save all of them with the same channels and bits, or move them away; tools/new_config.py '
+        '--channels N reads ordinary images with all N channels',
     ),
     'size-swapped': Kind(
         "width and height of annotation and image are swapped, or the image's EXIF orientation "

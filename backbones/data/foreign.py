@@ -126,6 +126,6 @@ def other_images(folders: set[Path]) -> Iterator[Path]:
 
 PASSED_OVER = (
     *('.heic', '.heif', '.avif', '.gif', '.jxl', '.jp2', '.jpe', '.jfif', '.svg', '.psd', '.pdf'),
-    *('.raw', '.cr2', '.cr3', '.nef', '.arw', '.dng', '.exr', '.hdr', '.pgm', '.ppm', '.npy'),
+    *('.raw', '.cr2', '.cr3', '.nef', '.arw', '.dng', '.exr', '.hdr', '.pgm', '.ppm'),
     *('.dcm', '.nii', '.mp4', '.mov', '.avi'),
 )

@@ -20,18 +20,22 @@ from PIL import ExifTags, Image
 from rich.console import Console
 from rich.progress import track
 
+from backbones.data.file_signs import has_end, what_else
+from backbones.errors import UnreadableError
+from backbones.pixels import ARRAYS, read_pixels, stored
+
 TURNED = range(2, 9)  # EXIF orientations for which loading rotates or mirrors an image
 SWAPPED = (5, 6, 7, 8)  # those that swap width and height
 THREADS = 8  # reading waits for the disk, and decoding releases Python's global lock
 PROGRESS = 500  # number of files that makes a progress bar worthwhile
 LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
 LARGE = 1 << 26  # pixels; images above this are decoded one at a time
-TAIL = 4096  # bytes at the end of a file that are searched
 # errors that Pillow raises for damaged files of various kinds
 DAMAGED = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, MemoryError),
     *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
 )
+ARRAY = 'array'  # format of a .npy file
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -48,7 +52,8 @@ class ImageFacts:
         mode: Pillow's name for the kind of pixels, e.g. 'RGB', 'L', 'P'.
         format: Pillow's name for the format, e.g. 'JPEG'.
         bits: per channel.
-        frames: number of frames in the file.
+        frames: number of frames or pages in the file.
+        channels, kind: number and type of the values of a pixel, as `read_pixels` returns them.
         values: sorted values of a decoded label map.
     """
 
@@ -61,8 +66,15 @@ class ImageFacts:
     format: str = ''
     bits: int = 8
     frames: int = 1
+    channels: int = 3
+    kind: str = 'uint8'
     lossy: bool = False
     values: np.ndarray | None = None
+
+    @property
+    def special(self) -> bool:
+        """Whether MMDetection's and MMSegmentation's loaders lose bits or channels of it."""
+        return self.kind != 'uint8' or self.channels not in (1, 3, 4) or self.format == ARRAY
 
 
 def image_facts(path: Path, *, decode: bool) -> ImageFacts:
@@ -79,17 +91,22 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
         return found
     try:
         with _open(found) as image:
-            if image is None:
-                return found
-            _read_header(found, image)
+            if image is not None:
+                _read_header(found, image)
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
+    if found.fault not in ('missing-image', 'empty-file'):
+        _read_channels(found)
+    if found.fault:
         return found
     if found.size[0] * found.size[1] > LARGEST:
         found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*found.size)
+    elif found.special:
+        if decode:
+            _decode_channels(found)
     elif not cv2.haveImageReader(str(path)):
         found.fault, found.detail = 'unsupported-format', found.format
-    elif decode or not _has_end(path, found.format):
+    elif decode or not has_end(path, found.format):
         _decode(found)
     return found
 
@@ -111,11 +128,11 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
                 found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*image.size)
                 return found
             bands = len(image.getbands())
-            if (decode or not _has_end(path, found.format)) and bands > 1:
+            if (decode or not has_end(path, found.format)) and bands > 1:
                 colours = np.asarray(image)[..., :3]
                 if bands > 2 and (colours == colours[..., :1]).all():
                     found.detail = 'all channels are equal: save only one of them'
-            elif decode or not _has_end(path, found.format):
+            elif decode or not has_end(path, found.format):
                 values = np.unique(np.asarray(image))
                 found.values = np.nan_to_num(values, nan=-1)  # which no class has
     except DAMAGED as error:
@@ -137,7 +154,7 @@ def _open(found: ImageFacts) -> Iterator[Image.Image | None]:
         try:
             image = Image.open(path)
         except DAMAGED:
-            found.fault, found.detail = _what_else(path)
+            found.fault, found.detail = what_else(path)
             yield None
             return
         with image:
@@ -164,6 +181,33 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
         found.bits = max(image.tag_v2.get(258) or (1,))  # type: ignore[attr-defined]
     elif found.mode in DEEP_MODES:
         found.bits = 16
+
+
+def _read_channels(found: ImageFacts) -> None:
+    """Add number and type of the channels; Pillow knows few kinds of TIFF, and no array."""
+    if 'A' in found.mode or 'transparency' in found.mode:
+        found.channels = 4
+    elif found.mode in ('1', 'L', *DEEP_MODES):
+        found.channels = 1
+    if found.bits > 8:
+        found.kind = f'uint{found.bits}'
+    try:
+        there = stored(found.path)
+    except UnreadableError as error:
+        if found.path.suffix.lower() in ARRAYS:
+            found.fault, found.detail = 'damaged-image', str(error).partition(': ')[2]
+        return
+    if there is None:
+        return
+    if found.fault or there.dtype != np.uint8:
+        found.bits = 8 * there.dtype.itemsize
+    if found.fault:  # by Pillow
+        found.fault = found.detail = ''
+        found.size = there.size
+        found.mode = f'{there.channels} channels of {there.dtype}'
+        found.format = ARRAY if found.path.suffix.lower() in ARRAYS else 'TIFF'
+    if there.size == found.size or there.size == found.size[::-1]:
+        found.channels, found.kind = there.channels, there.dtype.name
 
 
 def _exif(path: Path, image: Image.Image) -> Image.Exif:
@@ -193,36 +237,6 @@ def _is_lossy(path: Path) -> bool:
         return b'VP8L' not in file.read(64)
 
 
-def _what_else(path: Path) -> tuple[str, str]:
-    """Return fault and description of a file that Pillow does not recognise as an image."""
-    with open(path, 'rb') as file:
-        start = file.read(64).lstrip().lower()
-    for sign, what in (
-        (b'<!doctype', 'a web page, perhaps a failed download'),
-        (b'<html', 'a web page, perhaps a failed download'),
-        (b'version https://git-lfs', 'a git-lfs pointer; fetch it with git lfs pull'),
-        (b'{', 'JSON'),
-        (b'<?xml', 'XML'),
-    ):
-        if start.startswith(sign):
-            return 'not-an-image', what
-    if start[4:8] == b'ftyp':
-        return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps from a phone'
-    if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
-        return 'damaged-image', 'its header is truncated'
-    return 'not-an-image', f'starts with {start[:12]!r}'
-
-
-def _has_end(path: Path, kind: str) -> bool:
-    """Return whether a file has its format's end marker; True if the format has none."""
-    ends = {'JPEG': b'\xff\xd9', 'PNG': b'IEND'}
-    if kind not in ends:
-        return True
-    with open(path, 'rb') as file:
-        file.seek(max(-TAIL, -path.stat().st_size), os.SEEK_END)
-        return ends[kind] in file.read()
-
-
 _one_by_one = threading.Lock()
 
 
@@ -238,6 +252,17 @@ def _decode(found: ImageFacts) -> None:
                 image.load()
         except (*DAMAGED, cv2.error) as error:
             found.fault, found.detail = 'damaged-image', str(error) or 'too large for memory'
+
+
+def _decode_channels(found: ImageFacts) -> None:
+    large = found.size[0] * found.size[1] > LARGE
+    with _one_by_one if large else contextlib.nullcontext():
+        try:
+            read_pixels(found.path)
+        except UnreadableError as error:
+            found.fault, found.detail = 'damaged-image', str(error).partition(': ')[2]
+        except MemoryError:
+            found.fault, found.detail = 'damaged-image', 'too large for memory'
 
 
 def content_key(path: Path) -> str:

@@ -8,6 +8,7 @@ from pathlib import Path
 import supervision as sv
 from mmengine.config import Config
 
+from backbones.data.channels import modules_of, pipeline_lines, set_channels
 from backbones.data.class_order import COCO_BY_NAME
 from backbones.data.config_checks import reduces
 from backbones.data.config_text import WIDTH, Call, literal, named, override
@@ -95,7 +96,7 @@ def new_config(
         ),
         f'_base_ = {expression}',
         *_classes(dataset),
-        *_model(cfg, new, len(dataset.classes), backbone),
+        *_model(cfg, new, dataset, backbone),
         *_imports(cfg, dataset, backbone),
         *(_detection(dataset, cfg, out, plan) if dataset.detection else
           _label_maps(dataset, cfg, out, plan)),
@@ -134,16 +135,23 @@ def _statement(name: str, value: Call | str) -> str:
 def _classes(dataset: Dataset) -> list[str]:
     colours = sv.ColorPalette.DEFAULT.colors
     palette = [colours[i % len(colours)].as_rgb() for i in range(len(dataset.classes))]
-    metainfo = dict(classes=tuple(dataset.classes), palette=palette)
+    metainfo: dict[str, object] = dict(classes=tuple(dataset.classes), palette=palette)
+    lines = []
+    if dataset.channels:
+        lines = ['# bands: the channels that pictures show as red, green and blue, from 0']
+        metainfo['bands'] = (0, 1, 2)
     return [
+        *lines,
         f'data_root = {data_root(dataset)!r}',
         _statement('metainfo', literal(metainfo)),
     ]
 
 
-def _model(cfg: Config, new: Config, number: int, backbone: str | None) -> list[str]:
-    """Return the lines that depend on the number of classes and on the backbone."""
-    model = for_classes(new.model, number)
+def _model(cfg: Config, new: Config, dataset: Dataset, backbone: str | None) -> list[str]:
+    """Return the lines that depend on the classes, the images' channels and the backbone."""
+    model = for_classes(new.model, len(dataset.classes))
+    if dataset.channels:
+        model = set_channels(model, dataset)
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [_statement('model', change)]
     if backbone is None:
@@ -163,6 +171,8 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
         needed.append('backbones.data.mixed_suffixes')
     if dataset.detection:
         needed.append(COCO_BY_NAME)
+    if dataset.channels:
+        needed += modules_of(cfg)
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [_statement('custom_imports', literal(wanted))] if needed else []
@@ -173,10 +183,12 @@ def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str
         "# replaces the base's; labels follow metainfo's names; images without objects are used",
         _shared(of_all_splits(dataset)),
     ]
+    lines += _channels(dataset, cfg)
+    wrap = '__channels({})' if dataset.channels else '{}'
     evaluators = ['# small, medium, large: by the areas in the file, those of masks if it has any']
     for name in used(dataset):
         settings = of_split(dataset, name, out)
-        lines.append(_loader(cfg, name, plan, settings))
+        lines.append(_loader(cfg, name, plan, settings, wrap))
         if name != 'train':
             evaluators.append(_evaluator(cfg, name, settings['ann_file']))
     if 'test' not in used(dataset):
@@ -248,14 +260,27 @@ def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[st
             '    for x in steps]',
         ]
     wrap = '__own({})' if reduced else '{}'
+    if dataset.channels:
+        lines += _channels(dataset, cfg)
+        wrap = f'__channels({wrap})'
     for name in used(dataset):
         lines.append(_loader(cfg, name, plan, of_split(dataset, name, out), wrap))
     if 'test' not in used(dataset):
         lines.append('test_dataloader = val_dataloader')
     if tta:
+        given = 'tta_pipeline' if dataset.channels else '_base_.tta_pipeline'
         lines += [
-            '__load, __augment = _base_.tta_pipeline',
+            f'__load, __augment = {given}',
             'tta_pipeline = [',
             '    __load, dict(__augment, transforms=[__own(x) for x in __augment.transforms])]',
         ]
+    return lines
+
+
+def _channels(dataset: Dataset, cfg: Config) -> list[str]:
+    if not dataset.channels:
+        return []
+    lines = pipeline_lines(cfg, dataset.channels, used(dataset))
+    if cfg.get('tta_pipeline'):
+        lines.append('tta_pipeline = __channels(_base_.tta_pipeline)')
     return lines

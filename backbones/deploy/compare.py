@@ -87,13 +87,16 @@ def backbone_in_pytorch(
     return run
 
 
-def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.ndarray], Outputs]:
+def model_in_pytorch(
+    model: Any, sample: type, divisor: int, *, colours: bool = True
+) -> Callable[[np.ndarray], Outputs]:
     """Return a detector or segmentor, run by its library, as a function like that of `runner`.
 
     Args:
         model: a model of MMDetection or MMSegmentation.
         sample: the library's class of data samples.
         divisor: see `Preprocessing`.
+        colours: the model takes RGB, and not all channels as they are.
     """
     if hasattr(model, 'decode_head'):
         model.data_preprocessor.test_cfg = dict(size_divisor=divisor)
@@ -104,7 +107,8 @@ def model_in_pytorch(model: Any, sample: type, divisor: int) -> Callable[[np.nda
     def run(image: np.ndarray) -> Outputs:
         size = image.shape[:2]
         about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
-        pixels = torch.from_numpy(image[..., ::-1].copy()).permute(2, 0, 1)  # BGR, as cv2 reads
+        image = image[..., ::-1] if colours else image  # BGR, as cv2 reads
+        pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
         batch = dict(inputs=[pixels], data_samples=[sample(metainfo=about)])
         with torch.no_grad():
             (found,) = model.test_step(batch)

@@ -14,6 +14,7 @@ from backbones import atomic_write
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.data.listing import SUFFIXES
+from backbones.data.load_channels import channels_of
 from backbones.data.training_record import check_training
 from backbones.deploy.compare import (
     Difference,
@@ -148,7 +149,9 @@ def read_model(
         name=name,
         model=model,
         preprocessing=preprocessing,
-        in_pytorch=model_in_pytorch(model, Sample, preprocessing.divisor),
+        in_pytorch=model_in_pytorch(
+            model, Sample, preprocessing.divisor, colours=preprocessing.colours
+        ),
         metadata=dict(
             model=name,
             classes=own or list(classes_in(file) or ()),
@@ -176,7 +179,8 @@ def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[D
     file = to_onnx(model, source.preprocessing, size=size, metadata=metadata)
     run = runner(file)
     found: list[Difference] = []
-    for image in samples(source.images, [size, size] if size else list(SIZES)):
+    sizes = [size, size] if size else list(SIZES)
+    for image in samples(source.images, sizes, source.preprocessing):
         found += differences(image, run(image), source.in_pytorch(image))
     if all(difference.agrees for difference in found):
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -194,9 +198,16 @@ def text(found: list[Difference]) -> str:
     return table(head, rows)
 
 
-def samples(files: list[Path], sizes: list[tuple[int, int]]) -> Iterator[np.ndarray]:
-    """Yield an RGB image (H, W, 3) of bytes for each size (H, W)."""
+def samples(
+    files: list[Path], sizes: list[tuple[int, int]], preprocessing: Preprocessing
+) -> Iterator[np.ndarray]:
+    """Yield an image for each size (H, W): RGB of bytes, or random values of other channels."""
+    rng = np.random.default_rng(0)
     for i, (height, width) in enumerate(sizes):
+        if not preprocessing.colours:
+            noise = rng.standard_normal((height, width, preprocessing.channels))
+            yield (noise * preprocessing.std + preprocessing.mean).astype(np.float32)
+            continue
         if files:
             pixels, _ = read_image(files[i % len(files)])
         else:
@@ -217,7 +228,10 @@ def _preprocessing(cfg: Config, dynamic: bool) -> Preprocessing:
     own = settings.get('pad_size_divisor') or (settings.get('test_cfg') or {}).get('size_divisor')
     divisor = int(np.lcm(own or 1, STRIDE if dynamic else 1))
     mean, std = settings.get('mean') or (0, 0, 0), settings.get('std') or (1, 1, 1)
-    return Preprocessing(mean, std, rgb=bool(settings.get('bgr_to_rgb')), divisor=divisor)
+    test = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    colours = not channels_of(test.get('pipeline'))
+    rgb = bool(settings.get('bgr_to_rgb'))
+    return Preprocessing(mean, std, rgb=rgb, divisor=divisor, colours=colours)
 
 
 def _classes(dataset: dict) -> list[str]:

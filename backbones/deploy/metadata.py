@@ -12,7 +12,7 @@ from backbones.checkpoints.fetch import locate
 from backbones.deploy.onnx_file import Preprocessing
 
 FORMAT = 1  # of the list on the page; raised when a key changes its meaning
-INPUT = 'RGB, 0 to 255, float32, ({batch}, 3, height, width)'
+INPUT = '{what}, float32, ({batch}, {channels}, height, width)'
 LOADERS = ('Load', 'Pack')  # how the transforms begin that read and pack, and are not listed
 
 
@@ -33,13 +33,18 @@ def describe(
         batch: images per call; None for any number.
         precision: of the arithmetic.
     """
-    rgb = slice(None) if preprocessing.rgb else slice(None, None, -1)
+    kept = preprocessing.rgb or not preprocessing.colours
+    rgb = slice(None) if kept else slice(None, None, -1)
     facts = dict(
         format=FORMAT,
         version=backbones.__version__,
         task=model.task,
         outputs=list(model.outputs),
-        input=INPUT.format(batch=batch or 'batch'),
+        input=INPUT.format(
+            what='RGB, 0 to 255' if preprocessing.colours else 'channels as in the images',
+            batch=batch or 'batch',
+            channels=preprocessing.channels,
+        ),
         size=size,
         batch=batch,
         pad_to_multiples_of=str(preprocessing.divisor),

@@ -31,12 +31,18 @@ class Preprocessing:
         mean, std: per channel in the model's order, for pixels from 0 to 255.
         rgb: whether the model's order is RGB, not BGR.
         divisor: images are padded at the right and bottom to multiples of this, in pixels.
+        colours: whether images are RGB of 8 bits, and not channels of any number and range.
     """
 
     mean: Sequence[float]
     std: Sequence[float]
     rgb: bool
     divisor: int
+    colours: bool = True
+
+    @property
+    def channels(self) -> int:
+        return len(self.mean)
 
 
 def package(name: str) -> ModuleType:
@@ -67,7 +73,8 @@ def to_onnx(
         metadata: stored in the file.
 
     Returns:
-        An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32.
+        An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32, or
+        (1, C, H, W) of a model that takes all channels.
 
     Raises:
         MissingOperatorError: the extra `export` is not installed.
@@ -75,7 +82,7 @@ def to_onnx(
     """
     onnx = package('onnx')
     package('onnxscript')
-    core = _core(model, size, preprocessing.divisor)
+    core = _core(model, size, preprocessing)
     before = onnx.parser.parse_model(_before(preprocessing, size, core))
     taken = {i.name for i in core.graph.input}
     pairs = [(name, name) for name in ('padded', 'size') if name in taken]
@@ -92,12 +99,16 @@ def to_onnx(
     return file
 
 
-def _core(model: nn.Module, size: tuple[int, int] | None, divisor: int) -> Any:
+def _core(model: nn.Module, size: tuple[int, int] | None, preprocessing: Preprocessing) -> Any:
     """Export the model without preprocessing; its inputs are `padded` and perhaps `size`."""
     H, W = size or SAMPLE
+    divisor = preprocessing.divisor
     shape = [-(-n // divisor) * divisor for n in (H, W)]
     detector = 'boxes' in model.outputs
-    arguments = (torch.zeros(1, 3, *shape), *([torch.tensor([H, W])] if detector else []))
+    arguments = (
+        torch.zeros(1, preprocessing.channels, *shape),
+        *([torch.tensor([H, W])] if detector else []),
+    )
     sides = {
         axis: STRIDE * torch.export.Dim(name, min=2, max=256)
         for axis, name in ((2, 'rows'), (3, 'columns'))
@@ -133,15 +144,18 @@ def _before(preprocessing: Preprocessing, size: tuple[int, int] | None, core: An
     """Return an ONNX model, as text, that normalises and pads."""
     sides = ', '.join(map(str, size or ('height', 'width')))
     padded = _shape(core.graph.input[0])
+    number = preprocessing.channels
     mean, std = (
-        f'float[1, 3, 1, 1] {{{", ".join(map(repr, map(float, values)))}}}'
+        f'float[1, {number}, 1, 1] {{{", ".join(map(repr, map(float, values)))}}}'
         for values in (preprocessing.mean, preprocessing.std)
     )
-    order = '0, 1, 2' if preprocessing.rgb else '2, 1, 0'
+    kept = preprocessing.rgb or not preprocessing.colours
+    order = ', '.join(map(str, range(number))) if kept else '2, 1, 0'
     return f"""
         <ir_version: {core.ir_version}, opset_import: ["" : {OPSET}]>
-        preprocessing (float[1, 3, {sides}] image) => (float[{padded}] padded, int64[2] size) {{
-            before_order = Constant <value = int64[3] {{{order}}}> ()
+        preprocessing (float[1, {number}, {sides}] image)
+            => (float[{padded}] padded, int64[2] size) {{
+            before_order = Constant <value = int64[{number}] {{{order}}}> ()
             before_mean = Constant <value = {mean}> ()
             before_std = Constant <value = {std}> ()
             before_divisor = Constant <value = int64[1] {{{preprocessing.divisor}}}> ()

@@ -19,6 +19,7 @@ from backbones.drawing.paint import Found, amounts_of, are_readable, paint
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
+from backbones.pixels import view
 
 SCORE = 0.5  # minimum score of drawn instances; at 0.3, many objects get two names
 LEAST = 0.0005  # minimum share of the pixels for an entry in the legend
@@ -192,7 +193,7 @@ class SavePictures(Hook):
             name = inside.name if '..' in inside.parts else inside
             path = (self.folder / name).with_suffix('.png')
             try:
-                image = mmcv.imread(sample.img_path, channel_order='rgb')
+                image = view(sample.img_path, dataset.metainfo.get('bands'))
                 drawn = side_by_side(image, sample, dataset.metainfo)[..., ::-1]
                 if not mmcv.imwrite(drawn, str(path)):
                     raise OSError(f'{path} was not written: is the disk full?')

@@ -7,23 +7,25 @@ from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 
-import cv2
 import numpy as np
 import supervision as sv
 import torch
 from mmengine.config import Config
 
+from backbones.data.load_channels import channels_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.pictures import SCORE, Half, picture, predicted
 from backbones.errors import UserError
 from backbones.inference.attempts import attempt, batched
 from backbones.inference.memory import bytes_per_pixel, check_memory
-from backbones.inference.reading import read_image
+from backbones.inference.reading import read_channels, read_image
 from backbones.inference.tiles import cut, inner, label_map, shared_rows, stride_of
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
 from backbones.openmmlab.config import read_config
+from backbones.openmmlab.config_tree import innermost
 from backbones.openmmlab.replace_backbone import swap_backbone
+from backbones.pixels import to_rgb
 
 SMALLEST_SIDE = 32  # pixels; the backbones' minimum
 LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
@@ -37,7 +39,8 @@ class Prediction:
 
     Args:
         path: the file.
-        image: (H, W, 3) RGB; see `read_image`.
+        image: (H, W, 3) RGB; see `read_image`. Of a model that reads all channels, three of them,
+            stretched; see `backbones.pixels.to_rgb`.
         found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
             and perhaps `mask`; or an (H, W) label map.
         meta: the names, `classes`, and perhaps their `palette`.
@@ -109,6 +112,9 @@ class Predictor:
         self.segments = cfg.get('default_scope') == 'mmseg'
         self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
+        steps = next(innermost(cfg.test_dataloader.dataset))['pipeline']
+        #: of the images, if the model reads all of them as they are; None for RGB
+        self.channels = channels_of(steps)
         self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
 
     def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
@@ -130,7 +136,7 @@ class Predictor:
 
     def attempt(self, paths: Sequence[Path]) -> list[Prediction | Exception]:
         """Predict on image files together; an exception replaces the result of a faulty one."""
-        read = [attempt(read_image, path) for path in paths]
+        read = [attempt(self.read, path) for path in paths]
         images = [one[0] for one in read if not isinstance(one, Exception)]
         start = time.perf_counter()
         together = attempt(self.find_all, images)
@@ -150,14 +156,21 @@ class Predictor:
             if isinstance(outcome, Exception):
                 made.append(outcome)
             else:
-                made.append(Prediction(path, one[0], outcome, self.meta, one[1], seconds))
+                image = one[0]
+                if self.channels:
+                    image = to_rgb(image, self.meta.get('bands', (0, 1, 2)))
+                made.append(Prediction(path, image, outcome, self.meta, one[1], seconds))
         return made
+
+    def read(self, path: Path) -> tuple[np.ndarray, list[str]]:
+        """Read an image as in training, with notes on what might surprise."""
+        return read_channels(path, self.channels) if self.channels else read_image(path)
 
     def find(self, image: Picture) -> Found:
         """Find the instances in an image, or its label map.
 
         Args:
-            image: (H, W, 3) RGB, of any size.
+            image: (H, W, 3) RGB, of any size; or (H, W, C) if the model reads all channels.
 
         Returns:
             See `Prediction`.
@@ -264,7 +277,9 @@ class Predictor:
         return [found[i] for i in range(len(images))]
 
     def _prepare(self, image: Picture) -> dict:
-        return self.pipeline(dict(img=_large_enough(image)[..., ::-1].copy(), img_id=0))
+        image = _large_enough(image)
+        image = image if self.channels else image[..., ::-1]  # OpenCV's order
+        return self.pipeline(dict(img=image.copy(), img_id=0))
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
@@ -291,5 +306,4 @@ def _large_enough(image: Picture) -> Picture:
     height, width = image.shape[:2]
     least = max(SMALLEST_SIDE, -(-max(height, width) // LARGEST_RATIO))
     below, right = max(0, least - height), max(0, least - width)
-    larger = cv2.copyMakeBorder(image, 0, below, 0, right, cv2.BORDER_REPLICATE)
-    return np.asarray(larger, np.uint8)
+    return np.pad(image, ((0, below), (0, right), (0, 0)), 'edge')

@@ -8,6 +8,7 @@ import numpy as np
 from backbones.data.images import image_facts, large_images
 from backbones.drawing.captions import Picture
 from backbones.errors import UnreadableError
+from backbones.pixels import read_pixels
 
 NO_RANGE = ' have no known range of values; save it with 8 or 16 bits per channel'
 
@@ -52,3 +53,8 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
         few = f', of which {used} are in use: scale the values to 8 bits first' if used < 14 else ''
         notes.append(f'the upper 8 of 16 bits per channel are used{few}')
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), notes
+
+
+def read_channels(path: Path, channels: int) -> tuple[np.ndarray, list[str]]:
+    """Read an image as `LoadChannels` does; see `read_pixels`. Returns no notes."""
+    return read_pixels(path, channels), []

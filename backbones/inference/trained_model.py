@@ -12,6 +12,7 @@ from torch import nn
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.data.config_checks import check_numbers
+from backbones.data.load_channels import LOADER
 from backbones.data.training_record import check_training
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
@@ -83,7 +84,9 @@ def load_tested(runner: Runner, checkpoint: str) -> None:
 
 
 def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
-    """Return the config's test pipeline, for a dict with `img`, (H, W, 3) BGR.
+    """Return the config's test pipeline, for a dict with `img`.
+
+    It is (H, W, 3) BGR or, if the pipeline loads all channels, (H, W, C) as in the file.
 
     Args:
         resizing: resize as in the config; otherwise the image keeps its size.
@@ -97,6 +100,8 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
         if kind == 'LoadImageFromFile':
             loaded = f'{cfg.default_scope}.LoadImageFromNDArray'
             step = dict(type=loaded, to_float32=step.get('to_float32', False))
+        elif kind == LOADER:
+            step = dict(type=f'{cfg.default_scope}.LoadImageFromNDArray', to_float32=True)
         annotations = kind.startswith('Load') and kind.endswith('Annotations')
         if not annotations and (resizing or kind not in RESIZING):
             steps.append(step)
@@ -104,6 +109,6 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
     if not first.endswith('.LoadImageFromNDArray'):
         raise UserError(
             f'{cfg.filename}: the test pipeline begins with {first}; for predictions it must '
-            'begin with LoadImageFromFile'
+            f'begin with LoadImageFromFile or {LOADER}'
         )
     return Compose(steps)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from backbones import atomic_write
 from backbones.drawing.pictures import side_by_side
 from backbones.errors import shown
+from backbones.pixels import view
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
@@ -181,7 +182,7 @@ def _examples(
     parts = [f'<h2>{title}</h2>'] if examples else []
     for i, example in enumerate(examples, 1):
         sample = example.sample
-        image = mmcv.imread(sample.img_path, channel_order='rgb')
+        image = view(sample.img_path, meta.get('bands'))
         picture = side_by_side(image, sample, meta, score=SCORE)
         mmcv.imwrite(picture[..., ::-1], str(folder / f'{name}_{i}.jpg'))
         measure = 'F1' if scores.detection else 'mean IoU'

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from backbones import BACKBONES, CloFormer
 from backbones.deploy import compare, export
 from backbones.deploy.models import exportable
+from backbones.deploy.onnx_file import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
 from backbones.errors import UserError
 from backbones.openmmlab import config as configs
@@ -196,7 +197,9 @@ def lively(model: nn.Module, sample: type) -> None:
             nn.init.zeros_(layer.bias)
             hooks.append(layer.register_forward_hook(spread))
     if hooks:
-        (image,) = export.samples([], [(160, 200)])
+        (image,) = export.samples(
+            [], [(160, 200)], Preprocessing((0,) * 3, (1,) * 3, rgb=True, divisor=32)
+        )
         compare.model_in_pytorch(model, sample, 32)(image)
     for hook in hooks:
         hook.remove()
@@ -236,3 +239,25 @@ def test_a_whole_model_gives_the_numbers_of_its_library(
     assert 'same numbers as PyTorch' in out and (tmp_path / 'x.onnx').is_file()
     assert all(kind in out for kind in kinds)
     assert 'twin, of 0' not in out
+
+
+@pytest.mark.slow
+def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
+    """And they are not turned round, as those of a colour image are for a model of BGR."""
+    torch.manual_seed(0)
+    model = CloFormer(NANO[CloFormer], in_channels=5, out_indices=(0,)).eval()
+    preprocessing = Preprocessing(
+        (100, 200, 300, 400, 500), (10,) * 5, rgb=False, divisor=1, colours=False
+    )
+    source = export.Source(
+        name='five',
+        model=model,
+        preprocessing=preprocessing,
+        in_pytorch=compare.backbone_in_pytorch(model, preprocessing),
+        metadata={},
+        images=[],
+    )
+    found = export.export(source, tmp_path / 'five.onnx', size=(40, 50))
+    assert all(d.found < 1e-5 for d in found)
+    (image,) = onnxruntime.InferenceSession(tmp_path / 'five.onnx').get_inputs()
+    assert image.shape == [1, 5, 40, 50]

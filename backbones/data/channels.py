@@ -1,0 +1,122 @@
+"""Whether images are read as RGB of 8 bits or with all their channels, and the config for it."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+import numpy as np
+from mmengine.config import Config
+
+from backbones.data.dataset import Dataset, Split
+from backbones.data.faults import Faults
+from backbones.data.images import ImageFacts
+from backbones.data.load_channels import LOADER, OF_COLOURS, ORDINARY
+from backbones.errors import UserError, listed
+from backbones.pixels import read_pixels
+
+MEASURED = 200  # images that mean and deviation are measured on
+
+
+def modules_of(cfg: Config) -> list[str]:
+    """Return the modules that a config of such images imports."""
+    return ['backbones.data.load_channels', f'backbones.data.channels_{cfg.default_scope}']
+
+
+def choose_channels(splits: Iterable[Split]) -> int:
+    """Decide how the images of a folder are read.
+
+    Returns:
+        The number of channels, if every image has more than 8 bits, or no image is grey, RGB or
+        RGB with alpha; 0 for RGB of 8 bits. Of images with different numbers, the most frequent.
+    """
+    facts = [fact for split in splits for fact in split.facts.values() if not fact.fault]
+    if not facts or not all(fact.special for fact in facts):
+        return 0
+    numbers = [fact.channels for fact in facts]
+    return max(sorted(set(numbers)), key=numbers.count)
+
+
+def check_channels(split: Split, channels: int, faults: Faults) -> None:
+    """Add a fault for each image that the loader refuses, or whose values have another range."""
+    good = [fact for fact in split.facts.values() if not fact.fault]
+    if not channels:
+        for fact in good:
+            if fact.channels not in (1, 3, 4) and fact.frames == 1:
+                faults.add('channels-differ', split.images, _named(fact), total=len(good))
+        return
+    kinds = [fact.kind for fact in good if fact.channels == channels]
+    usual = max(sorted(set(kinds)), key=kinds.count) if kinds else ''
+    for fact in good:
+        if fact.channels != channels or fact.kind != usual:
+            example = f'{_named(fact)}, the others {channels} x {usual}'
+            faults.add('channels-differ', split.images, example, total=len(good))
+
+
+def _named(fact: ImageFacts) -> str:
+    return f'{fact.path.name}: {fact.channels} channels of {fact.kind}'
+
+
+def measure(paths: Sequence[Path], channels: int) -> tuple[list[float], list[float]]:
+    """Measure each channel's mean and standard deviation on images spread over the training set."""
+    chosen = paths[:: -(-len(paths) // MEASURED) or 1]
+    number, total, squares = 0, np.zeros(channels), np.zeros(channels)
+    for path in chosen:
+        pixels = read_pixels(path, channels).reshape(-1, channels).astype(np.float64)
+        number += len(pixels)
+        total += pixels.sum(0)
+        squares += (pixels**2).sum(0)
+    mean = total / number
+    std = np.sqrt(np.maximum(squares / number - mean**2, 0))
+    return [_short(v) for v in mean], [_short(v) or 1.0 for v in std]  # a constant channel stays
+
+
+def _short(value: float) -> float:
+    return float(f'{value:.5g}')
+
+
+def set_channels(model: dict, dataset: Dataset) -> dict:
+    """Return a model's settings for images of the dataset's channels."""
+    mean, std = measure(dataset.splits['train'].paths(), dataset.channels or 0)
+    old = model.get('data_preprocessor') or {}
+    new = dict(old, mean=mean, std=std, bgr_to_rgb=False, rgb_to_bgr=False)
+    new['type'] = f'Channel{old["type"].rpartition(".")[2]}'
+    backbone = dict(model['backbone'], in_channels=dataset.channels)
+    return dict(model, backbone=backbone, data_preprocessor=new)
+
+
+def pipeline_lines(cfg: Config, channels: int, splits: Sequence[str]) -> list[str]:
+    """Return the lines that define `__channels`, which turns a pipeline of the base into ours.
+
+    Raises:
+        UserError: a step that computes with colours is inside another one.
+    """
+    pipelines = [cfg[f'{name}_dataloader'].dataset for name in splits]
+    left_out: set[str] = set()
+    for node in pipelines:
+        while 'pipeline' not in node:
+            node = node.dataset
+        for step in node.pipeline:
+            if step['type'] in OF_COLOURS:
+                left_out.add(step['type'])
+            elif inner := _colours_in(list(step.values())):
+                raise UserError(
+                    f'the base has {listed(inner)} inside {step["type"]}, which computes with red, '
+                    f'green and blue, but the images have {channels} channels: use another base'
+                )
+    lines = [f'# {channels} channels as they are in the files; the model has their mean and std']
+    if left_out:
+        lines.append(f'# left out, because it computes with colours: {listed(sorted(left_out))}')
+    return [
+        *lines,
+        '__channels = lambda steps: [',
+        f"    dict(type='{LOADER}', channels={channels}) if x['type'] == '{ORDINARY}' else x",
+        f"    for x in steps if x['type'] not in {sorted(left_out)}]",
+    ]
+
+
+def _colours_in(node: object) -> list[str]:
+    if isinstance(node, dict):
+        here = [node['type']] if node.get('type') in OF_COLOURS else []
+        return here + _colours_in(list(node.values()))
+    if isinstance(node, list | tuple):
+        return [name for part in node for name in _colours_in(part)]
+    return []

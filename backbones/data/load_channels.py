@@ -1,0 +1,70 @@
+"""Load and normalise images with all their channels, in configs that tools/new_config.py writes."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from mmcv.transforms import BaseTransform
+from mmengine.registry import TRANSFORMS
+
+from backbones.pixels import read_pixels
+
+LOADER = 'LoadChannels'
+ORDINARY = 'LoadImageFromFile'
+# steps of pipelines that compute with red, green and blue, or with values from 0 to 255
+OF_COLOURS = (
+    *('PhotoMetricDistortion', 'YOLOXHSVRandomAug', 'ColorTransform', 'AutoContrast', 'Equalize'),
+    *('Sharpness', 'Posterize', 'Solarize', 'SolarizeAdd', 'Color', 'Contrast', 'Brightness'),
+    *('Invert', 'RandAugment', 'AutoAugment', 'ColorJitter', 'RandomGrayscale', 'RGB2Gray'),
+    *('CLAHE', 'AdjustGamma', 'Rerange', 'Albu'),
+)
+
+
+@TRANSFORMS.register_module()
+class LoadChannels(BaseTransform):
+    """Load an image as `backbones.pixels.read_pixels` does, in the place of LoadImageFromFile.
+
+    Args:
+        channels: of every image.
+
+    Raises:
+        UnreadableError: an image cannot be read, or has another number of channels.
+    """
+
+    def __init__(self, channels: int) -> None:
+        self.channels = channels
+
+    def transform(self, results: dict) -> dict:
+        pixels = read_pixels(Path(results['img_path']), self.channels)
+        results['img'] = pixels.astype(np.float32)
+        results['img_shape'] = results['ori_shape'] = pixels.shape[:2]
+        return results
+
+    def __repr__(self) -> str:
+        return f'{LOADER}(channels={self.channels})'
+
+
+class AnyChannels:
+    """Mixed into a data preprocessor of MMEngine, whose own accepts one or three channels only.
+
+    Args:
+        mean, std: one value for each channel.
+        settings: of the library's class.
+    """
+
+    def __init__(self, mean: Sequence[float], std: Sequence[float], **settings: Any) -> None:
+        super().__init__(**settings)
+        own: Any = self
+        own._enable_normalize = True
+        for name, values in (('mean', mean), ('std', std)):
+            own.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
+
+
+def channels_of(pipeline: object) -> int | None:
+    """Return the channels that a pipeline's loader reads; None if it reads ordinary images."""
+    steps = pipeline if isinstance(pipeline, list | tuple) else ()
+    return next(
+        (step['channels'] for step in steps if step['type'].rpartition('.')[2] == LOADER), None
+    )

@@ -1,0 +1,212 @@
+"""Read image files with all their channels, as they are stored: the one reader of such images.
+
+Training, checks, predictions and pictures call it, so that they see the same numbers.
+"""
+
+import logging
+import warnings
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import ExifTags, Image
+
+from backbones.errors import UnreadableError
+
+ARRAYS = ('.npy',)
+TIFF = ('.tif', '.tiff')
+SIDES = {'Y', 'X'}
+LARGEST = 1 << 30  # pixels, as OpenCV allows
+TAILS = (2, 98)  # percent of the values that a picture shows as black and white
+logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it tells more than it raises
+
+
+@dataclass(frozen=True)
+class Stored:
+    """What a TIFF or `.npy` file says that it holds."""
+
+    size: tuple[int, int]  # width and height in pixels
+    channels: int
+    dtype: np.dtype
+
+
+def stored(path: Path) -> Stored | None:
+    """Return what a TIFF or `.npy` file holds, from its header; None for other kinds of files.
+
+    Raises:
+        UnreadableError: it is damaged, or holds no image.
+    """
+    suffix = path.suffix.lower()
+    if suffix not in ARRAYS + TIFF:
+        return None
+    try:
+        if suffix in ARRAYS:
+            array = np.load(path, mmap_mode='r', allow_pickle=False)
+            axes = 'YX' if array.ndim == 2 else 'YXS'
+            shape, dtype = array.shape, array.dtype
+        else:
+            with tifffile.TiffFile(path) as file:
+                axes, shape, dtype = _pages(file)
+    except Exception as error:  # tifffile raises anything for a damaged header
+        raise UnreadableError(f'{path}: damaged image ({error})') from error
+    place = _order(path, axes, shape)
+    height, width = (shape[i] for i in place[:2])
+    if min(shape) < 1:
+        raise UnreadableError(f'{path}: damaged image (shape {tuple(shape)})')
+    if dtype.kind not in 'biuf':
+        raise UnreadableError(f'{path}: values of type {dtype}; allowed: integers and floats')
+    return Stored((width, height), shape[place[2]] if len(place) > 2 else 1, dtype)
+
+
+def _pages(file: tifffile.TiffFile) -> tuple[str, tuple[int, ...], np.dtype]:
+    """Return axes, shape and type of a TIFF's image; pages of one size are its channels."""
+    first, number = file.series[0], len(file.series)
+    if number > 1 and {(s.axes, s.shape, s.dtype) for s in file.series} == {
+        ('YX', first.shape, first.dtype)
+    }:  # a program that appends page by page
+        return 'CYX', (number, *first.shape), np.dtype(first.dtype)
+    return first.axes, first.shape, np.dtype(first.dtype)
+
+
+def _order(path: Path, axes: str, shape: Sequence[int]) -> list[int]:
+    """Return the places of rows, columns and channels, if there is more than one, among axes."""
+    others = [i for i, axis in enumerate(axes) if axis not in SIDES and shape[i] > 1]
+    if len(axes) != len(shape) or not set(axes) >= SIDES or len(others) > 1:
+        raise UnreadableError(
+            f'{path}: shape {tuple(shape)}; allowed: height and width with one kind of channels, '
+            'in .npy (height, width, channels): save each image as a file'
+        )
+    return [axes.index('Y'), axes.index('X'), *others]
+
+
+def read_pixels(path: Path, channels: int | None = None) -> np.ndarray:
+    """Read an image file.
+
+    TIFF: the bands of a page, or the pages. PNG and other formats: RGB, with alpha as a fourth
+    channel, rotated as the camera's orientation tag says.
+
+    Args:
+        channels: how many there have to be.
+
+    Returns:
+        (H, W, C), with the values and the type of the file.
+
+    Raises:
+        UnreadableError: missing or damaged, of another number of channels, or NaN or infinite.
+    """
+    if not path.is_file():
+        raise UnreadableError(f'{path}: missing image')
+    pixels = _special(path) if path.suffix.lower() in ARRAYS + TIFF else _ordinary(path)
+    if channels is not None and pixels.shape[2] != channels:
+        raise UnreadableError(f'{path}: {pixels.shape[2]} channels instead of {channels}')
+    if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
+        raise UnreadableError(f'{path}: NaN or infinite values; replace them by a number')
+    return pixels
+
+
+def _special(path: Path) -> np.ndarray:
+    header = stored(path)  # refuses what has no single image
+    assert header is not None
+    if header.size[0] * header.size[1] > LARGEST:
+        raise UnreadableError(f'{path}: {header.size[0]}x{header.size[1]}, too many pixels')
+    try:
+        if path.suffix.lower() in ARRAYS:
+            pixels = np.load(path, allow_pickle=False)
+            axes = 'YX' if pixels.ndim == 2 else 'YXS'
+        else:
+            with tifffile.TiffFile(path) as file:
+                axes, shape, _ = _pages(file)
+                pixels = file.asarray(key=slice(None) if axes[0] == 'C' else None)
+                pixels = pixels.reshape(shape)
+    except Exception as error:
+        packed = 'imagecodecs' in str(error)
+        more = '; install that package, or save without compression' if packed else ''
+        raise UnreadableError(f'{path}: damaged image ({error}){more}') from error
+    place = _order(path, axes, pixels.shape)
+    rest = [i for i in range(pixels.ndim) if i not in place]
+    pixels = pixels.transpose(*place, *rest)
+    return pixels.reshape(*pixels.shape[:2], -1)
+
+
+def _ordinary(path: Path) -> np.ndarray:
+    try:
+        pixels = cv2.imdecode(np.fromfile(path, np.uint8), cv2.IMREAD_UNCHANGED)
+    except cv2.error as error:
+        raise UnreadableError(f'{path}: {error}') from error
+    if pixels is None:
+        raise UnreadableError(f'{path}: damaged image')
+    pixels = np.atleast_3d(pixels)
+    if pixels.shape[2] > 1:
+        pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
+    return _turned(pixels, _orientation(path))
+
+
+def _orientation(path: Path) -> int:
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')  # of odd EXIF tags
+        try:
+            with Image.open(path) as image:
+                return image.getexif().get(ExifTags.Base.Orientation, 1)
+        except Exception:  # Pillow raises anything for damaged tags, and OpenCV has read it
+            return 1
+
+
+def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
+    """Apply an EXIF orientation."""
+    if orientation in (5, 6, 7, 8):
+        pixels = pixels.swapaxes(0, 1)
+    if orientation in (3, 4, 7, 8):
+        pixels = pixels[::-1]
+    if orientation in (2, 3, 6, 7):
+        pixels = pixels[:, ::-1]
+    return np.ascontiguousarray(pixels)
+
+
+def to_rgb(pixels: np.ndarray, bands: Sequence[int] = (0, 1, 2)) -> np.ndarray:
+    """Return a picture of an image with any channels.
+
+    Args:
+        pixels: (H, W, C).
+        bands: numbers of the channels that are shown as red, green and blue; those that are not
+            there are black, and a single channel is grey.
+
+    Returns:
+        (H, W, 3), bytes. Of a type with more than 8 bits, each band is stretched so that 2 % of its
+        values are black and 2 % white.
+    """
+    number = pixels.shape[2]
+    chosen = [0, 0, 0] if number == 1 else [band if band < number else -1 for band in bands]
+    planes = {band: _byte(pixels[..., band]) for band in set(chosen) - {-1}}
+    black = np.zeros(pixels.shape[:2], np.uint8)
+    return np.stack([planes.get(band, black) for band in chosen], -1)
+
+
+def _byte(plane: np.ndarray) -> np.ndarray:
+    if plane.dtype == np.uint8:
+        return plane
+    low, high = np.percentile(plane, TAILS)
+    return ((plane - low) / max(high - low, 1e-12) * 255).clip(0, 255).round().astype(np.uint8)
+
+
+def view(path: Path | str, bands: Sequence[int] | None = None) -> np.ndarray:
+    """Read a picture of an image file for looking at.
+
+    Args:
+        bands: see `to_rgb`; None reads an ordinary image, as OpenCV does.
+
+    Returns:
+        (H, W, 3) RGB, bytes.
+
+    Raises:
+        UnreadableError: missing or damaged.
+    """
+    if bands is not None:
+        return to_rgb(read_pixels(Path(path)), bands)
+    content = np.fromfile(path, np.uint8) if Path(path).is_file() else np.empty(0, np.uint8)
+    pixels = cv2.imdecode(content, cv2.IMREAD_COLOR_RGB) if content.size else None
+    if pixels is None:
+        raise UnreadableError(f'{path}: missing or damaged image')
+    return np.asarray(pixels, np.uint8)
