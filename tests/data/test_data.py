@@ -764,7 +764,8 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    tried |= {'ambiguous-image', 'control-character', 'difficult'}  # in files of their own
+    # in files of their own
+    tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
     tried |= {'test-unannotated', 'too-many-pixels', 'unread-format'}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
                   'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
