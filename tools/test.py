@@ -65,17 +65,17 @@ def main(argv: list[str] | None = None) -> None:
         load_tested(runner, options.checkpoint)
         block = test_block(run.cfg, run.dataset, options.checkpoint)
         runner.register_hook(StartReport(lambda runner: block))
-        pictures, page = SavePictures(options.show_dir or ''), WriteResults(options.checkpoint)
-        for asked, hook in ((options.show_dir, pictures), (options.results, page)):
-            if asked:
-                runner.register_hook(hook)
+        pictures = SavePictures(options.show_dir or '')
+        page = WriteResults(options.checkpoint, classwise=options.results)
+        for hook in (pictures, page) if options.show_dir else (page,):
+            runner.register_hook(hook)
         if options.out:
             runner.test_evaluator.metrics.append(DumpResults(out_file_path=options.out))
         with with_remedies():
             metrics = runner.test()
         if is_main_process():
             tables, path = save_metrics(runner, metrics, options.config, options.checkpoint)
-            print(f'\n{tables}\n\nmetrics: {path}')
+            print('\n'.join(['', tables, '', *page.limits(), f'metrics: {path}']))
             if options.results:  # last, so that a failure cannot cost the metrics
                 print(f'results page: {page.write(runner)}')
         if pictures.failed:

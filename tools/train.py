@@ -109,9 +109,9 @@ def main(argv: list[str] | None = None) -> None:
                 runner.train()
             if not options.no_results:
                 with failures.once_trained(runner):
-                    page = after_training(runner)
-                if page:
-                    runner.logger.info(f'results page: {page}')
+                    told = after_training(runner)
+                if told:
+                    runner.logger.info(told)
 
 
 if __name__ == '__main__':

@@ -9,18 +9,19 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 
 from backbones.checkpoints import load_model
+from backbones.report.limits import limits
 from backbones.report.page import write_page
 from backbones.report.scores import Scores
 from backbones.training.hooks import unwrapped
 
 
-def after_training(runner: Runner) -> Path | None:
+def after_training(runner: Runner) -> str:
     """Evaluate the best checkpoint again, image by image, and write the page.
 
     All processes must call this. The model's weights are replaced by the checkpoint's.
 
     Returns:
-        The page; None on all processes but the first.
+        What to tell: the page, and what limits the model; '' on all processes but the first.
     """
     if runner.val_loop is None:
         return _write(runner, None, {}, Scores([]), 'The config has no validation.')
@@ -58,16 +59,18 @@ class WriteResults(Hook):
 
     Args:
         checkpoint: the tested checkpoint, as named on the page.
+        classwise: measure each class, as the page shows it.
     """
 
     priority = 'NORMAL'  # before the logger: metrics by class are for the page only
 
-    def __init__(self, checkpoint: str) -> None:
-        self.checkpoint = checkpoint
+    def __init__(self, checkpoint: str, *, classwise: bool) -> None:
+        self.checkpoint, self.classwise = checkpoint, classwise
 
     def before_test_epoch(self, runner: Runner) -> None:
         self.scores = Scores(runner.test_loop.dataloader.dataset.metainfo['classes'])
-        keep_classes(runner.test_loop.evaluator)
+        if self.classwise:
+            keep_classes(runner.test_loop.evaluator)
 
     def after_test_iter(
         self,
@@ -83,6 +86,9 @@ class WriteResults(Hook):
         self.class_ap = take_classes(self.metrics, self.scores.classes)
         self.scores.gather()
 
+    def limits(self) -> list[str]:
+        return limits(self.scores, self.metrics, self.class_ap)
+
     def write(self, runner: Runner) -> Path:
         """Write the page, in the first process only."""
         return write_page(
@@ -92,6 +98,7 @@ class WriteResults(Hook):
             scores=self.scores,
             class_ap=self.class_ap,
             meta=runner.test_loop.dataloader.dataset.metainfo,
+            limits=self.limits(),
         )
 
 
@@ -110,16 +117,19 @@ def take_classes(metrics: dict[str, float], classes: list[str]) -> dict[str, flo
 
 def _write(
     runner: Runner, loop: BaseLoop | None, metrics: dict[str, float], scores: Scores, about: str
-) -> Path | None:
+) -> str:
     scores.gather()
     class_ap = take_classes(metrics, scores.classes)
     if not is_main_process():
-        return None
-    return write_page(
+        return ''
+    found = limits(scores, metrics, class_ap)
+    page = write_page(
         Path(runner.work_dir),
         about=about,
         metrics=metrics,
         scores=scores,
         class_ap=class_ap,
         meta=loop.dataloader.dataset.metainfo if loop else {},
+        limits=found,
     )
+    return '\n'.join([*found, f'results page: {page}'])

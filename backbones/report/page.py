@@ -36,6 +36,7 @@ def write_page(
     scores: Scores,
     class_ap: dict[str, float],
     meta: dict,
+    limits: Sequence[str] = (),
 ) -> Path:
     """Write `results/index.html` and its pictures.
 
@@ -46,6 +47,7 @@ def write_page(
         scores: for the same images, from all processes.
         class_ap: average precision by class, 0 to 1; empty for label maps.
         meta: the dataset's metainfo.
+        limits: of the model, see `backbones.report.limits`.
 
     Returns:
         The path of the page.
@@ -56,6 +58,9 @@ def write_page(
         old.unlink()
     title = shown(f'Results: {work_dir.resolve().name}')
     parts = [f'<h1>{html.escape(title)}</h1>', f'<p>{html.escape(shown(about))}</p>']
+    if limits:
+        items = ''.join(f'<li>{html.escape(shown(line))}</li>' for line in limits)
+        parts += ['<h2>What limits the model</h2>', f'<ul>{items}</ul>']
     if metrics:
         parts += ['<h2>Metrics</h2>', _metrics(metrics)]
     curves = read_curves(work_dir)

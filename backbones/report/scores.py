@@ -10,6 +10,7 @@ from mmengine.dist import all_gather_object
 from mmengine.structures import BaseDataElement
 
 from backbones.drawing.pictures import found_in
+from backbones.report.doubts import Doubts, of_boxes, of_pixels
 
 SCORE = 0.3  # minimum score of a prediction; lower than in pictures, as short runs are unsure
 IOU = 0.5  # minimum IoU for a found box
@@ -54,6 +55,7 @@ class Scores:
         self.matrix: Matrix | None = None
         self.best: list[Example] = []
         self.worst: list[Example] = []
+        self.doubts: dict[str, Doubts] = {}  # by image
         self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # non-zero entries of an image's matrix
 
     def add(self, samples: Iterable[BaseDataElement]) -> None:
@@ -64,10 +66,14 @@ class Scores:
                 continue
             if isinstance(truth, sv.Detections) and isinstance(found, sv.Detections):
                 self.detection = True
-                matrix = count_boxes(truth, _counted(found, truth, sample), self.classes)
+                counted = _counted(found, truth, sample)
+                matrix = count_boxes(truth, counted, self.classes)
+                doubts = of_boxes(truth, found, counted)
             else:
                 assert isinstance(truth, np.ndarray) and isinstance(found, np.ndarray)
                 matrix = count_pixels(truth, found, len(self.classes))
+                doubts = of_pixels(truth, sample, len(self.classes))
+            self.doubts[sample.img_path] = doubts
             where = np.flatnonzero(matrix)
             self.counts[sample.img_path] = where, matrix.ravel()[where]
             score = f1(matrix) if self.detection else mean_iou(matrix)
@@ -88,6 +94,7 @@ class Scores:
         parts: list[Scores] = all_gather_object(self)
         for part in parts:
             self.counts |= part.counts
+            self.doubts |= part.doubts
             self.detection |= part.detection
         if self.counts:
             side = len(self.classes) + self.detection
