@@ -161,6 +161,9 @@ class MogaNet(Pyramid):
             parameters=parameters,
             gmacs=gmacs,
             weights=f'{RELEASE}moganet_{arch}_sz224_8xbs{batch}_ep300.pth.tar',
+            more_weights={'256 pixels': f'{RELEASE}moganet_{arch}_sz256_8xbs{batch}_ep300.pth.tar'}
+            if arch in ('xtiny', 'tiny')
+            else None,
             drop_path=rates(drop_path),
         )
         for arch, dims, depths, parameters, gmacs, batch, drop_path in (

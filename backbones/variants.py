@@ -37,6 +37,8 @@ class Variant(dict):
             on the published code.
         weights: URL of the authors' ImageNet file, followed by `#sha256=DIGITS` if the digits are
             known; None if no file can be fetched.
+        more_weights: URLs of the authors' other ImageNet files of the variant, by what they were
+            trained on; they load as `weights` does.
         drop_path: rates in the recipes that its configs follow. See `rates`.
         architecture: arguments of the class's `arch`.
 
@@ -62,11 +64,13 @@ class Variant(dict):
         parameters: int | None = None,
         gmacs: float | None = None,
         weights: str | None = None,
+        more_weights: dict[str, str] | None = None,
         drop_path: dict[str, float] | None = None,
         **architecture: Any,
     ) -> None:
         super().__init__(architecture)
         self.parameters, self.gmacs, self.weights = parameters, gmacs, weights
+        self.more_weights = more_weights or {}
         self.drop_path = drop_path or rates(0.0)
 
     @property

@@ -30,6 +30,11 @@ from backbones.variants import Variant, rates
 for name in ('like', 'outlook_attention', 'resample', 'to_fast_layout'):
     torch.fx.wrap(name)  # torch.fx need not trace into them
 RELEASE = 'https://github.com/sail-sg/volo/releases/download/volo_1/'
+# fine-tuned on larger images: side and top-1
+FINER = dict(
+    d1=('384_85.2',), d2=('384_86.0',), d3=('448_86.3',), d4=('448_86.79',),
+    d5=('448_87.0', '512_87.07'),
+)  # fmt: skip
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells
 EPS = 1e-5  # of the LayerNorms of levels
@@ -189,6 +194,9 @@ class VOLO(Pyramid):
             parameters=parameters,
             gmacs=gmacs,
             weights=f'{RELEASE}{arch}_224_{top1}.pth.tar',
+            more_weights={
+                f'{name[:3]} pixels': f'{RELEASE}{arch}_{name}.pth.tar' for name in FINER[arch]
+            },
             drop_path=rates(drop_path),
         )
         for arch, dim, depths, heads, mlp_ratio, stem_dim, parameters, gmacs, top1, drop_path in (

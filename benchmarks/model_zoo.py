@@ -164,12 +164,18 @@ def readme() -> str:
             f'`{row.arch}`',
             f'{row.parameters / 1e6:.1f}' if row.parameters else None,
             f'{row.gmacs:.1f}' if row.gmacs else None,
-            f'[file]({row.weights})' if row.weights else row.cls.WEIGHTS,
+            ', '.join(_files(row)) or row.cls.WEIGHTS,
         )
         for row in variants().values()
     ]
     written = f'\n{table(head, rows, padded=False)}\n\n'
     return VARIANTS.sub(lambda _: written, README.read_text())
+
+
+def _files(row: 'Variant') -> Iterator[str]:  # noqa: F821
+    if row.weights:
+        yield f'[file]({row.weights})'
+    yield from (f'[{label}]({url})' for label, url in row.more_weights.items())
 
 
 def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:

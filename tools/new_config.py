@@ -17,6 +17,12 @@ def main(argv: list[str] | None = None) -> None:
         help="with --backbone: use its authors' optimizer, parameter rules (instead of the "
         "config's) and drop path; keep schedule, clipping and mixed precision",
     )
+    parser.add_argument(
+        '--start',
+        metavar='FILE|coco|ade20k|none',
+        help="a whole model to begin with: a checkpoint, or the authors' file of the base, which "
+        'is the default where there is one and the network answers',
+    )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
     parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
@@ -45,11 +51,15 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
     if args.recipe and not args.backbone:
         parser.error('--recipe needs --backbone: add --backbone NAME or remove --recipe')
+    from mmengine.config import Config
+
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli import check_data  # imported late: --help must answer at once
+    from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
     from backbones.data.new_config import new_config
     from backbones.data.write_config import write_config
+    from backbones.errors import UserError
 
     with session():
         report = check_data.check(
@@ -65,6 +75,9 @@ def main(argv: list[str] | None = None) -> None:
         print(check_data.text(report))
         if report.faults.errors:
             sys.exit('error: no config was written; correct the data first, or use --allow')
+        channels = f'{report.dataset.channels} channels' if report.dataset.channels else None
+        changed = '--backbone' if args.backbone else channels
+        start, notice = choose_start(args.start, args.base, changed=changed)
         text = new_config(
             report.dataset,
             base=args.base,
@@ -74,8 +87,17 @@ def main(argv: list[str] | None = None) -> None:
             backbone=args.backbone,
             recipe=args.recipe,
             allowed=args.allow,
+            start=start,
         )
         write_config(text, report.dataset, args.out)
+        if start:
+            try:
+                check_start(Config.fromfile(args.out), start)
+            except UserError:
+                args.out.unlink()
+                raise
+        if notice:
+            print(notice)
     print(f'\n{text}\nwritten to {args.out}; next: tools/train.py {args.out}')
 
 

@@ -69,6 +69,7 @@ def new_config(
     backbone: str | None = None,
     recipe: str | None = None,
     allowed: Sequence[str] = (),
+    start: str | None = None,
 ) -> str:
     """Return the text of a config; for YOLO and Pascal VOC, also write the annotations as COCO.
 
@@ -80,6 +81,7 @@ def new_config(
         batch: images per iteration of one process; None keeps the base's.
         backbone, recipe: see `backbones.openmmlab.replace_backbone.swap_backbone`.
         allowed: kinds of faults that are intentional.
+        start: a checkpoint of the whole model to begin with; None begins with the backbone's.
 
     Raises:
         UserError: the base does not fit the data, or the backbone does not fit the base.
@@ -96,7 +98,7 @@ def new_config(
         ),
         f'_base_ = {expression}',
         *_classes(dataset),
-        *_model(cfg, new, dataset, backbone),
+        *_model(cfg, new, dataset, backbone, start),
         *_imports(cfg, dataset, backbone),
         *(_detection(dataset, cfg, out, plan) if dataset.detection else
           _label_maps(dataset, cfg, out, plan)),
@@ -147,18 +149,27 @@ def _classes(dataset: Dataset) -> list[str]:
     ]
 
 
-def _model(cfg: Config, new: Config, dataset: Dataset, backbone: str | None) -> list[str]:
+def _model(
+    cfg: Config, new: Config, dataset: Dataset, backbone: str | None, start: str | None
+) -> list[str]:
     """Return the lines that depend on the classes, the images' channels and the backbone."""
     model = for_classes(new.model, len(dataset.classes))
     if dataset.channels:
         model = set_channels(model, dataset)
+    if start:  # which has the backbone's weights
+        model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [_statement('model', change)]
+    if start:
+        lines += [
+            '# a whole model; its layers of other classes start anew, and the log names them',
+            f'load_from = {start!r}',
+        ]
     if backbone is None:
         return lines
     what = f"{backbone} instead of the base's backbone, with all settings that depend on it"
     said = [what, *doubts(new, backbone)]
-    if cfg.get('load_from'):
+    if cfg.get('load_from') and not start:
         lines.append('load_from = None  # the base loads a model with its own backbone')
     return [comment(line) for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
 

@@ -1,0 +1,105 @@
+"""Begin a training run with a whole model: a file, or one that the authors published."""
+
+import urllib.error
+import urllib.request
+from pathlib import Path
+
+import yaml
+from mmengine.config import Config
+
+from backbones.checkpoints import load_model
+from backbones.checkpoints.fetch import cached, is_remote
+from backbones.errors import UserError, listed
+from backbones.openmmlab.build import build_model, enter_library
+from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.package_files import FOLDER
+from backbones.training.preflight import tensors_of_classes
+
+DATA = ('coco', 'ade20k')  # what the published models were trained on
+NONE = 'none'
+PATIENCE = 5  # seconds
+
+
+def published_files() -> dict[str, str]:
+    """Return the URLs of the authors' whole models, by the names of their configs."""
+    table = yaml.safe_load((FOLDER / 'configs/published.yml').read_text())
+    return {
+        name: table['sources'][row['source']]['release'] + row['checkpoint']
+        for name, row in table['configs'].items()
+        if 'checkpoint' in row
+    }
+
+
+def choose_start(
+    given: str | None, base: str, *, changed: str | None = None
+) -> tuple[str | None, str]:
+    """Decide what whole model a training run begins with.
+
+    Args:
+        given: a file, URL or name on the hub; 'coco' or 'ade20k' for the authors' file of the base;
+            'none'; None takes the authors' file if there is one and the network answers.
+        base: the config to inherit from, as typed.
+        changed: what of the base is another, backbone or channels, so that its published model
+            fits no longer.
+
+    Returns:
+        The file, or None to start from the backbone's weights; and a notice, '' for none.
+
+    Raises:
+        UserError: nothing was published for the base, or it would not fit.
+    """
+    files = published_files()
+    url = files.get(Path(base).stem)
+    if given == NONE:
+        return None, ''
+    if given in DATA:
+        fitting = sorted(name for name in files if name.endswith(f'_{given}'))
+        if url is None or Path(base).stem not in fitting:
+            raise UserError(
+                f'--start {given}: no such model of {base} was published; allowed with --base '
+                f'{listed(fitting)}; or give a file'
+            )
+        if changed:
+            raise UserError(
+                f'--start {given}: the published model of {base} does not fit {changed}; remove '
+                'one of them'
+            )
+        return url, ''
+    if given is not None:
+        return given, ''
+    if url is None or changed:
+        return None, ''
+    if answers(url):
+        return url, f"starts from the authors' whole model, {url}; --start none does not"
+    return None, (
+        f"starts from the backbone's ImageNet weights: the authors' whole model, {url}, would be a "
+        'better start, but cannot be reached. Fetch it elsewhere and give it with --start FILE'
+    )
+
+
+def answers(url: str) -> bool:
+    """Return whether a file is in the cache, or its server answers within seconds."""
+    if cached(url).is_file():
+        return True
+    request = urllib.request.Request(url, method='HEAD')
+    try:
+        with urllib.request.urlopen(request, timeout=PATIENCE):
+            return True
+    except (OSError, urllib.error.URLError, ValueError):
+        return False
+
+
+def check_start(cfg: Config, file: str) -> None:
+    """Load a local file as the training run will, to refuse now what does not fit.
+
+    The log names the layers that are initialised anew for other classes.
+
+    Raises:
+        UserError: see `backbones.checkpoints.load_model`.
+    """
+    if is_remote(file):
+        return  # fetched and checked when the training run starts
+    enter_library(cfg)
+    classes = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
+    model = build_model(cfg)
+    load_model(model, file, classes=classes, new_classes=lambda: tensors_of_classes(cfg))

@@ -1,0 +1,92 @@
+"""Which whole model a training run begins with, and that its class layers start anew by name."""
+
+import functools
+import http.server
+import threading
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import as_a_process, tool
+from mmengine.config import Config
+from own_data import make_coco
+
+from backbones.cli import dense_start
+from backbones.cli.dense_start import answers, choose_start, published_files
+from backbones.errors import UserError
+from backbones.openmmlab.build import build_model, enter_library
+from backbones.package_files import config_file
+
+BASE = 'mask_rcnn_moganet_t_coco'
+
+
+def test_every_published_model_has_a_config_and_an_address() -> None:
+    files = published_files()
+    assert len(files) >= 30
+    assert all(Path(config_file(name)).is_file() for name in files)
+    assert all(url.startswith('https://') and url.endswith('.pth') for url in files.values())
+
+
+def test_the_authors_model_is_the_default_where_the_network_answers(monkeypatch) -> None:
+    url = published_files()[BASE]
+    monkeypatch.setattr(dense_start, 'answers', lambda asked: asked == url)
+    assert choose_start(None, BASE)[0] == url
+    assert choose_start(None, f'configs/{BASE}.py')[0] == url
+    assert choose_start('coco', BASE) == (url, '')
+    assert choose_start('none', BASE) == (None, '')
+    assert choose_start('own.pth', BASE) == ('own.pth', '')
+    assert choose_start(None, BASE, changed='--backbone') == (None, '')
+    assert choose_start(None, 'mask_rcnn_cswin_t_coco') == (None, ''), 'none was published'
+    monkeypatch.setattr(dense_start, 'answers', lambda asked: False)
+    file, notice = choose_start(None, BASE)
+    assert file is None and 'cannot be reached. Fetch it elsewhere and give it with' in notice
+
+
+@pytest.mark.parametrize(
+    'given, base, changed, message',
+    [
+        ('coco', 'mask_rcnn_cswin_t_coco', None, 'no such model of mask_rcnn_cswin_t_coco was'),
+        ('ade20k', BASE, None, f'no such model of {BASE} was published; allowed with --base'),
+        ('coco', BASE, '5 channels', 'does not fit 5 channels; remove one of them'),
+    ],
+)
+def test_what_was_not_published_is_refused(given, base, changed, message) -> None:
+    with pytest.raises(UserError, match=message):
+        choose_start(given, base, changed=changed)
+
+
+def test_a_server_is_asked_and_not_waited_for(tmp_path: Path) -> None:
+    (tmp_path / 'there.pth').write_bytes(b'')
+
+    class Quiet(http.server.SimpleHTTPRequestHandler):
+        def log_message(self, *_: object) -> None:
+            pass
+
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with http.server.HTTPServer(('127.0.0.1', 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        place = f'http://127.0.0.1:{server.server_port}'
+        assert answers(f'{place}/there.pth') and not answers(f'{place}/gone.pth')
+        server.shutdown()
+    assert not answers(f'{place}/there.pth')
+
+
+def test_a_config_begins_with_a_file_and_names_the_layers_that_start_anew(tmp_path: Path) -> None:
+    base, file, out = 'retinanet_cloformer_nano_small', tmp_path / 'start.pth', tmp_path / 'own.py'
+    cfg = Config.fromfile(config_file(base))
+    cfg.model.bbox_head.num_classes = 7
+    with as_a_process():
+        enter_library(cfg)
+        torch.save(dict(state_dict=build_model(cfg).state_dict()), file)
+    root = make_coco(tmp_path / 'data')
+    said = tool('new_config', root, '--base', base, '--out', out, '--start', file)
+    own = Config.fromfile(out)
+    assert own.load_from == str(file) and own.model.backbone.get('init_cfg') is None
+    assert 'initialised anew for other classes: bbox_head.retina_cls.weight' in said
+    other = 'semantic_fpn_cloformer_nano_small'
+    cfg = Config.fromfile(config_file(other))
+    with as_a_process():
+        enter_library(cfg)
+        torch.save(dict(state_dict=build_model(cfg).state_dict()), file)
+    said = tool('new_config', root, '--base', base, '--out', out, '--start', file, fails=True)
+    assert "does not fit this config's RetinaNet" in said and not out.exists()
