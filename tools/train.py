@@ -64,6 +64,17 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='stop after N validations in a row without improvement',
     )
     parser.add_argument(
+        '--freeze',
+        choices=('backbone',),
+        help="train neck and heads only: the backbone's weights stay as they are",
+    )
+    parser.add_argument(
+        '--lora',
+        type=int,
+        metavar='RANK',
+        help="train adapters of this rank, e.g. 8, in the place of the backbone's weights",
+    )
+    parser.add_argument(
         '--no-results', action='store_true', help='do not write the results page at the end'
     )
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
@@ -84,12 +95,12 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
     from backbones.cli.resolve import TrainOptions, resolve_training
     from backbones.cli.session import session
-    from backbones.openmmlab.runner import QuietRunner
     from backbones.report.evaluate import after_training
     from backbones.report.start_block import start_block
     from backbones.training import failures, preflight, resume, signals
     from backbones.training.dry_run import DryRun
     from backbones.training.hooks import StartReport
+    from backbones.training.lora import runner_for
     from backbones.training.work_dir_lock import owning
 
     options = TrainOptions(**vars(args))
@@ -97,7 +108,7 @@ def main(argv: list[str] | None = None) -> None:
         run = resolve_training(options)
         with owning(run.cfg.work_dir, options.launcher) as left_over:
             notices = left_over + resume.set_resume(run.cfg, options.resume) + run.notices
-            runner = QuietRunner.from_cfg(run.cfg)
+            runner = runner_for(run.cfg).from_cfg(run.cfg)
             preflight.check_weights(runner)
             stopping = signals.SignalHook(resume.command(options.config, options.resume))
             runner.register_hook(stopping)

@@ -39,6 +39,8 @@ class TrainOptions(Common):
     dry_run: bool = True
     ema: bool = False
     early_stopping: int | None = None
+    freeze: str | None = None
+    lora: int | None = None
     no_results: bool = False
 
 
@@ -92,6 +94,8 @@ def resolve_training(options: TrainOptions) -> Resolved:
         ema=options.ema,
         patience=options.early_stopping,
         prefer=options.prefer,
+        freeze=options.freeze is not None,
+        rank=options.lora,
     )
     if amp:
         devices.set_amp(cfg)

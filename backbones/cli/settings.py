@@ -4,12 +4,14 @@ from importlib.util import find_spec
 
 import torch
 from mmengine.config import Config
+from mmengine.registry import MODELS
 
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import averages, innermost, only_formats, with_backbone
 from backbones.openmmlab.registries import add_import
+from backbones.pyramid import Pyramid, levels_of
 from backbones.registry import BACKBONES
-from backbones.training import early_stopping
+from backbones.training import early_stopping, lora
 from backbones.training import ema as averaging
 
 
@@ -21,6 +23,8 @@ def set_training(
     ema: bool = False,
     patience: int | None = None,
     prefer: str | None = None,
+    freeze: bool = False,
+    rank: int | None = None,
 ) -> None:
     """Apply the options of tools/train.py.
 
@@ -29,11 +33,13 @@ def set_training(
         auto_scale_lr: scale the learning rate to the batch size.
         ema: average the weights.
         patience: number of validations without improvement after which to stop; None never stops.
+        freeze: train neck and heads only.
+        rank: of adapters in the backbone, see `backbones.training.lora`; None keeps the config's.
         prefer: what the backbone's forms should save, see `Pyramid`; None keeps the config's.
 
     Raises:
-        UserError: the config has no base batch size to scale from, averages already, or does not
-            name the metric to watch.
+        UserError: options contradict each other, or peft is missing; the config has no base batch
+            size to scale from, averages already, or does not name the metric to watch.
     """
     if pretrained is not None:
         with_backbone(cfg.model).backbone.init_cfg = (
@@ -44,6 +50,11 @@ def set_training(
         if backbone.type not in {cls.__name__ for cls in BACKBONES}:
             raise UserError(f'--prefer: {backbone.type} has one form only; remove the option')
         backbone.prefer = prefer
+    if freeze:
+        _freeze(cfg)
+    rank = cfg.get('lora') if rank is None else rank
+    if rank is not None:
+        _use_adapters(cfg, rank, freeze=freeze, averaged=ema or averages(cfg))
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError(
@@ -62,6 +73,35 @@ def set_training(
         backends = cfg.visualizer.setdefault('vis_backends', [dict(type='LocalVisBackend')])
         if all(backend.get('type') != 'TensorboardVisBackend' for backend in backends):
             backends.append(dict(type='TensorboardVisBackend'))
+
+
+def _freeze(cfg: Config) -> None:
+    backbone = with_backbone(cfg.model).backbone
+    cls = MODELS.get(backbone.type)
+    if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
+        raise UserError(
+            f'--freeze: {backbone.type} is none of our backbones, which know how many stages they '
+            'have; set its own option, such as model.backbone.frozen_stages=4, with --cfg-options'
+        )
+    backbone.frozen_stages = levels_of(backbone.get('out_indices', (0, 1, 2, 3)))[-1] + 1
+
+
+def _use_adapters(cfg: Config, rank: int, *, freeze: bool, averaged: bool) -> None:
+    faults = []
+    if rank < 1:
+        faults.append(f'--lora is {rank}; allowed: 1, 2, 3, ...')
+    if freeze:
+        faults.append('--lora trains the backbone by adapters, and --freeze not at all: remove one')
+    if averaged:
+        faults.append('--lora and --ema do not go together: an average of adapters is not the '
+                      'average of the weights; remove one')  # fmt: skip
+    if not find_spec('peft'):
+        faults.append("--lora needs the package peft: pip install 'dense-backbones[lora]'")
+    if faults:
+        raise UserError('; '.join(faults))
+    cfg.lora = rank
+    if all(hook.get('type') != 'LoraHook' for hook in cfg.get('custom_hooks') or ()):
+        _add_hook(cfg, lora.__name__, type='LoraHook')
 
 
 def _add_hook(cfg: Config, module: str, **hook: object) -> None:
@@ -98,6 +138,7 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
         backbone.init_cfg = None
     # MMEngine would load it over the weights under test
     cfg.load_from, cfg.resume = None, False
+    cfg.pop('lora', None)  # adapters are merged in checkpoints
     if 'visualization' in cfg.get('default_hooks', {}):
         cfg.default_hooks.visualization.draw = False  # --show-dir draws every image instead
     if only_formats(cfg, 'test_evaluator'):

@@ -29,6 +29,7 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
     parts = model.named_modules()  # may be nested in a wrapper; the student precedes the teacher
     backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
     params = sum(p.numel() for p in model.parameters())
+    trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     share = sum(p.numel() for p in backbone.parameters())
     loop = runner.train_loop
     rates = sorted({g.get('initial_lr', g['lr']) for g in runner.optim_wrapper.param_groups})
@@ -40,7 +41,10 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
         'task': [f'{type(model).__name__} ({runner.cfg.default_scope}), {total} {unit}'],
         **data_facts(runner.cfg, dataset, ('train', 'val') if runner.val_loop else ('train',)),
         'backbone': [_backbone(runner.cfg)],
-        'parameters': [f'{params / 1e6:.2f} M, {share / 1e6:.2f} M of them in the backbone'],
+        'parameters': [
+            f'{params / 1e6:.2f} M, {share / 1e6:.2f} M of them in the backbone; '
+            + ('all are trained' if trained == params else f'{trained / 1e6:.2f} M are trained')
+        ],
         'weights': [_weights(backbone)],
         'state': [_state(runner)],
         'optimiser': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],

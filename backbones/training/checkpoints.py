@@ -86,7 +86,8 @@ class DurableCheckpointHook(CheckpointHook):
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse weights with NaN or Inf."""
-        weights = {name for name, _ in unwrapped(runner).named_parameters()}
+        names = (name for name, _ in unwrapped(runner).named_parameters())
+        weights = {name.replace('.base_layer.', '.') for name in names}  # of merged adapters
         bad = [
             name
             for entry in ('state_dict', 'ema_state_dict')

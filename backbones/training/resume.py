@@ -17,7 +17,7 @@ from backbones.training.latest_checkpoint import candidates, latest, read_whole
 
 # settings that must match the weights and the optimiser's state
 FIXED = re.compile(
-    r'default_scope|model\..*|optim_wrapper\.(constructor|paramwise_cfg\..*|optimizer\.type)'
+    r'default_scope|lora|model\..*|optim_wrapper\.(constructor|paramwise_cfg\..*|optimizer\.type)'
     r'|train_dataloader\.dataset\.(type|metainfo\.classes)'
 )
 # parts of the model config that affect neither weights nor gradients

@@ -1,0 +1,156 @@
+"""Adapters of low rank in the backbone (LoRA), by peft, whose checkpoints need no peft.
+
+A checkpoint's `state_dict` has the adapters merged into the layers, under their plain names: test,
+prediction and export load it as any other. Its entry `lora` holds what was merged, so that a
+resumed run continues with the same numbers.
+
+Source: Hu et al., LoRA (arXiv:2106.09685), section 4.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import torch
+from mmengine.config import Config, ConfigDict
+from mmengine.hooks import Hook
+from mmengine.registry import HOOKS
+from mmengine.runner import Runner
+from torch import Tensor, nn
+
+from backbones.errors import CheckpointError, MissingOperatorError
+from backbones.openmmlab.compat import is_resuming
+from backbones.openmmlab.runner import QuietRunner
+from backbones.training.hooks import unwrapped
+
+NAME = 'default'  # peft's name of a first adapter
+ENTRY = 'lora'  # of checkpoints
+BASE = 'base_layer'  # where peft keeps the layer that it has wrapped
+PARTS = ('lora_A', 'lora_B')
+
+
+def is_adapted(module: nn.Module) -> bool:
+    """Return whether a layer gets an adapter: linear, or a dense convolution of 1x1."""
+    dense = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
+    return isinstance(module, nn.Linear) or dense
+
+
+def add_adapters(backbone: nn.Module, rank: int) -> None:
+    """Put an adapter beside each layer of a backbone, and freeze everything else but output norms.
+
+    The backbone keeps its class. Its `state_dict()` has the plain names and merged weights, and
+    loading plain weights resets the adapters, which then change nothing.
+
+    Args:
+        backbone: any module; output norms are those in the class attribute `NORM_NAMES`.
+        rank: of each adapter, whose product is scaled by 1: alpha is equal to it.
+
+    Raises:
+        MissingOperatorError: peft is not installed.
+    """
+    try:
+        from peft import LoraConfig, inject_adapter_in_model  # imports transformers, for seconds
+    except ImportError as error:
+        raise MissingOperatorError(
+            "--lora needs the package peft: pip install 'dense-backbones[lora]'"
+        ) from error
+    names = [name for name, module in backbone.named_modules() if is_adapted(module)]
+    norms = getattr(backbone, 'NORM_NAMES', ())
+    inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), backbone)
+    for name in norms:
+        if hasattr(backbone, name):
+            getattr(backbone, name).requires_grad_(True)
+    backbone.register_state_dict_post_hook(_to_plain)
+    backbone.register_load_state_dict_pre_hook(_from_plain)
+    # a backbone draws its own initial weights, also those of layers inside adapters
+    backbone.init_weights = _resetting(backbone, backbone.init_weights)
+
+
+def _resetting(backbone: nn.Module, init_weights: Any) -> Any:
+    def init() -> None:
+        init_weights()
+        for _, layer in adapters(backbone):
+            layer.reset_lora_parameters(NAME, init_lora_weights=True)
+
+    return init
+
+
+def adapters(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
+    """Yield names and modules of the layers with an adapter."""
+    for name, module in backbone.named_modules():
+        if hasattr(module, BASE) and hasattr(module, PARTS[0]):
+            yield name, module
+
+
+def _to_plain(backbone: nn.Module, state: dict, prefix: str, _: object) -> None:
+    for name, layer in adapters(backbone):
+        start = f'{prefix}{name}.'
+        for key in [key for key in state if key.startswith(start)]:
+            value = state.pop(key)
+            kind, _, rest = key.removeprefix(start).partition('.')
+            if kind == BASE:
+                merged = rest == 'weight'
+                state[start + rest] = (
+                    value + layer.get_delta_weight(NAME).detach() if merged else value
+                )
+
+
+def _from_plain(backbone: nn.Module, state: dict, prefix: str, *_: object) -> None:
+    for name, layer in adapters(backbone):
+        start = f'{prefix}{name}.'
+        for key in [key for key in state if key.startswith(start)]:
+            state[f'{start}{BASE}.{key.removeprefix(start)}'] = state.pop(key)
+        for part in PARTS:
+            key, weight = f'{start}{part}.{NAME}.weight', getattr(layer, part)[NAME].weight
+            state[key] = torch.zeros_like(weight) if part == PARTS[1] else weight.detach()
+
+
+@HOOKS.register_module()
+class LoraHook(Hook):
+    """Save what the adapters are made of, and take it up again when a training run is resumed."""
+
+    priority = 'VERY_HIGH'  # before an evaluation that is due
+    kept: dict[str, list[Tensor]] | None = None
+
+    def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        checkpoint[ENTRY] = {
+            name: [tensor.detach().cpu() for tensor in _parts(layer)]
+            for name, layer in adapters(unwrapped(runner))
+        }
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        if not is_resuming(runner):
+            return
+        self.kept = checkpoint.get(ENTRY)
+        if self.kept is None:
+            raise CheckpointError(
+                'the checkpoint is from a training run without --lora: resume without it, or start '
+                'in another work dir from its weights (load_from)'
+            )
+
+    def before_train(self, runner: Runner) -> None:
+        """Replace the merged weights, which MMEngine has loaded by now."""
+        kept, self.kept = self.kept, None
+        if kept is not None:
+            for name, layer in adapters(unwrapped(runner)):
+                for own, tensor in zip(_parts(layer), kept[name], strict=True):
+                    own.data.copy_(tensor)
+
+
+def _parts(layer: Any) -> list[Tensor]:
+    return [layer.get_base_layer().weight, *(getattr(layer, p)[NAME].weight for p in PARTS)]
+
+
+class LoraRunner(QuietRunner):
+    """Puts adapters of the rank `lora` of the config into the backbone, before its optimizer."""
+
+    def build_model(self, model: ConfigDict) -> nn.Module:
+        built = super().build_model(model)
+        parts = built.named_modules()  # may be nested in a wrapper
+        backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
+        add_adapters(backbone, self.cfg.lora)
+        return built
+
+
+def runner_for(cfg: Config) -> type[QuietRunner]:
+    """Return the class of the runner that trains a config."""
+    return LoraRunner if cfg.get('lora') else QuietRunner
