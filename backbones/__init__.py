@@ -23,34 +23,18 @@ package; `swap_backbone(cfg, name)`, which puts a backbone into any config; `Pre
 checkpoint)`, which predicts on your own images; and `paste(masks, boxes, size)`, which pastes the
 masks of an exported model into images. docs/api.md describes each. All other names are private and
 may change without notice.
+
+Without PyTorch the package can be imported, too: then `Predictor(file)` predicts with a file that
+`tools/export.py` made (docs/deploy.md), and the other names raise an error.
 """
 
 from importlib import import_module
 from importlib.util import find_spec
 
-from backbones.openmmlab.distributions import warn_of_doubles
-
-warn_of_doubles()  # before the imports that mixed versions may break
-
-from backbones.cloformer import CloFormer
-from backbones.cswin import CSWin
-from backbones.dilateformer import DilateFormer
-from backbones.errors import UserError
-from backbones.forms import explain
-from backbones.moganet import MogaNet
-from backbones.openmmlab.register import join
-from backbones.ops.dispatch import plain
+from backbones.errors import MissingOperatorError, UserError
 from backbones.package_files import config_file
-from backbones.pyramid import Pyramid
-from backbones.registry import BACKBONES, SCHEMES, create, list_backbones, register, variant
-from backbones.timm_pyramid import TimmPyramid
-from backbones.timm_variants import SCHEME, timm_variant
-from backbones.variants import Variant
-from backbones.volo import VOLO
 
-SCHEMES[SCHEME] = timm_variant
-join()
-
+__version__ = '0.2.0'
 __all__ = [
     'BACKBONES',
     'VOLO',
@@ -70,21 +54,52 @@ __all__ = [
     'register',
     'variant',
 ]
-__version__ = '0.2.0'
-_OF_THE_EXTRA = {  # name: its module, which is imported on first use
+_ON_FIRST_USE = {  # name: its module
     'Predictor': 'backbones.inference',
-    'paste': 'backbones.deploy.compare',
+    'paste': 'backbones.inference.pasting',
     'swap_backbone': 'backbones.openmmlab.replace_backbone',
 }
-if find_spec('mmengine'):
-    __all__ += list(_OF_THE_EXTRA)
+try:
+    import torch  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != 'torch':
+        raise
+    _OF_TORCH = {*__all__} - {'UserError', 'config_file'}
+    __all__ = ['Predictor', 'UserError', 'config_file', 'paste']
+else:
+    _OF_TORCH = set()
+    from backbones.openmmlab.distributions import warn_of_doubles
+
+    warn_of_doubles()  # before the imports that mixed versions may break
+
+    from backbones.cloformer import CloFormer
+    from backbones.cswin import CSWin
+    from backbones.dilateformer import DilateFormer
+    from backbones.forms import explain
+    from backbones.moganet import MogaNet
+    from backbones.openmmlab.register import join
+    from backbones.ops.dispatch import plain
+    from backbones.pyramid import Pyramid
+    from backbones.registry import BACKBONES, SCHEMES, create, list_backbones, register, variant
+    from backbones.timm_pyramid import TimmPyramid
+    from backbones.timm_variants import SCHEME, timm_variant
+    from backbones.variants import Variant
+    from backbones.volo import VOLO
+
+    SCHEMES[SCHEME] = timm_variant
+    join()
+
+    if find_spec('mmengine'):
+        __all__ += list(_ON_FIRST_USE)
 
 
 def __getattr__(name: str) -> object:
-    if name not in _OF_THE_EXTRA:
+    if name not in _ON_FIRST_USE:
+        if name in _OF_TORCH:
+            raise MissingOperatorError(f'{__name__}.{name} needs PyTorch: pip install torch')
         raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
     try:
-        return getattr(import_module(_OF_THE_EXTRA[name]), name)
+        return getattr(import_module(_ON_FIRST_USE[name]), name)
     except ModuleNotFoundError as error:
         if (error.name or '').split('.')[0] == __name__:
             raise

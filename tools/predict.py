@@ -1,16 +1,24 @@
 #!/usr/bin/env python
-"""Predict on your own images: tools/predict.py CONFIG CHECKPOINT IMAGE|FOLDER|GLOB... --out DIR"""
+"""Predict on your own images: tools/predict.py CONFIG CHECKPOINT IMAGE|FOLDER|GLOB... --out DIR
+
+A file that tools/export.py made stands for both: tools/predict.py FILE.onnx IMAGE... --out DIR
+"""
 
 import argparse
 import sys
 
+EXPORTED = ('.onnx', '.xml')
 
-def parse_args(argv: list[str] | None) -> argparse.Namespace:
+
+def parse_args(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config that the checkpoint was trained with')
-    parser.add_argument('checkpoint')
     parser.add_argument(
-        'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"'
+        'config', help='config that the checkpoint was trained with, or an exported file'
+    )
+    if not any(word.endswith(EXPORTED) for word in argv):
+        parser.add_argument('checkpoint', help='left out after an exported file')
+    parser.add_argument(
+        'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"; or video files'
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument(
@@ -28,6 +36,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         choices=('coco', 'yolo', 'masks'),
         help='also write a dataset, to correct in an annotation tool and to train on',
     )
+    parser.add_argument(
+        '--fps', type=float, metavar='N', help='of a video: predict at most N frames a second'
+    )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
@@ -37,9 +48,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
 
 
 def main(argv: list[str] | None = None) -> None:
-    args = parse_args(argv)
-    import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
-    from backbones.cli.session import session
+    args = parse_args(sys.argv[1:] if argv is None else argv)
+    if args.config.endswith(EXPORTED):  # late imports: --help must answer at once
+        import backbones.cli.runtime
+        from backbones.errors import plain_errors as session
+    else:
+        import backbones.cli.requirements  # noqa: F401
+        from backbones.cli.session import session
     from backbones.inference.run import run
 
     with session():

@@ -48,7 +48,7 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli.resolve import TestOptions, resolve_test
     from backbones.cli.session import session
-    from backbones.drawing.pictures import SavePictures
+    from backbones.drawing.samples import SavePictures
     from backbones.errors import UserError, listed
     from backbones.inference.trained_model import load_tested
     from backbones.openmmlab.remedies import with_remedies

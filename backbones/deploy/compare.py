@@ -6,10 +6,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from backbones.deploy.onnx_file import Preprocessing, package
 from backbones.errors import UserError, first_line
+from backbones.inference.pasting import paste
 
 Outputs = dict[str, np.ndarray]
 
@@ -175,33 +176,3 @@ def _twins(ours: Outputs, theirs: Outputs) -> list[tuple[int, int]]:
             free[gap.argmin()] = False
             pairs.append((i, int(gap.argmin())))
     return pairs
-
-
-def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Paste each box's (28, 28) mask into the image, as MMDetection does.
-
-    Args:
-        masks: (N, 28, 28) probabilities.
-        boxes: (N, 4) corners, in pixels.
-        size: height and width of the image, in pixels.
-
-    Returns:
-        (N, H, W) probabilities.
-    """
-    whole = np.zeros((len(masks), *size), np.float32)
-    for i, (mask, box) in enumerate(zip(*map(torch.from_numpy, (masks, boxes)))):
-        (rows, y), (columns, x) = (_near(n, *box[axis::2]) for n, axis in zip(size, (1, 0)))
-        grid = torch.stack([x.expand(len(y), -1), y[:, None].expand(-1, len(x))], dim=-1)
-        pasted = nn.functional.grid_sample(mask[None, None], grid[None], align_corners=False)
-        whole[i, rows, columns] = pasted[0, 0].numpy()
-    return whole
-
-
-def _near(length: int, start: Tensor, end: Tensor) -> tuple[slice, Tensor]:
-    """Return the pixels of an axis in or next to a box, and their positions, -1 to 1 inside it.
-
-    As in MMDetection, all pixels count as the centre of a box without extent.
-    """
-    near = slice(max(int(start.floor()) - 1, 0), min(int(end.ceil()) + 1, length))
-    place = (torch.arange(length)[near] + 0.5 - start) / (end - start) * 2 - 1
-    return near, place.masked_fill(place.isinf(), 0)

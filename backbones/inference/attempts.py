@@ -6,14 +6,13 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import TypeVar
 
 import cv2
-import torch
 
 from backbones.errors import UnreadableError
 from backbones.inference.memory import TooLargeError
 
-# PyTorch's and OpenCV's words on CPUs
+# words of PyTorch, OpenCV and the runtimes of exported files
 OUT_OF_MEMORY = re.compile(
-    "can't allocate memory|not enough memory|Failed to allocate|Insufficient"
+    "can't allocate memory|not enough memory|Failed to allocate|Insufficient|out of memory"
 )
 Given = TypeVar('Given')
 Made = TypeVar('Made')
@@ -29,11 +28,11 @@ def attempt(act: Callable[[Given], Made], given: Given) -> Made | Exception:
         return act(given)
     except (UnreadableError, TooLargeError) as error:
         return error
-    except torch.OutOfMemoryError:
-        return TooLargeError('the GPU has too little memory for it; try --tile N')
     except (MemoryError, RuntimeError, cv2.error) as error:
         if not isinstance(error, MemoryError) and not OUT_OF_MEMORY.search(str(error)):
             raise
+        if type(error).__name__ == 'OutOfMemoryError':  # PyTorch's, which need not be installed
+            return TooLargeError('the GPU has too little memory for it; try --tile N')
         return TooLargeError('there is too little memory for it; shrink it, or try --tile N')
 
 

@@ -36,11 +36,11 @@ class Images:
         return {path: inside.as_posix() for path, inside in self.inside.items()}
 
 
-def find_images(arguments: Sequence[str]) -> Images:
+def find_images(arguments: Sequence[str], kinds: Sequence[str] = SUFFIXES) -> Images:
     """Find images by the paths of files and folders, and by patterns such as `photos/**/*.jpg`.
 
     A named file is used whatever its suffix; files in a folder or matching a pattern are used if
-    they have an image suffix.
+    they have one of the suffixes `kinds`.
 
     Raises:
         MissingFileError: names every argument that does not exist.
@@ -59,7 +59,7 @@ def find_images(arguments: Sequence[str]) -> Images:
             missing.append(argument)
             continue
         files = {_absolute(file) for match in matches for file in _files(Path(match))}
-        images = sorted(file for file in files if file.suffix.lower() in SUFFIXES)
+        images = sorted(file for file in files if file.suffix.lower() in kinds)
         others.update(file.suffix.lower() or file.name for file in files.difference(images))
         if images:
             base = _absolute(argument) if folder else _holding(images)
@@ -70,7 +70,7 @@ def find_images(arguments: Sequence[str]) -> Images:
     if not inside:
         rest = f' among {others.total()} files ({suffixes(others)})' if others else ''
         raise UserError(
-            f'no image in {listed(arguments)}{rest}; looked for {", ".join(SUFFIXES)}. Name files '
+            f'no image in {listed(arguments)}{rest}; looked for {", ".join(kinds)}. Name files '
             'with other suffixes one by one'
         )
     if len(set(inside.values())) < len(inside):

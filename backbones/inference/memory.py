@@ -3,35 +3,16 @@
 import sys
 from pathlib import Path
 
-from mmengine.config import Config
-
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import has_mask_head
 
 SCORE = 4  # bytes per class score and pixel; a mask takes one byte per pixel
+MASKS = 100  # instances in an image, where nothing says how many
 GIB = 1 << 30
 INFO = Path('/proc/meminfo')
 
 
 class TooLargeError(UserError):
     """The result for an image would not fit into memory."""
-
-
-def bytes_per_pixel(cfg: Config, classes: int) -> int:
-    """Return the bytes per pixel of the image that a model's result takes before selection.
-
-    Args:
-        cfg: config of a detector or segmentor.
-        classes: the number of classes.
-    """
-    if cfg.default_scope == 'mmseg':
-        return SCORE * classes
-    if not has_mask_head(cfg.model):
-        return 0
-    rules = cfg.model.get('test_cfg') or {}
-    rules = rules.get('rcnn', rules)
-    masks = rules.get('max_per_img', rules.get('max_per_image', 100))
-    return masks * (SCORE if cfg.model.get('panoptic_head') else 1)  # Mask2Former's are scores
 
 
 def check_memory(pixels: int, each: float, *, remedy: str) -> None:

@@ -1,31 +1,31 @@
 """Predict on images: read, run the model on the whole or in tiles, keep confident instances."""
 
-import contextlib
+from __future__ import annotations
+
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import supervision as sv
-import torch
-from mmengine.config import Config
 
-from backbones.data.load_channels import channels_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
-from backbones.drawing.pictures import SCORE, Half, picture, predicted
-from backbones.errors import UserError
+from backbones.drawing.pictures import SCORE, Half, picture
+from backbones.errors import UserError, listed
 from backbones.inference.attempts import attempt, batched
-from backbones.inference.memory import bytes_per_pixel, check_memory
+from backbones.inference.exported_model import ExportedModel, is_exported
+from backbones.inference.memory import check_memory
+from backbones.inference.model import Model
 from backbones.inference.reading import read_channels, read_image
-from backbones.inference.tiles import cut, inner, label_map, shared_rows, stride_of
-from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
-from backbones.openmmlab.config import read_config
-from backbones.openmmlab.config_tree import innermost
-from backbones.openmmlab.replace_backbone import swap_backbone
+from backbones.inference.sessions import RUNTIMES
+from backbones.inference.tiles import Scores, cut, inner, label_map, shared_rows, stride_of
 from backbones.pixels import to_rgb
+
+if TYPE_CHECKING:  # a file is predicted with where OpenMMLab is not installed
+    from mmengine.config import Config
 
 SMALLEST_SIDE = 32  # pixels; the backbones' minimum
 LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
@@ -56,16 +56,17 @@ class Prediction:
     seconds: float
 
     def picture(self) -> Picture:
-        """Draw the result on the image. See `backbones.drawing.pictures.draw`."""
+        """Draw the result on the image. See `backbones.drawing.pictures.picture`."""
         return picture(self.image, [Half('', self.found)], self.meta)
 
 
 class Predictor:
-    """A trained detector or segmentor.
+    """A trained detector or segmentor: a config with a checkpoint, or a file of tools/export.py.
 
     Args:
-        config: path or name of a config, or a Config.
-        checkpoint: trained with the config; see `backbones.checkpoints.read`.
+        config: path or name of a config, or a Config; or an exported file, `.onnx` or `.xml`, which
+            needs neither PyTorch nor OpenMMLab (see `exported_model`).
+        checkpoint: trained with the config; see `backbones.checkpoints.read`. None for a file.
         score: minimum score of reported instances.
         tile: side in pixels of the square tiles that larger images are cut into and that the model
             sees as images; None predicts on whole images. Tiles overlap by a third. Detections cut
@@ -81,13 +82,14 @@ class Predictor:
             hardware (AMX, AVX-512 BF16). Scores change in the third digit.
 
     Raises:
-        UserError: a value is out of range; or see `load_trained` and `make_pipeline`.
+        UserError: a value is out of range or does not go with a file; or see `load_trained`,
+            `make_pipeline` and `ExportedModel`.
     """
 
     def __init__(
         self,
-        config: str | Config,
-        checkpoint: str,
+        config: str | Path | Config,
+        checkpoint: str | None = None,
         *,
         score: float = SCORE,
         tile: int | None = None,
@@ -105,17 +107,45 @@ class Predictor:
             faults.append(f'batch is {batch}; allowed: at least 1')
         if faults:
             raise UserError('; '.join(faults))
-        self.score, self.tile, self.amp, self.batch = score, tile, amp, batch
+        self.score, self.tile, self.batch = score, tile, batch
         self.surest = 0.0  # highest score so far, including instances below `score`
-        cfg = deepcopy(config) if isinstance(config, Config) else read_config(config)
-        cfg = swap_backbone(cfg, backbone) if backbone else cfg
-        self.segments = cfg.get('default_scope') == 'mmseg'
-        self.model, self.meta = load_trained(cfg, checkpoint, pick_device(device))
-        self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
-        steps = next(innermost(cfg.test_dataloader.dataset))['pipeline']
-        #: of the images, if the model reads all of them as they are; None for RGB
-        self.channels = channels_of(steps)
-        self.bytes_per_pixel = bytes_per_pixel(cfg, len(self.meta['classes']))
+        self.model: Model
+        if is_exported(config):
+            given = dict(checkpoint=checkpoint, backbone=backbone,
+                         device=None if device in ('auto', 'cpu') else device)  # fmt: skip
+            if wrong := [f'{name} {value}' for name, value in given.items() if value is not None]:
+                raise UserError(
+                    f'{config} is an exported file, which holds its weights and is run on the CPU: '
+                    f'leave out {listed(wrong)}'
+                )
+            self.model = ExportedModel(str(config), tile=tile, batch=batch, amp=amp)
+        else:
+            # late: an exported file is predicted with where these are not installed
+            from backbones.inference.model_in_pytorch import ModelInPyTorch
+
+            if checkpoint is None:
+                raise UserError(
+                    f'{config}: give the checkpoint that was trained with this config, or a file '
+                    f'of tools/export.py ({" or ".join(RUNTIMES)}) instead of the config'
+                )
+            self.model = ModelInPyTorch(
+                config, checkpoint, backbone=backbone, device=device, tile=tile, amp=amp
+            )
+
+    @property
+    def meta(self) -> Mapping:
+        """The names, `classes`, and perhaps their `palette`."""
+        return self.model.meta
+
+    @property
+    def segments(self) -> bool:
+        """Whether it finds label maps, not instances."""
+        return self.model.segments
+
+    @property
+    def channels(self) -> int | None:
+        """Number of channels of the images, if the model reads all; None for RGB."""
+        return self.model.channels
 
     def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
         """Predict on image files in the given order, `batch` at a time.
@@ -186,7 +216,7 @@ class Predictor:
             return [self._label_map(image, self.tile) for image in images]
         whole = [i for i, image in enumerate(images) if not self._is_cut(image)]
         some = [images[i] for i in whole]
-        self._check_memory(some, self.bytes_per_pixel, 'cut it with --tile N')
+        self._check_memory(some, self.model.bytes_per_pixel, 'cut it with --tile N')
         if self.segments:
             maps = zip(some, self._run(some))
             return [np.asarray(found)[: len(image), : image.shape[1]] for image, found in maps]
@@ -221,31 +251,23 @@ class Predictor:
         return slicer(image)
 
     def _check_memory(self, images: Sequence[Picture], each: float, remedy: str) -> None:
-        if images and next(self.model.parameters()).is_cpu:  # a GPU raises its own error
+        if images and self.model.on_cpu:  # a GPU raises its own error
             pixels = sum(image.shape[0] * image.shape[1] for image in images)
             check_memory(pixels, each, remedy=remedy)
 
     def _label_map(self, image: Picture, tile: int) -> np.ndarray:
         height, width = image.shape[:2]
-        kept = shared_rows(height, tile, stride_of(tile)) * width / (height * width)
-        self._check_memory([image], kept * self.bytes_per_pixel, 'make the image or tiles smaller')
-        return label_map(image, tile, stride_of(tile), scores=self._scores, decide=self._labels_of)
+        stride, each = stride_of(tile), self.model.bytes_per_pixel
+        kept = shared_rows(height, tile, stride) * width / (height * width)
+        self._check_memory([image], kept * each, 'make the image or tiles smaller')
+        return label_map(image, tile, stride, scores=self._scores, decide=self.model.decide)
 
-    def _scores(self, tiles: Iterable[Picture]) -> Iterator[torch.Tensor]:
+    def _scores(self, tiles: Iterable[Picture]) -> Iterator[Scores]:
         """Yield a segmentor's scores of all classes, (C, h, w), before any are chosen."""
         for some in batched(tiles, self.batch):
-            batch = _collated([self._prepare(one) for one in some])
-            with self._inference():
-                data = self.model.data_preprocessor(batch, False)
-                metas = [sample.metainfo for sample in data['data_samples']]
-                found = self.model.encode_decode(data['inputs'], metas)
+            found = self.model.scores([self._prepare(one) for one in some])
             for one, scores in zip(some, found):
                 yield scores[:, : one.shape[0], : one.shape[1]]
-
-    def _labels_of(self, scores: torch.Tensor) -> torch.Tensor:
-        if len(scores) > 1:
-            return scores.argmax(0)
-        return scores[0].sigmoid() > self.model.decode_head.threshold  # one score for two classes
 
     def _detect(self, images: Sequence[Picture]) -> list[sv.Detections]:
         """Find instances, clipped to the borders of their image."""
@@ -277,28 +299,12 @@ class Predictor:
         return [found[i] for i in range(len(images))]
 
     def _prepare(self, image: Picture) -> dict:
-        image = _large_enough(image)
-        image = image if self.channels else image[..., ::-1]  # OpenCV's order
-        return self.pipeline(dict(img=image.copy(), img_id=0))
-
-    @contextlib.contextmanager
-    def _inference(self) -> Iterator[None]:
-        device = next(self.model.parameters()).device.type
-        with torch.no_grad(), torch.autocast(device, torch.bfloat16, enabled=self.amp):
-            yield
+        return self.model.prepare(_large_enough(image))
 
     def _step(self, prepared: list[dict]) -> list[Found]:
-        with self._inference():
-            samples = self.model.test_step(_collated(prepared))
-        found = [predicted(sample, self.score) for sample in samples]
-        for sample, one in zip(samples, found):
-            if isinstance(one, sv.Detections):
-                self.surest = max([self.surest, *sample.pred_instances.scores.tolist()])
-        return found
-
-
-def _collated(prepared: list[dict]) -> dict:
-    return {key: [data[key] for data in prepared] for key in ('inputs', 'data_samples')}
+        made = self.model.predict(prepared, self.score)
+        self.surest = max([self.surest, *(best for _, best in made)])
+        return [found for found, _ in made]
 
 
 def _large_enough(image: Picture) -> Picture:

@@ -1,29 +1,32 @@
 """Predict from a command line and write a folder of results."""
 
-import contextlib
 import os
 import signal
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import track
 
+from backbones.data.listing import SUFFIXES
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, shown
 from backbones.inference.as_dataset import check_format
 from backbones.inference.attempts import batched
+from backbones.inference.clips import SUFFIXES as CLIPS
 from backbones.inference.image_files import Images, find_images, suffixes
 from backbones.inference.memory import TooLargeError
 from backbones.inference.predictor import Predictor
+from backbones.inference.run_clips import are_clips, run_clips
+from backbones.inference.stop import Stop
 from backbones.inference.writers import Results, new_folder
 
 
 def run(
     config: str,
-    checkpoint: str,
     images: Sequence[str],
     *,
+    checkpoint: str | None = None,
     out: str,
     score: float,
     tile: int | None,
@@ -33,8 +36,9 @@ def run(
     amp: bool,
     resume: bool,
     as_labels: str | None = None,
+    fps: float | None = None,
 ) -> int:
-    """Predict on images, write the results, and print a summary.
+    """Predict on images or videos, write the results, and print a summary.
 
     SIGTERM and Ctrl-C stop it and keep the results so far; `resume` continues.
 
@@ -53,7 +57,9 @@ def run(
                 f'--out {out} lies in {folder}, so the next call would read the pictures in it as '
                 'images; choose a folder outside'
             )
-    chosen = find_images(images)
+    clips = are_clips(images)
+    _check_options(clips, resume=resume, as_labels=as_labels, fps=fps)
+    chosen = find_images(images, CLIPS if clips else SUFFIXES)
     predictor = Predictor(
         config,
         checkpoint,
@@ -67,8 +73,11 @@ def run(
     if as_labels:
         number = len(predictor.meta['classes'])
         check_format(as_labels, segments=predictor.segments, classes=number, images=chosen.inside)
-    about = dict(config=config, checkpoint=os.path.abspath(checkpoint), score=score, tile=tile,
-                 backbone=backbone, amp=amp, as_labels=as_labels)  # fmt: skip
+    weights = os.path.abspath(checkpoint or config)
+    about = dict(config=config, checkpoint=weights, score=score, tile=tile, backbone=backbone,
+                 amp=amp, as_labels=as_labels)  # fmt: skip
+    if clips:
+        return run_clips(predictor, [*chosen.inside], out=out, fps=fps, about=about)
     results = Results(
         new_folder(out, resume=resume),
         Classes(predictor.meta),
@@ -89,39 +98,18 @@ def run(
     return 1 if failed else 0
 
 
-class Stop:
-    """Context in which a signal interrupts the work, except within `writing`."""
-
-    def __init__(self) -> None:
-        self.received = 0
-        self.writes = False
-
-    def __enter__(self) -> 'Stop':
-        numbers = (signal.SIGTERM, signal.SIGINT)
-        self.before = {number: signal.signal(number, self._receive) for number in numbers}
-        return self
-
-    def __exit__(self, kind: type | None, *_: object) -> bool:
-        for number, handler in self.before.items():
-            signal.signal(number, handler)
-        return kind is Stopped
-
-    @contextlib.contextmanager
-    def writing(self) -> Iterator[None]:
-        self.writes = True
-        yield
-        self.writes = False
-        if self.received:
-            raise Stopped
-
-    def _receive(self, number: int, frame: object) -> None:
-        self.received = number
-        if not self.writes:
-            raise Stopped
-
-
-class Stopped(BaseException):
-    """A signal was received."""
+def _check_options(clips: bool, *, resume: bool, as_labels: str | None, fps: float | None) -> None:
+    faults = []
+    if clips and resume:
+        faults.append('--resume is for images: a video is predicted from its beginning')
+    if clips and as_labels:
+        faults.append('--as-labels is for images')
+    if fps is not None and not clips:
+        faults.append('--fps is for videos')
+    if fps is not None and fps <= 0:
+        faults.append(f'--fps {fps:g}; allowed: above 0')
+    if faults:
+        raise UserError('; '.join(faults))
 
 
 def _predict(

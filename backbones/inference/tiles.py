@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterable
 from itertools import pairwise, product
+from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 
 from backbones.drawing.captions import Picture
+
+Scores = Any  # float32, of PyTorch on any device, or of numpy
 
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
 TOUCHES = 4  # pixels; a box this close to a tile's edge may continue beyond it
@@ -23,8 +24,8 @@ def label_map(
     tile: int,
     stride: int,
     *,
-    scores: Callable[[Iterable[Picture]], Iterable[Tensor]],
-    decide: Callable[[Tensor], Tensor],
+    scores: Callable[[Iterable[Picture]], Iterable[Scores]],
+    decide: Callable[[Scores], Any],
 ) -> np.ndarray:
     """Average the scores of overlapping tiles and derive the labels.
 
@@ -37,8 +38,8 @@ def label_map(
         image: (H, W, 3).
         tile: side in pixels; a smaller image is one tile.
         stride: distance between tiles in pixels; the last ones end with the image.
-        scores: returns a (C, h, w) map for each tile.
-        decide: returns labels (h, w) for averaged scores.
+        scores: returns a (C, h, w) map for each tile, which is overwritten.
+        decide: returns labels (h, w), in host memory, for averaged scores.
 
     Returns:
         (H, W) with 8 bits, or with 16 if there are more than 256 classes.
@@ -48,11 +49,10 @@ def label_map(
     rows, columns = _counts(tops, tile, height), _counts(lefts, tile, width)
     tiles = (image[y : y + tile, x : x + tile] for y, x in product(tops, lefts))
     labels = np.empty((height, width), np.uint8)
-    above = beside = torch.empty(0)  # sums that the next row of tiles, and the next tile, add to
-    for ((i, y), (j, x)), found in zip(product(enumerate(tops), enumerate(lefts)), scores(tiles)):
-        total = found.float()
+    above = beside = np.empty(0)  # sums that the next row of tiles, and the next tile, add to
+    for ((i, y), (j, x)), total in zip(product(enumerate(tops), enumerate(lefts)), scores(tiles)):
         if not i and not j:
-            above = total.new_empty(len(total), shared_rows(height, tile, stride), width)
+            above = _empty(total, (len(total), shared_rows(height, tile, stride), width))
             labels = labels.astype(np.uint8 if len(total) <= 256 else np.uint16)
         begin = lefts[j - 1] + tile if j else x  # to the left, `beside` already includes `above`
         total[..., : begin - x] += beside if j else 0
@@ -63,12 +63,16 @@ def label_map(
         right = lefts[j + 1] if j + 1 < len(lefts) else width
         done = total[:, : down - y, : right - x]
         count = rows[y:down, None] * columns[x:right]
-        done /= count.to(done)  # no later tile adds to these
-        labels[y:down, x:right] = decide(done).cpu().numpy()
+        done /= count if isinstance(done, np.ndarray) else done.new_tensor(count)  # it is complete
+        labels[y:down, x:right] = decide(done)
         below = total[:, down - y :, : right - x]
         above[:, : below.shape[1], x:right] = below
         beside = total[..., right - x :]
     return labels
+
+
+def _empty(like: Scores, shape: tuple[int, ...]) -> Scores:
+    return np.empty(shape, like.dtype) if isinstance(like, np.ndarray) else like.new_empty(shape)
 
 
 def starts(length: int, tile: int, stride: int) -> list[int]:
@@ -82,9 +86,9 @@ def shared_rows(length: int, tile: int, stride: int) -> int:
     return max((a + tile - b for a, b in pairwise(starts(length, tile, stride))), default=0)
 
 
-def _counts(begins: list[int], tile: int, length: int) -> Tensor:
+def _counts(begins: list[int], tile: int, length: int) -> np.ndarray:
     """Return the number of tiles that contain each position along a side."""
-    count = torch.zeros(length)
+    count = np.zeros(length, np.float32)
     for begin in begins:
         count[begin : begin + tile] += 1
     return count

@@ -123,7 +123,7 @@ class Results:
         self._save(f'pictures/{name}.jpg', prediction.picture()[..., ::-1])
         found = prediction.found
         if isinstance(found, sv.Detections):
-            entry['instances'] = [_instance(found, i, number) for i in range(len(found))]
+            entry['instances'] = [instance(found, i, number) for i in range(len(found))]
         else:
             few = len(self.classes.names) <= 256
             self._save(f'labels/{name}.png', found.astype(np.uint8 if few else np.uint16))
@@ -209,7 +209,7 @@ def _whole_lines(path: Path) -> Iterator[dict]:
             yield entry
 
 
-def _instance(found: sv.Detections, i: int, image: int) -> dict:
+def instance(found: sv.Detections, i: int, image: int) -> dict:
     """Return one entry of COCO's results; boxes are x, y, width, height in image pixels."""
     assert found.class_id is not None and found.confidence is not None
     x1, y1, x2, y2 = found.xyxy[i].tolist()
@@ -220,6 +220,11 @@ def _instance(found: sv.Detections, i: int, image: int) -> dict:
         score=round(float(found.confidence[i]), 5),
     )
     if found.mask is not None:
-        code = coco_mask.encode(np.asfortranarray(found.mask[i], np.uint8))
-        entry['segmentation'] = dict(size=code['size'], counts=code['counts'].decode())
+        entry['segmentation'] = rle(np.asarray(found.mask[i]))
     return entry
+
+
+def rle(mask: np.ndarray) -> dict:
+    """Return a mask in COCO's run-length encoding."""
+    code = coco_mask.encode(np.asfortranarray(mask, np.uint8))
+    return dict(size=code['size'], counts=code['counts'].decode())

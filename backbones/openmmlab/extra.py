@@ -1,4 +1,7 @@
-"""The packages of the extra `openmmlab`, which the tools need and the core does not."""
+"""The packages of two extras: `openmmlab`, for the tools, and `runtime`, for exported files.
+
+The latter is for environments without PyTorch.
+"""
 
 from importlib.util import find_spec
 
@@ -10,6 +13,22 @@ COMMAND = "pip install 'dense-backbones[openmmlab]'"
 MODULES = (
     *('mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'torchvision', 'numpy', 'matplotlib', 'PIL'),
     *('defusedxml', 'faster_coco_eval', 'pycocotools', 'sklearn', 'supervision', 'yaml'),
+)
+# pip would install PyTorch with `dense-backbones[runtime]`
+RUNTIME = (
+    *('onnxruntime', "'opencv-python-headless>=4.12,<4.13'"),
+    *('prettytable', 'pycocotools', 'rich', 'supervision', 'tifffile'),
+)
+RUNTIME_COMMAND = f'pip install {" ".join(RUNTIME)}'
+RUNTIME_MODULES = (
+    'cv2',
+    'numpy',
+    'PIL',
+    'prettytable',
+    'pycocotools',
+    'rich',
+    'supervision',
+    'tifffile',
 )
 
 
@@ -35,3 +54,15 @@ def require_extra(what: str) -> None:
     """
     if modules := [name for name in MODULES if find_spec(name) is None]:
         raise missing_extra(what, modules)
+
+
+def require_runtime(what: str) -> None:
+    """Check that what predicting with an exported file needs is installed, but for its runtime.
+
+    Raises:
+        MissingExtraError: parts of it are missing.
+    """
+    if modules := [name for name in RUNTIME_MODULES if find_spec(name) is None]:
+        raise MissingExtraError(
+            f'{what} needs {", ".join(modules)}, which are not installed; run {RUNTIME_COMMAND}'
+        )

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from backbones import atomic_write
-from backbones.drawing.pictures import side_by_side
+from backbones.drawing.samples import side_by_side
 from backbones.errors import shown
 from backbones.pixels import view
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves

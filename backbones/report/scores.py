@@ -9,7 +9,7 @@ import supervision as sv
 from mmengine.dist import all_gather_object
 from mmengine.structures import BaseDataElement
 
-from backbones.drawing.pictures import found_in
+from backbones.drawing.samples import found_in
 from backbones.report.doubts import Doubts, of_boxes, of_pixels
 
 SCORE = 0.3  # minimum score of a prediction; lower than in pictures, as short runs are unsure

@@ -18,6 +18,7 @@ from backbones.deploy.models import exportable
 from backbones.deploy.onnx_file import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
 from backbones.errors import UserError
+from backbones.inference.pasting import paste
 from backbones.openmmlab import config as configs
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.outlook_attention import outlook_attention
@@ -115,7 +116,7 @@ def test_pasted_masks_are_those_of_mmdetection() -> None:
     module = import_module('mmdet.models.roi_heads.mask_heads.fcn_mask_head')
     boxes = torch.tensor([[3.2, 4, 20, 30.5], [0, 0, 47, 9], [5, 6, 5, 20], [20, 32, 48, 32]])
     masks = draw(4, 28, 28).float()
-    found = compare.paste(masks.numpy(), boxes.numpy(), (32, 48))
+    found = paste(masks.numpy(), boxes.numpy(), (32, 48))
     for whole, mask, box in zip(found, masks, boxes):
         expected = np.zeros((32, 48))
         part, place = module._do_paste_mask(mask[None, None], box[None], 32, 48, skip_empty=True)

@@ -17,7 +17,7 @@ from PIL import Image
 
 from backbones.drawing.captions import legend, title
 from backbones.drawing.palette import Classes
-from backbones.drawing.pictures import draw, side_by_side
+from backbones.drawing.samples import draw, side_by_side
 from backbones.errors import UserError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)

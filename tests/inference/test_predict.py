@@ -25,6 +25,7 @@ from backbones.errors import MissingFileError, UserError
 from backbones.inference import Predictor, UnreadableError, memory, read_image
 from backbones.inference import predictor as predictor_module
 from backbones.inference.image_files import find_images
+from backbones.inference.model_in_pytorch import bytes_per_pixel
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
@@ -228,7 +229,7 @@ def test_an_image_whose_masks_do_not_fit_into_memory_is_refused(
     monkeypatch.setattr(memory, 'INFO', Path('/not/there'))  # on another system
     assert memory.available() > 2**40
     cfg = Config.fromfile(config_file(SEGMENTATION))
-    assert predictor.bytes_per_pixel == 20 and memory.bytes_per_pixel(cfg, 11) == 44
+    assert predictor.model.bytes_per_pixel == 20 and bytes_per_pixel(cfg, 11) == 44
 
 
 @pytest.mark.parametrize(

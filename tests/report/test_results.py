@@ -17,7 +17,7 @@ from mmseg.structures import SegDataSample
 from runners import small_runner
 
 from backbones import config_file
-from backbones.drawing import pictures
+from backbones.drawing import samples
 from backbones.report import evaluate, page, scores
 from backbones.report.curves import read_curves
 from backbones.report.page import write_page
@@ -231,7 +231,7 @@ def test_metrics_are_written_whatever_becomes_of_pages_and_pictures(
 
     name = 'upernet_dilateformer_nano_digits'
     make_untrained(name, tmp_path)
-    where = (evaluate, 'write_page') if fault == 'page' else (pictures, 'side_by_side')
+    where = (evaluate, 'write_page') if fault == 'page' else (samples, 'side_by_side')
     monkeypatch.setattr(*where, fail)
     said = tool('test', name, tmp_path / 'x.pth', '--data-root', tmp_path / 'digits', '--results',
                 '--work-dir', tmp_path / 'run', '--show-dir', tmp_path / 'shown',

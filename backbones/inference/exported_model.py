@@ -1,0 +1,209 @@
+"""A file of tools/export.py as a model; neither PyTorch nor OpenMMLab is imported."""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import supervision as sv
+
+from backbones.drawing.captions import Picture
+from backbones.drawing.paint import Found
+from backbones.errors import UserError, listed
+from backbones.inference.memory import MASKS, SCORE
+from backbones.inference.pasting import pasted
+from backbones.inference.sessions import RUNTIMES, Outputs, open_file
+from backbones.inference.shaping import Shaping, padded, resized
+from backbones.inference.tiles import starts
+
+FORMAT = 1  # of the metadata, docs/export.md
+KINDS = {
+    'semantic': ('logits', 'labels'),
+    'boxes': ('boxes', 'scores', 'labels'),
+    'instances': ('boxes', 'scores', 'labels', 'masks'),
+}
+
+
+def is_exported(path: object) -> bool:
+    """Return whether a path names an exported file, by its suffix."""
+    return isinstance(path, str | Path) and Path(path).suffix in RUNTIMES
+
+
+class ExportedModel:
+    """See `Model`.
+
+    An image is transformed as in the config's test pipeline. For a file of one size, it is then
+    shrunk until it fits, with its aspect ratio, and padded at the right and the bottom.
+
+    Args:
+        path: of the file.
+        tile, batch, amp: see `Predictor`.
+
+    Raises:
+        UserError: the file is none of a detector or segmentor, or does not take such images; or
+            see `open_file`.
+    """
+
+    on_cpu = True
+
+    def __init__(self, path: str, *, tile: int | None, batch: int, amp: bool) -> None:
+        self.session = open_file(path, bf16=amp)
+        about = {**_of_outputs(self.session.outputs), **_read(self.session.about)}
+        self.outputs = KINDS.get(about['task'], ())
+        if not self.outputs:
+            raise UserError(
+                f'{path} is a model of the task {about["task"]} with the outputs '
+                f'{listed(self.session.outputs)}; predictions need one of: {", ".join(KINDS)}'
+            )
+        self.images, channels, height, width = self.session.shape
+        self.channels = None if about.get('input', 'RGB').startswith('RGB') else channels
+        self.size = (height, width) if height and width else None  # None: every size
+        self.segments = about['task'] == 'semantic'
+        self.window = about.get('sliding_window') if not tile else None
+        faults = []
+        if about.get('format', FORMAT) > FORMAT:
+            faults.append(
+                f'was written by a newer version, {about.get("version")}: update this one'
+            )
+        if self.images == 1 and batch > 1:
+            faults.append(f'takes 1 image at once, not {batch}')
+        if self.segments and tile and self.size not in (None, (tile, tile)):
+            faults.append(f'takes images of {height} x {width}, not tiles of {tile} pixels')
+        if faults:
+            raise UserError(f'{path} {"; it ".join(faults)}')
+        fits = None if self.window else self.size
+        if self.segments and tile:
+            about['transforms'], fits = [], None
+        self.shaping = Shaping(path, about.get('transforms'), fits)
+        self.mean = about.get('mean')
+        self.mask_threshold = about.get('mask_threshold') or 0.5
+        self.mask_frame = about.get('mask_frame') or 'box'
+        self.foreground = about.get('foreground_threshold')
+        self.meta: Mapping = dict(classes=about.get('classes') or (), palette=about.get('palette'))
+        count = len(self.meta['classes'])
+        self.bytes_per_pixel: float = (
+            SCORE * count if self.segments else MASKS * ('masks' in self.outputs)
+        )
+
+    def prepare(self, image: Picture) -> dict:
+        inside = self.shaping.size(*image.shape[:2])
+        pixels = resized(image, inside).astype(np.float32)
+        if not self.window:
+            pixels = padded(pixels, self.size, self.mean)
+        inputs = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        return dict(inputs=inputs, inside=inside, shape=image.shape[:2])
+
+    def predict(self, prepared: Sequence[dict], score: float) -> list[tuple[Found, float]]:
+        if not self.segments:
+            found = self._run([one['inputs'] for one in prepared], self.outputs)
+            return [self._instances(out, one, score) for out, one in zip(found, prepared)]
+        simple = not self.window and all(one['inside'] == one['shape'] for one in prepared)
+        if simple:
+            found = self._run([one['inputs'] for one in prepared], ['labels'])
+            return [(out['labels'][: one['shape'][0], : one['shape'][1]], 0.0)
+                    for out, one in zip(found, prepared)]  # fmt: skip
+        return [
+            (self._labels(logits, one['shape']), 0.0)
+            for logits, one in zip(self._logits(prepared), prepared)
+        ]
+
+    def scores(self, prepared: Sequence[dict]) -> list[np.ndarray]:
+        found = self._run([one['inputs'] for one in prepared], ['logits'])
+        return [out['logits'] for out in found]
+
+    def decide(self, scores: np.ndarray) -> np.ndarray:
+        if len(scores) > 1:
+            return scores.argmax(0)
+        return 1 / (1 + np.exp(-scores[0])) > self.foreground  # one score for two classes
+
+    def _run(self, inputs: Sequence[np.ndarray], names: Sequence[str]) -> Iterator[Outputs]:
+        """Yield each image's outputs, without the axis of images."""
+        together = self.images or len(inputs)
+        counted = 'boxes' in names and together > 1
+        for first in range(0, len(inputs), together):
+            some = [*inputs[first : first + together]]
+            filled = some + some[-1:] * (together - len(some))  # a file may take exactly so many
+            out = self.session.run(np.stack(filled), [*names, *(['counts'] if counted else [])])
+            ends = np.cumsum(out.pop('counts')) if counted else None
+            for i in range(len(some)):
+                if ends is not None:
+                    own = slice(ends[i - 1] if i else 0, ends[i])
+                    yield {name: values[own] for name, values in out.items()}
+                elif 'boxes' in names:
+                    yield out
+                else:
+                    yield {name: values[i] for name, values in out.items()}
+
+    def _instances(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
+        kept = out['scores'] >= score
+        (height, width), shape = one['inside'], one['shape']
+        boxes = out['boxes'][kept] / np.divide(one['inside'], shape)[[1, 0, 1, 0]]
+        masks = None
+        if 'masks' in out:
+            masks = np.zeros((len(boxes), *shape), bool)
+            for whole, mask, box in zip(masks, out['masks'][kept], boxes):
+                if self.mask_frame == 'image':
+                    whole[:] = resized(mask[:height, :width], shape) >= self.mask_threshold
+                    continue
+                rows, columns, values = pasted(mask, box, shape)
+                whole[rows, columns] = values >= self.mask_threshold
+        found = sv.Detections(
+            xyxy=boxes.reshape(-1, 4),
+            class_id=out['labels'][kept].astype(int),
+            confidence=out['scores'][kept].astype(float),
+            mask=masks,
+        )
+        return found, float(out['scores'].max(initial=0))
+
+    def _logits(self, prepared: Sequence[dict]) -> Iterator[np.ndarray]:
+        """Yield each image's logits, (C, h, w), at the size that the model saw."""
+        if self.window:
+            yield from (self._slide(one['inputs']) for one in prepared)
+            return
+        for logits, one in zip(self.scores(prepared), prepared):
+            yield logits[:, : one['inside'][0], : one['inside'][1]]
+
+    def _slide(self, image: np.ndarray) -> np.ndarray:
+        """Average the logits of overlapping windows, as MMSegmentation does."""
+        assert self.window
+        (height, width), steps = self.window['size'], self.window['stride']
+        sides = zip(image.shape[1:], (height, width), steps)
+        count = np.zeros(image.shape[1:], np.float32)
+        total = np.zeros((0, *count.shape), np.float32)
+        for y, x in product(*(starts(*side) for side in sides)):
+            part = image[:, y : y + height, x : x + width].transpose(1, 2, 0)
+            inputs = padded(part, self.size, self.mean).transpose(2, 0, 1)
+            ((logits,),) = (out.values() for out in self._run([inputs], ['logits']))
+            if not len(total):
+                total = np.zeros((len(logits), *count.shape), np.float32)
+            rows, columns = slice(y, y + part.shape[0]), slice(x, x + part.shape[1])
+            total[:, rows, columns] += logits[:, : part.shape[0], : part.shape[1]]
+            count[rows, columns] += 1
+        return total / count
+
+    def _labels(self, logits: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+        """Return the labels of resized logits, without all of these in memory at once."""
+        if len(logits) == 1:
+            return self.decide(resized(logits[0], shape)[None])
+        best = resized(logits[0], shape)
+        labels = np.zeros(shape, np.int64)
+        for number, scores in enumerate(logits[1:], 1):
+            scores = resized(scores, shape)
+            labels[scores > best] = number
+            best = np.maximum(best, scores)
+        return labels
+
+
+def _read(about: Mapping[str, str]) -> dict[str, Any]:
+    """Read a file's metadata; text stands as it is, and everything else is JSON."""
+    texts = ('version', 'model', 'task', 'input', 'pad_to_multiples_of', 'precision', 'mask_frame')
+    return {k: v if k in texts and v != 'null' else json.loads(v) for k, v in about.items()
+            if not k.endswith('sha256')}  # fmt: skip
+
+
+def _of_outputs(outputs: Sequence[str]) -> dict[str, str]:
+    """Return the task of a file that does not say it."""
+    kinds = [task for task, names in KINDS.items() if {*names} <= {*outputs}]
+    return dict(task=kinds[-1] if kinds else 'unknown')

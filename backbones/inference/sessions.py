@@ -1,0 +1,151 @@
+"""Open an exported file in the runtime that its name stands for."""
+
+import os
+from collections.abc import Mapping, Sequence
+from importlib import import_module
+from pathlib import Path
+from threading import Lock
+from types import ModuleType
+from typing import Any, Protocol
+
+import numpy as np
+
+from backbones.errors import MissingFileError, MissingOperatorError, UserError, first_line
+
+RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}  # by suffix
+SECTION = ['dense_backbones']  # of OpenVINO's metadata
+Outputs = dict[str, np.ndarray]
+Shape = tuple[int | None, ...]  # None where a length is free
+
+
+class Session(Protocol):
+    """A file in memory, ready to run."""
+
+    about: dict[str, str]  # the file's metadata
+    shape: Shape  # of the input, `image`: images, channels, height, width
+    outputs: tuple[str, ...]
+
+    def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        """Compute the outputs of these names for images of float32, `shape`.
+
+        Raises:
+            MemoryError: it takes more than there is.
+        """
+
+
+def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> Session:
+    """Open an exported file.
+
+    Args:
+        path: of an `.onnx` or an `.xml` file.
+        threads: number of CPU threads; None is OMP_NUM_THREADS if that is set, as for PyTorch, else
+            the runtime's own choice.
+        bf16: let OpenVINO compute in bfloat16.
+
+    Raises:
+        MissingFileError, MissingOperatorError: the file or its runtime is missing.
+        UserError: the runtime cannot open it; gives its reason.
+    """
+    if not Path(path).is_file():
+        raise MissingFileError(f'{path} does not exist')
+    threads = threads or int(os.environ.get('OMP_NUM_THREADS') or 0)
+    if Path(path).suffix == '.xml':
+        return OpenVino(path, threads, bf16)
+    if bf16:
+        raise UserError(f'{path}: bfloat16 is for OpenVINO files (.xml) and for checkpoints')
+    return OnnxRuntime(path, threads)
+
+
+class OnnxRuntime:
+    """A file in onnxruntime; see `Session`. The file may also be its own bytes."""
+
+    def __init__(self, file: str | bytes, threads: int) -> None:
+        runtime = package('onnxruntime')
+        options = runtime.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.log_severity_level = 3  # its warnings are about constant folding
+        try:
+            self.session = runtime.InferenceSession(
+                file, options, providers=['CPUExecutionProvider']
+            )
+        except Exception as error:  # it has exceptions of its own
+            raise UserError(f'{_name(file)} cannot be opened: {first_line(error)}') from error
+        self.about = dict(self.session.get_modelmeta().custom_metadata_map)
+        inputs = self.session.get_inputs()
+        self.shape = _shape_of({i.name: i.shape for i in inputs}, file)
+        self.outputs = tuple(output.name for output in self.session.get_outputs())
+
+    def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        try:
+            return dict(zip(names, self.session.run(names, {'image': pixels})))
+        except Exception as error:
+            if 'Failed to allocate' in str(error):
+                raise MemoryError from error
+            raise
+
+
+class OpenVino:
+    """A file in OpenVINO; see `Session`."""
+
+    def __init__(self, file: str, threads: int, bf16: bool) -> None:
+        openvino = package('openvino')
+        try:
+            model = openvino.Core().read_model(file)
+            self.about = {k: str(v) for k, v in _section(model).items()}
+            rounds = bf16 or self.about.get('precision') == 'bf16'
+            options = dict(
+                # by itself OpenVINO rounds to bfloat16 wherever the processor can
+                INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
+                PERFORMANCE_HINT='LATENCY',
+                **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
+            )
+            compiled = openvino.compile_model(model, 'CPU', options)
+        except Exception as error:  # it raises RuntimeError for everything
+            raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
+        shapes = {
+            i.any_name: tuple(d.get_length() if d.is_static else None for d in i.partial_shape)
+            for i in model.inputs
+        }
+        self.shape = _shape_of(shapes, file)
+        self.outputs = tuple(output.any_name for output in model.outputs)
+        self.request = compiled.create_infer_request()
+        self.lock = Lock()  # a request does one thing at a time; onnxruntime's sessions do several
+
+    def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        with self.lock:
+            found = self.request.infer({'image': pixels})
+            return {name: found[name].copy() for name in names}  # the next call reuses the memory
+
+
+def package(name: str) -> ModuleType:
+    """Import a runtime.
+
+    Raises:
+        MissingOperatorError: it is not installed.
+    """
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        raise MissingOperatorError(
+            f'this file is run by {name}, which is not installed: pip install {name}'
+        ) from error
+
+
+def _shape_of(shapes: Mapping[str, Sequence], file: str | bytes) -> Shape:
+    shape = tuple(n if isinstance(n, int) else None for n in shapes.get('image', ()))
+    if len(shapes) != 1 or len(shape) != 4:
+        inputs = ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
+        raise UserError(
+            f'{_name(file)} has the inputs {inputs}; a file of tools/export.py has one, image, '
+            '(images, channels, height, width)'
+        )
+    return shape
+
+
+def _name(file: str | bytes) -> str:
+    return file if isinstance(file, str) else 'the file'
+
+
+def _section(model: Any) -> Mapping[str, Any]:
+    """Return the metadata that a file holds under our name."""
+    return model.get_rt_info(SECTION).value if model.has_rt_info(SECTION) else {}

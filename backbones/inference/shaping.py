@@ -1,0 +1,95 @@
+"""Give an image the size that an exported file takes, as a config's test pipeline would."""
+
+from collections.abc import Sequence
+
+import cv2
+import numpy as np
+
+from backbones.errors import UserError, listed
+
+MEAN = (123.675, 116.28, 103.53)  # ImageNet's, of RGB
+KNOWN = {  # transforms and their arguments
+    'Resize': ('scale', 'scale_factor', 'keep_ratio', 'clip_object_border'),
+    'ResizeToMultiple': ('size_divisor',),
+}
+Size = tuple[int, int]  # height and width in pixels
+
+
+class Shaping:
+    """The size that an image gets.
+
+    Args:
+        path: of the file, for errors.
+        transforms: of the config's test pipeline, from the file's metadata; None if it has none.
+        fits: height and width into which each image must fit; None for every size.
+
+    Raises:
+        UserError: a transform is not a Resize, or has arguments that are not known here.
+    """
+
+    def __init__(self, path: str, transforms: Sequence[dict] | None, fits: Size | None) -> None:
+        self.transforms, self.fits = transforms, fits
+        faults = [
+            str(step)
+            for step in transforms or ()
+            if not {*step} <= {'type', *KNOWN.get(step['type'].rpartition('.')[2], ())}
+        ]
+        if faults:
+            raise UserError(
+                f'{path}: its config prepares images by {"; ".join(faults)}, which is not known '
+                f'here; allowed: {_told(KNOWN)}. Predict with the config and its checkpoint, or '
+                'export it from a config with another test pipeline'
+            )
+
+    def size(self, height: int, width: int) -> Size:
+        """Return the height and width of an image after the transforms, before padding."""
+        for step in self.transforms or ():
+            height, width = _resized_by(step, height, width)
+        if self.fits:
+            factor = min(self.fits[0] / height, self.fits[1] / width)
+            if factor < 1 or self.transforms is None:
+                return _scaled(factor, height, width)
+        return height, width
+
+
+def _told(known: dict[str, tuple[str, ...]]) -> str:
+    return ' and '.join(f'{name} with {listed(arguments)}' for name, arguments in known.items())
+
+
+def _resized_by(step: dict, height: int, width: int) -> Size:
+    """Return what mmcv's Resize or MMSegmentation's ResizeToMultiple makes of a size."""
+    if 'size_divisor' in step:
+        divisor = step['size_divisor']
+        return -(-height // divisor) * divisor, -(-width // divisor) * divisor
+    if not step.get('scale'):
+        factors = step['scale_factor']
+        x, y = factors if isinstance(factors, list) else (factors, factors)
+        right, below = int(width * x + 0.5), int(height * y + 0.5)
+    else:
+        scale = step['scale']
+        right, below = scale if isinstance(scale, list) else (scale, scale)
+    if not step.get('keep_ratio'):
+        return below, right
+    factor = min(max(right, below) / max(height, width), min(right, below) / min(height, width))
+    return _scaled(factor, height, width)
+
+
+def _scaled(factor: float, height: int, width: int) -> Size:
+    return max(1, int(height * factor + 0.5)), max(1, int(width * factor + 0.5))
+
+
+def resized(pixels: np.ndarray, size: Size) -> np.ndarray:
+    """Resize an image or a map as mmcv and PyTorch do."""
+    if pixels.shape[:2] == size:
+        return pixels
+    return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR))
+
+
+def padded(pixels: np.ndarray, size: Size | None, mean: Sequence[float] | None) -> np.ndarray:
+    """Pad an image (h, w, C) at the right and the bottom with what becomes zero in the model."""
+    if size is None or pixels.shape[:2] == size:
+        return pixels
+    whole = np.empty((*size, pixels.shape[2]), pixels.dtype)
+    whole[:] = mean or MEAN
+    whole[: pixels.shape[0], : pixels.shape[1]] = pixels
+    return whole

@@ -1,0 +1,206 @@
+"""Predictions with an exported file: results, options, faults, and an environment without torch."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import cv2
+import exported
+import numpy as np
+import pytest
+from conftest import ROOT, tool
+from PIL import Image
+
+from backbones import Predictor
+from backbones.errors import UserError
+from backbones.openmmlab.extra import RUNTIME_COMMAND
+
+RNG = np.random.default_rng(0)
+PACKAGES = re.findall(r'[a-z-]+', re.sub(r"[>=<.,\d']", '', RUNTIME_COMMAND))[2:]
+EXTRA = re.search(r'^runtime = \[(.*?)^\]', (ROOT / 'pyproject.toml').read_text(), re.S | re.M)[1]
+# ends the import of anything that an environment for exported files lacks
+WITHOUT = """
+import sys
+
+class Absent:
+    def find_spec(self, name, path=None, target=None):
+        if name.split('.')[0] in ('torch', 'torchvision', 'mmengine', 'mmcv', 'mmdet', 'mmseg',
+                                  'timm', 'safetensors', 'huggingface_hub'):
+            raise ModuleNotFoundError(f'No module named {name!r}', name=name)
+
+sys.meta_path.insert(0, Absent())
+"""
+
+
+def patches(height: int, width: int) -> np.ndarray:
+    """A photograph of eight by eight patches in pure colours, nearly."""
+    brightest = np.eye(3)[RNG.integers(0, 3, (8, 8))] * 180 + RNG.integers(0, 60, (8, 8, 3))
+    return cv2.resize(brightest.astype(np.uint8), (width, height), interpolation=cv2.INTER_NEAREST)
+
+
+@pytest.fixture
+def album(tmp_path: Path) -> Path:
+    """Images of several kinds and sizes, and two that cannot be read."""
+    folder = tmp_path / 'album'
+    folder.mkdir()
+    Image.fromarray(patches(60, 80)).save(folder / 'a.png')
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.fromarray(patches(64, 96)).save(folder / 'turned.jpg', exif=exif)
+    Image.fromarray(patches(100, 40)).convert('L').save(folder / 'grey.png')
+    cv2.imwrite(str(folder / 'deep.png'), patches(50, 50).astype(np.uint16) * 256)
+    (folder / 'cut.png').write_bytes((folder / 'a.png').read_bytes()[:90])
+    (folder / 'empty.jpg').touch()
+    return folder
+
+
+def test_a_file_is_predicted_without_torch_and_openmmlab(album: Path, tmp_path: Path) -> None:
+    file, out = exported.detector(tmp_path / 'x.onnx'), tmp_path / 'out'
+    command = ['predict', str(file), str(album), '--out', str(out), '--as-labels', 'coco']
+    program = f"""{WITHOUT}
+import runpy
+sys.argv = ['dense-backbones', *{command}]
+try:
+    runpy.run_module('backbones', run_name='__main__')
+finally:
+    import backbones
+    print('torch' in sys.modules, backbones.__all__)
+    try:
+        backbones.create
+    except ImportError as error:
+        print(error)
+"""
+    environment = {**os.environ, 'PYTHONPATH': str(ROOT)}
+    done = subprocess.run([sys.executable, '-c', program], env=environment, text=True,
+                          capture_output=True)  # fmt: skip
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert 'images: 4 of 6' in done.stdout and '2 without a prediction:' in done.stdout
+    assert 'cut.png: damaged image' in done.stdout and 'empty.jpg: empty file' in done.stdout
+    assert "False ['Predictor', 'UserError', 'config_file', 'paste']" in done.stdout
+    assert 'backbones.create needs PyTorch: pip install torch' in done.stdout
+    found = json.loads((out / 'results.json').read_text())
+    sizes = {i['id']: i for i in json.loads((out / 'images.json').read_text())['images']}
+    assert len(found) == 2 * len(sizes) == 8
+    for one in found:
+        image = sizes[one['image_id']]
+        assert one['bbox'] == [0, 0, image['width'] / 2, image['height']]
+        assert one['segmentation']['size'] == [image['height'], image['width']]
+    assert len([*(out / 'pictures').iterdir()]) == len([*(out / 'dataset/images').iterdir()]) == 4
+
+
+@pytest.mark.parametrize('sides', ['height, width', '96, 128'], ids=['every size', 'one size'])
+def test_boxes_and_masks_are_in_pixels_of_the_image(sides: str, tmp_path: Path) -> None:
+    predictor = Predictor(exported.detector(tmp_path / 'x.onnx', sides), score=0.5)
+    found = predictor.find(patches(60, 80))  # fits into 96 x 128 exactly
+    assert found.xyxy.tolist() == [[0, 0, 40, 60]] * 2 and found.class_id.tolist() == [0, 1]
+    assert found.confidence.tolist() == pytest.approx([0.9, 0.8])
+    expected = np.arange(80) < 40
+    assert (found.mask == expected).all() and found.mask.shape == (2, 60, 80)
+    assert predictor.surest == pytest.approx(0.9)
+    found = predictor.find(patches(60, 40))  # padded at the right
+    assert found.xyxy[0].tolist() == [0, 0, *((20, 60) if sides[0] == 'h' else (40, 60))]
+    assert Predictor(tmp_path / 'x.onnx', score=0.1).find(patches(200, 333)).xyxy[2, 2] == 333
+
+
+@pytest.mark.parametrize('kind', [exported.detector, exported.segmentor])
+def test_openvino_gives_the_same_results(kind, album: Path, tmp_path: Path) -> None:
+    pytest.importorskip('openvino')
+    file = kind(tmp_path / 'x.onnx')
+    one, other = Predictor(file), Predictor(exported.as_openvino(file))
+    assert other.meta == one.meta == dict(classes=exported.CLASSES, palette=None)
+    for path in (album / 'a.png', album / 'turned.jpg', album / 'deep.png'):
+        a, b = one.predict(path).found, other.predict(path).found
+        if kind is exported.segmentor:
+            assert np.array_equal(a, b)
+        else:
+            assert np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.mask, b.mask)
+
+
+@pytest.mark.parametrize('sides', ['height, width', '64, 64'], ids=['every size', 'one size'])
+@pytest.mark.parametrize('tile', [None, 64])
+def test_label_maps_have_the_size_of_the_image(sides: str, tile: int | None, tmp_path) -> None:
+    predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx', sides), tile=tile)
+    for size in ((64, 96), (160, 64), (32, 32), (10, 200)):
+        image = patches(*size)
+        found = predictor.find(image)
+        assert found.shape == size
+        exact = tile or sides[0] == 'h'
+        wrong = np.mean(found != image.argmax(2))
+        assert wrong == 0 if exact else wrong < 0.25 or size == (10, 200), 'at borders of patches'
+
+
+def test_images_of_one_call_do_not_depend_on_each_other(album: Path, tmp_path: Path) -> None:
+    file = exported.segmentor(tmp_path / 'x.onnx', images='n')
+    paths = [album / name for name in ('a.png', 'turned.jpg', 'grey.png', 'a.png')]
+    many = [*Predictor(file, batch=3)(paths)]
+    for one, path in zip(many, paths):
+        assert np.array_equal(one.found, Predictor(file).predict(path).found)
+
+
+def test_an_interrupted_call_is_continued(album: Path, tmp_path: Path) -> None:
+    file, out = exported.segmentor(tmp_path / 'x.onnx'), tmp_path / 'out'
+    tool('predict', file, album / 'a.png', '--out', out)
+    said = tool('predict', file, album, '--out', out, '--resume', fails=True)
+    assert 'images: 4 of 6' in said and 'including 1 from before' in said
+    assert (out / 'classes.txt').read_text().split() == exported.CLASSES
+    other = exported.segmentor(tmp_path / 'y.onnx')
+    said = tool('predict', other, album, '--out', out, '--resume', fails=True)
+    assert 'holds results of another call' in said
+
+
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (dict(batch=2), r'x.onnx takes 1 image at once, not 2'),
+        (dict(tile=96), r'x.onnx takes images of 64 x 64, not tiles of 96 pixels'),
+        (dict(checkpoint='a.pth', device='cuda'), r'leave out checkpoint a.pth, device cuda'),
+        (dict(amp=True), r'bfloat16 is for OpenVINO files'),
+        (
+            dict(config='backbone.onnx'),
+            r'a model of the task unknown with the outputs level0; predictions',
+        ),
+        (dict(config='damaged.onnx'), r'damaged.onnx cannot be opened: Invalid'),
+        (dict(config='gone.onnx'), r'gone.onnx does not exist'),
+        (dict(config='mask_rcnn_cloformer_nano_digits'), r'give the checkpoint that was trained'),
+    ],
+)
+def test_what_does_not_go_with_a_file_is_said(options: dict, message: str, tmp_path: Path) -> None:
+    exported.segmentor(tmp_path / 'x.onnx', '64, 64')
+    exported.backbone(tmp_path / 'backbone.onnx')
+    (tmp_path / 'damaged.onnx').write_bytes((tmp_path / 'x.onnx').read_bytes()[:70])
+    name = options.pop('config', 'x.onnx')
+    with pytest.raises(UserError, match=message):
+        Predictor(str(tmp_path / name) if '.' in name else name, **options)
+
+
+def test_images_are_resized_as_the_config_says(tmp_path: Path) -> None:
+    steps = [dict(type='LongSide.Resize', scale=[90, 60], keep_ratio=True),
+             dict(type='ResizeToMultiple', size_divisor=32)]  # fmt: skip
+    file = exported.detector(tmp_path / 'x.onnx', transforms=steps)
+    model = Predictor(file).model
+    prepared = model.prepare(patches(40, 50))
+    assert prepared['inside'] == (64, 96) and prepared['inputs'].shape == (3, 64, 96)
+    assert Predictor(file).find(patches(40, 50)).xyxy[0] == pytest.approx([0, 0, 25, 40])
+    exported.detector(file, transforms=[dict(type='Pad', size_divisor=32)])
+    with pytest.raises(UserError, match=r"prepares images by .*'Pad'.* allowed: Resize with scale"):
+        Predictor(file)
+
+
+@pytest.mark.parametrize('sides', ['height, width', '48, 64'], ids=['every size', 'one size'])
+def test_windows_of_the_config_are_averaged(sides: str, tmp_path: Path) -> None:
+    window = dict(size=[48, 64], stride=[30, 40])
+    steps = [dict(type='Resize', scale=[400, 200], keep_ratio=True)]
+    file = exported.segmentor(
+        tmp_path / 'x.onnx', sides, task='semantic', sliding_window=window, transforms=steps
+    )
+    for size in ((200, 310), (100, 155), (32, 40)):
+        image = patches(*size)
+        assert np.mean(Predictor(file).find(image) != image.argmax(2)) < 0.03, size
+
+
+def test_the_command_for_an_environment_without_torch_names_the_extra() -> None:
+    named = {name for name in PACKAGES if f'    {name!r}' in EXTRA or f"    '{name}>=" in EXTRA}
+    assert named == {*PACKAGES} and RUNTIME_COMMAND in (ROOT / 'docs/predict.md').read_text()

@@ -1,0 +1,76 @@
+"""Small ONNX files with the inputs and outputs of exported models and results that are known."""
+
+import json
+from pathlib import Path
+
+import onnx
+
+HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
+CLASSES = ['red', 'green', 'blue']
+
+
+def segmentor(path: Path, sides: str = 'height, width', images: str = '1', **about: object) -> Path:
+    """A segmentor whose scores are the colours: the label of a pixel is its brightest channel."""
+    text = f"""{HEAD}
+        g (float[{images}, 3, {sides}] image)
+            => (float[{images}, 3, {sides}] logits, int64[{images}, {sides}] labels) {{
+            logits = Identity (image)
+            labels = ArgMax <axis = 1, keepdims = 0> (image)
+        }}"""
+    return _save(path, text, about)
+
+
+def detector(path: Path, sides: str = 'height, width', **about: object) -> Path:
+    """A detector with masks that finds the left half of each image twice, and its upper right.
+
+    The scores are 0.9, 0.8 (class 0 and 1, left) and 0.3 (class 2); masks are full.
+    """
+    text = f"""{HEAD}
+        g (float[1, 3, {sides}] image)
+            => (float[n, 4] boxes, float[n] scores, int64[n] labels, float[n, 28, 28] masks) {{
+            places = Constant <value = int64[4] {{3, 2, 3, 2}}> ()
+            shares = Constant <value = float[3, 4]
+                {{0, 0, 0.5, 1, 0, 0, 0.5, 1, 0.5, 0, 1, 0.5}}> ()
+            all = Shape (image)
+            size = Gather (all, places)
+            pixels = Cast <to = 1> (size)
+            boxes = Mul (shares, pixels)
+            scores = Constant <value = float[3] {{0.9, 0.8, 0.3}}> ()
+            labels = Constant <value = int64[3] {{0, 1, 2}}> ()
+            shape = Constant <value = int64[3] {{3, 28, 28}}> ()
+            one = Constant <value = float[1] {{1}}> ()
+            masks = Expand (one, shape)
+        }}"""
+    return _save(path, text, about)
+
+
+def backbone(path: Path) -> Path:
+    text = f"""{HEAD}
+        g (float[1, 3, 32, 32] image) => (float[1, 3, 32, 32] level0) {{
+            level0 = Identity (image)
+        }}"""
+    return _save(path, text, {})
+
+
+def _save(path: Path, text: str, about: dict) -> Path:
+    file = onnx.parser.parse_model(text)
+    for key, value in {'classes': CLASSES, **about}.items():
+        text = value if isinstance(value, str) else json.dumps(value)
+        file.metadata_props.add(key=key, value=text)
+    onnx.checker.check_model(file)
+    path.write_bytes(file.SerializeToString())
+    return path
+
+
+def as_openvino(path: Path) -> Path:
+    """Write one of these files as OpenVINO's, with its metadata."""
+    import openvino
+
+    source = onnx.load(path)
+    model = openvino.Core().read_model(str(path))
+    for output, value in zip(model.outputs, source.graph.output, strict=True):
+        output.tensor.set_names({value.name})
+    for entry in source.metadata_props:
+        model.set_rt_info(entry.value, ['dense_backbones', entry.key])
+    openvino.save_model(model, path.with_suffix('.xml'), compress_to_fp16=False)
+    return path.with_suffix('.xml')
