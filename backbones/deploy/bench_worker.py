@@ -1,0 +1,113 @@
+"""A process that holds one candidate of a benchmark and times it whenever it is asked to.
+
+It reads tasks and answers with results, each a line of JSON. A process of its own shows what a
+candidate takes to start and to hold, without what the others have imported.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+
+from backbones.errors import UserError
+
+Act = Callable[[int, int], object]  # of the number of an image, and how many of it at once
+
+
+def main() -> None:
+    asked = json.loads(sys.argv[1])
+    with os.fdopen(os.dup(1), 'w') as answers:
+        os.dup2(2, 1)  # what libraries print
+
+        def answer(**facts: object) -> None:
+            answers.write(json.dumps(facts) + '\n')
+            answers.flush()
+
+        try:
+            act, batches = _KINDS[asked['kind']](asked)
+        except UserError as error:
+            answer(error=str(error))
+            return
+        answer(batches=batches)
+        for line in sys.stdin:
+            task = json.loads(line)
+            start = time.perf_counter()
+            act(task['image'], task['batch'])
+            seconds = time.perf_counter() - start
+            answer(ms=1000 * seconds, peak_mib=peak_mib())
+
+
+def peak_mib() -> float | None:
+    """Return the most memory that this process has held; None where the system does not say.
+
+    `getrusage` would count that of the process which started it.
+    """
+    info = Path('/proc/self/status')
+    lines = info.read_text().splitlines() if info.is_file() else []
+    kib = [int(line.split()[1]) for line in lines if line.startswith('VmHWM:')]
+    return kib[0] / 1024 if kib else None
+
+
+def _predictor(asked: dict) -> tuple[Act, list[int] | None]:
+    """Time a model from an image in memory to what was found in its pixels."""
+    from backbones.inference import Predictor, read_image
+
+    predictor = Predictor(asked['model'], asked['checkpoint'], **asked['options'])
+    images = [read_image(Path(path))[0] for path in asked['images']]
+
+    def act(image: int, batch: int) -> None:
+        predictor.batch = batch
+        predictor.find_all([images[image]] * batch)
+
+    taken = getattr(predictor.model, 'images', None)
+    return act, [taken] if taken else None
+
+
+def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
+    """Time another's ONNX file: the forward pass alone, on noise."""
+    from backbones.inference.sessions import package
+
+    runtime = package('onnxruntime')
+    options = runtime.SessionOptions()
+    options.intra_op_num_threads = int(os.environ['OMP_NUM_THREADS'])
+    session = runtime.InferenceSession(asked['model'], options, ['CPUExecutionProvider'])
+    given = session.get_inputs()
+    kinds = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
+    if len(given) != 1 or len(given[0].shape) != 4 or given[0].type not in kinds:
+        told = ', '.join(f'{i.name} {i.shape} {i.type}' for i in given)
+        raise UserError(f'{asked["model"]} takes {told}; a rival takes one image, (N, 3, H, W)')
+    own, (height, width) = given[0].shape, asked['size']
+    shape = [n if isinstance(n, int) else free for n, free in zip(own, (1, 3, height, width))]
+    pixels = np.random.default_rng(0).integers(0, 256, shape).astype(kinds[given[0].type])
+    return lambda image, batch: session.run(None, {given[0].name: pixels}), [shape[0]]
+
+
+def _backbone(asked: dict) -> tuple[Act, list[int] | None]:
+    """Time a backbone alone, on noise: of a config, or a model of timm by its name."""
+    import torch
+
+    if asked['model'].startswith('timm:'):
+        import timm
+
+        name = asked['model'].removeprefix('timm:')
+        model = timm.create_model(name, features_only=True)
+    else:
+        from backbones.openmmlab.build import build_model
+        from backbones.openmmlab.config import read_config
+
+        model = build_model(read_config(asked['model'])).backbone
+    model, (height, width) = model.eval(), asked['size']
+    pixels = {b: torch.randn(b, 3, height, width) for b in (1, 4, 8)}
+
+    def act(image: int, batch: int) -> None:
+        with torch.inference_mode():
+            model(pixels[batch])
+
+    return act, None
+
+
+_KINDS = {'predictor': _predictor, 'onnx': _onnx, 'backbone': _backbone}
