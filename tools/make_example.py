@@ -27,7 +27,11 @@ except ModuleNotFoundError:
 
 from backbones.errors import UserError, plain_errors
 
-PACKAGES = {'trees': 'deepforest==2.1.0', 'nuclei': 'stardist==0.9.2'}
+PACKAGES = {
+    'trees': 'deepforest==2.1.0',
+    'nuclei': 'stardist==0.9.2',
+    'nuclei_instances': 'stardist==0.9.2',
+}
 HELD_OUT = '2019_YELL_2_541000_4977000_image_crop'
 TRAINED_ON = ('2019_YELL_2_528000_4978000_image_crop2', 'OSBS_029', 'SOAP_061')
 TREE_SIDE = 320  # side of a tile in pixels, as all lengths here
@@ -51,7 +55,7 @@ def main(argv: list[str] | None = None) -> None:
         partial = out.with_name(out.name + '.partial')
         shutil.rmtree(partial, ignore_errors=True)  # left by an interrupted call
         with zipfile.ZipFile(download(PACKAGES[args.example], out.parent)) as package:
-            made = {'trees': make_trees, 'nuclei': make_nuclei}[args.example](package, partial)
+            made = MAKERS[args.example](package, partial)
         shutil.rmtree(out, ignore_errors=True)
         partial.rename(out)
     print(f'made {out}: {made}')
@@ -137,27 +141,90 @@ def cut(box: np.ndarray, tile: Box) -> dict | None:
     return dict(bbox=corner, area=area, category_id=1, iscrowd=int(shown < VISIBLE))
 
 
-def make_nuclei(package: zipfile.ZipFile, out: Path) -> str:
-    """Write tiles with label maps: 0 background, 1 nucleus."""
+def read_nuclei(package: zipfile.ZipFile) -> dict[str, tuple[np.ndarray, np.ndarray]]:
+    """Return each split's part of the only image, and of its map of numbered nuclei."""
     parts = (Image.open(io.BytesIO(package.read(f'stardist/data/images/{name}2d.tif')))
              for name in ('img', 'mask'))  # fmt: skip
     image, mask = map(np.asarray, parts)
-    labels = (mask > 0).astype(np.uint8)
-    counts = []
     middle = NUCLEI_TRAINED_ON
-    for split, columns in {'train': slice(0, middle), 'val': slice(middle, None)}.items():
-        pixels, names = image[:, columns].astype(np.uint8), labels[:, columns]  # at most 235 of 255
+    columns = {'train': slice(0, middle), 'val': slice(middle, None)}
+    return {  # the image has at most 235 of 255
+        split: (image[:, part].astype(np.uint8), mask[:, part]) for split, part in columns.items()
+    }
+
+
+def make_nuclei(package: zipfile.ZipFile, out: Path) -> str:
+    """Write tiles with label maps: 0 background, 1 nucleus."""
+    counts = []
+    for split, (pixels, numbers) in read_nuclei(package).items():
         cuts = list(tiles(*pixels.shape[::-1], NUCLEUS_SIDE, overlap=split == 'train'))
+        names = (numbers > 0).astype(np.uint8)
         for kind, values in (('images', pixels), ('masks', names)):
-            (out / kind / split).mkdir(parents=True)
-            for left, top, right, bottom in cuts:
-                tile = Image.fromarray(values[top:bottom, left:right])
-                tile.save(out / kind / split / f'{left}_{top}.png')
+            save_tiles(values, cuts, out / kind / split)
         counts.append(f'{split} {len(cuts)} tiles')
         if split == 'val':
             Image.fromarray(pixels).save(out / 'held_out.png')
     (out / 'classes.txt').write_text('background\nnucleus\n')
     return ', '.join(counts)
+
+
+def make_nuclei_instances(package: zipfile.ZipFile, out: Path) -> str:
+    """Write tiles, and in COCO's layout a mask of each nucleus."""
+    counts = []
+    for split, (pixels, numbers) in read_nuclei(package).items():
+        cuts = list(tiles(*pixels.shape[::-1], NUCLEUS_SIDE, overlap=split == 'train'))
+        save_tiles(pixels, cuts, out / split)
+        whole = np.bincount(numbers.ravel())
+        images, annotations = [], []
+        for tile in cuts:
+            left, top, right, bottom = tile
+            image = dict(id=len(images) + 1, file_name=f'{left}_{top}.png', width=right - left,
+                         height=bottom - top)  # fmt: skip
+            images.append(image)
+            for found in nuclei(numbers[top:bottom, left:right], whole):
+                number = len(annotations) + 1
+                annotations.append(dict(found, id=number, image_id=image['id']))
+        file = out / 'annotations' / f'{split}.json'
+        file.parent.mkdir(exist_ok=True)
+        categories = [dict(id=1, name='nucleus')]
+        content = dict(images=images, annotations=annotations, categories=categories)
+        file.write_text(json.dumps(content))
+        counted = sum(not a['iscrowd'] for a in annotations)
+        counts.append(f'{split} {len(images)} tiles with {counted} nuclei')
+        if split == 'val':
+            Image.fromarray(pixels).save(out / 'held_out.png')
+    return ', '.join(counts)
+
+
+def nuclei(numbers: np.ndarray, whole: np.ndarray) -> Iterator[dict]:
+    """Yield the nuclei of a tile as COCO annotations.
+
+    Args:
+        numbers: the tile's map of numbered nuclei; 0 is background.
+        whole: the pixels of each nucleus in the split, by its number.
+    """
+    from pycocotools import mask as coco_mask
+
+    for number in np.unique(numbers[numbers > 0]):
+        part = coco_mask.encode(np.asfortranarray(numbers == number).astype(np.uint8))
+        area, box = int(coco_mask.area(part)), [float(v) for v in coco_mask.toBbox(part)]
+        part['counts'] = part['counts'].decode()
+        yield dict(bbox=box, area=area, category_id=1, segmentation=part,
+                   iscrowd=int(area < VISIBLE * whole[number]))  # fmt: skip
+
+
+def save_tiles(values: np.ndarray, cuts: list[Box], folder: Path) -> None:
+    folder.mkdir(parents=True)
+    for left, top, right, bottom in cuts:
+        tile = Image.fromarray(values[top:bottom, left:right])
+        tile.save(folder / f'{left}_{top}.png')
+
+
+MAKERS = {
+    'trees': make_trees,
+    'nuclei': make_nuclei,
+    'nuclei_instances': make_nuclei_instances,
+}
 
 
 if __name__ == '__main__':

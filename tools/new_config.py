@@ -25,6 +25,12 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
+    parser.add_argument(
+        '--minutes',
+        type=float,
+        metavar='N',
+        help='time for the training run, instead of --epochs: a few iterations are timed here',
+    )
     parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
     parser.add_argument(
         '--val',
@@ -34,6 +40,12 @@ def main(argv: list[str] | None = None) -> None:
         'file of the data is changed',
     )
     parser.add_argument('--seed', type=int, default=0, help='of --val; another divides otherwise')
+    parser.add_argument(
+        '--flips',
+        choices=('none', 'horizontal', 'all'),
+        help='how the images may be turned over while training: all, if they have no upright '
+        'direction (aerial, microscopy); none, if left and right differ (text)',
+    )
     parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'))
     parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
@@ -49,6 +61,8 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.out.suffix != '.py':
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
+    if args.minutes is not None and (args.epochs or args.minutes <= 0):
+        parser.error(f'--minutes is {args.minutes:g}; allowed: more than 0, without --epochs')
     if args.recipe and not args.backbone:
         parser.error('--recipe needs --backbone: add --backbone NAME or remove --recipe')
     from mmengine.config import Config
@@ -57,6 +71,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli import check_data  # imported late: --help must answer at once
     from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
+    from backbones.cli.timing import timed
     from backbones.data.new_config import new_config
     from backbones.data.write_config import write_config
     from backbones.errors import UserError
@@ -86,6 +101,9 @@ def main(argv: list[str] | None = None) -> None:
             batch=args.batch,
             backbone=args.backbone,
             recipe=args.recipe,
+            flips=args.flips,
+            minutes=args.minutes,
+            measure=lambda text: timed(text, report.dataset, args.out),
             allowed=args.allow,
             start=start,
         )

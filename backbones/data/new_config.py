@@ -1,8 +1,7 @@
 """Writing a config for the user's own dataset: short, with a comment on every decision."""
 
 import os
-import textwrap
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import supervision as sv
@@ -11,12 +10,15 @@ from mmengine.config import Config
 from backbones.data.channels import modules_of, pipeline_lines, set_channels
 from backbones.data.class_order import COCO_BY_NAME
 from backbones.data.config_checks import reduces
-from backbones.data.config_text import WIDTH, Call, literal, named, override
+from backbones.data.config_loaders import evaluator, loader
+from backbones.data.config_text import Call, literal, named, override
 from backbones.data.dataset import Dataset
-from backbones.data.schedules import Plan, make_plan, schedule_lines
+from backbones.data.fit_to_data import Fit, fit
+from backbones.data.schedules import Pace, Plan, make_plan, plan_for, schedule_lines
 from backbones.data.write_config import (
     BRACES,
     comment,
+    comments,
     data_root,
     of_all_splits,
     of_split,
@@ -24,8 +26,8 @@ from backbones.data.write_config import (
     write_annotations,
 )
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab.config_tree import for_classes, has_mask_head, innermost, num_classes
-from backbones.openmmlab.registries import BY_NAME, COCO_METRICS, imports_of
+from backbones.openmmlab.config_tree import for_classes, has_mask_head, num_classes
+from backbones.openmmlab.registries import imports_of
 from backbones.openmmlab.replace_backbone import doubts, swap_backbone
 from backbones.package_files import config_file, find_config
 
@@ -68,6 +70,9 @@ def new_config(
     batch: int | None = None,
     backbone: str | None = None,
     recipe: str | None = None,
+    flips: str | None = None,
+    minutes: float | None = None,
+    measure: Callable[[str], Pace] | None = None,
     allowed: Sequence[str] = (),
     start: str | None = None,
 ) -> str:
@@ -78,8 +83,11 @@ def new_config(
         base: see `read_base`.
         out: where the config will be; annotations go to a folder of the same name beside it.
         epochs: passes over the training images; None chooses by their number.
-        batch: images per iteration of one process; None keeps the base's.
+        batch: images per iteration of one process; None keeps the base's, or fits it to the images.
         backbone, recipe: see `backbones.openmmlab.replace_backbone.swap_backbone`.
+        flips: see `backbones.data.fit_to_data.fit`.
+        minutes, measure: the time for the training run, instead of epochs, and what measures the
+            pace of a config's text.
         allowed: kinds of faults that are intentional.
         start: a checkpoint of the whole model to begin with; None begins with the backbone's.
 
@@ -89,25 +97,47 @@ def new_config(
     expression, cfg = read_base(base, out)
     _check_fit(dataset, cfg, base)
     new = cfg if backbone is None else swap_backbone(cfg, backbone, recipe=recipe)
-    plan = make_plan(cfg, len(dataset.splits['train'].paths()), epochs=epochs, batch=batch)
+    model = for_classes(new.model, len(dataset.classes))
+    if dataset.channels:
+        model = set_channels(model, dataset)
+    if start:  # which has the backbone's weights
+        model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
+    made = fit(dataset, cfg, model, flips=flips, keep_anchors=start is not None)
+    plan = make_plan(
+        cfg,
+        len(dataset.splits['train'].paths()),
+        epochs=epochs,
+        batch=batch or made.batch,
+    )
     write_annotations(dataset, out)
-    lines = [
-        comment(
-            f'{dataset.root.name}: {plan.images} images to train, '
-            f'{len(dataset.splits["val"].paths())} to validate, {len(dataset.classes)} classes'
-        ),
-        f'_base_ = {expression}',
-        *_classes(dataset),
-        *_model(cfg, new, dataset, backbone, start),
-        *_imports(cfg, dataset, backbone),
-        *(_detection(dataset, cfg, out, plan) if dataset.detection else
-          _label_maps(dataset, cfg, out, plan)),
-        *schedule_lines(cfg, new, plan),
-    ]  # fmt: skip
-    if allowed:
-        kinds = f'allow_faults = {list(allowed)!r}'
-        lines += ['# faults that tools/check_data.py finds in the data, but are intentional', kinds]
-    return '\n'.join(lines).replace(*BRACES) + '\n'
+
+    def text(plan: Plan) -> str:
+        lines = [
+            comment(
+                f'{dataset.root.name}: {plan.images} images to train, '
+                f'{len(dataset.splits["val"].paths())} to validate, {len(dataset.classes)} classes'
+            ),
+            f'_base_ = {expression}',
+            *_classes(dataset),
+            *made.lines(),
+            *_model(cfg, new, made.model, backbone, start),
+            *_imports(cfg, dataset, backbone),
+            *(_detection(dataset, cfg, out, plan, made) if dataset.detection else
+              _label_maps(dataset, cfg, out, plan, made)),
+            *schedule_lines(cfg, new, plan),
+            *_allowed(allowed),
+            *comments([f'does not fit: {said}' for said in made.misfits]),
+        ]  # fmt: skip
+        return '\n'.join(lines).replace(*BRACES) + '\n'
+
+    if minutes is not None and measure is not None:
+        plan = plan_for(minutes, plan, measure(text(plan)))
+    return text(plan)
+
+
+def _allowed(kinds: Sequence[str]) -> list[str]:
+    said = '# faults that tools/check_data.py finds in the data, but are intentional'
+    return [said, f'allow_faults = {list(kinds)!r}'] if kinds else []
 
 
 def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
@@ -150,14 +180,9 @@ def _classes(dataset: Dataset) -> list[str]:
 
 
 def _model(
-    cfg: Config, new: Config, dataset: Dataset, backbone: str | None, start: str | None
+    cfg: Config, new: Config, model: object, backbone: str | None, start: str | None
 ) -> list[str]:
-    """Return the lines that depend on the classes, the images' channels and the backbone."""
-    model = for_classes(new.model, len(dataset.classes))
-    if dataset.channels:
-        model = set_channels(model, dataset)
-    if start:  # which has the backbone's weights
-        model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
+    """Return the lines about the model: classes, what the data decide, and the backbone."""
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [_statement('model', change)]
     if start:
@@ -171,7 +196,7 @@ def _model(
     said = [what, *doubts(new, backbone)]
     if cfg.get('load_from') and not start:
         lines.append('load_from = None  # the base loads a model with its own backbone')
-    return [comment(line) for text in said for line in textwrap.wrap(text, WIDTH - 2)] + lines
+    return comments(said) + lines
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
@@ -189,19 +214,19 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     return [_statement('custom_imports', literal(wanted))] if needed else []
 
 
-def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
+def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit) -> list[str]:
     lines = [
         "# replaces the base's; labels follow metainfo's names; images without objects are used",
         _shared(of_all_splits(dataset)),
     ]
     lines += _channels(dataset, cfg)
-    wrap = '__channels({})' if dataset.channels else '{}'
+    wrap = f'__channels({made.wrap()})' if dataset.channels else made.wrap()
     evaluators = ['# small, medium, large: by the areas in the file, those of masks if it has any']
     for name in used(dataset):
         settings = of_split(dataset, name, out)
         lines.append(_loader(cfg, name, plan, settings, wrap))
         if name != 'train':
-            evaluators.append(_evaluator(cfg, name, settings['ann_file']))
+            evaluators.append(evaluator(cfg, name, settings['ann_file']))
     if 'test' not in used(dataset):
         lines.append('test_dataloader = val_dataloader')
         evaluators.append('test_evaluator = val_evaluator')
@@ -216,46 +241,13 @@ def _shared(settings: dict) -> str:
     return _statement('__data', made)
 
 
-def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str = '{}') -> str:
+def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str) -> str:
     if name != 'train' and cfg.default_scope == 'mmdet':
         settings = dict(settings, test_mode=True)
-    parts = literal(settings)
-    assert isinstance(parts, Call)
-    pipeline = f'pipeline={wrap.format(_pipeline(cfg, name))}'
-    dataset = Call('dataset=dict(', ['**__data', *parts.parts, pipeline], '))')
-    batch = f'batch_size={plan.batch}, ' if name == 'train' else ''
-    dataset.head = f'{name}_dataloader = dict({batch}{dataset.head}'
-    return dataset.text()
+    return loader(cfg, name, settings, batch=plan.batch if name == 'train' else None, wrap=wrap)
 
 
-def _evaluator(cfg: Config, name: str, file: str) -> str:
-    """Return the base's COCO metric for another file, or ours if the base has another metric."""
-    path = f'data_root + {file!r}' if not os.path.isabs(file) else repr(file)
-    kinds = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
-    base = cfg.get(f'{name}_evaluator')
-    parts: list[Call | str] = [f'ann_file={path}']
-    if not (isinstance(base, dict) and base.get('type') in COCO_METRICS):
-        parts = ['_delete_=True', "type='FasterCocoByNameMetric'", *parts, f'metric={kinds}']
-        return Call(f'{name}_evaluator = dict(', parts).text()
-    if base['type'] in BY_NAME:
-        parts.insert(0, f'type={BY_NAME[base["type"]]!r}')
-    if base.get('metric') not in (kinds, kinds[0] if len(kinds) == 1 else None):
-        parts.append(f'metric={kinds}')
-    return Call(f'{name}_evaluator = dict(', parts).text()
-
-
-def _pipeline(cfg: Config, split: str) -> str:
-    """Return an expression for the base's pipeline."""
-    place, node = f'_base_.{split}_dataloader.dataset', cfg[f'{split}_dataloader'].dataset
-    while 'pipeline' not in node and isinstance(node.get('dataset'), dict):
-        place, node = f'{place}.dataset', node.dataset
-    if 'pipeline' not in node or next(innermost(node)) is not node:
-        raise UserError(f'the base wraps its {split} dataset in {node.get("type")}, which cannot '
-                        'be rewritten: use another base')  # fmt: skip
-    return f'{place}.pipeline'
-
-
-def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[str]:
+def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit) -> list[str]:
     shared = of_all_splits(dataset)
     several = shared['type'] == 'MixedSuffixDataset'
     how = '; files of several suffixes are paired by the rest of their names' if several else ''
@@ -270,7 +262,7 @@ def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan) -> list[st
             "    dict(x, reduce_zero_label=False) if x['type'] == 'LoadAnnotations' else x",
             '    for x in steps]',
         ]
-    wrap = '__own({})' if reduced else '{}'
+    wrap = f'__own({made.wrap()})' if reduced else made.wrap()
     if dataset.channels:
         lines += _channels(dataset, cfg)
         wrap = f'__channels({wrap})'

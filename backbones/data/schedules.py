@@ -2,16 +2,21 @@
 
 import copy
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
 from backbones.data.config_text import named, override
 from backbones.data.faults import Faults
+from backbones.errors import UserError
 
 LEAST = 1000  # iterations of a training run, unless --epochs says otherwise
 EPOCHS = (12, 300)  # minimum and maximum
 VALIDATIONS = 10  # per training run
+FEWEST = 2  # validations, even if they take long
+JUDGING = 0.15  # share of a given time that may go into validations
+START = 30.0  # seconds for imports, checks and the dry run
+SWITCHES = ('num_last_epochs', 'switch_epoch')  # arguments of hooks that change the augmentation
 
 
 def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
@@ -52,11 +57,15 @@ class Plan:
         epochs: passes over the training images.
         batch: images per iteration of one process.
         images: number of training images.
+        validations: during the run.
+        why: what decided on the length; '' if the number of images did.
     """
 
     epochs: int
     batch: int
     images: int
+    validations: int = VALIDATIONS
+    why: str = ''
 
     @property
     def per_epoch(self) -> int:
@@ -81,6 +90,51 @@ def make_plan(cfg: Config, images: int, *, epochs: int | None, batch: int | None
     return Plan(epochs, batch, images)
 
 
+@dataclass(frozen=True)
+class Pace:
+    """The time that parts of a training run take.
+
+    Args:
+        iteration: seconds, with loading the images.
+        evaluation: seconds to predict all validation images once.
+    """
+
+    iteration: float
+    evaluation: float
+
+    def seconds(self, iterations: int, evaluations: int) -> float:
+        """Return the time of a run after its start; its results page takes one more evaluation."""
+        return iterations * self.iteration + (evaluations + 1) * self.evaluation
+
+
+def plan_for(minutes: float, plan: Plan, pace: Pace) -> Plan:
+    """Choose the epochs that fit into a time, with as many validations as a part of it allows.
+
+    Args:
+        plan: that of the run which was timed.
+
+    Raises:
+        UserError: not even an epoch fits.
+    """
+    most = int(JUDGING * minutes * 60 / max(pace.evaluation, 1e-9)) - 1
+    validations = min(max(most, FEWEST), VALIDATIONS)
+    epoch = pace.iteration * plan.per_epoch
+    epochs = int((minutes * 60 - START - pace.seconds(0, validations)) / epoch)
+    if epochs < 1:
+        needed = math.ceil((START + pace.seconds(plan.per_epoch, FEWEST)) / 60)
+        raise UserError(
+            f'--minutes is {minutes:g}, but one epoch of {plan.per_epoch} iterations of '
+            f'{pace.iteration:.2g} s takes {needed} minutes with what is around it: allow more, or '
+            'leave images out'
+        )
+    validations = min(validations, epochs)
+    why = (
+        f'{minutes:g} minutes: an iteration takes {pace.iteration:.2g} s on this machine, one of '
+        f'{validations} validations {pace.evaluation:.2g} s'
+    )
+    return replace(plan, epochs=epochs, validations=validations, why=why)
+
+
 def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     """Return config lines: length, warm-up, learning rate, intervals to validate, save and log.
 
@@ -89,12 +143,13 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
         new: the same with the new optimizer.
     """
     by_epoch = 'max_epochs' in cfg.train_cfg
-    every = max(1, plan.epochs // VALIDATIONS) * (1 if by_epoch else plan.per_epoch)
+    every = math.ceil(plan.epochs / plan.validations) * (1 if by_epoch else plan.per_epoch)
     length = f'max_epochs={plan.epochs}' if by_epoch else f'max_iters={plan.iterations}'
     warm = min(_warm_up(cfg), plan.iterations // 10)
     logged = max(1, min(50, plan.iterations // 20))
     linear = f"    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end={warm}),"
     return [
+        *([f'# {plan.why}'] if plan.why else []),
         f'# {plan.epochs} epochs of {plan.per_epoch} iterations in one process',
         f'train_cfg = dict({length}, val_interval={every})',
         '# the warm-up is at most a tenth of the run',
@@ -102,6 +157,7 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
         *([linear] if warm else []),  # MMEngine rejects a rule without iterations
         f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
         *_optimizer_lines(cfg, new, plan),
+        *_hook_lines(cfg, plan),
         f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))',
     ]
 
@@ -121,6 +177,20 @@ def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     if usual and usual != plan.batch:
         lines.append(f'auto_scale_lr = dict(base_batch_size={plan.batch})')
     return lines
+
+
+def _hook_lines(cfg: Config, plan: Plan) -> list[str]:
+    """Return the lines that move what hooks switch late, such as mosaic, to the new end."""
+    length, hooks = cfg.train_cfg.get('max_epochs'), cfg.get('custom_hooks') or []
+    if not length or not any(key in hook for hook in hooks for key in SWITCHES):
+        return []
+    moved = [
+        dict(hook, **{k: round(hook[k] * plan.epochs / length) for k in SWITCHES if k in hook})
+        for hook in hooks
+    ]
+    made = named('custom_hooks', override(hooks, moved, '_base_.custom_hooks') or '[]', sign=' = ')
+    text = made if isinstance(made, str) else made.text()
+    return ['# augmentation changes as late in the run as in the base', text]
 
 
 def _warm_up(cfg: Config) -> int:

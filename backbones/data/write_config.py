@@ -2,11 +2,14 @@
 
 import json
 import os
+import textwrap
+from collections.abc import Iterable
 from pathlib import Path
 
 from mmengine.config import Config
 
 from backbones import atomic_write
+from backbones.data.config_text import WIDTH
 from backbones.data.dataset import Dataset, Split
 from backbones.data.mask_folders import name_in
 from backbones.errors import UserError, shown
@@ -86,6 +89,11 @@ def _names(split: Split) -> str:
 def comment(text: str) -> str:
     """Format any text as a single comment line of a config."""
     return f'# {shown(text)}'
+
+
+def comments(texts: Iterable[str]) -> list[str]:
+    """Format sentences as comments, each in as many lines as it needs."""
+    return [comment(line) for text in texts for line in textwrap.wrap(text, WIDTH - 2)]
 
 
 def write_config(text: str, dataset: Dataset, out: Path) -> None:

@@ -23,6 +23,7 @@ from backbones.errors import UserError, did_you_mean, first_line, listed
 from backbones.openmmlab import console
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.remedies import remedy
+from backbones.training import pace
 from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
 from backbones.training.seeded_dataset import Samples
 from backbones.training.snapshot import own_transforms, silent, unchanged, untouched
@@ -74,6 +75,15 @@ class DryRun(Hook):
             runner.logger.info(f'AMP: {why}')
         seconds = time.perf_counter() - start
         runner.logger.info(f'dry run: {", ".join(trial.tried)} passed ({seconds:.1f} s)')
+        if trial.step:
+            runner.logger.info(
+                pace.forecast(
+                    runner,
+                    loading=trial.loading['train pipeline'],
+                    step=trial.step,
+                    predicting=trial.loading.get('validation pipeline', 0.0) + trial.predicting,
+                )
+            )
 
 
 def _stop(message: str) -> None:
@@ -93,6 +103,8 @@ class Trial:
         faults, notices: what failed and what could not be tried, one line each.
         tracebacks: those of the faults.
         tried: names of the parts that were tried.
+        loading: seconds to load a batch, by the part.
+        step, predicting: seconds to compute with a batch in training and validation; 0 if unknown.
         decision, why: whether to train in bfloat16, on a CPU with --amp, and the reason.
     """
 
@@ -103,6 +115,8 @@ class Trial:
         self.notices: list[str] = []
         self.tracebacks: list[str] = []
         self.tried: list[str] = []
+        self.loading: dict[str, float] = {}
+        self.step = self.predicting = 0.0
         self.decision, self.why = False, ''
 
     def run(self) -> None:
@@ -118,6 +132,9 @@ class Trial:
                 self._check_loss(train)
             if not self.faults and isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
                 self._choose_precision(train, runner.optim_wrapper)
+            if not self.faults and isinstance(runner.optim_wrapper, OptimWrapper):
+                with self._part('model loss'):
+                    self.step = self._time_step(train, runner.optim_wrapper)
         if val is not None and loaded[1]:
             with self._part('predict'):
                 self._check_predictions(val)
@@ -140,12 +157,14 @@ class Trial:
         number = len(loader.dataset)
         size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         batch: list = []
+        start = time.perf_counter()
         for index in [i * number // size for i in range(size)]:
             before = len(self.faults)
             with self._part(name, file_of(dataset, index)):
                 batch += samples([index])
             if len(self.faults) > before:
                 return None
+        self.loading[name] = time.perf_counter() - start
         with self._part(name):
             return loader.collate_fn(batch)
         return None
@@ -165,6 +184,22 @@ class Trial:
         if bad:
             raise UserError(f'NaN or infinite before the first step: {", ".join(bad)}')
 
+    def _time_step(self, batch: object, wrapper: OptimWrapper) -> float:
+        """Return the seconds of a forward and a backward pass, the second time."""
+        runner = self.runner
+        inner = runner.model.module if is_model_wrapper(runner.model) else runner.model
+        moments = []
+        for _ in range(2):
+            moments.append(pace.now())
+            with wrapper.optim_context(runner.model):
+                data = inner.data_preprocessor(batch, True)
+                losses = runner.model(**data, mode='loss') if isinstance(data, dict) else (
+                    runner.model(*data, mode='loss'))  # fmt: skip
+            inner.parse_losses(losses)[0].backward()
+        moments.append(pace.now())
+        runner.model.zero_grad()
+        return moments[2] - moments[1]
+
     def _choose_precision(self, batch: object, wrapper: CpuAmpOptimWrapper) -> None:
         """Decide whether to train in bfloat16 on a CPU; a resumed run keeps its decision."""
         hub, model = self.runner.message_hub, self.runner.model
@@ -182,8 +217,10 @@ class Trial:
     def _check_predictions(self, batch: object) -> None:
         self.runner.model.eval()
         loop = self.runner.val_loop
+        start = pace.now()
         with torch.no_grad(), autocast(enabled=getattr(loop, 'fp16', False)):
             outputs = self.runner.model.val_step(batch)
+        self.predicting = pace.now() - start
         keys: list[str] = []
         complete = True
         for metric in loop.evaluator.metrics:

@@ -1,5 +1,5 @@
 # Recipe: small RetinaNet, small datasets of small objects, AdamW, from scratch on CPU.
-_base_ = ['models/retinanet.py', 'datasets/small_detection.py', 'runtime/detection.py']
+_base_ = ['models/retinanet.py', 'datasets/small_detection.py', 'schedules/small_detection.py']
 
 # BatchNorm, as nothing is pretrained, but not in the head, whose layers are shared by three levels
 # with different statistics; square anchors of 24 to 152 pixels
@@ -17,19 +17,3 @@ model = dict(
     # objects cut off at a tile's edge and marked as crowds are not background
     train_cfg=dict(assigner=dict(ignore_iof_thr=0.5)),
 )
-
-train_cfg = dict(type='EpochBasedTrainLoop', max_epochs=12, val_interval=1)
-val_cfg = dict(type='ValLoop')
-test_cfg = dict(type='TestLoop')
-optim_wrapper = dict(
-    type='OptimWrapper',
-    optimizer=dict(type='AdamW', lr=1.5e-3, betas=(0.9, 0.98), weight_decay=0.05),
-    paramwise_cfg=dict(norm_decay_mult=0.0, bias_decay_mult=0.0, flat_decay_mult=0.0),
-    clip_grad=dict(max_norm=5),
-)
-param_scheduler = [
-    dict(type='LinearLR', start_factor=0.01, by_epoch=False, begin=0, end=100),
-    dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=12, convert_to_iter_based=True),
-]
-default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP_50'))
-randomness = dict(seed=0)

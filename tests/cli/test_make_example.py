@@ -43,7 +43,11 @@ def wheels(tmp_path: Path) -> Path:
     image = rng.integers(0, 236, (512, 512)).astype(np.uint16)
     with zipfile.ZipFile(tmp_path / 'stardist-0.9.2-cp311-x.whl', 'w') as wheel:
         wheel.writestr('stardist/data/images/img2d.tif', encoded(image, 'tiff'))
-        wheel.writestr('stardist/data/images/mask2d.tif', encoded(image // 200 * 7, 'tiff'))
+        nuclei = np.zeros((512, 512), np.uint16)  # 16 x 16 squares
+        for i in range(256):
+            top, left = 32 * (i // 16), 32 * (i % 16)
+            nuclei[top : top + 16, left : left + 16] = i + 1
+        wheel.writestr('stardist/data/images/mask2d.tif', encoded(nuclei, 'tiff'))
     return tmp_path
 
 
@@ -79,6 +83,16 @@ def test_nuclei_become_one_class_and_no_pixel_is_in_both_splits(wheels: Path) ->
     assert {v for p in tiles['train'] for v in np.unique(Image.open(p))} == {0, 1}
     whole = np.asarray(Image.open(wheels / 'n/held_out.png'))
     assert whole.shape == (512, 128) and whole.dtype == np.uint8 and whole.max() <= 235
+
+
+def test_nuclei_become_instances(wheels: Path) -> None:
+    out = wheels / 'i'
+    said = tool('make_example', 'nuclei_instances', '--out', out)
+    assert 'train 35 tiles with 560 nuclei, val 4 tiles with 64 nuclei' in said
+    val = json.loads((out / 'annotations/val.json').read_text())
+    assert {(*a['bbox'][2:], a['area'], a['iscrowd']) for a in val['annotations']} == {
+        (16, 16, 256, 0)
+    }
 
 
 def test_overlapping_tiles_cover_a_large_and_a_small_image_once_at_the_end() -> None:

@@ -195,6 +195,21 @@ def test_faults_that_are_meant_are_allowed_in_the_config(tmp_path: Path) -> None
     assert not check_data.check(str(out)).faults.errors
 
 
+def test_a_base_that_mixes_images_keeps_doing_so(tmp_path: Path) -> None:
+    root, out = make_coco(tmp_path / 'data'), tmp_path / 'own.py'
+    _, cfg = written(root, 'mmdet::yolox/yolox_tiny_8xb8-300e_coco.py', out, epochs=40, batch=2)
+    mixed = cfg.train_dataloader.dataset
+    assert (mixed.type, mixed.pipeline[0]['type']) == ('MultiImageMixDataset', 'Mosaic')
+    assert mixed.dataset.type == 'CocoByNameDataset' and mixed.dataset.data_root == f'{root}/'
+    assert mixed.dataset.pipeline[0]['type'] == 'LoadImageFromFile'
+    (switch,) = (h for h in cfg.custom_hooks if h['type'] == 'YOLOXModeSwitchHook')
+    assert switch.num_last_epochs == 2  # of 40, as 15 of 300
+    assert not check_data.check(str(out)).faults.errors
+    init_default_scope('mmdet')
+    (sample,) = [DATASETS.build(mixed)[0]]
+    assert tuple(sample['inputs'].shape) == (3, 640, 640)
+
+
 @pytest.mark.parametrize('make', [make_yolo, make_voc])
 def test_other_layouts_become_coco_beside_the_config(make, tmp_path: Path) -> None:
     root, out = make(tmp_path / 'data'), tmp_path / 'own.py'

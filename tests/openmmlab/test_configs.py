@@ -24,8 +24,11 @@ QUICK = {
     'mask2former_cloformer_nano_digits',
     'mask_rcnn_cloformer_xxs_coco',
     'mask_rcnn_cswin_nano_digits',
+    'mask_rcnn_cloformer_nano_small',
     'mask_rcnn_volo_nano_digits',
     'retinanet_cloformer_nano_small',
+    'gfl_cloformer_nano_small',
+    'segformer_cloformer_nano_small',
     'semantic_fpn_cloformer_nano_small',
     'upernet_dilateformer_nano_digits',
     'upernet_moganet_nano_digits',
@@ -40,6 +43,8 @@ TITLES = {
     'upernet': 'UperNet',
     'mask2former': 'Mask2Former',
     'dino': 'DINO',
+    'gfl': 'GFL',
+    'segformer': 'SegFormer',
 }
 DATASETS = {
     'coco': 'COCO',

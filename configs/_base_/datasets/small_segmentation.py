@@ -1,7 +1,10 @@
 # Label maps of small images; tools/new_config.py inserts your dataset.
 _base_ = ['segmentation.py']
 
-# objects have no upright direction, as in aerial photographs and under a microscope
+# tools/new_config.py fits inputs and crops to the data: longer sides of an input, largest side of a
+# crop, pixels of an iteration, stride of the logits
+fitted = dict(least=128, longest=1024, crop=512, pixels=196608, stride=4)
+
 train_pipeline = [
     dict(type='LoadImageFromFile'),
     dict(type='LoadAnnotations'),

@@ -1,0 +1,159 @@
+"""What a training split shows: sizes of images and boxes, pixels and thin parts of classes."""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backbones.data.dataset import Dataset, Split
+from backbones.data.images import DAMAGED, in_parallel
+from backbones.data.labels import IGNORED
+from backbones.data.numbers import is_box
+
+MAPS = 200  # label maps that are read, spread evenly
+CELLS = (4, 8, 16, 32)  # pixels of an image that one cell of the logits may cover
+
+
+@dataclass
+class BoxStatistics:
+    """Boxes of the training images that are neither crowds nor empty.
+
+    Args:
+        images: (n, 2) widths and heights of the images, in pixels.
+        boxes: (m, 2) widths and heights of the boxes, in pixels of their images.
+        owners: (m,) row of each box's image.
+        labels: (m,) class of each box, as an index of the dataset's classes.
+    """
+
+    images: np.ndarray
+    boxes: np.ndarray
+    owners: np.ndarray
+    labels: np.ndarray
+
+    def at(self, longest: int) -> np.ndarray:
+        """Return the boxes with each image enlarged or reduced to a longer side: (m, 2)."""
+        return self.boxes * (longest / self.images.max(1))[self.owners, None]
+
+
+@dataclass
+class LabelStatistics:
+    """Label maps of the training images.
+
+    Args:
+        images: (n, 2) widths and heights of the images, in pixels.
+        shares: (classes,) of the labelled pixels.
+        maps: (classes,) share of the label maps that have the class.
+        reachable: by the pixels that a cell covers, (classes,) the IoU of label maps that have one
+            class per cell; NaN for a class without pixels.
+    """
+
+    images: np.ndarray
+    shares: np.ndarray
+    maps: np.ndarray
+    reachable: dict[int, np.ndarray]
+
+
+def box_statistics(dataset: Dataset) -> BoxStatistics | None:
+    """Measure the boxes of a checked dataset's training split; None if it has none."""
+    split = dataset.splits['train']
+    number = {name: i for i, name in enumerate(dataset.classes)}
+    label_of = {c.get('id'): number.get(str(c.get('name'))) for c in split.records['categories']}
+    sizes: list[tuple[int, int]] = []
+    row_of: dict[object, int] = {}
+    for entry in split.records['images']:
+        if size := _size(split, entry):
+            row_of[entry.get('id')] = len(sizes)
+            sizes.append(size)
+    boxes, owners, labels = [], [], []
+    for annotation in split.records['annotations']:
+        box, label = annotation.get('bbox'), label_of.get(_key(annotation, 'category_id'))
+        row = row_of.get(_key(annotation, 'image_id'))
+        if row is None or label is None or annotation.get('iscrowd'):
+            continue
+        if is_box(box) and min(box[2:]) > 0:
+            boxes.append(box[2:])
+            owners.append(row)
+            labels.append(label)
+    if not boxes:
+        return None
+    return BoxStatistics(*map(np.array, (sizes, boxes, owners, labels)))
+
+
+def label_statistics(dataset: Dataset, *, progress: bool = False) -> LabelStatistics | None:
+    """Measure the label maps of a checked dataset's training split; None if none has a class.
+
+    At most `MAPS` are read.
+    """
+    split, classes = dataset.splits['train'], len(dataset.classes)
+    sizes = [fact.size for fact in split.facts.values() if min(fact.size) > 0]
+    paths = [label for _, label in split.pairs]
+    paths = paths[:: -(-len(paths) // MAPS) or 1]
+
+    def look(path: Path) -> tuple[np.ndarray, dict[int, np.ndarray]] | None:
+        labels = _labels(path, dataset)
+        if labels is None:
+            return None
+        counts = np.bincount(labels[labels >= 0], minlength=classes)
+        return counts, {cell: _overlaps(labels, cell, classes) for cell in CELLS}
+
+    title = f'label maps of {split.name}'
+    seen = [s for s in in_parallel(look, paths, title=title, progress=progress) if s is not None]
+    if not seen or not sizes:
+        return None
+    pixels = np.array([counts for counts, _ in seen])
+    if not pixels.sum():
+        return None
+    reachable = {}
+    for cell in CELLS:
+        both, either = sum(overlaps[cell] for _, overlaps in seen)
+        with np.errstate(invalid='ignore'):
+            reachable[cell] = both / either
+    shares = pixels.sum(0) / pixels.sum()
+    return LabelStatistics(np.array(sizes), shares, (pixels > 0).mean(0), reachable)
+
+
+def _size(split: Split, entry: dict) -> tuple[int, int] | None:
+    fact = split.facts.get(split.images / str(entry.get('file_name')))
+    size = fact.size if fact else (entry.get('width') or 0, entry.get('height') or 0)
+    return size if min(size) > 0 else None
+
+
+def _key(annotation: dict, name: str) -> Hashable:
+    value = annotation.get(name)
+    return value if isinstance(value, Hashable) else None
+
+
+def _labels(path: Path, dataset: Dataset) -> np.ndarray | None:
+    """Read a label map as the model learns it: classes from 0, and -1 for what is ignored."""
+    try:
+        with Image.open(path) as image:
+            labels = np.asarray(image).astype(np.int64)
+    except DAMAGED:  # the check has reported it
+        return None
+    if labels.ndim != 2:
+        return None
+    labels[labels == IGNORED] = -1
+    labels -= dataset.zero_ignored
+    labels[(labels < 0) | (labels >= len(dataset.classes))] = -1
+    return labels
+
+
+def _overlaps(labels: np.ndarray, cell: int, classes: int) -> np.ndarray:
+    """Return intersection and union of each class with itself at one class per cell: (2, classes).
+
+    A cell gets the class of most of its pixels.
+    """
+    height, width = (side // cell * cell for side in labels.shape)
+    if not height or not width:
+        return np.zeros((2, classes))
+    blocks = labels[:height, :width].reshape(height // cell, cell, width // cell, cell)
+    parts = blocks.transpose(0, 2, 1, 3).reshape(-1, cell * cell)
+    cells = np.arange(len(parts))[:, None] * (classes + 1)
+    counts = np.bincount((parts + 1 + cells).ravel(), minlength=len(parts) * (classes + 1))
+    counts = counts.reshape(-1, classes + 1)[:, 1:]  # without what is ignored
+    most, labelled = counts.argmax(1), counts.sum(1)
+    both = np.bincount(most, counts.max(1), minlength=classes)
+    predicted = np.bincount(most, labelled, minlength=classes)
+    return np.array([both, predicted + counts.sum(0) - both])

@@ -1,0 +1,7 @@
+# GFL + CloFormer nano, small datasets, fitted to them: docs/own_data.md (measured here)
+_base_ = '_base_/gfl_small.py'
+__arch = __import__('backbones').CloFormer.NANO
+
+model = dict(
+    backbone=dict(type='CloFormer', arch=__arch), neck=dict(in_channels=list(__arch['dims'][1:]))
+)
