@@ -13,6 +13,8 @@ from backbones.data.load_channels import LOADER, OF_COLOURS, ORDINARY
 from backbones.errors import UserError, listed
 from backbones.pixels import read_pixels
 
+# of the libraries, of which there are ours for any number of channels
+NORMALISERS = ('DetDataPreprocessor', 'SegDataPreProcessor')
 MEASURED = 200  # images that mean and deviation are measured on
 
 
@@ -74,11 +76,21 @@ def _short(value: float) -> float:
 
 
 def set_channels(model: dict, dataset: Dataset) -> dict:
-    """Return a model's settings for images of the dataset's channels."""
+    """Return a model's settings for images of the dataset's channels.
+
+    Raises:
+        UserError: the model has a data preprocessor of its own.
+    """
     mean, std = measure(dataset.splits['train'].paths(), dataset.channels or 0)
     old = model.get('data_preprocessor') or {}
     new = dict(old, mean=mean, std=std, bgr_to_rgb=False, rgb_to_bgr=False)
-    new['type'] = f'Channel{old["type"].rpartition(".")[2]}'
+    kind = str(old.get('type')).rpartition('.')[2]
+    if kind not in NORMALISERS:
+        raise UserError(
+            f"the base's data_preprocessor is {kind}, but images of {dataset.channels} channels "
+            f'need one of {", ".join(NORMALISERS)}: use another base'
+        )
+    new['type'] = f'Channel{kind}'
     backbone = dict(model['backbone'], in_channels=dataset.channels)
     return dict(model, backbone=backbone, data_preprocessor=new)
 
