@@ -6,11 +6,14 @@ import json
 import sys
 from pathlib import Path
 
+LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'cvat', 'createml',
+           'masks')  # fmt: skip
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', metavar='FOLDER|CONFIG')
-    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'), help='of the folder')
+    parser.add_argument('--layout', choices=LAYOUTS, help='of the folder')
     parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
         '--channels',
@@ -18,6 +21,16 @@ def main(argv: list[str] | None = None) -> None:
         metavar='N',
         help='read all N channels of the images as they are; default: RGB of 8 bits, or all '
         'channels where no image is grey, RGB or RGBA of 8 bits',
+    )
+    parser.add_argument(
+        '--ignore',
+        nargs='+',
+        default=(),
+        metavar='VALUE',
+        help='of label maps: values, such as 11, or classes that are neither learnt nor counted',
+    )
+    parser.add_argument(
+        '--enclosing-boxes', action='store_true', help='learn upright boxes around rotated ones'
     )
     parser.add_argument(
         '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
@@ -39,6 +52,8 @@ def main(argv: list[str] | None = None) -> None:
             layout=args.layout,
             classes=args.classes,
             channels=args.channels,
+            ignore=args.ignore,
+            enclosing_boxes=args.enclosing_boxes,
             allowed=args.allow,
             decode=args.decode,
             progress=sys.stderr.isatty(),

@@ -5,6 +5,9 @@ import argparse
 import sys
 from pathlib import Path
 
+LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'cvat', 'createml',
+           'masks')  # fmt: skip
+
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
@@ -46,7 +49,7 @@ def main(argv: list[str] | None = None) -> None:
         help='how the images may be turned over while training: all, if they have no upright '
         'direction (aerial, microscopy); none, if left and right differ (text)',
     )
-    parser.add_argument('--layout', choices=('coco', 'yolo', 'voc', 'masks'))
+    parser.add_argument('--layout', choices=LAYOUTS)
     parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
     parser.add_argument(
         '--channels',
@@ -54,6 +57,16 @@ def main(argv: list[str] | None = None) -> None:
         metavar='N',
         help='read all N channels of the images as they are; default: RGB of 8 bits, or all '
         'channels where no image is grey, RGB or RGBA of 8 bits',
+    )
+    parser.add_argument(
+        '--ignore',
+        nargs='+',
+        default=(),
+        metavar='VALUE',
+        help='of label maps: values, such as 11, or classes that are neither learnt nor counted',
+    )
+    parser.add_argument(
+        '--enclosing-boxes', action='store_true', help='learn upright boxes around rotated ones'
     )
     parser.add_argument(
         '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
@@ -72,7 +85,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
     from backbones.cli.timing import timed
-    from backbones.data.new_config import new_config
+    from backbones.data.new_config import new_config, wanted_by
     from backbones.data.write_config import write_config
     from backbones.errors import UserError
 
@@ -82,10 +95,13 @@ def main(argv: list[str] | None = None) -> None:
             layout=args.layout,
             classes=args.classes,
             channels=args.channels,
+            ignore=args.ignore,
+            enclosing_boxes=args.enclosing_boxes,
             allowed=args.allow,
             progress=sys.stderr.isatty(),
             val=args.val,
             seed=args.seed,
+            wants=wanted_by(args.base, args.out),
         )
         print(check_data.text(report))
         if report.faults.errors:

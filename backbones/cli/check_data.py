@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.data.check_dataset import Report, check_dataset
 from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_datasets
 from backbones.data.faults import Faults
-from backbones.data.folder import read_folder
+from backbones.data.folder import Options, read_folder
 from backbones.data.schedules import check_schedule
 from backbones.data.splits import split_off_validation
 from backbones.errors import UserError, listed, shown
@@ -25,6 +25,9 @@ def check(
     val: float | None = None,
     seed: int = 0,
     channels: int | None = None,
+    ignore: Sequence[str] = (),
+    enclosing_boxes: bool = False,
+    wants: str | None = None,
 ) -> Report:
     """Check the dataset in a folder, or the datasets of a config.
 
@@ -46,17 +49,15 @@ def check(
         raise UserError(f'--channels is {channels}; allowed: 1, 2, 3, ...')
     if Path(data).is_dir():
         faults = Faults(allowed)
-        dataset = read_folder(
-            Path(data), faults, layout=layout, classes=classes, decode=decode, progress=progress
-        )
+        options = Options(layout, classes, ignore, enclosing_boxes, wants, decode, progress)
+        dataset = read_folder(Path(data), faults, options)
         dataset.channels = channels
         if val is not None:
             split_off_validation(dataset, val, seed=seed, progress=progress)
         return check_dataset(dataset, faults, decode=decode, progress=progress)
-    if layout or classes or channels:
-        raise UserError(
-            '--layout, --classes and --channels are for a folder; remove them for a config'
-        )
+    if layout or classes or ignore or enclosing_boxes or channels:
+        raise UserError('--layout, --classes, --ignore, --enclosing-boxes and --channels are for a '
+                        'folder; remove them for a config')  # fmt: skip
     cfg = config.load_config(data)
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_datasets(cfg, faults)

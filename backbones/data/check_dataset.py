@@ -12,6 +12,7 @@ from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, in_parallel, label_facts
 from backbones.data.instances import InstanceChecks
+from backbones.data.label_values import apply_mapping, settle
 from backbones.data.labels import check_labels
 from backbones.data.listing import SUFFIXES, directly_in
 from backbones.data.names import check_names
@@ -69,8 +70,15 @@ def check_dataset(
     folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
     for path in other_images(folders | {split.images for split in dataset.splits.values()}):
         faults.add('unread-format', path.parent, path.name)
+    in_colours = dataset.mapping is not None and dataset.mapping.in_colours
     for split in dataset.splits.values():
-        _look_at_files(split, decode=decoded, sample=sample, progress=progress)
+        _look_at_files(split, decode=decoded, sample=sample, progress=progress,
+                       in_colours=in_colours)  # fmt: skip
+    if dataset.settled:
+        apply_mapping(dataset)
+    elif not dataset.detection:
+        settle(dataset, faults)
+    report.notes += dataset.notes
     if dataset.channels is None:
         dataset.channels = choose_channels(dataset.splits.values())
     if dataset.channels:
@@ -89,16 +97,18 @@ def check_dataset(
     return report
 
 
-def _look_at_files(split: Split, *, decode: bool, sample: int | None, progress: bool) -> None:
+def _look_at_files(
+    split: Split, *, decode: bool, sample: int | None, progress: bool, in_colours: bool
+) -> None:
     paths = [path for path in split.paths() if path not in split.facts]
-    labels = [label for _, label in split.pairs]
+    labels = [label for _, label in split.pairs if label not in split.label_facts]
     if sample:
         paths = paths[:: -(-len(paths) // sample) or 1]
         labels = labels[:: -(-len(labels) // sample) or 1]
-    read_values = decode or bool(sample)
+    look_at_labels = partial(label_facts, decode=decode or bool(sample), in_colours=in_colours)
     for facts, files, look, what in (
         (split.facts, paths, partial(image_facts, decode=decode), 'images'),
-        (split.label_facts, labels, partial(label_facts, decode=read_values), 'label maps'),
+        (split.label_facts, labels, look_at_labels, 'label maps'),
     ):
         title = f'{what} of {split.name}'
         for fact in in_parallel(look, files, title=title, progress=progress):
@@ -136,7 +146,7 @@ def _check_sizes(split: Split, faults: Faults) -> None:
             continue
         said = entry.get('width'), entry.get('height')
         if None in said:
-            if split.source.suffix != '.json':  # VOC may omit the size
+            if split.own_file:  # which gets it; VOC may omit it
                 entry['width'], entry['height'] = fact.size
         elif all(map(is_number, said)) and said != fact.size:
             kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'

@@ -5,40 +5,36 @@ import json
 import os
 from pathlib import Path
 
+from backbones.data.coco_join import join
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.foreign import json_sign
-from backbones.errors import UserError
+from backbones.data.image_finder import ImageFinder, relocate, there
+from backbones.data.listing import start_of
 
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
 LOOKED_AT = 50  # file names that decide which folder has the images
-MANY = 20  # JSON files in one folder; more are another layout, with one file per image
+MANY = 20  # JSON files in one folder of which only some are looked at
 
 
-def find(root: Path) -> dict[str, Path]:
-    """Return the annotation file of each split, empty if this is not a COCO dataset.
-
-    Raises:
-        UserError: there are several files for one split.
-    """
+def find(root: Path) -> dict[str, list[Path]]:
+    """Return the annotation files of each split, empty if this is not a COCO dataset."""
     files: list[Path] = []
     for folder in (root / 'annotations', root, *sorted(p for p in root.iterdir() if p.is_dir())):
         here = sorted(f for f in folder.glob('*.json') if f.is_file())
-        files += here if len(here) <= MANY else []
+        if len(here) <= MANY or all(map(_may_be_coco, here[:MANY])):
+            files += here
     files = list(dict.fromkeys(f for f in files if _may_be_coco(f)))
     instances = [f for f in files if f.name.startswith('instances')]
-    found: dict[str, Path] = {}
-    for file in instances or files:
-        split = split_of_file(root, file) or 'train'
-        if split in found:
-            raise UserError(
-                f'{found[split]} and {file} are both annotations of the split {split}: merge them '
-                'into one file, or name files or folders train, val and test; move files that are '
-                'not annotations elsewhere'
-            )
-        found[split] = file
+    found: dict[str, list[Path]] = {}
+    for file in (instances + _without_annotations(files)) if instances else files:
+        found.setdefault(split_of_file(root, file) or 'train', []).append(file)
     return found
+
+
+def _without_annotations(files: list[Path]) -> list[Path]:
+    return [file for file in files if file.name.startswith('image_info')]
 
 
 def split_of_file(root: Path, file: Path) -> str | None:
@@ -48,33 +44,113 @@ def split_of_file(root: Path, file: Path) -> str | None:
 
 
 def _may_be_coco(file: Path) -> bool:
-    with open(file, errors='replace') as opened:
-        start = opened.read(1 << 16)
+    start = start_of(file)
     parts = any(f'"{part}"' in start for part in ('images', 'annotations'))
     return not start.strip() or (parts and not json_sign(file))
 
 
-def read(root: Path, found: dict[str, Path], faults: Faults) -> list[Split]:
-    """Read the annotation files; those that cannot be read are faults."""
-    splits = []
+def read(
+    root: Path, found: dict[str, list[Path]], faults: Faults
+) -> tuple[list[Split], tuple[str, ...]]:
+    """Read the annotation files; those that cannot be read are faults.
+
+    Several files of a split are joined. Images that are elsewhere than their names say are found,
+    and ids that start at 0 are counted from 1; the config then gets a file of its own.
+
+    Returns:
+        Splits, and the names of the training split's categories, in the order of the file.
+    """
     for file in _not_taken(root, found):
         read_json(file, faults)
-    for name, file in found.items():
-        records = read_json(file, faults)
-        folder = image_folder(root, file, records)
-        splits.append(Split(name, file, folder, records=records))
-    return splits
+    finder = ImageFinder(root)
+    parts = [[_part(root, name, file, faults) for file in files] for name, files in found.items()]
+    every = [part for some in parts for part in some]
+    taken = {path for part in every for path in there(part.records['images'], part.images)}
+    for part in every:
+        _relocate(part, root, finder, taken, faults)
+        part.own_file |= _count_from_one(part.records)
+    splits = [some[0] if len(some) == 1 else join(some, root, faults) for some in parts]
+    return splits, _categories(splits)
 
 
-def _not_taken(root: Path, found: dict[str, Path]) -> list[Path]:
+def _categories(splits: list[Split]) -> tuple[str, ...]:
+    by_name = {split.name: split for split in splits}
+    train = by_name.get('train') or splits[0]
+    names = [str(c['name']) for c in train.records['categories'] if c.get('name')]
+    return tuple(dict.fromkeys(names))
+
+
+def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
+    records = read_json(file, faults, testing=name == 'test')
+    _drop_root_category(records, file, faults)
+    for entry in records['images']:
+        if 'file_name' not in entry and isinstance(entry.get('coco_url'), str):  # as in LVIS
+            entry['file_name'] = entry['coco_url']
+    return Split(name, file, image_folder(root, file, records), records=records)
+
+
+def _relocate(
+    part: Split, root: Path, finder: ImageFinder, taken: set[str], faults: Faults
+) -> None:
+    """Correct the names of images that are elsewhere."""
+    images = part.records['images']
+    moved = relocate(images, part.images, finder, taken)
+    for old, new in moved:
+        faults.add('image-elsewhere', part.source, f'{old} is {new}', total=len(images))
+    part.own_file |= bool(moved)
+    if any(new.startswith('..') for _, new in moved):
+        _rebase(images, part.images, root)
+        part.images = root
+
+
+def _rebase(images: list[dict], folder: Path, root: Path) -> None:
+    """Make the names of images, which are relative to a folder, relative to another."""
+    for entry in images:
+        if isinstance(entry.get('file_name'), str):
+            entry['file_name'] = os.path.relpath(folder / entry['file_name'], root)
+
+
+def _count_from_one(records: dict[str, list[dict]]) -> bool:
+    """Number annotations anew if one has the id 0, which COCO's metric takes for "not found"."""
+    ids = [annotation.get('id') for annotation in records['annotations']]
+    if not any(i == 0 and not isinstance(i, bool) for i in ids) or len({*map(str, ids)}) < len(ids):
+        return False
+    for number, annotation in enumerate(records['annotations'], 1):
+        annotation['id'] = number
+    return True
+
+
+def _drop_root_category(records: dict[str, list[dict]], file: Path, faults: Faults) -> None:
+    """Leave out the category that Roboflow makes up as the parent of all others."""
+    if name := root_category(records):
+        faults.add('root-category', file, repr(name))
+        records['categories'] = [c for c in records['categories'] if c.get('name') != name]
+
+
+def root_category(records: dict[str, list[dict]]) -> str | None:
+    """Return the name of a category without objects that is the parent of all others."""
+    first, *others = records['categories'] or [{}]
+    name = first.get('name')
+    if not others or not name or any(c.get('supercategory') != name for c in others):
+        return None
+    used = {annotation.get('category_id') for annotation in records['annotations']}
+    return None if first.get('id') in used or name in [c.get('name') for c in others] else name
+
+
+def _not_taken(root: Path, found: dict[str, list[Path]]) -> list[Path]:
     """Return files that, by their names, annotate a split for which none was found."""
     files = [*root.glob('annotations/*.json'), *root.glob('*.json'), *root.glob('*/*.json')]
+    files = [file for file in files if file.is_file() and not json_sign(file)]
     named = {file: split_of_file(root, file) for file in files}
     return sorted(f for f, s in named.items() if s in ('train', 'val') and s not in found)
 
 
-def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
-    """Return the three lists of a COCO file, empty if the file is broken."""
+def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str, list[dict]]:
+    """Return the three lists of a COCO file, empty if the file is broken.
+
+    Args:
+        testing: the file may lack annotations, as those of tests that are judged elsewhere.
+    """
     try:
         raw = file.read_bytes()
         content = json.loads(raw.decode('utf-8-sig'))
@@ -91,7 +167,8 @@ def read_json(file: Path, faults: Faults) -> dict[str, list[dict]]:
     for part in PARTS:
         entries = content.get(part) if isinstance(content, dict) else None
         if not isinstance(entries, list):
-            faults.add('wrong-structure', file, f'no list "{part}"')
+            if not (testing and entries is None and part != 'images'):
+                faults.add('wrong-structure', file, f'no list "{part}"')
             entries = []
         wrong = [entry for entry in entries if not isinstance(entry, dict)]
         for entry in wrong:

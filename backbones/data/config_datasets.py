@@ -14,10 +14,12 @@ from backbones.data.config_checks import check_categories, check_numbers, missin
 from backbones.data.dataset import Dataset, Split
 from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
+from backbones.data.label_mapping import mapping_of
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.load_channels import channels_of
-from backbones.data.mask_folders import name_in, pair_by_name, read_names
-from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks
+from backbones.data.mask_folders import Pair, pair_by_name
+from backbones.data.pair_list import read_pairs
+from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks, steps
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
 from backbones.openmmlab.registries import find_class
@@ -123,23 +125,31 @@ def _split(
         return split
     if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
         ignored = reduces(part.get('pipeline', [])) or bool(part.get('reduce_zero_label'))
-        if dataset.layout == 'masks' and ignored != dataset.zero_ignored:
+        if not dataset.detection and ignored != dataset.zero_ignored:
             faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
                        'dataset and the first class in another')  # fmt: skip
-        dataset.layout = 'masks'
-        dataset.zero_ignored = ignored
+        step = next(steps(part.get('pipeline', []), 'LoadMappedAnnotations'), None)
+        mapping = mapping_of(step) if step else None
+        if not dataset.detection and mapping != dataset.mapping:
+            faults.add('wrong-config', place, 'LoadMappedAnnotations maps other values than in '
+                       'another dataset')  # fmt: skip
+        dataset.layout, dataset.detection, dataset.settled = 'masks', False, True
+        dataset.zero_ignored, dataset.mapping = ignored, mapping
         labels = prefix.get('seg_map_path', prefix['img_path'])
-        if 'MixedSuffixDataset' in bases:
-            pairs = pair_by_name(prefix['img_path'], labels, faults)
+        images = prefix['img_path']
+        if 'ListedPairsDataset' in bases:
+            names = read_pairs(file) if file.is_file() else []
+            pairs = [(images / image, labels / label) for image, label in names]
+        elif 'MixedSuffixDataset' in bases:
+            pairs = pair_by_name(Pair(images, labels, ''), faults)
             if part.get('ann_file') and file.is_file():
-                names = read_names(file)
-                pairs = [pair for pair in pairs if name_in(prefix['img_path'], pair[0]) in names]
-            _check_suffix(labels, 'seg_map_suffix', part, cls, faults)
+                stems = {images / line for line in read_lines(file)}
+                pairs = [pair for pair in pairs if pair[0].with_suffix('') in stems]
         else:
-            pairs = list(_pairs(part, cls, file, prefix['img_path'], labels))
-        if not part.get('ann_file'):
-            _check_suffix(prefix['img_path'], 'img_suffix', part, cls, faults)
-        return Split(name, labels, prefix['img_path'], pairs=pairs)
+            pairs = list(_pairs(part, cls, file, images, labels))
+            if not part.get('ann_file'):
+                _check_suffix(images, 'img_suffix', part, cls, faults)
+        return Split(name, labels, images, pairs=pairs)
     return None
 
 

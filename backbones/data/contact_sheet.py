@@ -5,12 +5,11 @@ from pathlib import Path
 import cv2
 import numpy as np
 import supervision as sv
-from PIL import Image
 from pycocotools import mask as coco_mask
 
 from backbones.data.check_dataset import Report
 from backbones.data.dataset import Dataset, Split
-from backbones.data.labels import IGNORED
+from backbones.data.label_values import read_labels
 from backbones.data.numbers import is_box
 from backbones.data.segmentations import has_mask
 from backbones.drawing.captions import Picture, legend
@@ -116,7 +115,4 @@ def _labels(path: Path, split: Split, dataset: Dataset) -> np.ndarray | None:
     fact = split.label_facts.get(label)
     if fact is None or fact.fault or fact.size != split.facts[path].size:
         return None
-    labels = np.asarray(Image.open(label)).astype(int)
-    if labels.ndim > 2:
-        return None
-    return np.where(labels, labels - 1, IGNORED) if dataset.zero_ignored else labels
+    return read_labels(label, dataset)

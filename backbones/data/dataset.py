@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.data.images import ImageFacts
+from backbones.data.label_mapping import LabelMapping
 from backbones.data.segmentations import has_mask
 
 SPLITS = {
@@ -28,7 +29,8 @@ class Split:
         pairs: for segmentation, image and label map, which may be missing.
         facts: facts about the image files that have been checked.
         by_name: whether `CocoByNameDataset` reads it, as in configs of tools/new_config.py.
-        divided: whether it is a part of a split of the files, so that its images must be listed.
+        own_file: whether no file of the data holds it as it is, so that a config needs one of its
+            own: annotations as COCO, or a list of images with their label maps.
         left_out: for 'images' and 'annotations', how many a config's dataset drops, by reason.
     """
 
@@ -40,7 +42,7 @@ class Split:
     facts: dict[Path, ImageFacts] = field(default_factory=dict)
     label_facts: dict[Path, ImageFacts] = field(default_factory=dict)
     by_name: bool = True
-    divided: bool = False
+    own_file: bool = False
     left_out: dict[str, Counter[str]] = field(
         default_factory=lambda: dict(images=Counter(), annotations=Counter())
     )
@@ -58,7 +60,7 @@ class Dataset:
     """Splits and classes.
 
     Args:
-        layout: 'coco', 'yolo', 'voc' or 'masks'.
+        layout: a key of `backbones.data.folder.LAYOUTS`.
         root: the dataset's folder.
         splits: by name, the training split first; if a config joins several datasets, the second is
             'train 2'.
@@ -66,6 +68,11 @@ class Dataset:
         zero_ignored: label 0 means "ignore", and the first class is label 1.
         channels: how many of them are read from each image, as they are; 0 for RGB of 8 bits; None
             until the images decide.
+        mapping: which values or colours of label maps are which labels; None if they are labels.
+        ignore: values of label maps that shall be ignored, if `mapping` does not say so yet.
+        settled: whether that is known without looking at the values, as in a config.
+        detection: whether it has instances rather than label maps.
+        notes: what a reader has decided that a user may not expect.
     """
 
     layout: str
@@ -74,10 +81,11 @@ class Dataset:
     classes: tuple[str, ...] = ()
     zero_ignored: bool = False
     channels: int | None = None
-
-    @property
-    def detection(self) -> bool:
-        return self.layout != 'masks'
+    mapping: LabelMapping | None = None
+    ignore: tuple[int, ...] = ()
+    settled: bool = False
+    detection: bool = True
+    notes: list[str] = field(default_factory=list)
 
     def parts(self, name: str) -> list[Split]:
         """Return the split of that name, if any; several if a config joins datasets."""

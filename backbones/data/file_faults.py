@@ -64,6 +64,10 @@ IMAGES = {
         'image files are not named in any annotation file, so they will not be used',
         'annotate them, list them as images without objects, or move them away',
     ),
+    'image-elsewhere': warning(
+        'images are at another place in the dataset than the annotations say',
+        'nothing, if these are the images that are meant; the config gets the right paths',
+    ),
     'image-in-two-splits': Kind(
         'images are in two splits, so that the metric is measured on training data',
         'keep each image in only one split',
@@ -77,6 +81,11 @@ FILES = {
     ),
     'wrong-structure': Kind(
         'annotation files lack a part that the format requires', 'export them as COCO instances'
+    ),
+    'files-conflict': Kind(
+        'annotation files of one split contradict each other: the same class is annotated on an '
+        'image in two of them, or its sizes differ',
+        'move one of the two files elsewhere, or the image out of one of them',
     ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'null-field': warning(
@@ -141,8 +150,22 @@ LABEL_MAPS = {
         'draw the label map at the size of the image, rotated as its EXIF orientation says',
     ),
     'label-colour': Kind(
-        'label maps have colours instead of one class number per pixel',
-        'save them as PNG with one channel: 0 for the first class, 1 for the second, ...',
+        'label maps have colours, and no file says which class each colour is',
+        'write labelmap.txt into the folder, with a line such as road:128,64,128 for each class',
+    ),
+    'label-unmapped': Kind(
+        'label maps have colours that the list of colours lacks',
+        'add a line for each to that file, such as border:224,224,192 in labelmap.txt, and leave '
+        'it out with --ignore border if it is no class',
+    ),
+    'unnamed-labels': warning(
+        'label maps have no names, and their classes are called by their values',
+        'name them in classes.txt, one per line, or with --classes',
+    ),
+    'void-ignored': warning(
+        'values or colours are neither learnt nor counted, since they are void or not among the '
+        'classes',
+        'name them all with --classes to learn them',
     ),
     'label-compressed': Kind(
         'label maps are JPEG or lossy WebP files, whose values are not exact',
@@ -150,11 +173,12 @@ LABEL_MAPS = {
     ),
     'label-values': Kind(
         'label maps have values beyond the classes, or fractions',
-        'number the classes from 0 without gaps, with 255 for "ignore"; or name all classes',
+        'give --ignore VALUE for values that are no class; or name all classes; or, if the values '
+        'have gaps, write labelmap.txt with a line such as road:7,7,7 for each class',
     ),
     'label-0-255': Kind(
         'label maps hold only the values 0 and 255, and 255 means "ignore": nothing is learnt',
-        'write 1 instead of 255',
+        'name two classes, which 0 and 255 then are: --classes background NAME',
     ),
     'label-ignored': warning('label maps hold only 255, "ignore"', 'remove them with their images'),
     'mixed-suffixes': Kind(

@@ -1,19 +1,95 @@
 """Finding out the layout of a folder, and reading it."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
-from backbones.data import coco, mask_folders, voc, yolo
+from backbones.data import (
+    coco,
+    createml,
+    cvat,
+    labelme,
+    mask_folders,
+    voc,
+    voc_masks,
+    voc_objects,
+    yolo,
+)
+from backbones.data.class_names import name_classes
 from backbones.data.dataset import SPLITS, Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.foreign import describe
+from backbones.data.nested import follow, part_of
 from backbones.errors import MissingFileError, UserError
 
-LAYOUTS: dict[str, Callable] = {
-    'coco': coco.find,
-    'yolo': yolo.find,
-    'voc': voc.find,
-    'masks': mask_folders.find,
+
+@dataclass(frozen=True)
+class Options:
+    """How a folder is read.
+
+    Args:
+        layout: a key of `LAYOUTS`; None detects it.
+        classes: class names in their order; () takes them from the data.
+        ignore: values or names of label maps that are neither learnt nor counted.
+        enclosing_boxes: take upright boxes around rotated ones.
+        wants: 'boxes', 'masks' of instances or 'label maps', if the folder holds several; None
+            prefers what was drawn by hand.
+        decode: see `check_dataset`.
+        progress: show a progress bar on stderr.
+    """
+
+    layout: str | None = None
+    classes: Sequence[str] = ()
+    ignore: Sequence[str] = ()
+    enclosing_boxes: bool = False
+    wants: str | None = None
+    decode: bool = False
+    progress: bool = False
+
+
+Read = Callable[[Path, Any, Faults, Options], tuple[list[Split], tuple[str, ...]]]
+
+
+@dataclass(frozen=True)
+class Layout:
+    """A layout that can be read.
+
+    Args:
+        find: returns what it has found in a folder, nothing if the folder has another layout.
+        read: returns splits, and class names in order if the data say them.
+        holds: what it holds, in the order of preference of `Options.wants`.
+    """
+
+    find: Callable[[Path], Any]
+    read: Read
+    holds: tuple[str, ...] = ('boxes', 'masks')
+
+
+def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any:
+    return yolo.read(root, there, faults, decode=options.decode, progress=options.progress,
+                     enclosing_boxes=options.enclosing_boxes)  # fmt: skip
+
+
+def _read_cvat(root: Path, there: list[Path], faults: Faults, options: Options) -> Any:
+    return cvat.read(root, there, faults, enclosing_boxes=options.enclosing_boxes)
+
+
+def _without_options(read: Callable) -> Read:
+    return lambda root, there, faults, options: read(root, there, faults)
+
+
+MAPS = ('label maps',)
+LAYOUTS = {
+    'coco': Layout(coco.find, _without_options(coco.read)),
+    'yolo': Layout(yolo.find, _read_yolo),
+    'voc': Layout(voc.find, _without_options(voc.read), ('boxes',)),
+    'voc-masks': Layout(voc_masks.find, _without_options(voc_masks.read), MAPS),
+    'voc-objects': Layout(voc_objects.find, _without_options(voc_objects.read), ('masks', 'boxes')),
+    'labelme': Layout(labelme.find, _without_options(labelme.read)),
+    'cvat': Layout(cvat.find, _read_cvat),
+    'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
+    'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),
 }
 EXPECTED = """
   COCO        annotations/train.json, annotations/val.json and folders of images, or
@@ -22,87 +98,83 @@ EXPECTED = """
   Pascal VOC  Annotations/*.xml, JPEGImages/*, ImageSets/Main/{train,val}.txt, or
               train/*.xml and val/*.xml beside their images
   label maps  images/{train,val}/* and masks/{train,val}/*.png of the same names, and the class
-              names in classes.txt, one per line"""
+              names in classes.txt, one per line
+  and the exports of annotation programs that docs/own_data.md lists"""
 
 
-def read_folder(
-    root: Path,
-    faults: Faults,
-    *,
-    layout: str | None = None,
-    classes: Sequence[str] = (),
-    decode: bool = False,
-    progress: bool = False,
-) -> Dataset:
+def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dataset:
     """Read a dataset of any known layout.
 
     Args:
         faults: receives what cannot be read.
-        layout: 'coco', 'yolo', 'voc' or 'masks'; None detects it.
-        classes: class names in their order; () takes them from the data.
-        decode: see `check_dataset`.
-        progress: show a progress bar on stderr.
 
     Raises:
         MissingFileError: the folder does not exist.
-        UserError: it has no known layout, or several; or `classes` contradicts `classes.txt`.
+        UserError: it has no known layout, or several; or `classes` contradicts the names in the
+            data.
     """
     if not root.is_dir():
         raise MissingFileError(f'{root} is not a folder')
-    tried = [layout] if layout else list(LAYOUTS)
-    found = {name: there for name in tried if (there := LAYOUTS[name](root))}
+    notes: list[str] = []
+    found = _find(root, options.layout)
     if not found:
-        raise UserError(
-            f'{root} holds no dataset that can be read.{yolo.hint(root)}{describe(root)} '
-            f'Expected one of:{EXPECTED}'
-        )
-    if len(found) > 1:
-        raise UserError(
-            f'{root} holds several layouts: {", ".join(found)}; choose one with --layout NAME'
-        )
-    ((layout, there),) = found.items()
-    splits: list[Split]
-    in_data: tuple[str, ...] = ()
-    if layout == 'coco':
-        splits = coco.read(root, there, faults)
-        in_data = _categories(splits)
-    elif layout == 'yolo':
-        splits, in_data = yolo.read(root, there, faults, decode=decode, progress=progress)
-    elif layout == 'voc':
-        splits, in_data = voc.read(root, there, faults)
-    else:
-        splits = mask_folders.read(there, faults)
-    listed = () if layout in ('coco', 'yolo') else _named(root, Faults() if classes else faults)
-    if layout == 'masks' and sorted(classes) == sorted(listed) and tuple(classes) != listed:
-        raise UserError(  # the order of the names gives the pixel values
-            f'--classes is {", ".join(classes)}, but {root / "classes.txt"} has '
-            f'{", ".join(listed)}: is label 0 {classes[0]!r} or {listed[0]!r}? Leave '
-            '--classes out, or correct the file'
-        )
-    named = tuple(classes) or listed or in_data
+        inside = follow(root, lambda folder: bool(_find(folder, options.layout)))
+        if inside is None:
+            raise UserError(
+                f'{root} holds no dataset that can be read.{yolo.hint(root)}'
+                f'{describe(root) or part_of(root)} '
+                f'Expected one of:{EXPECTED}'
+            )
+        notes.append(f'{root} itself holds no dataset; this is the one in {inside}')
+        root, found = inside, _find(inside, options.layout)
+    name, others = _choose(root, found, options.wants)
+    if others:
+        notes.append(f'the folder is read as {name}; it also holds {", ".join(others)}: '
+                     f'--layout {others[0]} reads it so')  # fmt: skip
+    splits, in_data = LAYOUTS[name].read(root, found[name], faults, options)
+    dataset = Dataset(name, root, {}, detection=LAYOUTS[name].holds != MAPS, notes=notes)
+    name_classes(dataset, splits, in_data, options.classes, options.ignore, faults)
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
-    return Dataset(layout, root, {split.name: split for split in splits}, named)
+    dataset.splits = {split.name: split for split in _annotated(splits, faults)}
+    return dataset
 
 
-def _named(root: Path, faults: Faults) -> tuple[str, ...]:
-    file = root / 'classes.txt'
-    try:
-        lines = file.read_text(encoding='utf-8-sig').splitlines() if file.is_file() else []
-    except UnicodeDecodeError as error:
-        faults.add('broken-file', file, f'{error}; save it as UTF-8')
-        return ()
-    names = [line.strip() for line in lines]
-    while names and not names[-1]:
-        names.pop()
-    for number, name in enumerate(names, 1):
-        if not name:
-            faults.add('unnamed-class', file, f'line {number} is blank')
-    return tuple(filter(None, names))
+def _find(root: Path, layout: str | None) -> dict[str, Any]:
+    tried = [layout] if layout else list(LAYOUTS)
+    return {name: there for name in tried if (there := LAYOUTS[name].find(root))}
 
 
-def _categories(splits: list[Split]) -> tuple[str, ...]:
-    """Return the names of the training split's categories, in the order of the file."""
-    by_name = {split.name: split for split in splits}
-    train = by_name.get('train') or splits[0]
-    names = [str(c['name']) for c in train.records['categories'] if c.get('name')]
-    return tuple(dict.fromkeys(names))
+def _choose(root: Path, found: dict[str, Any], wants: str | None) -> tuple[str, list[str]]:
+    """Return the layout to read, and others in the folder that have another purpose.
+
+    Pascal VOC has boxes, label maps and instance masks in one folder.
+
+    Raises:
+        UserError: several layouts have the same purpose.
+    """
+    if wants is None:
+        # boxes before label maps, both before what is derived from label maps
+        ranks = {name: int(LAYOUTS[name].holds == MAPS) for name in found}
+        ranks |= {'voc-objects': 2}
+    else:
+        ranks = {name: [*LAYOUTS[name].holds, wants].index(wants) if wants in LAYOUTS[name].holds
+                 else len(LAYOUTS) for name in found}  # fmt: skip
+    best = min(ranks[name] for name in found)
+    names = [name for name in found if ranks[name] == best]
+    if len(names) > 1:
+        raise UserError(
+            f'{root} holds several layouts: {", ".join(names)}; choose one with --layout NAME'
+        )
+    return names[0], [name for name in found if name not in names]
+
+
+def _annotated(splits: list[Split], faults: Faults) -> list[Split]:
+    """Leave out a test split without annotations, which nothing can be measured on."""
+    kept = []
+    for split in splits:
+        annotated = split.pairs or split.records.get('annotations')
+        if split.name == 'test' and not annotated and len(splits) > 1:
+            faults.add('test-unannotated', split.source, f'{len(split.paths())} images')
+        else:
+            kept.append(split)
+    return kept

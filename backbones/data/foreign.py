@@ -1,29 +1,40 @@
-"""Layouts of other programs that are not supported: what each is, and what to do."""
+"""Layouts of other programs that are not read: what each is, and what to do."""
 
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
+from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
 from backbones.data.yolo_labels import has_object
 
 LOOKED_AT = 2000  # files of a folder
-HEAD = 1 << 16  # characters of a JSON file that are searched
+TO_COCO = 'convert them to COCO'
 
 # signs in a JSON file, in the order of the search: the program, and what to do
 JSON_SIGNS: dict[tuple[str, ...], str] = {
-    ('"shapes"',): 'look like LabelMe files: convert them to COCO',
-    ('"regions"',): 'look like files of the VGG annotator: export them as COCO',
+    ('"shapes"', '"imagePath"'): 'look like LabelMe files: leave them with their images',
     ('"visitedAssetIDs"',): 'look like VoTT files: export them as Pascal VOC',
     ('"asset"', '"regions"'): 'look like VoTT files: export them as Pascal VOC',
-    ('"annotations"', '"coordinates"'): 'look like CreateML files: convert them to COCO',
+    ('"regions"',): 'look like files of the VGG annotator: export them as COCO',
+    ('"annotations"', '"coordinates"'): f'look like CreateML files: {TO_COCO}',
     ('"objects"', '"size"'): 'look like Supervisely files, one per image: export them as COCO',
     ('"image":', '"annotations"'): 'hold one image each, as in SA-1B: merge them into one COCO '
     'file per split',
     ('"completions"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"from_name"',): "look like Label Studio's own JSON: export as COCO or YOLO",
-    ('"frames"', '"labels"'): 'look like BDD100K files: convert them to COCO',
-    ('"imgHeight"', '"objects"'): 'look like Cityscapes polygons: use the configs for Cityscapes',
+    ('"frames"', '"labels"'): f'look like BDD100K files: {TO_COCO}',
+    ('"items"', '"media_type"'): "look like Datumaro's own JSON: export as COCO",
+    ('"imgHeight"', '"objects"'): 'look like Cityscapes polygons: make label maps of them with '
+    'csCreateTrainIdLabelImgs of cityscapesscripts, beside leftImg8bit',
+    ('"segments_info"',): 'look like panoptic COCO: use a config for it, or instances_*.json',
+}
+# signs in the first lines of a CSV file: what it is
+CSV_SIGNS: dict[tuple[str, ...], str] = {
+    ('imageid', 'xmin'): 'Open Images',
+    ('filename', 'xmin', 'class'): "TensorFlow's object detection or Roboflow",
+    ('region_shape_attributes',): 'the VGG annotator',
+    ('image_id', 'encodedpixels'): 'run-length codes of Kaggle',
+    ('imageid', 'encodedpixels'): 'run-length codes of Kaggle',
 }
 
 
@@ -37,15 +48,17 @@ def describe(root: Path) -> str:
 
 def json_sign(file: Path) -> str:
     """Describe what a JSON file other than COCO's looks like, '' if it is unknown."""
-    try:
-        with file.open(encoding='utf-8', errors='replace') as opened:
-            start = opened.read(HEAD)
-    except OSError:
-        return ''
+    start = start_of(file)
     if '"images"' in start and ('"categories"' in start or '"file_name"' in start):
-        return ''  # COCO
+        return '' if '"segments_info"' not in start else JSON_SIGNS[('"segments_info"',)]  # COCO
     found = (said for signs, said in JSON_SIGNS.items() if all(s in start for s in signs))
     return next(found, '')
+
+
+def is_createml(file: Path) -> bool:
+    """Return whether a JSON file is a list of images with CreateML's coordinates."""
+    start = start_of(file)
+    return start.lstrip().startswith('[') and '"annotations"' in start and '"coordinates"' in start
 
 
 def _yolo_without_names(root: Path) -> str:
@@ -58,41 +71,35 @@ def _yolo_without_names(root: Path) -> str:
     )
 
 
-def _voc_masks(root: Path) -> str:
-    if not (root / 'SegmentationClass').is_dir():
-        return ''
-    by = ' by the colours in labelmap.txt' if (root / 'labelmap.txt').is_file() else ''
-    return (
-        'It is Pascal VOC segmentation, CVAT\'s "Segmentation mask 1.1": convert the colours of '
-        f'SegmentationClass to class numbers{by}, and save them as single-channel '
-        'masks/{train,val}/NAME.png beside images/{train,val}/NAME.jpg, split by '
-        'ImageSets/Segmentation'
-    )
-
-
 def _known_sets(root: Path) -> str:
-    here = {p.name for p in root.iterdir() if p.is_dir()}
-    if {'leftImg8bit', 'gtFine'} <= here:
-        return 'It is Cityscapes: use a config for it, such as upernet_*_cityscapes'
-    if 'labelTxt' in here:
-        return 'It is DOTA, with rotated boxes, which no model here learns: convert them to COCO'
-    if {'train', 'val', 'trainannot', 'valannot'} <= here:
-        return (
-            'It is CamVid: rename train and trainannot to images/train and masks/train, likewise '
-            'val and valannot, and write the class names into classes.txt'
-        )
+    """Recognise published datasets by their folders, down to three levels."""
+    paths = (islice(root.glob(depth), LOOKED_AT) for depth in ('*', '*/*', '*/*/*'))
+    folders = {path.name for some in paths for path in some if path.is_dir()}
+    files = {p.name for p in islice(walk(root), LOOKED_AT)}
+    for signs, said in FOLDER_SIGNS.items():
+        if {*signs} <= folders | files:
+            return said
+    if any(name.endswith('_atr.txt') for name in files):
+        return FOLDER_SIGNS[('index_ade20k.pkl',)]
     return ''
 
 
-def _mask_suffix(root: Path) -> str:
-    names = {p.stem for p in list_images(root)[:LOOKED_AT]}
-    for end in ('_mask', '_label', '_labels', '_gt', '_seg', '-mask'):
-        if any(f'{name}{end}' in names for name in names):
-            return (
-                f'It has label maps called NAME{end} beside the images: move them to '
-                'masks/{train,val} under the names of their images in images/{train,val}'
-            )
-    return ''
+FOLDER_SIGNS: dict[tuple[str, ...], str] = {
+    ('labelTxt',): f'It is DOTA, with rotated boxes, which no model here learns: {TO_COCO}',
+    ('image_2', 'label_2'): f'It is KITTI, with its own text files: {TO_COCO}',
+    ('img1', 'gt.txt'): 'It is MOT, with boxes of tracks over frames: convert gt/gt.txt to COCO',
+    ('index_ade20k.pkl',): 'It is the full ADE20K, with thousands of classes in coded colours: use '
+    'ADEChallengeData2016, with its 150 classes',
+    ('33_context_labels',): 'It is Pascal Context, with .mat files: convert them to label maps, '
+    'images/{train,val} and masks/{train,val}',
+    ('trainval_merged.json',): 'It is Pascal Context: convert it to label maps with Detail, the '
+    'package of its authors',
+    ('SegmentationClass',): 'It has label maps in SegmentationClass, but no images: copy them into '
+    'JPEGImages, under the same names',
+    ('leftImg8bit', 'gtFine'): 'It is Cityscapes without label maps: make them with '
+    'csCreateTrainIdLabelImgs of cityscapesscripts',
+    ('metadata.jsonl',): f'It is an image folder of Hugging Face, with metadata.jsonl: {TO_COCO}',
+}
 
 
 def _json(root: Path) -> str:
@@ -101,12 +108,25 @@ def _json(root: Path) -> str:
     return f'{files[0].relative_to(root).parent / "*.json"} {found}' if found else ''
 
 
+def _tables(root: Path) -> str:
+    files = sorted(p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() == '.csv')
+    for file in files[:5]:
+        start = start_of(file).lower()
+        what = next((w for signs, w in CSV_SIGNS.items() if all(s in start for s in signs)), '')
+        row = start.partition('\n')[0].strip().split(',')
+        if not what and len(row) == 6 and all(word.isdecimal() for word in row[1:5]):
+            what = 'keras-retinanet: image, x1, y1, x2, y2, class'
+        if what:
+            return f'{file.name} is a table of {what}: {TO_COCO}'
+    return f'It has CSV files: {TO_COCO}' if files else ''
+
+
 def _others(root: Path) -> str:
     suffixes = {p.suffix.lower() for p in islice(walk(root), LOOKED_AT)}
-    if '.csv' in suffixes:
-        return 'It has CSV files: convert them to COCO'
     if suffixes & {'.tfrecord', '.record', '.parquet', '.arrow'}:
-        return 'It has TensorFlow records or Hugging Face tables: convert them to COCO'
+        return f'It has TensorFlow records or Hugging Face tables: {TO_COCO}'
+    if '.ndjson' in suffixes:
+        return 'It has NDJSON files of Labelbox or Ultralytics: export as COCO or YOLO'
     if not suffixes & set(SUFFIXES):
         other = f', only {", ".join(sorted(filter(None, suffixes))[:6])}' if suffixes else ''
         return f'It has no images with the suffixes {", ".join(SUFFIXES)}{other}'
@@ -114,7 +134,7 @@ def _others(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(_voc_masks, _known_sets, _json, _yolo_without_names, _mask_suffix, _others),
+    *(_known_sets, _json, _yolo_without_names, _tables, _others),
 )
 
 

@@ -10,7 +10,7 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
 
@@ -21,6 +21,7 @@ from rich.console import Console
 from rich.progress import track
 
 from backbones.data.file_signs import has_end, what_else
+from backbones.data.label_mapping import raw_values
 from backbones.errors import UnreadableError
 from backbones.pixels import ARRAYS, read_pixels, stored
 
@@ -36,6 +37,7 @@ DAMAGED = (
     *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
 )
 ARRAY = 'array'  # format of a .npy file
+COLOURED = ('RGB', 'RGBA', 'LA', 'PA', 'CMYK', 'YCbCr')  # modes of several channels
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
 
 
@@ -54,7 +56,10 @@ class ImageFacts:
         bits: per channel.
         frames: number of frames or pages in the file.
         channels, kind: number and type of the values of a pixel, as `read_pixels` returns them.
-        values: sorted values of a decoded label map.
+        values: sorted values of a decoded label map, or packed colours; later labels.
+        counts: of pixels with each value.
+        unmapped: values that stand for no class, with their shares of the pixels.
+        grey: whether a label map has several channels that are equal.
     """
 
     path: Path
@@ -70,6 +75,9 @@ class ImageFacts:
     kind: str = 'uint8'
     lossy: bool = False
     values: np.ndarray | None = None
+    counts: np.ndarray | None = None
+    unmapped: list[tuple[int, float]] = field(default_factory=list)
+    grey: bool = False
 
     @property
     def special(self) -> bool:
@@ -111,11 +119,12 @@ def image_facts(path: Path, *, decode: bool) -> ImageFacts:
     return found
 
 
-def label_facts(path: Path, *, decode: bool) -> ImageFacts:
+def label_facts(path: Path, *, decode: bool, in_colours: bool = False) -> ImageFacts:
     """Inspect a label map as MMSegmentation loads it: with Pillow, ignoring EXIF orientation.
 
     Args:
         decode: also read the values.
+        in_colours: the values are colours.
     """
     found = ImageFacts(path)
     try:
@@ -127,14 +136,15 @@ def label_facts(path: Path, *, decode: bool) -> ImageFacts:
             if image.size[0] * image.size[1] > LARGEST:
                 found.fault, found.detail = 'too-many-pixels', '{}x{}'.format(*image.size)
                 return found
-            bands = len(image.getbands())
-            if (decode or not has_end(path, found.format)) and bands > 1:
-                colours = np.asarray(image)[..., :3]
-                if bands > 2 and (colours == colours[..., :1]).all():
-                    found.detail = 'all channels are equal: save only one of them'
-            elif decode or not has_end(path, found.format):
-                values = np.unique(np.asarray(image))
-                found.values = np.nan_to_num(values, nan=-1)  # which no class has
+            if decode or not has_end(path, found.format):
+                values = raw_values(image, in_colours=in_colours)
+                if values.ndim > 2:
+                    colours = values[..., :3] if values.shape[2] > 2 else values[..., :1]
+                    found.grey = values.shape[2] > 2 and bool((colours == colours[..., :1]).all())
+                    values = colours[..., 0]
+                if image.mode not in COLOURED or found.grey or in_colours:
+                    found.values, found.counts = np.unique(values, return_counts=True)
+                    found.values = np.nan_to_num(found.values, nan=-1)  # which no class has
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
     return found

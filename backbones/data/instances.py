@@ -81,7 +81,7 @@ class InstanceChecks:
                 self.add('duplicate-file-name', f'{name}, {times} times')
 
     def _needs_size(self) -> bool:
-        return self.split.source.suffix == '.json'
+        return not self.split.own_file
 
     def _check_annotations(self) -> None:
         if not self.annotations:

@@ -18,6 +18,19 @@ INSTANCES = {
         'lines are in pixels; YOLO uses fractions of the image',
         'divide x and width by the image width, y and height by the image height',
     ),
+    'rotated-box': Kind(
+        'boxes are rotated, or all outlines have four corners like rotated boxes; no model here '
+        'learns the angle',
+        'give --enclosing-boxes to learn the upright boxes around them, or --allow rotated-box to '
+        'take their corners as outlines',
+    ),
+    'broken-shape': Kind(
+        'shapes cannot be read, and are left out', 'correct or remove them in the program'
+    ),
+    'shape-left-out': warning(
+        'shapes have no area, such as points and lines, or are no flat shapes, and are left out',
+        'nothing, if this is intentional; otherwise draw boxes or polygons',
+    ),
     'box-empty': Kind(
         'boxes have a width or height below 1 pixel, possibly negative, and are dropped',
         'correct or remove them',
@@ -131,8 +144,12 @@ CLASSES = {
         'splits have no annotations', 'annotate them; otherwise the metric is -1 or NaN'
     ),
     'test-unannotated': warning(
-        'the test split has no annotations, so nothing can be measured on it',
+        'the test split has no annotations, so nothing can be measured on it, and it is left out',
         'nothing; tools/predict.py accepts its images',
+    ),
+    'test-missing': warning(
+        'the test split that data.yaml names does not exist, and is left out',
+        'nothing, if there is none',
     ),
     'empty-split': Kind('splits have no images', 'add images'),
     'no-training': Kind(
@@ -158,6 +175,10 @@ CONFIGS = {
     'filtered-image': warning(
         "images are excluded by the config's filter_cfg",
         'set filter_cfg=dict(filter_empty_gt=False, min_size=0) to train on them',
+    ),
+    'root-category': warning(
+        'categories without objects, the parents of all others, are left out; Roboflow adds them',
+        'nothing',
     ),
     'class-left-out': warning(
         'classes of the data are not among the named classes, and their annotations are dropped',

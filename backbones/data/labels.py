@@ -4,11 +4,11 @@ from pathlib import Path
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import EXAMPLES, Faults, add_file_fault
-from backbones.data.images import ImageFacts
+from backbones.data.images import COLOURED, ImageFacts
+from backbones.data.label_mapping import IGNORED, unpacked
 from backbones.data.nearby_files import near
 
 LAST = 254  # the last label that MMSegmentation can load, in 8 bits, besides "ignore"
-IGNORED = 255  # the label that MMSegmentation excludes from loss and metric
 
 
 def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
@@ -28,10 +28,10 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
             continue
         if fact.lossy:
             faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)
-        elif fact.mode.split()[0] in ('RGB', 'RGBA', 'LA', 'CMYK', 'YCbCr'):
-            detail = f' ({fact.detail})' if fact.detail else ''
-            faults.add('label-colour', folder, f'{label.name}, {fact.mode}{detail}', total=total)
+        elif fact.values is None and fact.mode.split()[0] in COLOURED:
+            faults.add('label-colour', folder, f'{label.name}, {fact.mode}', total=total)
         elif fact.values is not None:
+            _add_unmapped(fact, dataset, folder, total, faults)
             values |= _check_values(fact, dataset, folder, total, faults)
         size = split.facts[image].size if image in split.facts else (0, 0)
         if any(size) and size != fact.size:
@@ -40,6 +40,19 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
             faults.add('label-size', folder, example, total=total)
     if values and values <= {0, IGNORED} and IGNORED in values:
         faults.add('label-0-255', folder, f'values {sorted(values)}')
+
+
+def _add_unmapped(
+    fact: ImageFacts, dataset: Dataset, folder: Path, total: int, faults: Faults
+) -> None:
+    if not fact.unmapped:
+        return
+    in_colours = dataset.mapping is not None and dataset.mapping.in_colours
+    what = (f'{unpacked(v) if in_colours else v} ({100 * s:.2g} %)' for v, s in fact.unmapped[:3])
+    more = ', ...' if len(fact.unmapped) > 3 else ''
+    kind = 'label-unmapped' if in_colours else 'label-values'
+    example = f'{fact.path.name} has {", ".join(what)}{more} of its pixels'
+    faults.add(kind, folder, example, total=total)
 
 
 def _check_values(
@@ -58,6 +71,6 @@ def _check_values(
         example = f'{fact.path.name} has {shown}; {len(dataset.classes)} classes allow 0 to ' \
                   f'{last} and {IGNORED}'  # fmt: skip
         faults.add('label-values', folder, example, total=total)
-    if values == {IGNORED}:
+    if values == {IGNORED} and not fact.unmapped:
         faults.add('label-ignored', folder, fact.path.name, total=total)
     return values

@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+HEAD = 1 << 16  # characters that tell what a file is
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
 
 
@@ -40,6 +41,17 @@ def walk(folder: Path) -> Iterator[Path]:
         seen.add(real)
         folders.sort()
         yield from visible(Path(place, name) for name in files)
+
+
+def start_of(file: Path) -> str:
+    """Read the beginning of a text file; '' if it is none, such as a pipe, which would wait."""
+    try:
+        if file.is_file():
+            with file.open(encoding='utf-8', errors='replace') as opened:
+                return opened.read(HEAD)
+    except OSError:
+        pass
+    return ''
 
 
 def read_lines(file: Path) -> list[str]:

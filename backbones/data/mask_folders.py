@@ -1,34 +1,83 @@
-"""Reading folders of images and label maps, paired by name without suffix."""
+"""Reading folders of images and label maps, paired by name."""
 
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import Faults
-from backbones.data.listing import list_images
+from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 from backbones.data.nearby_files import near
 
-IMAGES = ('images', 'imgs', 'img', 'image', 'JPEGImages')
-LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt')
+IMAGES = ('images', 'imgs', 'img', 'image', 'jpegimages', 'leftimg8bit', '701_stillsraw_full')
+LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt',
+          'gtfine', 'labeledapproved_full')  # fmt: skip
+# what is added to the name of an image's folder, and to its own name
+FOLDERS = ('annot', '_labels', '_label', '_masks', '_mask', '_annotations', '_gt', 'masks')
+ENDS = ('', '_mask', '_masks', '_label', '_labels', '_lab', '_seg', '_segmentation', '_gt', '_L',
+        '_P', '-mask', '-label', '-seg', '_gtFine_labelTrainIds', '_gtFine_labelIds')  # fmt: skip
+IMAGE_END = re.compile('_leftImg8bit$')
+LOOKED_AT = 200  # images that decide
 
 
-def find(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Return each split's folders of images and label maps: images/train and masks/train, or
-    train/images and train/masks."""
+@dataclass(frozen=True)
+class Pair:
+    """Folders of images and label maps, perhaps the same; `end` follows a label map's name."""
+
+    images: Path
+    labels: Path
+    end: str
+
+
+def find(root: Path) -> dict[str, Pair]:
+    """Return each split's folders: images/train and masks/train, train/images and train/masks,
+    train and trainannot, or one folder with a.jpg and a_mask.png."""
     there = {p.relative_to(root).as_posix().lower(): p for p in _folders(root)}
     found = {}
     for split, words in SPLITS.items():
-        tries = [(f'{i}/{w}', f'{a}/{w}') for w in words for i in IMAGES for a in LABELS]
-        tries += [(f'{w}/{i}', f'{w}/{a}') for w in words for i in IMAGES for a in LABELS]
-        for images, labels in tries:
-            if images.lower() in there and labels in there and _has_image(there[labels]):
-                found[split] = there[images.lower()], there[labels]
-                break
-    if not found:  # no splits: all images are for training, until somebody divides them
-        flat = ((i, a) for i in IMAGES for a in LABELS if i.lower() in there and a in there)
-        for images, labels in flat:
-            if list_images(there[images.lower()]) and _has_image(there[labels]):
-                return {'train': (there[images.lower()], there[labels])}
-    return found
+        places = ((images, labels) for word in words for images, labels in _of_split(word))
+        if pair := _first(there, places):
+            found[split] = pair
+    if found:
+        return found
+    # no splits: all images are for training, until somebody divides them
+    whole = _first({**there, '.': root}, [*((i, a) for i in IMAGES for a in LABELS), ('.', '.')])
+    return {'train': whole} if whole else {}
+
+
+def _of_split(word: str) -> Iterator[tuple[str, str]]:
+    yield from ((f'{i}/{word}', f'{a}/{word}') for i in IMAGES for a in LABELS)
+    yield from ((f'{word}/{i}', f'{word}/{a}') for i in IMAGES for a in LABELS)
+    yield from ((word, f'{word}{end}') for end in FOLDERS)
+    yield from ((f'{word}_{i}', f'{word}_{a}') for i in IMAGES for a in LABELS)
+    yield word, word
+
+
+def _first(there: dict[str, Path], places: object) -> Pair | None:
+    for images, labels in places:  # type: ignore[attr-defined]
+        if images in there and labels in there:
+            pair = _end(there[images], there[labels])
+            if pair:
+                return pair
+    return None
+
+
+def _end(images: Path, labels: Path) -> Pair | None:
+    """Find what label maps are called; None if none belongs to an image."""
+    if images == labels and not any(p.suffix.lower() in SUFFIXES for p in directly_in(images)):
+        return None
+    apart = images != labels
+    some = [name for name, _ in islice(_names(images), LOOKED_AT)]
+    there = {name for name, _ in _names(labels)}
+    stems = [IMAGE_END.sub('', name) for name in some]
+    counts = {end: sum(f'{stem}{end}' in there for stem in stems) for end in ENDS if end or apart}
+    best = max(counts, key=lambda end: counts[end])
+    # beside each other, most images have one: of two files, one is the label map
+    if counts[best] and (apart or 3 * counts[best] >= len(some)):
+        return Pair(images, labels, best)
+    return Pair(images, labels, '') if apart and there and some else None
 
 
 def _folders(root: Path) -> list[Path]:
@@ -36,44 +85,67 @@ def _folders(root: Path) -> list[Path]:
     return first + [q for p in first for q in p.iterdir() if q.is_dir()]
 
 
-def _has_image(folder: Path) -> bool:
-    return bool(list_images(folder))
+def _names(folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield the images of a folder with their names in it, without suffix."""
+    for path in walk(folder):
+        if path.suffix.lower() in SUFFIXES and path.is_file():
+            yield path.relative_to(folder).with_suffix('').as_posix(), path
 
 
-def read(found: dict[str, tuple[Path, Path]], faults: Faults) -> list[Split]:
-    """Read the splits in the folders that `find` returned."""
-    return [
-        Split(name, labels, images, pairs=pair_by_name(images, labels, faults))
-        for name, (images, labels) in found.items()
-    ]
+def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
+    """Read the splits in the folders that `find` returned; images alone are a test split."""
+    splits = []
+    for name, pair in found.items():
+        pairs = pair_by_name(pair, faults)
+        split = Split(name, pair.labels, pair.images, pairs=pairs)
+        split.own_file = not _is_plain(pair, pairs)
+        splits.append(split)
+    if 'test' not in found:
+        for images in _unlabelled(root, found):
+            faults.add('test-unannotated', images, f'{len(list_images(images))} images')
+    return splits, ()
 
 
-def pair_by_name(images: Path, labels: Path, faults: Faults) -> list[tuple[Path, Path]]:
+def _is_plain(pair: Pair, pairs: list[tuple[Path, Path]]) -> bool:
+    """Return whether MMSegmentation pairs the files by suffixes: one each, and no file unpaired."""
+    suffixes = {(image.suffix, label.suffix) for image, label in pairs}
+    same = all(
+        image.relative_to(pair.images).with_suffix('') == label.relative_to(pair.labels)
+        .with_suffix('') for image, label in pairs
+    )  # fmt: skip
+    return same and len(suffixes) == 1 and len(list_images(pair.images)) == len(pairs)
+
+
+def _unlabelled(root: Path, found: dict[str, Pair]) -> list[Path]:
+    beside = {pair.images.parent for pair in found.values()} | {root}
+    tries = [folder / word for folder in sorted(beside) for word in SPLITS['test']]
+    return [folder for folder in tries if folder.is_dir() and list_images(folder)]
+
+
+def pair_by_name(pair: Pair, faults: Faults) -> list[tuple[Path, Path]]:
     """Pair the files of two folders, whatever their suffixes; unpaired files are faults."""
-    by_name, label_of = (_by_name(folder, faults) for folder in (images, labels))
-    for key in sorted(by_name.keys() - label_of.keys()):
-        name = by_name[key].name
-        faults.add('missing-label', labels, f'{name}{near(labels / name)}', total=len(by_name))
-    for key in sorted(label_of.keys() - by_name.keys()):
-        faults.add('label-without-image', labels, label_of[key].name)
-    return [(by_name[key], label_of[key]) for key in by_name if key in label_of]
+    by_name, label_of = (_by_name(folder, faults) for folder in (pair.images, pair.labels))
+    meant = {name: f'{IMAGE_END.sub("", name)}{pair.end}' for name in by_name}
+    if pair.images == pair.labels:
+        meant = {name: label for name, label in meant.items()
+                 if not name.endswith(pair.end) or label in by_name}  # fmt: skip
+    for name, label in sorted(meant.items()):
+        if label not in label_of:
+            file = by_name[name].name
+            hint = near(pair.labels / file)
+            faults.add('missing-label', pair.labels, f'{file}{hint}', total=len(meant))
+    if pair.images != pair.labels:
+        others = {name for name in label_of if pair.end and not name.endswith(pair.end)}
+        for name in sorted(label_of.keys() - set(meant.values()) - others):
+            faults.add('label-without-image', pair.labels, label_of[name].name)
+    return [(by_name[name], label_of[label]) for name, label in meant.items() if label in label_of]
 
 
 def _by_name(folder: Path, faults: Faults) -> dict[str, Path]:
     """Return the files of a folder by name without suffix."""
     found: dict[str, Path] = {}
-    for path in list_images(folder):
-        other = found.setdefault(name_in(folder, path), path)
+    for name, path in sorted(_names(folder)):
+        other = found.setdefault(name, path)
         if other != path:
             faults.add('ambiguous-name', folder, f'{other.name} and {path.name}')
     return found
-
-
-def read_names(file: Path) -> set[str]:
-    """Read a list of images, one name per line. See `name_in`."""
-    return set(file.read_text(encoding='utf-8').splitlines())
-
-
-def name_in(folder: Path, path: Path) -> str:
-    """Return a file's name in a folder, by which images and label maps are paired: no suffix."""
-    return path.relative_to(folder).with_suffix('').as_posix()

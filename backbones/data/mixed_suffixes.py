@@ -1,4 +1,4 @@
-"""A dataset for folders whose images or label maps have several suffixes."""
+"""The dataset of configs that version 0.1 wrote for files of several suffixes."""
 
 import os
 from pathlib import Path
@@ -7,7 +7,6 @@ from mmengine.fileio import list_dir_or_file
 from mmengine.registry import DATASETS
 from mmseg.datasets import BaseSegDataset
 
-from backbones.data.mask_folders import read_names
 from backbones.errors import UserError, listed
 
 
@@ -15,7 +14,8 @@ from backbones.errors import UserError, listed
 class MixedSuffixDataset(BaseSegDataset):
     """Images and label maps of the same names, whatever their suffixes.
 
-    MMSegmentation's BaseSegDataset accepts one suffix each and ignores other files.
+    MMSegmentation's BaseSegDataset accepts one suffix each and ignores other files. New configs use
+    `ListedPairsDataset`.
 
     Args:
         img_suffix, seg_map_suffix: tuples of all suffixes, e.g. ('.JPG', '.png').
@@ -29,7 +29,7 @@ class MixedSuffixDataset(BaseSegDataset):
         images = _by_name(self.data_prefix['img_path'], self.img_suffix)
         labels = _by_name(self.data_prefix['seg_map_path'], self.seg_map_suffix)
         if self.ann_file:
-            listed_names = read_names(Path(self.ann_file))
+            listed_names = set(Path(self.ann_file).read_text(encoding='utf-8').splitlines())
             if gone := sorted(listed_names - images.keys()):
                 raise UserError(f'{self.ann_file} lists images that are not there: {listed(gone)}')
             images = {name: path for name, path in images.items() if name in listed_names}

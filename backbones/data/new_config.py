@@ -14,6 +14,7 @@ from backbones.data.config_loaders import evaluator, loader
 from backbones.data.config_text import Call, literal, named, override
 from backbones.data.dataset import Dataset
 from backbones.data.fit_to_data import Fit, fit
+from backbones.data.label_lines import loading_lines
 from backbones.data.schedules import Pace, Plan, make_plan, plan_for, schedule_lines
 from backbones.data.write_config import (
     BRACES,
@@ -59,6 +60,14 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
         return expression, Config.fromstring(f'_base_ = {absolute}'.replace(*BRACES), '.py')
     except FileNotFoundError as error:
         raise MissingFileError(f'--base {base}: {error}') from error
+
+
+def wanted_by(base: str, out: Path) -> str:
+    """Return what a base learns: 'boxes', 'masks' of instances or 'label maps'."""
+    _, cfg = read_base(base, out)
+    if cfg.get('default_scope') == 'mmseg':
+        return 'label maps'
+    return 'masks' if has_mask_head(cfg.model) else 'boxes'
 
 
 def new_config(
@@ -167,6 +176,10 @@ def _statement(name: str, value: Call | str) -> str:
 def _classes(dataset: Dataset) -> list[str]:
     colours = sv.ColorPalette.DEFAULT.colors
     palette = [colours[i % len(colours)].as_rgb() for i in range(len(dataset.classes))]
+    values = dataset.mapping.values if dataset.mapping else ()
+    own = [value for value in values if isinstance(value, tuple)]
+    if any(len({*colour}) > 1 for colour in own):
+        palette = own  # the data's own colours
     metainfo: dict[str, object] = dict(classes=tuple(dataset.classes), palette=palette)
     lines = []
     if dataset.channels:
@@ -203,8 +216,10 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     """Return the line that imports backbone and dataset, unless the base does so."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
-    if not dataset.detection and of_all_splits(dataset)['type'] == 'MixedSuffixDataset':
-        needed.append('backbones.data.mixed_suffixes')
+    if not dataset.detection and of_all_splits(dataset)['type'] == 'ListedPairsDataset':
+        needed.append('backbones.data.listed_pairs')
+    if dataset.mapping:
+        needed.append('backbones.data.load_mapped')
     if dataset.detection:
         needed.append(COCO_BY_NAME)
     if dataset.channels:
@@ -249,20 +264,15 @@ def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str) -> st
 
 def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit) -> list[str]:
     shared = of_all_splits(dataset)
-    several = shared['type'] == 'MixedSuffixDataset'
-    how = '; files of several suffixes are paired by the rest of their names' if several else ''
+    several = shared['type'] == 'ListedPairsDataset'
+    how = '; lists pair images and label maps' if several else ''
     lines = [f'# replaces the base\'s datasets; 255 means "ignore"{how}']
     lines.append(_shared(dict(shared, ignore_index=255)))
     reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in used(dataset))
-    tta = reduces(cfg.get('tta_pipeline', []))
-    if reduced or tta:
-        lines += [
-            '# labels start at 0; in the base, 0 means "ignore", as in ADE20K',
-            '__own = lambda steps: [',
-            "    dict(x, reduce_zero_label=False) if x['type'] == 'LoadAnnotations' else x",
-            '    for x in steps]',
-        ]
-    wrap = f'__own({made.wrap()})' if reduced else made.wrap()
+    tta = reduces(cfg.get('tta_pipeline', [])) or (dataset.mapping and 'tta_pipeline' in cfg)
+    if reduced or tta or dataset.mapping:
+        lines += loading_lines(dataset.mapping)
+    wrap = f'__own({made.wrap()})' if reduced or dataset.mapping else made.wrap()
     if dataset.channels:
         lines += _channels(dataset, cfg)
         wrap = f'__channels({wrap})'

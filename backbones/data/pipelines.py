@@ -9,7 +9,7 @@ from mmengine.config import Config
 from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
-from backbones.data.labels import IGNORED
+from backbones.data.label_mapping import IGNORED
 from backbones.openmmlab.config_tree import classes_of, innermost
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
@@ -86,9 +86,10 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:
-    """Yield the transforms of a type anywhere in a config."""
+    """Yield the transforms of a type anywhere in a config; ours that load label maps count, too."""
     if isinstance(node, dict):
-        if str(node.get('type')).removeprefix('mmdet.').removeprefix('mmseg.') == kind:
+        name = str(node.get('type')).removeprefix('mmdet.').removeprefix('mmseg.')
+        if name == kind or (name, kind) == ('LoadMappedAnnotations', 'LoadAnnotations'):
             yield node
         for child in node.values():
             yield from steps(child, kind)

@@ -5,11 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.images import DAMAGED, in_parallel
-from backbones.data.labels import IGNORED
+from backbones.data.label_mapping import IGNORED
+from backbones.data.label_values import read_labels
 from backbones.data.numbers import is_box
 
 MAPS = 200  # label maps that are read, spread evenly
@@ -128,14 +128,12 @@ def _key(annotation: dict, name: str) -> Hashable:
 def _labels(path: Path, dataset: Dataset) -> np.ndarray | None:
     """Read a label map as the model learns it: classes from 0, and -1 for what is ignored."""
     try:
-        with Image.open(path) as image:
-            labels = np.asarray(image).astype(np.int64)
+        labels = read_labels(path, dataset)
     except DAMAGED:  # the check has reported it
         return None
-    if labels.ndim != 2:
+    if labels is None:
         return None
     labels[labels == IGNORED] = -1
-    labels -= dataset.zero_ignored
     labels[(labels < 0) | (labels >= len(dataset.classes))] = -1
     return labels
 

@@ -8,14 +8,16 @@ from xml.etree.ElementTree import Element, ParseError
 
 from defusedxml.ElementTree import parse
 
+from backbones.data.cvat import is_cvat
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.listing import SUFFIXES, list_files, read_lines
+from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
-from backbones.data.yolo import outline
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
+LOOKED_AT = 20  # XML files, none of which may be CVAT's
 DIGITS = 9  # maximum of a width or height
 
 
@@ -30,7 +32,8 @@ def find(root: Path) -> dict[str, list[Path]]:
             if file.is_file()
         }
     found: dict[str, list[Path]] = {}
-    for file in list_files(root, ('.xml',)):
+    files = list_files(root, ('.xml',))
+    for file in files if not any(map(is_cvat, files[:LOOKED_AT])) else ():
         parts = file.relative_to(root).parent.parts
         split = next(filter(None, map(split_of, parts)), 'train')
         found.setdefault(split, []).append(file)
@@ -67,7 +70,7 @@ def read(
     images = Images(root)
     splits = []
     for name, trees in parsed.items():
-        split = Split(name, next(iter(trees), root).parent, root)
+        split = Split(name, next(iter(trees), root).parent, root, own_file=True)
         split.records = _records(split, trees, images, numbers, faults)
         splits.append(split)
     return splits, classes
@@ -87,7 +90,7 @@ def _parse(files: list[Path], faults: Faults) -> dict[Path, Element]:
         if tree.tag == 'annotation':
             trees[file] = tree
         else:
-            hint = ', the format of CVAT: export as COCO' if tree.tag == 'annotations' else ''
+            hint = ', the format of CVAT' if tree.tag == 'annotations' else ''
             example = f'{file.name}: <{tree.tag}> instead of <annotation>{hint}'
             faults.add('wrong-structure', file.parent, example)
     return trees

@@ -10,8 +10,8 @@ from mmengine.config import Config
 
 from backbones import atomic_write
 from backbones.data.config_text import WIDTH
-from backbones.data.dataset import Dataset, Split
-from backbones.data.mask_folders import name_in
+from backbones.data.dataset import Dataset
+from backbones.data.pair_list import pairs_text
 from backbones.errors import UserError, shown
 from backbones.openmmlab.config_tree import innermost
 
@@ -35,18 +35,19 @@ def of_all_splits(dataset: Dataset) -> dict:
     if dataset.detection:
         # small images and images without objects are used as well
         return dict(type='CocoByNameDataset', filter_cfg=dict(filter_empty_gt=False))
-    pairs = [pair for name in used(dataset) for pair in dataset.splits[name].pairs]
-    images, labels = (tuple(sorted({path.suffix for path in side})) for side in zip(*pairs))
-    if len(images) == len(labels) == 1:
-        return dict(type='BaseSegDataset', img_suffix=images[0], seg_map_suffix=labels[0])
-    return dict(type='MixedSuffixDataset', img_suffix=images, seg_map_suffix=labels)
+    splits = [dataset.splits[name] for name in used(dataset)]
+    suffixes = {(image.suffix, label.suffix) for split in splits for image, label in split.pairs}
+    if len(suffixes) > 1 or any(split.own_file for split in splits):
+        return dict(type='ListedPairsDataset')
+    ((images, labels),) = suffixes
+    return dict(type='BaseSegDataset', img_suffix=images, seg_map_suffix=labels)
 
 
 def of_split(dataset: Dataset, name: str, out: Path) -> dict:
     """Return the settings of one split's dataset: files and folders relative to the data.
 
     Args:
-        out: the config; annotations lie beside it unless the data are in COCO's layout.
+        out: the config; files of its own lie in a folder of the same name beside it.
     """
     split = dataset.splits[name]
     images = os.path.relpath(split.images, dataset.root)
@@ -54,11 +55,11 @@ def of_split(dataset: Dataset, name: str, out: Path) -> dict:
         labels = os.path.relpath(split.source, dataset.root)
         prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
         listed = dict(ann_file=str(_written(dataset, name, out).absolute()))
-        return {**listed, **prefix} if split.divided else prefix
-    if dataset.layout == 'coco' and not split.divided:
-        file = os.path.relpath(split.source, dataset.root)
-    else:
+        return {**listed, **prefix} if _is_listed(dataset) else prefix
+    if split.own_file:
         file = str(_written(dataset, name, out).absolute())
+    else:
+        file = os.path.relpath(split.source, dataset.root)
     return dict(ann_file=file, data_prefix=dict(img='' if images == '.' else images))
 
 
@@ -69,21 +70,21 @@ def _written(dataset: Dataset, name: str, out: Path) -> Path:
 def write_annotations(dataset: Dataset, out: Path) -> None:
     """Write files beside the config where those of the data do not serve.
 
-    Annotations as COCO for another layout or a divided split; a list of image names, without
-    suffixes, for a divided folder of label maps.
+    Annotations as COCO, or lists of images and their label maps.
     """
+    listed = not dataset.detection and _is_listed(dataset)
     for name in used(dataset):
         split = dataset.splits[name]
-        if not split.divided and dataset.layout in ('coco', 'masks'):
+        if not split.own_file and not listed:
             continue
         file = _written(dataset, name, out)
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(split.records) if dataset.detection else _names(split)
+        text = json.dumps(split.records) if dataset.detection else pairs_text(split)
         file.write_text(text, encoding='utf-8')
 
 
-def _names(split: Split) -> str:
-    return ''.join(f'{name_in(split.images, image)}\n' for image, _ in split.pairs)
+def _is_listed(dataset: Dataset) -> bool:
+    return of_all_splits(dataset)['type'] == 'ListedPairsDataset'
 
 
 def comment(text: str) -> str:

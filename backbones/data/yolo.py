@@ -10,10 +10,12 @@ from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
+from backbones.data.image_finder import ImageFinder, parts_of
 from backbones.data.images import image_facts, in_parallel
 from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.shapes import box, outline
 from backbones.data.yaml_text import YamlError, read_yaml
-from backbones.data.yolo_labels import Labels, keypoints_of, read_labels
+from backbones.data.yolo_labels import Labels, are_rotated, check_unused, keypoints_of, read_labels
 from backbones.data.yolo_names import find_names, settings
 from backbones.errors import listed
 
@@ -53,9 +55,18 @@ def _load(file: Path) -> dict | None:
 
 
 def read(
-    root: Path, file: Path, faults: Faults, *, decode: bool, progress: bool
+    root: Path,
+    file: Path,
+    faults: Faults,
+    *,
+    decode: bool,
+    progress: bool,
+    enclosing_boxes: bool = False,
 ) -> tuple[list[Split], tuple[str, ...]]:
     """Read all splits, with boxes in pixels and polygons unchanged.
+
+    Args:
+        enclosing_boxes: take upright boxes around rotated ones.
 
     Returns:
         Splits, and the classes in their order.
@@ -72,20 +83,32 @@ def read(
         entry = next((content[key] for key in keys if content.get(key)), None)
         if entry is None:
             continue
-        images = _images(file, content, entry, faults)
+        images = _images(root, file, content, entry, faults, name=name)
+        if not images and name == 'test':
+            continue
         facts = in_parallel(
             lambda path: image_facts(path, decode=decode),
             images,
             title=f'images of {name}',
             progress=progress,
         )
-        split = Split(name, file, root)
+        split = Split(name, file, root, own_file=True)
         split.facts = {fact.path: fact for fact in facts}
         found[name] = split, read_labels(split, root, faults)
+    check_unused((split for split, _ in found.values()), root, faults)
     labels = [label for _, part in found.values() for label in part.values()]
     keypoints = keypoints_of(labels, file, faults) if shape is None else math.prod(shape)
+    looked_at = {p: fact for split, _ in found.values() for p, fact in split.facts.items()}
+    every = {path: label for _, part in found.values() for path, label in part.items()}
+    rotated = not keypoints and are_rotated(every, looked_at)
     for split, part in found.values():
         split.records = _records(split, part, classes, keypoints, faults)
+        for annotation in split.records['annotations'] if rotated else ():
+            if enclosing_boxes:
+                annotation |= box(*annotation['bbox'])
+                annotation.pop('segmentation', None)
+            else:
+                faults.add('rotated-box', split.source, f'annotation {annotation["id"]}')
     return [split for split, _ in found.values()], tuple(classes)
 
 
@@ -129,21 +152,26 @@ def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | N
     return ()
 
 
-def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Path]:
+def _images(
+    root: Path, file: Path, content: dict, entry: object, faults: Faults, *, name: str
+) -> list[Path]:
     """List the images of a split, from folders or from text files that list them."""
     images: list[Path] = []
     path = content.get('path')
     base = _first([file.parent], path if isinstance(path, str) else '.') or file.parent
+    finder = ImageFinder(root)
     for part in entry if isinstance(entry, list) else [entry]:
         text = str(part)
-        # exports for notebooks write ../train/images beside train
-        place = _first([base, file.parent], text) or _first([file.parent], text.removeprefix('../'))
+        place = _first([base, file.parent], text) or _inside(file.parent, text)
         if place is None:
-            faults.add('missing-image', file, f'{text[:200]} does not exist')
+            kind = 'test-missing' if name == 'test' else 'missing-image'
+            faults.add(kind, file, f'{text[:200]} does not exist')
         elif place.is_file():
-            # relative to the list, otherwise to the dataset
+            # relative to the list, otherwise to the dataset, as another machine or program sees it
             images += [
-                _first([place.parent, base], line) or place.parent / line
+                _first([place.parent, base], line)
+                or finder.find(line, [place.parent, base])
+                or place.parent / line
                 for line in read_lines(place)
             ]
         elif place.resolve() in file.parent.resolve().parents:  # perhaps the whole disk
@@ -158,6 +186,13 @@ def _images(file: Path, content: dict, entry: object, faults: Faults) -> list[Pa
 def _first(folders: list[Path], text: str) -> Path | None:
     """Resolve a path that is relative to one of the folders, perhaps written on Windows."""
     tries = [folder / name for name in (text, text.replace('\\', '/')) for folder in folders]
+    return next((path for path in tries if os.path.exists(path)), None)
+
+
+def _inside(folder: Path, text: str) -> Path | None:
+    """Resolve ../train/images, or a path of another machine, by its last parts in a folder."""
+    parts = parts_of(text)
+    tries = (folder.joinpath(*parts[start:]) for start in range(len(parts)))
     return next((path for path in tries if os.path.exists(path)), None)
 
 
@@ -214,16 +249,7 @@ def annotation(
     shared = dict(category_id=int(label) + 1, iscrowd=0)
     if len(values) in (4, 5):  # the fifth is a confidence
         x, y, w, h = values[:4]
-        box = [(x - w / 2) * width, (y - h / 2) * height, w * width, h * height]
-        return kind, dict(shared, bbox=box, area=box[2] * box[3])
+        found = box((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
+        return kind, dict(shared, **found)
     polygon = [v * (height if i % 2 else width) for i, v in enumerate(values)]
     return kind, dict(shared, **outline(polygon))
-
-
-def outline(polygon: list[float]) -> dict:
-    """Return COCO's segmentation, box and area of one polygon x1 y1 x2 y2 ..., in pixels."""
-    xs, ys = polygon[::2], polygon[1::2]
-    pairs = zip(xs, ys, xs[1:] + xs[:1], ys[1:] + ys[:1])
-    area = abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in pairs)) / 2
-    box = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
-    return dict(segmentation=[polygon], bbox=box, area=area)

@@ -7,8 +7,10 @@ from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
+from backbones.data.images import ImageFacts
 from backbones.data.listing import visible
 
+CORNERS = 4  # of a rotated box, in order around it
 BOX = 4  # values of a box: centre, width and height
 SEEN = (0, 1, 2)  # visibility of a keypoint: not labelled, hidden, visible
 
@@ -51,11 +53,17 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
         faults.add('labels-in-two-places', root, _names([apart[0], some], root))
     if owner:
         split.source = next(iter(owner)).parent
-    for folder in sorted({file.parent for file in owner}):
-        for file in sorted(set(visible(folder.glob('*.txt'))) - owner.keys()):
+    return found
+
+
+def check_unused(splits: Iterable[Split], root: Path, faults: Faults) -> None:
+    """Find label files beside those of the splits that belong to no image."""
+    meant = {place for split in splits for image in split.facts for place in
+             label_places(image, root)}  # fmt: skip
+    for folder in sorted({file.parent for file in meant}):
+        for file in sorted(set(visible(folder.glob('*.txt'))) - meant):
             if _is_label(file):
                 faults.add('label-without-image', folder, file.name)
-    return found
 
 
 def label_places(image: Path, root: Path) -> tuple[Path, Path]:
@@ -141,3 +149,22 @@ def _is_pose(row: list[float], each: int) -> bool:
         (abs(px - x) <= 0.5 * w + 0.01 and abs(py - y) <= 0.5 * h + 0.01) or px == py == 0
         for px, py, *_ in points
     )
+
+
+def are_rotated(labels: dict[Path, Labels], facts: dict[Path, ImageFacts]) -> bool:
+    """Return whether all lines are rotated boxes: four corners at right angles, not all upright."""
+    tilted = False
+    for image, each in labels.items():
+        width, height = facts[image].size
+        for _, line in each.lines:
+            words = line.split()[1:]
+            if len(words) != 2 * CORNERS or not all(map(_is_number, words)):
+                return False
+            xs = [float(word) * width for word in words[::2]]
+            ys = [float(word) * height for word in words[1::2]]
+            sides = [(xs[i] - xs[i - 1], ys[i] - ys[i - 1]) for i in range(CORNERS)]
+            for (ax, ay), (bx, by) in zip(sides, sides[1:] + sides[:1]):
+                if abs(ax * bx + ay * by) > 0.1 * math.hypot(ax, ay) * math.hypot(bx, by) + 1:
+                    return False  # no right angle; 1 for corners that are rounded to pixels
+                tilted |= min(abs(ax), abs(ay)) > 1
+    return tilted

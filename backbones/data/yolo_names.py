@@ -6,11 +6,13 @@ CVAT's "YOLO 1.1" has `obj.names` and `obj_train_data`, Label Studio and LabelIm
 from itertools import islice
 from pathlib import Path
 
-from backbones.data.dataset import SPLITS
+from backbones.data.dataset import SPLITS, split_of
 from backbones.data.listing import list_images, read_lines
 from backbones.data.yolo_labels import has_object, label_places
 
-FILES = ('obj.names', 'classes.txt', 'labels/classes.txt')
+FILES = ('obj.names', 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt',
+         '*/labels/classes.txt', '*/classes.txt')  # fmt: skip
+DATA = 'obj.data'  # darknet's: key = value
 FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # of a split
 UNDIVIDED = ('images', 'JPEGImages', '.')  # of images without splits
 LOOKED_AT = 200  # images among which one with labels has to be
@@ -18,23 +20,37 @@ LOOKED_AT = 200  # images among which one with labels has to be
 
 def find_names(root: Path) -> Path | None:
     """Return the file with the class names, if images of the folder have YOLO's label files."""
-    file = next((root / name for name in FILES if (root / name).is_file()), None)
+    files = (file for name in FILES for file in sorted(root.glob(name)))
+    file = next(filter(Path.is_file, files), None)
     if file is None:
         return None
-    images = (image for folder in _splits(root).values() for image in list_images(root / folder))
+    folders = (root / folder for folder in _folders(root).values())
+    images = (image for folder in folders for image in list_images(folder))
     return file if any(_has_labels(image, root) for image in islice(images, LOOKED_AT)) else None
 
 
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
-    return dict(_splits(root), names=read_lines(file), path=str(root.absolute()))
+    splits = _listed(root) or _folders(root)
+    return dict(splits, names=read_lines(file), path=str(root.absolute()))
 
 
-def _splits(root: Path) -> dict[str, str]:
+def _listed(root: Path) -> dict[str, str]:
+    """Return the text files that list the images of each split, if obj.data names them."""
+    lines = read_lines(root / DATA) if (root / DATA).is_file() else []
+    pairs = [[part.strip() for part in line.partition('=')[::2]] for line in lines]
+    files = {split_of(key): Path(said).name for key, said in pairs if split_of(key)}
+    return {str(split): name for split, name in files.items() if (root / name).is_file()}
+
+
+def _folders(root: Path) -> dict[str, str]:
+    there = {p.relative_to(root).as_posix().lower(): p.relative_to(root).as_posix()
+             for depth in ('*', '*/*') for p in root.glob(depth) if p.is_dir()}  # fmt: skip
     found = {}
     for split, words in SPLITS.items():
         tries = [folder.format(word) for word in words for folder in FOLDERS]
-        folder = next((f for f in tries if (root / f).is_dir() and list_images(root / f)), None)
+        known = (there[f] for f in tries if f in there)
+        folder = next((f for f in known if list_images(root / f)), None)
         if folder is not None:
             found[split] = folder
     if 'train' not in found:

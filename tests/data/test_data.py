@@ -159,7 +159,7 @@ JSON_MISTAKES = [
     ('duplicate-file-name', each('images', file_name='Bäume 1.png')),
     ('missing-image', first('images', file_name='gone.png')),
     ('missing-image', first('images', file_name='bäume 0.PNG')),
-    ('missing-image', first('images', file_name='train\\Bäume 0.png')),
+    ('image-elsewhere', first('images', file_name='train\\Bäume 0.png')),
     ('no-annotations', lambda content: content['annotations'].clear()),
     ('empty-split', lambda content: content['images'].clear()),
     ('wrong-structure', lambda content: content.pop('annotations')),
@@ -208,7 +208,6 @@ def test_a_mistake_in_the_json_is_found(kind: str, mistake: Callable, coco: Path
 VALIDATION_MISTAKES = [
     ('no-annotations', lambda content: content['annotations'].clear()),
     ('class-not-judged', each('annotations', category_id=3)),
-    ('annotation-id-zero', first('annotations', id=0)),
 ]
 
 
@@ -322,6 +321,7 @@ def all_255(root: Path) -> None:
         )
 
 
+COLOURS = np.arange(48 * 64 * 3, dtype=np.uint8).reshape(48, 64, 3)
 MASK_MISTAKES = [
     ('label-0-255', all_255),
     ('label-values', labels('masks/train/0.png', 3)),
@@ -333,8 +333,8 @@ MASK_MISTAKES = [
     ('label-size', labels('masks/train/0.png', np.zeros((40, 64), np.uint8))),
     ('label-size', labels('masks/val/0.png', np.zeros((64, 48), np.uint8))),
     ('label-size', lambda root: turned(root / 'images/train/0.jpg')),
-    ('label-colour', labels('masks/train/0.png', np.zeros((48, 64, 3), np.uint8))),
-    ('label-colour', labels('masks/train/0.png', np.zeros((48, 64, 4), np.uint8))),
+    ('label-colour', labels('masks/train/0.png', COLOURS)),
+    ('label-colour', labels('masks/train/0.png', np.dstack([COLOURS, COLOURS[..., :1]]))),
     ('label-compressed', lambda root: Image.open(root / 'masks/train/0.png').save(
         root / 'masks/train/0.png', format='JPEG')),
     ('missing-label', lambda root: (root / 'masks/train/0.png').unlink()),
@@ -347,7 +347,9 @@ MASK_MISTAKES = [
     ('not-an-image', lambda root: (root / 'masks/train/0.png').write_text('<html>')),
     ('image-in-two-splits', copy_over('images/train/0.jpg', 'images/val/0.jpg')),
     ('image-twice', copy_over('images/train/0.jpg', 'images/train/1.jpg')),
-    ('no-class-names', lambda root: (root / 'classes.txt').unlink()),
+    ('unnamed-labels', lambda root: (root / 'classes.txt').unlink()),
+    ('no-class-names', lambda root: [(root / 'classes.txt').unlink(),
+                                     labels('masks/train/0.png', 7)(root)]),
     ('no-validation', lambda root: shutil.rmtree(root / 'images/val')),
     ('no-training', lambda root: shutil.rmtree(root / 'images/train')),
     ('broken-file', lambda root: (root / 'classes.txt').write_bytes('ä\nb\nc'.encode('latin-1'))),
@@ -527,9 +529,13 @@ def test_what_is_no_dataset_says_what_is_expected(tmp_path: Path, coco: Path, ma
     with pytest.raises(UserError, match=r'has no images with the suffixes .*\n.*COCO'):
         check_data.check(str(tmp_path / 'empty'))
     shutil.copytree(masks, coco, dirs_exist_ok=True)
-    with pytest.raises(UserError, match=r'several layouts: coco, masks; choose one with --layout'):
-        check_data.check(str(coco))
+    report = check_data.check(str(coco))
+    assert 'read as coco; it also holds masks: --layout masks reads it so' in report.notes[0]
     assert not kinds(check_data.check(str(coco), layout='masks'))
+    assert check_data.check(str(coco), wants='label maps').dataset.layout == 'masks'
+    make_voc(coco)
+    with pytest.raises(UserError, match=r'several layouts: coco, voc; choose one with --layout'):
+        check_data.check(str(coco))
     with pytest.raises(UserError, match=r"box-epmty.*did you mean 'box-empty'"):
         check_data.check(str(coco), layout='coco', allowed=['box-epmty'])
 
@@ -760,13 +766,18 @@ def test_class_names_of_the_library_are_not_doubted(name: str, root: str, trees:
     assert not doubts & {'blank-in-name', 'similar-classes'}  # MMSegmentation's 'bed '
 
 
+# in tests/data/test_layouts.py
+OF_LAYOUTS = {'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped', 'rotated-box',
+              'root-category', 'shape-left-out', 'test-missing', 'void-ignored'}  # fmt: skip
+
+
 def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
     # in files of their own
     tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
-    tried |= {'test-unannotated', 'too-many-pixels', 'unread-format'}
+    tried |= {'test-unannotated', 'too-many-pixels', 'unread-format', *OF_LAYOUTS}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
-                  'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
+                  'annotation-id-zero', 'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs

@@ -58,6 +58,14 @@ def each_image(name: Callable[[str], str]) -> Change:
     return do
 
 
+def add_wrong_image(root: Path) -> None:
+    """An image that is nowhere, and two that are elsewhere."""
+    content = json.loads(json_file(root, 'train').read_text())
+    for entry, name in zip(content['images'], ('elsewhere/x.png', 'C:\\a\\Bäume 1.png')):
+        entry['file_name'] = name
+    json_file(root, 'train').write_text(json.dumps(content))
+
+
 def code(entry: dict) -> dict:
     made = coco_mask.frPyObjects([POLYGON], 48, 64)[0]
     return dict(size=[48, 64], counts=str(made['counts']))  # "b'...'"
@@ -126,8 +134,10 @@ def add(*names: str) -> Change:
 
 # what was made, how, the errors, the warnings, and what is said
 FOLDERS = [
-    (make_coco, label_studio, {'missing-image'}, set(), 'there is images/Bäume 0.png: use'),
-    (make_coco, each_image('https://a.example/{}?x=1'.format), {'missing-image', 'url-file-name'},
+    (make_coco, label_studio, set(), {'image-elsewhere'}, 'images\\1/Bäume 0.png is images/Bäume'),
+    (make_coco, add_wrong_image, {'missing-image'}, {'image-elsewhere', 'unused-image'},
+     'elsewhere/x.png'),
+    (make_coco, each_image('https://a.example/1{}?x=1'.format), {'missing-image', 'url-file-name'},
      None, 'download the images'),
     (make_coco, each_annotation(segmentation=[POLYGON, HOLE], area=700), {'mask-hole'}, set(),
      'polygon 2 lies in polygon 1'),
@@ -144,15 +154,15 @@ FOLDERS = [
     (make_coco, unannotated_test, set(), {'test-unannotated'}, 'predict.py accepts its images'),
     (make_coco, add('train/IMG_1.HEIC', 'val/b.avif'), {'unread-format'}, set(), 'IMG_1.HEIC'),
     (make_coco, add('train/a.gif'), {'unread-format'}, set(), 'convert them to PNG'),
-    (make_masks, grey_as('RGB'), {'label-colour'}, None, 'all channels are equal: save only one'),
-    (make_masks, grey_as('RGBA'), {'label-colour'}, None, 'all channels are equal: save only one'),
+    (make_masks, grey_as('RGB'), set(), set(), '0 errors'),
+    (make_masks, grey_as('RGBA'), set(), set(), '0 errors'),
     (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}.PNG'), set(), set(), '0 errors'),
     (make_masks, renamed('*/*/*.*g', lambda p: f'{p.stem}.1.x{p.suffix}'), set(), set(),
      '0 errors'),
     (make_masks, renamed('masks/*/*.png', lambda p: f'{p.name}.png'),
      {'empty-split', 'missing-label', 'label-without-image'}, None, '0.jpg (there is 0.png.png)'),
-    (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}_mask.png'),
-     {'empty-split', 'missing-label', 'label-without-image'}, None, '0.jpg (there is 0_mask.png)'),
+    (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}_mask.png'), set(), set(),
+     '0 errors'),
     (make_masks, many_classes, {'label-values', 'wrong-classes'}, None, 'allow 0 to 254'),
     (make_yolo, add('images/train/c.heif'), {'unread-format'}, set(), 'c.heif'),
 ]  # fmt: skip
@@ -197,12 +207,6 @@ def cvat_yolo(root: Path) -> None:
         (root / name / '0.txt').write_text('0 0.5 0.5 0.2 0.2\n')
 
 
-def cvat_masks(root: Path) -> None:
-    (root / 'labelmap.txt').write_text('# label:color_rgb:parts:actions\nbackground:0,0,0::\n')
-    for folder in ('JPEGImages', 'SegmentationClass', 'SegmentationObject'):
-        noise(root / folder / '0.png')
-
-
 def texts(name: str, content: object, *more: str) -> Change:
     def do(root: Path) -> None:
         for i in range(2):
@@ -212,6 +216,10 @@ def texts(name: str, content: object, *more: str) -> Change:
             (root / name.format(i)).write_text(text)
 
     return do
+
+
+def both(*changes: Change) -> Change:
+    return lambda root: [change(root) for change in changes]
 
 
 def images_in(*folders: str) -> Change:
@@ -270,20 +278,35 @@ BOX = dict(bbox=[10, 10, 40, 30], area=1200, id=1)
 REFUSED = [
     (texts('{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'write the names, .*into classes\.txt'),
     (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'neither a data\.yaml nor class names'),
-    (cvat_masks, r'"Segmentation mask 1\.1".*by the colours in labelmap\.txt'),
-    (images_in('leftImg8bit/train', 'gtFine/train'), r'It is Cityscapes: use a config'),
-    (images_in('train', 'val', 'trainannot', 'valannot'), r'It is CamVid: rename'),
     (texts('labelTxt/{}.txt', 'gsd:0.1\n1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
+    (texts('train/labelTxt/{}.txt', '1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
+    (both(images_in('training/image_2'),
+          texts('training/label_2/{}.txt', 'Car 0.00 0 -1.58 1 2 3 4 1 1 1 1 1 1 1\n')),
+     r'It is KITTI'),
+    (both(images_in('a/img1'), texts('a/gt/gt.txt', '1,1,9,9,9,9,1,1,1')), r'It is MOT'),
+    (both(images_in('images/training/street'), texts('index_ade20k.pkl', 'x')),
+     r'It is the full ADE20K.*use ADEChallengeData2016'),
+    (texts('images/a_atr.txt', '001 # 0 # 0 # car # car # ""'), r'It is the full ADE20K'),
+    (both(images_in('JPEGImages'), texts('trainval_merged.json', [1])), r'Pascal Context'),
+    (texts('train/metadata.jsonl', '{"file_name": "0.jpg"}'), r'image folder of Hugging Face'),
+    (images_in('SegmentationClass'), r'copy them into JPEGImages'),
+    (images_in('leftImg8bit/train/a'), r'no dataset that can be read'),
+    (both(images_in('leftImg8bit/train/a'), texts('gtFine/train/a/{}_gtFine_polygons.json', {})),
+     r'Cityscapes without label maps'),
     (texts('x/{}.json', dict(image=IMAGE, annotations=[BOX])), r'hold one image each, as in SA-1B'),
     (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'merge them into one COCO file'),
-    (texts('{}.json', dict(shapes=[], imagePath='a')), r'LabelMe files: convert them'),
     (texts('{}.json', dict(regions={}, filename='a')), r'VGG annotator'),
     (texts('{}.json', dict(asset={}, regions=[])), r'VGG annotator|VoTT'),
-    (texts('a.json', [dict(image='0.jpg', annotations=[dict(label='a', coordinates={})])]),
-     r'CreateML'),
     (texts('ann/{}.json', dict(size={}, objects=[])), r'Supervisely'),
     (texts('a.json', [dict(data={}, annotations=[dict(from_name='x')])]), r'Label Studio'),
     (texts('a.csv', 'file,x,y'), r'CSV files'),
+    (texts('a.csv', '0.jpg,1,2,30,40,cat\n'), r'table of keras-retinanet'),
+    (texts('_annotations.csv', 'filename,width,height,class,xmin,ymin,xmax,ymax\n'),
+     r"TensorFlow's object detection"),
+    (texts('train-annotations-bbox.csv', 'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin\n'),
+     r'Open Images'),
+    (texts('a.json', dict(items=[], categories={}, media_type=2)), r"Datumaro's own"),
+    (texts('a.ndjson', '{}'), r'NDJSON'),
     (lambda root: (root / 'a.heic').write_text('x'), r'no images with the suffixes .*only \.heic'),
 ]  # fmt: skip
 
@@ -309,8 +332,9 @@ def test_what_can_be_read_is_not_mistaken(make: Callable, tmp_path: Path) -> Non
 def test_several_files_of_one_split_are_joined_not_left(tmp_path: Path) -> None:
     root = make_coco(tmp_path / 'data')
     shutil.copy(json_file(root, 'train'), root / 'annotations/train_2.json')
-    with pytest.raises(UserError, match=r'merge them into one file, or name files or folders'):
-        check_data.check(str(root))
+    faults = check_data.check(str(root)).faults
+    assert {fault.kind for fault in faults.errors} == {'files-conflict'}
+    assert 'train.json and' in faults.errors[0].examples[0] and faults.errors[0].count == 6
 
 
 def test_notes_of_label_studio_beside_yolo_are_no_coco(tmp_path: Path) -> None:

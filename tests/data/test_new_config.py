@@ -176,11 +176,29 @@ def test_images_and_label_maps_are_paired_whatever_their_suffixes(tmp_path: Path
         assert all(image.stem == label.stem for image, label in pairs)
     assert not check_data.check(str(out)).faults.lines()
     (root / 'images/train/0.JPG').rename(root / 'images/train/0.webp')
-    said = check_data.text(check_data.check(str(out)))
-    assert '0.webp, where img_suffix is .JPG or .jpeg or .jpg' in said
+    faults = check_data.check(str(out)).faults
+    assert {fault.kind for fault in faults.errors} == {'missing-image'}
+    file = Path(cfg.train_dataloader.dataset.ann_file)
+    file.write_text(file.read_text().replace('\t', ' ', 1))
+    with pytest.raises(UserError, match=r'line 1 is .*expected an image and its label map'):
+        DATASETS.build(cfg.train_dataloader.dataset)
+
+
+def test_the_dataset_of_earlier_configs_still_pairs_several_suffixes(tmp_path: Path) -> None:
+    import backbones.data.mixed_suffixes  # noqa: F401
+
+    root = make_masks(tmp_path / 'data')
+    (root / 'images/train/0.jpg').rename(root / 'images/train/0.JPG')
+    init_default_scope('mmseg')
+    dataset = dict(
+        type='MixedSuffixDataset', data_root=str(root), metainfo=dict(classes=('a', 'b', 'c')),
+        img_suffix=('.JPG', '.jpg'), seg_map_suffix=('.png',), pipeline=[],
+        data_prefix=dict(img_path='images/train', seg_map_path='masks/train'),
+    )  # fmt: skip
+    assert len(DATASETS.build(dataset)) == NUMBER['train']
     shutil.copy(root / 'images/train/2.jpg', root / 'images/train/2.JPG')
     with pytest.raises(UserError, match='differ only in the suffix: rename one of them'):
-        DATASETS.build(cfg.train_dataloader.dataset)
+        DATASETS.build(dataset)
 
 
 def test_faults_that_are_meant_are_allowed_in_the_config(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from PIL import Image
 
 from backbones.cli import check_data
 from backbones.data.faults import Faults
-from backbones.data.folder import read_folder
+from backbones.data.folder import Options, read_folder
 from backbones.data.splits import split_off_validation
 from backbones.errors import UserError
 from backbones.openmmlab.registries import import_scope
@@ -81,7 +81,7 @@ def test_label_maps_of_several_suffixes_are_divided_too(folder: Path, tmp_path: 
     command = ('--base', 'semantic_fpn_cloformer_nano_small', '--out', out, '--val', '0.25')
     tool('new_config', folder, *command)
     cfg = Config.fromfile(out)
-    assert cfg.train_dataloader.dataset.type == 'MixedSuffixDataset'
+    assert cfg.train_dataloader.dataset.type == 'ListedPairsDataset'
     import_scope('mmseg')
     init_default_scope('mmseg')
     sizes = [len(DATASETS.build(dict(cfg[f'{s}_dataloader'].dataset, pipeline=[])))
@@ -97,7 +97,7 @@ def test_images_that_look_alike_stay_together(folder: Path) -> None:
         rng = np.random.default_rng(number // 3)
         scene = rng.integers(0, 200, (6, 8, 3), np.uint8).repeat(8, 0).repeat(8, 1)
         Image.fromarray(scene + np.uint8(5 * (number % 3))).save(path)
-    dataset = read_folder(folder, Faults([]), layout='coco')
+    dataset = read_folder(folder, Faults([]), Options(layout='coco'))
     split_off_validation(dataset, 0.25)
     names = sorted(p.name for p in (folder / 'train').iterdir())
     scenes = {s.name: {names.index(p.name) // 3 for p in s.paths()} for s in
@@ -119,7 +119,7 @@ def test_folders_of_scenes_stay_together(folder: Path) -> None:
     for image in content['images']:
         image['file_name'] = names[image['file_name']]
     file.write_text(json.dumps(content))
-    dataset = read_folder(folder, Faults([]), layout='coco')
+    dataset = read_folder(folder, Faults([]), Options(layout='coco'))
     split_off_validation(dataset, 0.25)
     scenes = [{p.parent.name for p in split.paths()} for split in dataset.splits.values()]
     assert not scenes[0] & scenes[1] and len(scenes[0] | scenes[1]) == NUMBER // 2
@@ -132,10 +132,10 @@ def test_folders_of_scenes_stay_together(folder: Path) -> None:
 )
 def test_what_cannot_be_divided_is_a_sentence(folder: Path, share: float, message: str) -> None:
     with pytest.raises(UserError, match=message):
-        split_off_validation(read_folder(folder, Faults([]), layout='coco'), share)
+        split_off_validation(read_folder(folder, Faults([]), Options(layout='coco')), share)
 
 
 def test_a_dataset_with_a_validation_split_is_not_divided(tmp_path: Path) -> None:
     root = own_data.make_coco(tmp_path)
     with pytest.raises(UserError, match='has the splits train, val: leave --val out'):
-        split_off_validation(read_folder(root, Faults([]), layout='coco'), 0.2)
+        split_off_validation(read_folder(root, Faults([]), Options(layout='coco')), 0.2)

@@ -1,0 +1,72 @@
+"""Reading CreateML: a JSON list of images, with boxes by their centres."""
+
+import json
+from pathlib import Path
+
+from backbones.data import shapes
+from backbones.data.coco import split_of_file
+from backbones.data.dataset import Split
+from backbones.data.faults import Faults
+from backbones.data.foreign import is_createml
+from backbones.data.image_finder import ImageFinder
+from backbones.data.listing import directly_in
+from backbones.data.numbers import is_number
+
+
+def find(root: Path) -> list[Path]:
+    """Return CreateML's files in a folder or directly below it."""
+    folders = [root, *(path for path in directly_in(root) if path.is_dir())]
+    files = [p for folder in folders for p in directly_in(folder) if p.suffix.lower() == '.json']
+    return [file for file in files if file.is_file() and is_createml(file)]
+
+
+def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
+    """Read all files; the split is that of a file's name or folder.
+
+    Returns:
+        Splits, and the labels that occur, sorted.
+    """
+    entries = {file: _load(file, faults) for file in files}
+    labels = {b.get('label') for some in entries.values() for e in some for b in e['annotations']}
+    classes = tuple(sorted(label for label in labels if isinstance(label, str) and label))
+    finder = ImageFinder(root)
+    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    for file, some in entries.items():
+        name = split_of_file(root, file) or 'train'
+        new = Split(name, file, root, own_file=True), shapes.Records(classes)
+        split, records = splits.setdefault(name, new)
+        for entry in some:
+            path = finder.find(entry['image'], [file.parent])
+            if path is None:
+                faults.add('missing-image', file, entry['image'], total=len(some))
+                continue
+            number = records.add_image(path.relative_to(root).as_posix())
+            for found in entry['annotations']:
+                place, label = found.get('coordinates'), found.get('label')
+                said = [place.get(k) for k in SIDES] if isinstance(place, dict) else []
+                values = [value for value in said if is_number(value)]
+                if label not in classes or len(values) < len(SIDES):
+                    faults.add('broken-shape', file, f'{entry["image"]}: {str(found)[:60]}')
+                    continue
+                x, y, w, h = values
+                records.add(number, label, shapes.box(x - w / 2, y - h / 2, w, h))
+        split.records = records.as_coco()
+    return [split for split, _ in splits.values()], classes
+
+
+SIDES = ('x', 'y', 'width', 'height')
+
+
+def _load(file: Path, faults: Faults) -> list[dict]:
+    try:
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
+    except (ValueError, OSError, RecursionError) as error:
+        faults.add('broken-file', file, error)
+        return []
+    sound = [e for e in content if isinstance(e, dict) and isinstance(e.get('image'), str)
+             and isinstance(e.get('annotations'), list)
+             and all(isinstance(b, dict) for b in e['annotations'])]  # fmt: skip
+    for entry in content:
+        if entry not in sound:
+            faults.add('wrong-structure', file, f'{str(entry)[:60]}')
+    return sound

@@ -1,0 +1,140 @@
+"""Reading "CVAT for images 1.1": one annotations.xml with boxes, polygons and masks."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+import numpy as np
+from defusedxml.ElementTree import parse
+
+from backbones.data import shapes
+from backbones.data.dataset import Split, split_of
+from backbones.data.faults import Faults
+from backbones.data.image_finder import ImageFinder
+from backbones.data.listing import directly_in, start_of
+
+LOOKED_AT = 20  # XML files, which all have to be CVAT's
+OPEN = ('points', 'polyline', 'skeleton', 'cuboid', 'tag')  # shapes without an area, or not flat
+CLOSED = ('box', 'polygon', 'ellipse', 'mask')
+
+
+def find(root: Path) -> list[Path]:
+    """Return CVAT's XML files in a folder or directly below it."""
+    folders = [root, *(path for path in directly_in(root) if path.is_dir())]
+    files = [p for folder in folders for p in directly_in(folder) if p.suffix.lower() == '.xml']
+    return files if files and all(map(is_cvat, files[:LOOKED_AT])) else []
+
+
+def is_cvat(file: Path) -> bool:
+    """Return whether the root of an XML file is CVAT's <annotations>, not VOC's <annotation>."""
+    return '<annotations' in start_of(file)
+
+
+def read(
+    root: Path, files: list[Path], faults: Faults, *, enclosing_boxes: bool
+) -> tuple[list[Split], tuple[str, ...]]:
+    """Read all files.
+
+    An image is of the split that its subset is called, or else its file's folder or name.
+
+    Args:
+        enclosing_boxes: take upright boxes around rotated ones.
+
+    Returns:
+        Splits, and the classes: the labels of the task, in its order.
+    """
+    trees = {file: tree for file in files if (tree := _parse(file, faults)) is not None}
+    listed = [label.findtext('name', '') for t in trees.values() for label in t.iter('label')]
+    tags = [shape for tree in trees.values() for shape in _shapes(tree)]
+    used = sorted({shape.get('label', '') for shape in tags})
+    known = [name for name in dict.fromkeys(listed) if name] or used
+    classes = tuple(dict.fromkeys([*known, *filter(None, used)]))
+    masks = any(shape.tag != 'box' for shape in tags)
+    finder = ImageFinder(root)
+    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    for file, tree in trees.items():
+        if tree.find('track') is not None:
+            faults.add('wrong-structure', file, 'it is "CVAT for video", with tracks over frames: '
+                       'export "CVAT for images" or COCO')  # fmt: skip
+        for image in tree.iter('image'):
+            words = (image.get('subset', ''), *file.relative_to(root).with_suffix('').parts)
+            name = next(filter(None, map(split_of, words)), 'train')
+            new = Split(name, file, root, own_file=True), shapes.Records(classes)
+            split, records = splits.setdefault(name, new)
+            said, subset = image.get('name', ''), image.get('subset', '')
+            places = [file.parent / f for f in (f'images/{subset}', 'images', subset, '.')]
+            path = finder.find(said, places)
+            if path is None:
+                faults.add('missing-image', file, said)
+                continue
+            size = _size(image)
+            number = records.add_image(path.relative_to(root).as_posix(), size)
+            for shape in image:
+                _add(records, number, shape, (file, said, size), faults,
+                     masks=masks, enclosing_boxes=enclosing_boxes)  # fmt: skip
+    for split, records in splits.values():
+        split.records = records.as_coco()
+    return [split for split, _ in splits.values()], classes
+
+
+def _parse(file: Path, faults: Faults) -> Element | None:
+    try:
+        return parse(file).getroot()
+    except (ParseError, ValueError, LookupError, OSError) as error:
+        faults.add('broken-file', file, error)
+        return None
+
+
+def _shapes(tree: Element) -> Iterator[Element]:
+    for image in tree.iter('image'):
+        yield from (shape for shape in image if shape.tag in CLOSED)
+
+
+def _size(image: Element) -> tuple[int, int] | None:
+    sides = [image.get(side, '') for side in ('width', 'height')]
+    found = [int(side) for side in sides if side.isdecimal() and len(side) < 10]
+    return (found[0], found[1]) if len(found) == 2 and all(found) else None
+
+
+def _add(
+    records: shapes.Records, number: int, shape: Element, place: tuple, faults: Faults,
+    *, masks: bool, enclosing_boxes: bool,
+) -> None:  # fmt: skip
+    """Add a shape, or the fault that makes it unusable."""
+    file, name, size = place
+    label, where = shape.get('label', ''), f'{name}: a {shape.tag}'
+    if shape.tag in OPEN:
+        faults.add('shape-left-out', file, where)
+        return
+    if shape.tag not in CLOSED or not label:
+        faults.add('broken-shape', file, where)
+        return
+    rotated = shape.tag == 'box' and float(shape.get('rotation', 0)) % 180 != 0
+    if rotated and not enclosing_boxes:
+        faults.add('rotated-box', file, f'{where} turned by {shape.get("rotation")} degrees')
+    try:
+        made = _converted(shape, size)
+    except (ValueError, KeyError, TypeError) as error:
+        faults.add('broken-shape', file, f'{where}: {error}')
+        return
+    records.add(number, label, made if masks else shapes.box(*made['bbox']))
+
+
+def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
+    said = shape.attrib
+    if shape.tag == 'box':
+        corners = [float(said[key]) for key in ('xtl', 'ytl', 'xbr', 'ybr')]
+        return shapes.outline(shapes.turned(corners, float(said.get('rotation', 0))))
+    if shape.tag == 'polygon':
+        points = [float(v) for point in said['points'].split(';') for v in point.split(',')]
+        if len(points) < 6 or len(points) % 2:
+            raise ValueError(f'{len(points)} numbers')
+        return shapes.outline(points)
+    if shape.tag == 'ellipse':
+        return shapes.outline(shapes.ellipse(*(float(said[k]) for k in ('cx', 'cy', 'rx', 'ry'))))
+    runs = [int(run) for run in said['rle'].split(',')]
+    left, top, width, height = (int(float(said[k])) for k in ('left', 'top', 'width', 'height'))
+    values = np.repeat(np.arange(len(runs)) % 2, runs)  # row by row, beginning with background
+    if size is None or len(values) != width * height:
+        raise ValueError(f'the runs add up to {len(values)}, not {width} * {height}')
+    return shapes.encoded(values.reshape(height, width), left, top, size)

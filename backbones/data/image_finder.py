@@ -1,0 +1,102 @@
+"""Finding the image files that annotations name by the paths of another machine or program."""
+
+import functools
+import os
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+from urllib.parse import unquote, urlsplit
+
+from backbones.data.listing import list_images
+
+HASH = re.compile(r'^[0-9a-f]{8}-')  # which Label Studio puts before the names of uploads
+
+
+class ImageFinder:
+    """The images of a dataset.
+
+    Args:
+        root: the dataset's folder; nothing outside it is found.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+
+    def find(self, name: str, folders: Iterable[Path] = ()) -> Path | None:
+        """Return the file that a name may mean, None if there is none or several.
+
+        `C:\\data\\images\\a.jpg`, `/data/upload/1/a.jpg` and `https://host/images/a.jpg?key` are
+        `images/a.jpg` or `a.jpg` in one of the folders; otherwise the only image of that name in
+        the dataset or below the folders, perhaps with Label Studio's hash before it.
+        """
+        parts = parts_of(name)
+        folders = list(folders)
+        for start in range(len(parts)):
+            for folder in folders:
+                path = folder.joinpath(*parts[start:])
+                if os.path.isfile(path):
+                    return path
+        last = parts[-1] if parts else ''
+        there = self._names.get(last) or self._names.get(HASH.sub('', last)) or (
+            self._hashed.get(last, []))  # fmt: skip
+        if len(there) > 1:
+            there = [path for path in there if any(path.is_relative_to(f) for f in folders)]
+        return there[0] if len(there) == 1 else None
+
+    @functools.cached_property
+    def _names(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for path in list_images(self.root):
+            found.setdefault(path.name, []).append(path)
+        return found
+
+    @functools.cached_property
+    def _hashed(self) -> dict[str, list[Path]]:
+        found: dict[str, list[Path]] = {}
+        for name, paths in self._names.items():
+            if HASH.match(name):
+                found.setdefault(HASH.sub('', name), []).extend(paths)
+        return found
+
+
+def there(images: list[dict], folder: Path) -> set[str]:
+    """Return the real paths of those images of a COCO file that are where it says."""
+    paths = (folder / str(entry.get('file_name') or '') for entry in images)
+    return {os.path.realpath(path) for path in paths if os.path.isfile(path)}
+
+
+def relocate(
+    images: list[dict], folder: Path, finder: ImageFinder, taken: set[str]
+) -> list[tuple[str, str]]:
+    """Correct the names of images that are elsewhere in the dataset, each file at most once.
+
+    Args:
+        images: entries of a COCO file; their `file_name` is changed.
+        folder: the folder that the names are relative to.
+        taken: real paths of images that other entries name; those found are added.
+
+    Returns:
+        The old and new name of each.
+    """
+    names = [str(entry.get('file_name') or '') for entry in images]
+    missing = [i for i, name in enumerate(names) if name and not os.path.isfile(folder / name)]
+    found = {i: path for i in missing if (path := finder.find(names[i], [folder]))}
+    count = Counter(os.path.realpath(path) for path in found.values())
+    moved = []
+    for i, path in sorted(found.items()):
+        real = os.path.realpath(path)
+        if real not in taken and count[real] == 1:
+            images[i]['file_name'] = os.path.relpath(path, folder)
+            moved.append((names[i], images[i]['file_name']))
+    taken |= {os.path.realpath(folder / new) for _, new in moved}
+    return moved
+
+
+def parts_of(name: str) -> list[str]:
+    """Return the parts of a path or URL, however it is written."""
+    name = name.rpartition('?d=')[2]  # Label Studio's local files
+    if '://' in name:
+        name = urlsplit(name).path
+    parts = unquote(name).replace('\\', '/').split('/')
+    return [part for part in parts if part not in ('', '.', '..') and not part.endswith(':')]

@@ -1,0 +1,107 @@
+"""Class names in text files beside the data, with the values or colours of label maps, if given."""
+
+import csv
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbones.data.faults import Faults
+from backbones.data.label_mapping import LabelMapping, Value
+
+PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt')  # one name per line
+NOT_LEARNT = ('__ignore__',)  # labelme's name of pixels that are 255
+VOID = ('void', 'ignore', 'ignored', 'unlabelled', 'unlabeled', *NOT_LEARNT)
+
+
+@dataclass(frozen=True)
+class LabelNames:
+    """What a file says.
+
+    Args:
+        file: the file.
+        names: class names in order.
+        values: the value or colour of each; None if they are numbered from 0.
+    """
+
+    file: Path
+    names: tuple[str, ...]
+    values: tuple[Value, ...] | None = None
+
+    @property
+    def mapping(self) -> LabelMapping | None:
+        return LabelMapping(self.values) if self.values else None
+
+
+def read_names(root: Path, faults: Faults, *, plain: tuple[str, ...] = PLAIN) -> LabelNames | None:
+    """Read the first file of names in a folder, those with colours first; None if there is none.
+
+    Args:
+        plain: file names of lists without values.
+    """
+    for pattern, parse in FILES.items():
+        for file in sorted(filter(Path.is_file, root.glob(pattern))):
+            if rows := parse(_text(file, faults)):
+                return LabelNames(file, *map(tuple, zip(*rows)))
+    for name in plain:
+        if (root / name).is_file():
+            return LabelNames(root / name, _lines(root / name, faults))
+    return None
+
+
+def _text(file: Path, faults: Faults) -> str:
+    try:
+        return file.read_text(encoding='utf-8-sig')
+    except UnicodeDecodeError as error:
+        faults.add('broken-file', file, f'{error}; save it as UTF-8')
+        return ''
+
+
+def _lines(file: Path, faults: Faults) -> tuple[str, ...]:
+    names = [line.strip() for line in _text(file, faults).splitlines()]
+    while names and not names[-1]:
+        names.pop()
+    for number, name in enumerate(names, 1):
+        if not name:
+            faults.add('unnamed-class', file, f'line {number} is blank')
+    return tuple(name for name in names if name and name not in NOT_LEARNT)
+
+
+def _labelmap(text: str) -> list[tuple[str, Value]]:
+    """Parse CVAT's labelmap.txt: name:red,green,blue:parts:actions."""
+    found = re.findall(r'^([^#\n][^\n]*?):\s*(\d+)\s*,\s*(\d+)\s*,\s*(\d+)\s*(?::|$)', text, re.M)
+    return [(name.strip(), _colour(colour)) for name, *colour in found]
+
+
+def _camvid(text: str) -> list[tuple[str, Value]]:
+    """Parse CamVid's label_colors.txt: red green blue name."""
+    found = re.findall(r'^\s*(\d+)\s+(\d+)\s+(\d+)\s+(\S[^\n]*?)\s*$', text, re.M)
+    return [(name, _colour(colour)) for *colour, name in found]
+
+
+def _table(text: str) -> list[tuple[str, Value]]:
+    """Parse class_dict.csv with name,r,g,b, or Roboflow's _classes.csv with Pixel Value, Class."""
+    rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    head = [cell.strip().lower() for cell in rows[0]] if rows else []
+    name = next((head.index(word) for word in ('name', 'class', 'label') if word in head), None)
+    short, long = ('r', 'g', 'b'), ('red', 'green', 'blue')
+    sides = next((words for words in (short, long, ('pixel value',)) if {*words} <= {*head}), None)
+    if name is None or sides is None:
+        return []
+    places = [head.index(word) for word in sides]
+    rows = [row for row in rows[1:] if len(row) > max(name, *places)
+            and all(row[place].strip().isdecimal() for place in places)]  # fmt: skip
+    return [(row[name].strip(), _colour([row[place] for place in places])) for row in rows]
+
+
+def _colour(words: list[str]) -> Value:
+    numbers = [min(int(word), 255) for word in words]
+    return numbers[0] if len(numbers) == 1 else (numbers[0], numbers[1], numbers[2])
+
+
+FILES: dict[str, Callable[[str], list[tuple[str, Value]]]] = {
+    'labelmap.txt': _labelmap,
+    'label_colors.txt': _camvid,
+    '*class*.csv': _table,
+    '*/_classes.csv': _table,
+}

@@ -1,0 +1,115 @@
+"""Deciding what the values of label maps mean, once they have been read."""
+
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backbones.data.dataset import Dataset
+from backbones.data.faults import Faults
+from backbones.data.images import ImageFacts
+from backbones.data.label_mapping import IGNORED, LabelMapping, Value, raw_values, without
+
+BINARY = ('background', 'foreground')
+MOST = 50  # classes that are named by their values
+
+
+def settle(dataset: Dataset, faults: Faults) -> None:
+    """Decide what the values of label maps mean, after they were read, and turn them into labels.
+
+    `--ignore` makes values 255, and the others number the classes in order; two classes may be 0
+    and 255; equal channels are one. Classes without names are called by their values.
+    """
+    facts = [f for split in dataset.splits.values() for f in split.label_facts.values()]
+    seen = sorted({int(v) for fact in facts if fact.values is not None for v in fact.values})
+    if not dataset.mapping:
+        _name_by_values(dataset, seen, faults)
+        dataset.mapping = _of_values(dataset, seen)
+    apply_mapping(dataset)
+    if any(fact.grey for fact in facts):
+        dataset.mapping = _as_grey(dataset)
+
+
+def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:
+    values = [value for value in seen if value not in (*dataset.ignore, IGNORED)]
+    binary = {0, IGNORED} >= {*seen} and IGNORED in seen and IGNORED not in dataset.ignore
+    if dataset.classes or not seen:
+        return
+    if binary:
+        dataset.classes = BINARY
+    elif values == [v for v in range(len(values) + len(dataset.ignore)) if v not in dataset.ignore
+                    ][: len(values)] and len(values) <= MOST:  # fmt: skip
+        dataset.classes = tuple(f'label {value}' for value in values)
+    if dataset.classes:
+        faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
+
+
+def _of_values(dataset: Dataset, seen: list[int]) -> LabelMapping | None:
+    names, ignored = dataset.classes, tuple(i for i in dataset.ignore if i != IGNORED)
+    number = len(names)
+    if not names:
+        return None
+    if ignored:
+        beyond = any(v >= number for v in seen if v not in (*ignored, IGNORED))
+        inside = [value for value in ignored if value < number]
+        if inside and not beyond and number > 1:  # the names include what is ignored
+            left = [value for value in range(number) if value not in ignored]
+            dataset.classes = tuple(names[value] for value in left)
+            dataset.notes.append('ignored: ' + ', '.join(f'label {v} ({names[v]})' for v in inside))
+            return LabelMapping(tuple(left), ignored)
+        return without(ignored, number)
+    binary = IGNORED in seen and {*seen} <= {0, IGNORED} and IGNORED not in dataset.ignore
+    if number == 2 and binary:
+        dataset.notes.append(f'0 and 255 are the labels of {names[0]} and {names[1]}')
+        return LabelMapping((0, IGNORED))
+    return None
+
+
+def _as_grey(dataset: Dataset) -> LabelMapping:
+    """Return the mapping for label maps that have three equal channels."""
+    given = dataset.mapping or LabelMapping(tuple(range(len(dataset.classes))))
+    known = IGNORED in (*given.values, *given.ignored)
+    void = given.ignored if known else (*given.ignored, IGNORED)
+    return LabelMapping(_grey(given.values), _grey(void))
+
+
+def _grey(values: tuple[Value, ...]) -> tuple[Value, ...]:
+    return tuple((v, v, v) if isinstance(v, int) else v for v in values)
+
+
+def apply_mapping(dataset: Dataset) -> None:
+    """Turn the values of all label maps that were read into labels."""
+    mapping = dataset.mapping
+    if mapping is None:
+        return
+    for split in dataset.splits.values():
+        for fact in split.label_facts.values():
+            _map(fact, mapping)
+
+
+def read_labels(path: Path, dataset: Dataset) -> np.ndarray | None:
+    """Read a label map as a model learns it: (H, W) labels, 255 for "ignore".
+
+    None if it has colours that no mapping explains. Errors of Pillow are passed on.
+    """
+    mapping = dataset.mapping
+    with Image.open(path) as image:
+        raw = raw_values(image, in_colours=mapping is not None and mapping.in_colours)
+    if raw.ndim != 2:
+        return None
+    if mapping:
+        return mapping.apply(raw)[0].astype(np.int64)
+    labels = raw.astype(np.int64)
+    if dataset.zero_ignored:
+        return np.where((labels > 0) & (labels != IGNORED), labels - 1, IGNORED)
+    return labels
+
+
+def _map(fact: ImageFacts, mapping: LabelMapping) -> None:
+    if fact.values is None or fact.counts is None:
+        return
+    labels, known = mapping.apply(fact.values)
+    shares = fact.counts / fact.counts.sum()
+    found = zip(fact.values[~known].tolist(), shares[~known].tolist())
+    fact.unmapped = sorted(found, key=lambda pair: -pair[1])
+    fact.values, fact.counts = np.unique(labels[known]), None

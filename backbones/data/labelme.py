@@ -1,0 +1,167 @@
+"""Reading labelme: one JSON of shapes per image, beside the images or in folders of their own."""
+
+import base64
+import binascii
+import io
+import json
+import math
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from backbones.data import shapes
+from backbones.data.dataset import Split, split_of
+from backbones.data.faults import Faults
+from backbones.data.image_finder import ImageFinder
+from backbones.data.images import DAMAGED
+from backbones.data.listing import SUFFIXES, directly_in, list_files, start_of
+
+LOOKED_AT = 20  # JSON files, one of which has to be labelme's
+OPEN = ('point', 'points', 'line', 'linestrip')  # shapes without an area
+UPRIGHT = ('rectangle',)
+
+
+def find(root: Path) -> list[Path]:
+    """Return the JSON files of the folder, if they are labelme's."""
+    files = list_files(root, ('.json',))
+    return files if any(map(_is_labelme, islice(files, LOOKED_AT))) else []
+
+
+def _is_labelme(file: Path) -> bool:
+    start = start_of(file)
+    if '"shapes"' not in start and '"imageData"' in start:  # which may come first, and is long
+        return '"shapes"' in file.read_text(encoding='utf-8', errors='replace')
+    return '"shapes"' in start
+
+
+def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
+    """Read all files; those below a folder `val` or `test` are of that split.
+
+    Rectangles are boxes, other closed shapes are masks with boxes; shapes of one label and group
+    are one instance. Points and lines have no area and are left out.
+
+    Returns:
+        Splits, and the labels that occur, sorted.
+    """
+    read_files = {file: found for file in files if (found := _load(file, faults))}
+    labels = {shape['label'] for found in read_files.values() for shape in _closed(found)}
+    classes = tuple(sorted(labels))
+    masks = any(s.get('shape_type', 'polygon') not in UPRIGHT
+                for found in read_files.values() for s in _closed(found))  # fmt: skip
+    finder = ImageFinder(root)
+    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    for file, found in read_files.items():
+        inside = file.relative_to(root).parent.parts
+        name = next(filter(None, map(split_of, inside)), 'train')
+        new = Split(name, file.parent, root, own_file=True), shapes.Records(classes)
+        split, records = splits.setdefault(name, new)
+        image = _image(file, found, finder)
+        if image is None:
+            faults.add('label-without-image', split.source, file.name)
+            continue
+        size = _size(found)
+        number = records.add_image(image.relative_to(root).as_posix(), size)
+        for label, shape in _instances(file, found, size, faults, masks=masks):
+            records.add(number, label, shape)
+    for split, records in splits.values():
+        split.records = records.as_coco()
+    return [split for split, _ in splits.values()], classes
+
+
+def _load(file: Path, faults: Faults) -> dict | None:
+    try:
+        content = json.loads(file.read_text(encoding='utf-8-sig'))
+    except (ValueError, OSError, RecursionError) as error:
+        faults.add('broken-file', file.parent, f'{file.name}: {error}')
+        return None
+    if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
+        faults.add('wrong-structure', file.parent, f'{file.name}: no list "shapes"')
+        return None
+    return content
+
+
+def _closed(content: dict) -> Iterator[dict]:
+    """Yield the shapes that have a label and an area."""
+    for shape in content['shapes']:
+        if _is_labelled(shape) and shape.get('shape_type') not in OPEN:
+            yield shape
+
+
+def _is_labelled(shape: object) -> bool:
+    label = shape.get('label') if isinstance(shape, dict) else None
+    return isinstance(label, str) and bool(label.strip())
+
+
+def _size(content: dict) -> tuple[int, int] | None:
+    width, height = content.get('imageWidth'), content.get('imageHeight')
+    if isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0:
+        return width, height
+    return None
+
+
+def _image(file: Path, content: dict, finder: ImageFinder) -> Path | None:
+    """Return the image that a file names, or else the one of its own name beside it."""
+    said = content.get('imagePath')
+    if isinstance(said, str) and said:
+        beside = file.parent / said.replace('\\', '/')
+        if beside.is_file() and beside.resolve().is_relative_to(finder.root.resolve()):
+            return finder.root / beside.resolve().relative_to(finder.root.resolve())
+    for path in directly_in(file.parent):
+        if path.stem == file.stem and path.suffix.lower() in SUFFIXES:
+            return path
+    return finder.find(said, [file.parent]) if isinstance(said, str) and said else None
+
+
+def _instances(
+    file: Path, content: dict, size: tuple[int, int] | None, faults: Faults, *, masks: bool
+) -> Iterator[tuple[str, dict]]:
+    """Yield label and shape in COCO's form; what cannot be read is a fault."""
+    groups: dict[tuple[str, object], list[list[float] | dict]] = {}
+    for number, shape in enumerate(content['shapes'], 1):
+        where = f'{file.name}: shape {number}'
+        kind = str(shape.get('shape_type') or 'polygon') if isinstance(shape, dict) else 'shape'
+        if kind in OPEN:
+            faults.add('shape-left-out', file.parent, f'{where}, a {kind}')
+            continue
+        if not _is_labelled(shape):
+            faults.add('unnamed-class', file.parent, where)
+            continue
+        try:
+            made = _converted(shape, kind, size)
+        except (ValueError, TypeError, KeyError, binascii.Error, *DAMAGED) as error:
+            faults.add('broken-shape', file.parent, f'{where}, a {kind}: {error}')
+            continue
+        group = shape.get('group_id')
+        key = (shape['label'], number if group is None else f'group {group}')
+        groups.setdefault(key, []).append(made)
+    for (label, _), parts in groups.items():
+        yield from ((label, part) for part in parts if isinstance(part, dict))
+        if polygons := [part for part in parts if isinstance(part, list)]:
+            outline = shapes.outline(*polygons)
+            yield label, outline if masks else shapes.box(*outline['bbox'])
+
+
+def _converted(shape: dict, kind: str, size: tuple[int, int] | None) -> list[float] | dict:
+    """Return a polygon, or a mask in COCO's form."""
+    points = [(float(x), float(y)) for x, y in shape['points']]
+    if not all(math.isfinite(v) for point in points for v in point):
+        raise ValueError('points are not finite')
+    if kind == 'rectangle':
+        xs, ys = zip(*points)
+        return [min(xs), min(ys), max(xs), min(ys), max(xs), max(ys), min(xs), max(ys)]
+    if kind == 'circle':
+        (x, y), edge = points
+        radius = math.dist((x, y), edge)
+        return shapes.ellipse(x, y, radius, radius)
+    if kind == 'mask':
+        if size is None:
+            raise ValueError('the file does not give the size of the image')
+        part = np.asarray(Image.open(io.BytesIO(base64.b64decode(shape['mask']))))
+        left, top = map(round, points[0])
+        return shapes.encoded(part, left, top, size)
+    if len(points) < 3:
+        raise ValueError(f'{len(points)} points')
+    return [v for point in points for v in point]

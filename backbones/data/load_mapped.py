@@ -1,0 +1,44 @@
+"""A transform that loads label maps whose values or colours are not the labels themselves."""
+
+import numpy as np
+from mmengine.registry import TRANSFORMS
+from mmseg.datasets.transforms import LoadAnnotations
+from PIL import Image
+
+from backbones.data.images import DAMAGED
+from backbones.data.label_mapping import mapping_of, raw_values, unpacked
+from backbones.errors import UnreadableError
+
+
+@TRANSFORMS.register_module()
+class LoadMappedAnnotations(LoadAnnotations):
+    """MMSegmentation's LoadAnnotations for label maps in other values or in colours.
+
+    Args:
+        values: the value of label 0, 1, ... in the files: numbers, or colours (red, green, blue).
+        ignored: values that become 255, "ignore". 255 stays 255 unless it is one of `values`.
+        more: what LoadAnnotations takes.
+
+    Raises:
+        UnreadableError: a file cannot be read, or has a value that is none of these.
+    """
+
+    def __init__(self, *, values: list, ignored: list | tuple = (), **more: object) -> None:
+        super().__init__(**more)
+        self.mapping = mapping_of(dict(values=values, ignored=ignored))
+
+    def _load_seg_map(self, results: dict) -> None:
+        path = results['seg_map_path']
+        try:
+            with Image.open(path) as image:
+                raw = raw_values(image, in_colours=self.mapping.in_colours)
+        except DAMAGED as error:
+            raise UnreadableError(f'{path} cannot be read: {error}') from error
+        labels, known = self.mapping.apply(raw)
+        if not known.all():
+            value = int(raw[~known][0])
+            shown = unpacked(value) if self.mapping.in_colours else value
+            raise UnreadableError(f'{path} has {shown}, which stands for no class: '
+                                  'tools/check_data.py lists all such values')  # fmt: skip
+        results['gt_seg_map'] = np.ascontiguousarray(labels)
+        results['seg_fields'].append('gt_seg_map')

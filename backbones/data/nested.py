@@ -1,0 +1,42 @@
+"""Finding a dataset that lies one or two folders deeper or higher than the given one."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+from backbones.data.listing import directly_in
+from backbones.errors import UserError
+
+DEPTH = 2  # folders that are entered
+MANY = 50  # folders beside each other, which are then no wrapping of a dataset
+SIGNS = ('data.yaml', 'annotations', 'Annotations', 'ImageSets', 'labels', 'masks', 'obj.names',
+         'annotations.xml', 'classes.txt', 'result.json', 'SegmentationClass')  # fmt: skip
+
+
+def follow(root: Path, holds: Callable[[Path], bool]) -> Path | None:
+    """Return the only dataset below a folder, as in an unpacked archive; None if there is none.
+
+    Args:
+        holds: whether a folder itself holds a dataset.
+
+    Raises:
+        UserError: there are several.
+    """
+    level = [root]
+    for _ in range(DEPTH):
+        level = [path for folder in level for path in directly_in(folder) if path.is_dir()][:MANY]
+        found = [folder for folder in level if holds(folder)]
+        if len(found) > 1:
+            names = ', '.join(str(folder) for folder in found[:5])
+            raise UserError(f'{root} holds several datasets: {names}; give one of them')
+        if found:
+            return found[0]
+    return None
+
+
+def part_of(root: Path) -> str:
+    """Describe the dataset that a folder is a part of, '' if its parent looks like none."""
+    parent = root.resolve().parent
+    signs = [name for name in SIGNS if (parent / name).exists() and name != root.name]
+    if not signs:
+        return ''
+    return f' It may be a part of the dataset in {parent}, which has {signs[0]}: give that folder.'

@@ -1,0 +1,94 @@
+"""Shapes of instances in COCO's form, whatever program drew them; units are pixels."""
+
+import math
+from dataclasses import dataclass, field
+
+import numpy as np
+from pycocotools import mask as coco_mask
+
+ARC = 36  # corners of the polygon that stands for an ellipse
+
+
+@dataclass
+class Records:
+    """Collects the images and annotations of a split in COCO's form.
+
+    Args:
+        classes: names in order; categories are numbered from 1.
+    """
+
+    classes: tuple[str, ...]
+    images: list[dict] = field(default_factory=list)
+    annotations: list[dict] = field(default_factory=list)
+
+    def add_image(self, name: str, size: tuple[int, int] | None = None) -> int:
+        """Add an image of a width and height, if known, and return its id."""
+        sides = dict(width=size[0], height=size[1]) if size else {}
+        self.images.append(dict(sides, id=len(self.images) + 1, file_name=name))
+        return len(self.images)
+
+    def add(self, image: int, kind: str, shape: dict) -> None:
+        """Add an instance of a class: what `box`, `outline` or `encoded` returned."""
+        ids = dict(id=len(self.annotations) + 1, image_id=image)
+        category = self.classes.index(kind) + 1
+        self.annotations.append(dict(ids, category_id=category, iscrowd=0, **shape))
+
+    def as_coco(self) -> dict[str, list[dict]]:
+        categories = [dict(id=i, name=name) for i, name in enumerate(self.classes, 1)]
+        return dict(images=self.images, annotations=self.annotations, categories=categories)
+
+
+def box(x: float, y: float, width: float, height: float) -> dict:
+    """Return COCO's box and area."""
+    return dict(bbox=[x, y, width, height], area=width * height)
+
+
+def outline(*polygons: list[float]) -> dict:
+    """Return COCO's segmentation, box and area of polygons x1 y1 x2 y2 ..."""
+    xs = [x for polygon in polygons for x in polygon[::2]]
+    ys = [y for polygon in polygons for y in polygon[1::2]]
+    bounds = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
+    return dict(segmentation=list(polygons), bbox=bounds, area=sum(map(_area, polygons)))
+
+
+def _area(polygon: list[float]) -> float:
+    xs, ys = polygon[::2], polygon[1::2]
+    pairs = zip(xs, ys, xs[1:] + xs[:1], ys[1:] + ys[:1])
+    return abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in pairs)) / 2
+
+
+def ellipse(x: float, y: float, rx: float, ry: float) -> list[float]:
+    """Return a polygon that stands for an ellipse with this centre and these radii."""
+    angles = (2 * math.pi * i / ARC for i in range(ARC))
+    return [v for a in angles for v in (x + rx * math.cos(a), y + ry * math.sin(a))]
+
+
+def turned(corners: list[float], degrees: float) -> list[float]:
+    """Return the corners of a box x1, y1, x2, y2 that is turned clockwise about its centre."""
+    x1, y1, x2, y2 = corners
+    a = math.radians(degrees)
+    x, y = (x1 + x2) / 2, (y1 + y2) / 2
+    sides = ((x1 - x, y1 - y), (x2 - x, y1 - y), (x2 - x, y2 - y), (x1 - x, y2 - y))
+    return [v for dx, dy in sides for v in (x + dx * math.cos(a) - dy * math.sin(a),
+                                              y + dx * math.sin(a) + dy * math.cos(a))]  # fmt: skip
+
+
+def encoded(part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict:
+    """Return COCO's run-length code, box and area of a mask within an image.
+
+    Args:
+        part: (h, w) mask; what lies beyond the image is cut off.
+        left, top: where its first column and row are.
+        size: the image's width and height.
+    """
+    width, height = size
+    whole = np.zeros((height, width), np.uint8, order='F')
+    rows, columns = slice(max(top, 0), top + part.shape[0]), slice(max(left, 0),
+                                                                 left + part.shape[1])  # fmt: skip
+    here = whole[rows, columns]
+    inside = part[max(-top, 0) :, max(-left, 0) :][: here.shape[0], : here.shape[1]]
+    whole[rows, columns] = inside.astype(bool)
+    code = coco_mask.encode(whole)
+    mask = dict(size=[height, width], counts=code['counts'].decode())
+    bounds = [float(v) for v in coco_mask.toBbox(code)]
+    return dict(segmentation=mask, bbox=bounds, area=float(coco_mask.area(code)))

@@ -1,0 +1,299 @@
+"""Folders as annotation programs and datasets have them: read at the first attempt, with counts
+equal to what their generators in tests/support wrote, and learnt from what was read."""
+
+import json
+from pathlib import Path
+
+import box_layouts
+import map_layouts
+import numpy as np
+import pytest
+from box_layouts import coco, images_of, jpegs
+from conftest import tool
+from layout_parts import LAYOUTS, Layout, label_map, number_of_objects, objects, save, save_map
+from mmengine.config import Config
+from mmengine.registry import DATASETS, init_default_scope
+
+from backbones.cli import check_data
+from backbones.data.check_dataset import Report
+from backbones.data.new_config import new_config
+from backbones.data.write_config import write_config
+from backbones.errors import UserError
+from backbones.openmmlab.registries import import_scope
+
+assert box_layouts and map_layouts  # which fill LAYOUTS
+# warnings that do not depend on the layout, and the error that --val remedies
+ALWAYS = {'no-validation', 'class-unseen', 'class-not-judged', 'without-objects', 'unused-image',
+          'test-unannotated'}  # fmt: skip
+SPECIAL = {'image-elsewhere', 'root-category', 'keypoints-dropped', 'test-unannotated',
+           'unnamed-labels', 'void-ignored', 'test-missing'}  # fmt: skip
+BASES = {True: 'semantic_fpn_cloformer_nano_small', False: 'retinanet_cloformer_nano_small'}
+
+
+def kinds(report: Report) -> tuple[set[str], set[str]]:
+    faults = report.faults
+    return {fault.kind for fault in faults.errors}, {fault.kind for fault in faults.warnings}
+
+
+def make(name: str, folder: Path) -> tuple[Layout, Path]:
+    folder.mkdir()
+    layout = LAYOUTS[name]
+    return layout, layout.make(folder) or folder
+
+
+@pytest.mark.parametrize('name', LAYOUTS)
+def test_a_layout_is_read_at_the_first_attempt(name: str, tmp_path: Path) -> None:
+    layout, root = make(name, tmp_path / 'data')
+    report = check_data.check(str(root), **layout.options)
+    dataset = report.dataset
+    errors, warnings = kinds(report)
+    assert not errors - ALWAYS, report.faults.lines()
+    assert warnings - ALWAYS == layout.warns - ALWAYS
+    assert layout.warns & SPECIAL <= warnings
+    assert dataset.classes[: len(layout.classes)] == layout.classes
+    splits = {name: split for name, split in dataset.splits.items() if name != 'test'}
+    assert {name: len(split.paths()) for name, split in splits.items()} == layout.splits
+    if layout.maps:
+        assert {name: len(split.pairs) for name, split in splits.items()} == layout.splits
+    else:
+        found = {name: len(split.records['annotations']) for name, split in splits.items()}
+        assert found == {name: number_of_objects(images) for name, images in layout.splits.items()}
+        assert dataset.has_masks() == layout.masks
+
+
+# one for each reader and each way to map values; the others are tried in the slow shard
+USUAL = {
+    'darknet, divided by lists alone', 'CVAT Ultralytics oriented boxes',
+    'CVAT for images 1.1, polygons and masks, subsets', 'Label Studio COCO of both splits',
+    'labelme, circles and masks, splits', 'COCO, several files of a split', 'CreateML',
+    'CVAT segmentation mask 1.1', 'VOC 2012, instances', '0 and 255, named', 'void 0',
+    'NAME_mask.png beside NAME.jpg', 'CamVid of the SegNet tutorial', 'Cityscapes, labelIds',
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    'name', [name if name in USUAL else pytest.param(name, marks=pytest.mark.slow)
+             for name in LAYOUTS]
+)  # fmt: skip
+def test_a_config_learns_what_the_generator_wrote(name: str, tmp_path: Path) -> None:
+    layout, root = make(name, tmp_path / 'data')
+    before = {path: path.read_bytes() for path in root.rglob('*') if path.is_file()}
+    report = check_data.check(str(root), **layout.options, **VAL[len(layout.splits)])
+    out = tmp_path / 'own.py'
+    text = new_config(report.dataset, base=BASES[layout.maps], out=out)
+    write_config(text, report.dataset, out)
+    assert {p: p.read_bytes() for p in root.rglob('*') if p.is_file()} == before
+    again = check_data.check(str(out))
+    assert not again.faults.errors, again.faults.lines()
+    check_learnt(Config.fromfile(out), layout)
+
+
+VAL: dict[int, dict] = {1: dict(val=0.25), 2: {}}
+
+
+def check_learnt(cfg: Config, layout: Layout) -> None:
+    """What the datasets of a config give to a model is what the generator wrote."""
+    import_scope(cfg.default_scope)
+    init_default_scope(cfg.default_scope)
+    for split in ('train', 'val'):
+        part = cfg[f'{split}_dataloader'].dataset
+        steps = [step for step in part.pipeline if step['type'].startswith('Load')]
+        built = DATASETS.build(dict(part, pipeline=steps if layout.maps else []))
+        for i in range(len(built)):
+            info = built[i] if layout.maps else built.get_data_info(i)
+            number = int(Path(info['img_path']).stem.split('_')[1])  # of the generator's image
+            if not layout.maps:
+                kinds = [built.metainfo['classes'][x['bbox_label']] for x in info['instances']]
+                assert sorted(kinds) == sorted(box_layouts.NAMES[kind] for kind, _ in
+                                               objects(number))  # fmt: skip
+                continue
+            wanted = label_map(number)
+            if 'foreground' in layout.classes or 'hole' in layout.classes:
+                wanted = wanted.clip(max=1)
+            if 'Sky' in layout.classes:
+                wanted = np.array([0, 8, 9])[wanted]
+            if layout.options.get('ignore') == ('0',):
+                wanted = np.array([255, 0, 1])[wanted]
+            got = info['gt_seg_map']
+            assert (got[1:] == wanted[1:]).all()
+            assert {*np.unique(got[0])} <= {*np.unique(wanted[0]), 255}
+
+
+def test_a_colour_that_the_list_lacks_is_named_with_its_share(tmp_path: Path) -> None:
+    LAYOUTS['CVAT segmentation mask 1.1'].make(tmp_path)
+    labels = label_map(0)
+    labels[:12] = 3  # a quarter of 48 rows
+    save_map(tmp_path / 'SegmentationClass/train_0.png', labels,
+             [*map_layouts.COLOURS, (1, 2, 250)])  # fmt: skip
+    report = check_data.check(str(tmp_path))
+    assert kinds(report)[0] == {'label-unmapped'}
+    assert 'train_0.png has (1, 2, 250) (25 %) of its pixels' in check_data.text(report)
+    # the remedy, to the letter
+    (tmp_path / 'labelmap.txt').write_text(map_layouts.LABELMAP + 'border:1,2,250::\n')
+    report = check_data.check(str(tmp_path), ignore=['border'])
+    assert not kinds(report)[0] and report.dataset.classes == map_layouts.CLASSES
+
+
+def test_colours_without_a_list_end_with_one(tmp_path: Path) -> None:
+    LAYOUTS['CVAT segmentation mask 1.1'].make(tmp_path)
+    (tmp_path / 'labelmap.txt').unlink()
+    report = check_data.check(str(tmp_path))
+    assert 'label-colour' in kinds(report)[0]
+    assert 'write labelmap.txt into the folder, with a line such as road:' in check_data.text(
+        report
+    )
+    (tmp_path / 'labelmap.txt').write_text('background:0,0,0\ncat:250,50,83\ndög:60,245,250\n')
+    assert not kinds(check_data.check(str(tmp_path)))[0]
+
+
+@pytest.mark.parametrize('word', ['Void', '0,0,0'])
+def test_void_is_a_class_if_it_is_named(word: str, tmp_path: Path) -> None:
+    LAYOUTS['CamVid with label_colors.txt'].make(tmp_path)
+    names = ('Animal', 'cat', 'dög', 'Void')
+    assert check_data.check(str(tmp_path), classes=names).dataset.classes == names
+    report = check_data.check(str(tmp_path), ignore=[word])
+    assert report.dataset.classes == names[:3] and 'void-ignored' not in kinds(report)[1]
+
+
+def test_what_is_ignored_must_be_there(tmp_path: Path) -> None:
+    LAYOUTS['void 11'].make(tmp_path)
+    with pytest.raises(UserError, match=r"--ignore dog is neither a value.*mean 'dög'"):
+        check_data.check(str(tmp_path), ignore=['dog'])
+    report = check_data.check(str(tmp_path), ignore=['dög', '11'])
+    assert report.dataset.classes == ('background', 'cat')
+    assert report.notes == ['ignored: label 2 (dög)']
+
+
+def test_rotated_boxes_are_learnt_only_if_that_is_allowed(tmp_path: Path) -> None:
+    LAYOUTS['CVAT Ultralytics oriented boxes'].make(tmp_path)
+    report = check_data.check(str(tmp_path))
+    assert kinds(report)[0] == {'rotated-box'}
+    assert report.dataset.has_masks() and '--enclosing-boxes' in check_data.text(report)
+    assert not kinds(check_data.check(str(tmp_path), allowed=['rotated-box']))[0]
+
+
+def test_rotated_boxes_of_cvat_are_named(tmp_path: Path) -> None:
+    turned = box_layouts.BOX.replace('z_order', 'rotation="30" z_order')
+    box_layouts.cvat_xml(tmp_path, f'{box_layouts.BOX}|{turned}')
+    assert 'rotated-box' in kinds(check_data.check(str(tmp_path)))[0]
+    dataset = check_data.check(str(tmp_path), enclosing_boxes=True).dataset
+    box = dataset.splits['train'].records['annotations'][2]['bbox']  # 16x20 at 32, 9
+    assert np.allclose(box[2:], [16 * 0.866 + 20 * 0.5, 16 * 0.5 + 20 * 0.866], atol=1e-2)
+
+
+@pytest.mark.parametrize(
+    'tag, kind',
+    [('<points label="cat" points="1,2"/>', 'shape-left-out'),
+     ('<polygon label="cat" points="1,2;3"/>', 'broken-shape'),
+     ('<mask label="cat" rle="1,2" left="0" top="0" width="9" height="9"/>', 'broken-shape'),
+     ('<box label="cat" xtl="1"/>', 'broken-shape'), ('<box xtl="1"/>', 'broken-shape'),
+     ('<what label="cat"/>', 'broken-shape')],
+)  # fmt: skip
+def test_what_cannot_be_read_of_cvat_is_named(tag: str, kind: str, tmp_path: Path) -> None:
+    box_layouts.cvat_xml(tmp_path, f'{box_layouts.BOX}|{tag.replace("{", "{{")}')
+    errors, warnings = kinds(check_data.check(str(tmp_path)))
+    assert kind in errors | warnings and 'train_1.jpg: a ' in check_data.text(
+        check_data.check(str(tmp_path))
+    )
+
+
+@pytest.mark.parametrize(
+    'shape, kind',
+    [(dict(label='cat', points=[[1, 2]], shape_type='point'), 'shape-left-out'),
+     (dict(label='cat', points=[[1, 2]]), 'broken-shape'), (7, 'unnamed-class'),
+     (dict(label='cat', points='a'), 'broken-shape'), (dict(points=[]), 'unnamed-class'),
+     (dict(label='cat', points=[[1, 2]], shape_type='mask', mask='x'), 'broken-shape')],
+)  # fmt: skip
+def test_what_cannot_be_read_of_labelme_is_named(shape: dict, kind: str, tmp_path: Path) -> None:
+    LAYOUTS['labelme, beside the images'].make(tmp_path)
+    file = tmp_path / 'train_2.json'
+    content = json.loads(file.read_text())
+    save(file, dict(content, shapes=[*content['shapes'], shape]))
+    errors, warnings = kinds(check_data.check(str(tmp_path)))
+    assert kind in errors | warnings
+
+
+def test_shapes_of_one_group_are_one_instance(tmp_path: Path) -> None:
+    LAYOUTS['labelme, beside the images'].make(tmp_path)
+    file = tmp_path / 'train_1.json'
+    content = json.loads(file.read_text())
+    for shape in content['shapes']:
+        shape |= dict(label='cat', group_id=0)
+    save(file, content)
+    records = check_data.check(str(tmp_path)).dataset.splits['train'].records
+    assert len(records['annotations']) == 5
+    (joined,) = (a for a in records['annotations'] if len(a['segmentation']) == 2)
+    assert joined['bbox'] == [8, 9, 40, 20]
+
+
+def test_labelme_agrees_with_supervision(tmp_path: Path) -> None:
+    """Its reader knows rectangles and polygons."""
+    import supervision as sv
+
+    LAYOUTS['labelme, rectangles, JSON in a folder of their own'].make(tmp_path)
+    theirs = sv.DetectionDataset.from_labelme(str(tmp_path / 'images'), str(tmp_path / 'labels'))
+    ours = check_data.check(str(tmp_path)).dataset.splits['train'].records
+    boxes = np.array([a['bbox'] for a in ours['annotations']])
+    boxes[:, 2:] += boxes[:, :2]
+    assert (np.vstack([d.xyxy for d in theirs.annotations.values()]) == boxes).all()
+
+
+def test_files_that_annotate_an_image_twice_are_named(tmp_path: Path) -> None:
+    images_of(tmp_path, 'images', {'train': 4})
+    for name in ('ann', 'bob'):
+        save(tmp_path / f'annotations/{name}.json', coco(jpegs('train')))
+    report = check_data.check(str(tmp_path))
+    assert kinds(report)[0] == {'files-conflict', 'no-validation'}
+    assert 'ann.json and ' in check_data.text(report) and 'bob.json' in check_data.text(report)
+
+
+def test_a_file_for_each_class_is_joined(tmp_path: Path) -> None:
+    images_of(tmp_path, 'images', {'train': 4})
+    for kind in (1, 2):
+        content = coco(jpegs('train'))
+        own = [a for a in content['annotations'] if a['category_id'] == kind]
+        save(tmp_path / f'annotations/{kind}.json', dict(content, annotations=own))
+    split = check_data.check(str(tmp_path)).dataset.splits['train']
+    assert (len(split.records['images']), len(split.records['annotations'])) == (4, 6)
+
+
+def test_an_image_is_not_taken_from_another_split(tmp_path: Path) -> None:
+    for split in ('train', 'val'):
+        images_of(tmp_path, split, {split: 0})
+        save(tmp_path / f'annotations/{split}.json', coco(jpegs(split)))
+    (tmp_path / 'train/train_0.jpg').rename(tmp_path / 'val/val_9.jpg')
+    (tmp_path / 'val/val_0.jpg').rename(tmp_path / 'val/train_0.jpg')
+    save(tmp_path / 'annotations/val.json', coco(['train_0.jpg', 'val_1.jpg']))
+    assert 'missing-image' in kinds(check_data.check(str(tmp_path)))[0]
+
+
+@pytest.mark.parametrize('deeper', ['annotations', 'train'])
+def test_a_part_of_a_dataset_names_the_whole(deeper: str, tmp_path: Path) -> None:
+    images_of(tmp_path, 'train', {'train': 4})
+    save(tmp_path / 'annotations/train.json', coco(jpegs('train')))
+    if deeper == 'train':
+        with pytest.raises(UserError, match=f'a part of the dataset in {tmp_path}'):
+            check_data.check(str(tmp_path / deeper))
+
+
+def test_several_datasets_in_a_folder_are_named(tmp_path: Path) -> None:
+    for name in ('a', 'b'):
+        LAYOUTS['CVAT COCO 1.0, one subset'].make(tmp_path / name)
+    with pytest.raises(UserError, match=r'holds several datasets: .*/a, .*/b; give one of them'):
+        check_data.check(str(tmp_path))
+
+
+@pytest.mark.parametrize(
+    'base, layout', [('mask_rcnn_cloformer_nano_digits', 'voc-objects'),
+                     ('retinanet_cloformer_nano_small', 'voc'),
+                     ('semantic_fpn_cloformer_nano_small', 'voc-masks')]
+)  # fmt: skip
+def test_the_base_decides_what_a_folder_is_read_as(
+    base: str, layout: str, tmp_path: Path, monkeypatch
+) -> None:
+    """Pascal VOC has boxes, label maps and instances side by side."""
+    LAYOUTS['VOC 2012, instances'].make(tmp_path / 'data')
+    out = tmp_path / 'own.py'
+    said = tool('new_config', tmp_path / 'data', '--base', base, '--out', out)
+    assert f'({layout}): ' in said and f'is read as {layout}; it also holds' in said
+    assert not check_data.check(str(out)).faults.errors
