@@ -6,7 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.evaluator import Evaluator
 from mmengine.registry import DATASETS
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from backbones.drawing.paint import Found
 from backbones.errors import UserError
@@ -49,18 +49,24 @@ def first_of(metrics: dict[str, float]) -> tuple[str, float]:
     return name, float(value)
 
 
-def _fill(sample: object, found: Found) -> None:
-    """Put what was found into OpenMMLab's data sample."""
+def _fill(sample: BaseDataElement, found: Found) -> None:
+    """Put what was found into OpenMMLab's data sample, and make its boxes tensors.
+
+    The latter is otherwise the work of the model's data preprocessor.
+    """
+    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
+        if instances is not None and hasattr(instances.get('bboxes'), 'tensor'):
+            instances.bboxes = instances.bboxes.tensor
     if not isinstance(found, sv.Detections):
         labels = torch.from_numpy(np.asarray(found, np.int64))[None]
-        sample.pred_sem_seg = PixelData(data=labels)  # type: ignore[attr-defined]
+        sample.pred_sem_seg = PixelData(data=labels)
         return
     assert found.class_id is not None and found.confidence is not None
-    instances = dict(
+    found_here = dict(
         bboxes=torch.from_numpy(found.xyxy.astype(np.float32)),
         labels=torch.from_numpy(found.class_id),
         scores=torch.from_numpy(found.confidence.astype(np.float32)),
     )
     if found.mask is not None:
-        instances['masks'] = torch.from_numpy(np.asarray(found.mask))
-    sample.pred_instances = InstanceData(**instances)  # type: ignore[attr-defined]
+        found_here['masks'] = torch.from_numpy(np.asarray(found.mask))
+    sample.pred_instances = InstanceData(**found_here)
