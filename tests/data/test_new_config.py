@@ -286,6 +286,17 @@ def test_the_config_trains(make, base: str, metric: str, tmp_path: Path) -> None
     assert metric in log and 'Saving checkpoint' in log
 
 
+def test_minutes_become_epochs_by_timing_the_config(tmp_path: Path) -> None:
+    root, out = make_masks(tmp_path / 'data'), tmp_path / 'own.py'
+    base = ('--base', 'segformer_cloformer_nano_small', '--out', out)
+    said = tool('new_config', root, *base, '--minutes', 2)
+    assert re.search(r'# 2 minutes: an iteration takes [\d.e-]+ s on this machine', said)
+    cfg = Config.fromfile(out)
+    assert cfg.train_cfg.max_iters > 2 * 20 and cfg.train_cfg.val_interval < cfg.train_cfg.max_iters
+    said = tool('new_config', root, *base, '--minutes', 0.1, fails=True)
+    assert 'allow more, or leave images out' in said
+
+
 def test_faulty_data_get_no_config(tmp_path: Path) -> None:
     root = make_coco(tmp_path / 'data')
     (root / 'train/Bäume 0.png').unlink()
