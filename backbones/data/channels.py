@@ -99,13 +99,19 @@ def pipeline_lines(cfg: Config, channels: int, splits: Sequence[str]) -> list[st
     """Return the lines that define `__channels`, which turns a pipeline of the base into ours.
 
     Raises:
-        UserError: a step that computes with colours is inside another one.
+        UserError: a step that computes with colours is inside another one, or the base mixes
+            images.
     """
     pipelines = [cfg[f'{name}_dataloader'].dataset for name in splits]
     left_out: set[str] = set()
     for node in pipelines:
         while 'pipeline' not in node:
             node = node.dataset
+        if 'dataset' in node:  # its steps make images of three channels
+            raise UserError(
+                f'the base mixes images ({node["type"]}), which have {channels} channels: use '
+                'another base'
+            )
         for step in node.pipeline:
             if step['type'] in OF_COLOURS:
                 left_out.add(step['type'])

@@ -14,6 +14,7 @@ from own_data import SIZE, json_file, make_coco, make_masks, noise
 from PIL import Image
 
 from backbones.cli import check_data
+from backbones.data.channels import pipeline_lines
 from backbones.data.images import image_facts
 from backbones.data.new_config import new_config
 from backbones.errors import UnreadableError, UserError
@@ -193,6 +194,19 @@ def test_all_four_channels_of_ordinary_images_are_read_if_asked_for(tmp_path: Pa
     }
     with pytest.raises(UserError, match='--channels is 0; allowed: 1, 2, 3'):
         check_data.check(str(root), channels=0)
+
+
+def test_a_base_that_needs_colours_is_refused() -> None:
+    step = dict(type='PhotoMetricDistortion')
+    inside = dict(pipeline=[dict(type='RandomApply', transforms=[step])])
+    mixed = dict(type='MultiImageMixDataset', pipeline=[], dataset=dict(pipeline=[]))
+    for dataset, said in (
+        (inside, 'PhotoMetricDistortion inside RandomApply, which computes with red'),
+        (mixed, 'the base mixes images .MultiImageMixDataset., which have 5 channels'),
+    ):
+        cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
+        with pytest.raises(UserError, match=said):
+            pipeline_lines(cfg, BANDS, ['train'])
 
 
 @pytest.mark.slow
