@@ -137,6 +137,9 @@ class Pyramid(ForTimm):
                 f'frozen_stages is {self.frozen_stages}; allowed: -1 (none) to {last + 1}'
             )
 
+    def with_levels(self, out_indices: Sequence[int]) -> 'Pyramid':
+        return type(self)(self.arch, in_channels=self.in_channels, out_indices=out_indices)
+
     def build_stem(self) -> nn.Module:
         """Build the stem, which turns images into the first stage's map."""
         raise NotImplementedError

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from torch import nn
+import torch
+from torch import Tensor, nn
+
+from backbones.errors import UserError
 
 STRIDES = (4, 8, 16, 32)
 SCALES = ('layer_scale', 'sigma_scale')
@@ -64,8 +67,15 @@ class ForTimm(nn.Module):
     arch: dict
     stages: nn.Sequential
     num_stages: int
+    frozen_stages: int
     out_indices: tuple[int, ...]
+    channels: tuple[int, ...]
+    strides: tuple[int, ...]
     with_cp: bool
+
+    def with_levels(self, out_indices: Sequence[int]) -> nn.Module:
+        """Build the same backbone with other levels and random weights."""
+        raise NotImplementedError
 
     @property
     def feature_info(self) -> FeatureInfo:
@@ -75,6 +85,68 @@ class ForTimm(nn.Module):
             for i in range(self.num_stages)
         ]
         return FeatureInfo(info, self.out_indices)
+
+    def forward_intermediates(
+        self,
+        x: Tensor,
+        indices: int | Sequence[int] | None = None,
+        norm: bool = True,
+        stop_early: bool = True,
+        output_fmt: str = 'NCHW',
+        intermediates_only: bool = True,
+    ) -> list[Tensor]:
+        """Compute levels, as timm's `FeatureGetterNet` asks for them.
+
+        Args:
+            x: (B, in_channels, H, W) images.
+            indices: numbers of levels among those that are built; n means the last n, None all.
+            norm, stop_early: without effect: levels have passed their output norms.
+            output_fmt: 'NCHW'.
+            intermediates_only: True: there is nothing behind the levels.
+
+        Raises:
+            UserError: another format, or something behind the levels.
+        """
+        if output_fmt != 'NCHW' or not intermediates_only:
+            raise UserError("levels come as 'NCHW', and without what a classifier would read")
+        levels = dict(zip(self.out_indices, self.forward(x)))
+        return [levels[i] for i in self._take(indices)]
+
+    def prune_intermediate_layers(
+        self,
+        indices: int | Sequence[int] = 1,
+        prune_norm: bool = False,
+        prune_head: bool = True,
+    ) -> list[int]:
+        """Leave out what the levels do not need, in place; return their numbers.
+
+        Args:
+            indices: see `forward_intermediates`.
+            prune_norm, prune_head: without effect: levels need their norms, and there is no head.
+        """
+        taken = self._take(indices)
+        with torch.device('meta'):
+            needed = {n for n, _ in self.with_levels(taken).named_modules()}
+        for name, _ in [*self.named_modules()]:
+            parent, _, own = name.rpartition('.')
+            if name not in needed and (parent in needed or not parent):
+                delattr(self.get_submodule(parent), own)
+        self.out_indices, self.num_stages = tuple(taken), taken[-1] + 1
+        self.frozen_stages = min(self.frozen_stages, self.num_stages)
+        self.channels = tuple(self.arch['dims'][i] for i in taken)
+        self.strides = tuple(STRIDES[i] for i in taken)
+        return taken
+
+    def _take(self, indices: int | Sequence[int] | None) -> list[int]:
+        """Resolve numbers of levels, in order."""
+        if indices is None:
+            return list(self.out_indices)
+        if isinstance(indices, int):
+            return list(self.out_indices[-indices:])
+        taken = sorted({i % self.num_stages if -self.num_stages <= i < 0 else i for i in indices})
+        if not {*taken} <= {*self.out_indices}:
+            raise UserError(f'indices are {list(indices)}; allowed: {list(self.out_indices)}')
+        return taken
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
         """Recompute the blocks in the backward pass, or store their activations (timm's name)."""

@@ -397,6 +397,22 @@ def test_timms_feature_nets_find_the_stages(cls: type) -> None:
             assert parts.feature_info.channels() == list(model.channels)
 
 
+@every_backbone
+def test_timms_getter_net_gives_the_levels_and_leaves_out_the_rest(cls: type) -> None:
+    from timm.models._features import FeatureGetterNet
+
+    model = build(cls)
+    expected = model(image())
+    for chosen in ((0, 1, 2, 3), (1, 2), (0, -1)):
+        net = FeatureGetterNet(copy.deepcopy(model), out_indices=chosen)
+        levels = net(image())
+        assert_same(levels, [expected[i] for i in chosen], 1e-6)
+        assert [level.shape[1] for level in levels] == net.feature_info.channels()
+        sum(level.sum() for level in levels).backward()
+        assert [name for name, p in net.named_parameters() if p.grad is None] == []
+    assert net.model.strides == (4, 32)
+
+
 @some_backbones
 def test_torchvisions_feature_extractor_traces_them(cls: type) -> None:
     from torchvision.models.feature_extraction import create_feature_extractor
