@@ -13,8 +13,9 @@
 classes, and `Pyramid` is their base class; the decorator `register` adds a class of your own, with
 a `Variant` for each row of its table. `explain(model)` prints which parts of a model run a faster
 form, and why; a `with` block of `plain()` turns the faster forms off. `create('timm:NAME')` builds
-a `TimmPyramid`: any timm model with the same four levels. An error that you can fix is a
-`UserError`, and its message says how.
+a `TimmPyramid`: any timm model with the same four levels, and `create('hf:OWNER/REPO')` an
+`HfPyramid`: any backbone of transformers; `AdaptedPyramid` is what both are. An error that you can
+fix is a `UserError`, and its message says how.
 
 The core needs PyTorch alone. If MMEngine is installed, importing the package also registers the
 five classes for the configs of MMDetection and MMSegmentation. The extra, `pip install
@@ -38,9 +39,11 @@ __version__ = '0.2.0'
 __all__ = [
     'BACKBONES',
     'VOLO',
+    'AdaptedPyramid',
     'CSWin',
     'CloFormer',
     'DilateFormer',
+    'HfPyramid',
     'MogaNet',
     'Pyramid',
     'TimmPyramid',
@@ -72,21 +75,23 @@ else:
 
     warn_of_doubles()  # before the imports that mixed versions may break
 
+    from backbones.adapted_pyramid import AdaptedPyramid
+    from backbones.adapted_variants import LOOK_UP
     from backbones.cloformer import CloFormer
     from backbones.cswin import CSWin
     from backbones.dilateformer import DilateFormer
     from backbones.forms import explain
+    from backbones.hf_pyramid import HfPyramid
     from backbones.moganet import MogaNet
     from backbones.openmmlab.register import join
     from backbones.ops.dispatch import plain
     from backbones.pyramid import Pyramid
     from backbones.registry import BACKBONES, SCHEMES, create, list_backbones, register, variant
     from backbones.timm_pyramid import TimmPyramid
-    from backbones.timm_variants import SCHEME, timm_variant
     from backbones.variants import Variant
     from backbones.volo import VOLO
 
-    SCHEMES[SCHEME] = timm_variant
+    SCHEMES.update(LOOK_UP)
     join()
 
     if find_spec('mmengine'):

@@ -1,7 +1,7 @@
 """The command `dense-backbones TOOL [options]`, also `python -m backbones TOOL [options]`.
 
-TOOL may also be the path of a Python script. It runs with this package imported first, so that
-OpenMMLab's own tools find mmcv's operators.
+`list` is short for `list-backbones`. TOOL may also be the path of a Python script. It runs with
+this package imported first, so that OpenMMLab's own tools find mmcv's operators.
 """
 
 import ast
@@ -12,6 +12,8 @@ from pathlib import Path
 from backbones import __version__
 from backbones.errors import plain_errors
 from backbones.package_files import tool_file, tools
+
+SHORT = {'list': 'list-backbones'}
 
 
 def main() -> None:
@@ -25,7 +27,7 @@ def main() -> None:
     path = asked
     if not (path.endswith('.py') and Path(path).is_file()):
         with plain_errors():
-            path = tool_file(path)
+            path = tool_file(SHORT.get(path, path))
     sys.argv = [path, *sys.argv[2:]]
     runpy.run_path(path, run_name='__main__')
 

@@ -125,7 +125,7 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
             fetched; or see `Pyramid`.
     """
     row = variant(name)
-    _check_settings(name, row, settings)
+    check_settings(name, row, settings)
     if pretrained is True and not row.weights:
         raise UserError(
             f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give its path '
@@ -138,7 +138,7 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
     return backbone
 
 
-def _check_settings(name: str, row: Variant, settings: dict[str, Any]) -> None:
+def check_settings(name: str, row: Variant, settings: dict[str, Any]) -> None:
     """Reject settings that the class does not have.
 
     Raises:

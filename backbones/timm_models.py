@@ -54,7 +54,7 @@ def build_trunk(
     if drop_path_rate is not None:
         settings['drop_path_rate'] = drop_path_rate
     trunk = None
-    for size in ANY_SIZE if image_size is None else (dict(img_size=image_size),):
+    for size in ANY_SIZE if image_size is None else (dict(img_size=image_size), {}):
         try:
             trunk = timm.create_model(arch, pretrained=False, **settings, **size)
             break
@@ -76,3 +76,10 @@ def pretrained_cfg(arch: str) -> dict:
 
     found = timm.get_pretrained_cfg(arch)
     return found.to_dict() if found else {}
+
+
+def family(arch: str) -> str:
+    """Return the module of timm that has a model, such as 'vision_transformer'."""
+    import timm
+
+    return timm.models.model_entrypoint(arch.partition('.')[0]).__module__.rpartition('.')[2]

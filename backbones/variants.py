@@ -78,6 +78,10 @@ class Variant(dict):
         """Return the channels of the four levels, as `in_channels` of necks and heads."""
         return list(self['dims'])
 
+    def channels_of(self, settings: dict) -> list[int]:
+        """Return the channels of the four levels of a backbone with these settings."""
+        return self.channels
+
     def settings(self, method: str | None = None) -> dict:
         """Return the backbone's part of a model config, with published weights if available.
 

@@ -26,7 +26,8 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     )
     add = parser.add_argument
     names = 'from backbones.list_backbones(), a peer (timm_swin_t, timm_convnext_t, '
-    names += 'mmdet_resnet50, mmdet_swin_t), or a config: the whole model, with random weights'
+    names += 'mmdet_resnet50, mmdet_swin_t), timm:NAME, or a config: the whole model with random '
+    names += 'weights'
     add('names', nargs='*', metavar='NAME', help=names)
     add('--op', nargs='+', default=[], metavar='OP', help="operators of backbones/ops, or 'all'")
     size = 'in pixels, for operators in cells; may be repeated; default 512 512'
@@ -87,7 +88,7 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
     args.size = args.size or [[512, 512]]
     require('operator', args.op, OPERATORS)
     if not (args.memory or args.cards):
-        named = [name for name in args.names if not name.endswith('.py')]
+        named = [name for name in args.names if not name.endswith('.py') and ':' not in name]
         return require('backbone', named, [*known, *PEERS])
     require('backbone', args.names, known)
     args.modes, args.runs, args.repeats = ['train'], ['eager'], 0
@@ -97,10 +98,10 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 def settings(args: argparse.Namespace) -> list[list[dict]]:
     """Group the candidates whose ratios are of interest."""
-    from subjects import PEERS
+    from subjects import is_peer
 
     def ways(subject: dict) -> list[dict]:
-        backends = ['peer'] if subject.get('backbone') in PEERS else args.backends
+        backends = ['peer'] if is_peer(subject.get('backbone')) else args.backends
         found = [dict(backend=backend, with_cp=args.with_cp) for backend in backends]
         if args.memory and 'backbone' in subject and not args.with_cp:
             found.append(dict(backend='auto', with_cp=True))

@@ -125,6 +125,16 @@ def linear(results: list[dict]) -> str:
     return table((*head, 'growth', 'growth of MACs'), rows)
 
 
+def usual(results: list[dict]) -> str:
+    """Ours beside the usual backbones, from few to many multiply-adds."""
+    rows = []
+    for r in sorted(results, key=lambda r: r['gmacs']):
+        per_pixel = r['median_ms'] / (r['size'][0] * r['size'][1]) * 1e6
+        million = f'{r["params"] / 1e6:.1f}'
+        rows.append([r['backbone'], million, *cells([r], 'gmacs', 1), f'{per_pixel:.0f}'])
+    return table(('backbone', 'parameters, M', 'GMAC', 'ns per pixel'), rows)
+
+
 def memory(results: list[dict]) -> str:
     rows = [
         [name, *cells(found, 'saved_mib', 0), *cells(found[1:], 'saved_ratio')]
@@ -201,6 +211,13 @@ is slower on AMD's processors, so the compiler may lose more there than it gains
 Where the time per pixel grows, attention over the whole map is the reason: its multiply-adds (MACs)
 grow with the square of the pixels.""",
         linear,
+    ),
+    'usual': (
+        'Beside the usual backbones, one image of 512x512 pixels',
+        """\
+The forward pass of all four levels; names with `timm:` are [models of timm](timm.md). The numbers
+of a plain transformer (`vit`) include what makes its levels.""",
+        usual,
     ),
     'memory': (
         'Memory of a training step, two images of 800x1280 pixels',

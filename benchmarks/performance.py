@@ -19,6 +19,11 @@ HERE = Path(__file__).parent
 DOCS = HERE.parent / 'docs'
 NAMES = 'dilateformer_t volo_d1 cswin_t moganet_t cloformer_xs'
 PEERS = 'timm_swin_t timm_convnext_t mmdet_resnet50 mmdet_swin_t'
+USUAL = (
+    'timm:resnet50 timm:regnety_032 timm:efficientnet_b3 timm:swin_tiny_patch4_window7_224 '
+    'timm:convnext_tiny timm:pvt_v2_b2 timm:davit_tiny timm:vit_small_patch16_224 '
+    'timm:vit_small_patch16_dinov3'
+)
 CONFIGS = ' '.join(
     f'configs/{method}_{name}_{data}.py'
     for method, data in (('mask_rcnn', 'coco'), ('upernet', 'ade20k'))
@@ -31,6 +36,7 @@ SECTIONS = {  # arguments of measure.py
     'iteration': f'--iteration {CONFIGS} --threads 2 --repeats 2',
     'compiled': f'{NAMES} --backends auto --runs eager compiled --repeats 7 --no-peak',
     'linear': f'{NAMES} --backends auto --size 512 512 --size 1024 2048 --repeats 3 --no-peak',
+    'usual': f'{NAMES} {USUAL} --backends auto --size 512 512 --repeats 5 --no-peak',
     'memory': '--memory --size 800 1280 --batch 2',
     'cards': '--cards --size 800 1280 --batch 2',
 }

@@ -20,6 +20,7 @@ from backbones.openmmlab.build import build_model
 from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import import_scope
 from backbones.ops.dispatch import plain
+from backbones.registry import SCHEMES
 
 # with four levels and without stochastic depth: arguments for timm, or a config for MMDetection
 PEERS = dict(
@@ -139,6 +140,19 @@ def running(candidate: dict, *, autocast: bool = True) -> Iterator[None]:
 
 def kind_of(candidate: dict) -> str:
     return next(kind for kind in ('op', 'config', 'backbone') if kind in candidate)
+
+
+def is_peer(name: str | None) -> bool:
+    """Return whether a backbone is another library's: one of `PEERS`, or 'timm:NAME'."""
+    return name is not None and (name in PEERS or name.startswith(tuple(SCHEMES)))
+
+
+@cache
+def count_parameters(name: str) -> int:
+    """Count a backbone's parameters."""
+    candidate = dict(backbone=name, mode='inference', device='meta', with_cp=False)
+    model = build(candidate | dict(compile=False, channels_last=False))
+    return sum(p.numel() for p in model.parameters())
 
 
 @cache

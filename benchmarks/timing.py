@@ -6,7 +6,7 @@ import timeit
 import numpy as np
 import torch
 from memory import peak_mib, saved_mib
-from subjects import build, count_macs, kind_of, prepare
+from subjects import build, count_macs, count_parameters, kind_of, prepare
 from torch.utils import benchmark
 
 RATIOS = dict(median_ms='time_ratio', peak_mib='peak_ratio', saved_mib='saved_ratio')
@@ -75,9 +75,13 @@ def numbers(candidate: dict, times: benchmark.Measurement) -> dict:
     low, high = np.quantile(times.times, (0.25, 0.75)) * 1e3
     found |= dict(low_ms=low, high_ms=high)
     found |= dict(images_per_s=1 / per_image, gmacs=macs / 1e9)
+    if kind == 'backbone':
+        found['params'] = count_parameters(candidate[kind])
     if candidate['mode'] == 'inference' and macs:
         found |= dict(ns_per_mac=per_image * 1e9 / macs, gflops=2 * macs / per_image / 1e9)
-    rounded = {key: float(f'{value:.6g}') for key, value in found.items()}
+    rounded = {
+        key: value if key == 'params' else float(f'{value:.6g}') for key, value in found.items()
+    }
     return dict(repeats=len(times.times), **rounded)
 
 

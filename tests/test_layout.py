@@ -20,8 +20,10 @@ FLOORS = (
     'data',
     'drawing',
     'openmmlab',
-    'timm_variants',
-    'dilateformer cswin volo moganet cloformer timm_pyramid',
+    'adapted_variants',
+    'dilateformer cswin volo moganet cloformer hf_pyramid timm_pyramid',
+    'adapted_pyramid',
+    'adapter adapted_parts adapted_weights attention_windows',
     'pyramid',
     'stage',
     'timm_interface forms layers',
@@ -29,7 +31,7 @@ FLOORS = (
     'registry',
     'variants',
     'ops',
-    'atomic_write package_files pixels tables timm_models',
+    'atomic_write families package_files pixels tables hf_models timm_models',
     'errors',
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}

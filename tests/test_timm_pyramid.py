@@ -7,7 +7,6 @@ import torch
 import backbones
 from backbones import TimmPyramid, UserError
 from backbones.errors import CheckpointError
-from backbones.timm_variants import TimmVariant
 
 HIERARCHICAL = ('test_convnext', 'test_resnet', 'test_efficientnet')
 PLAIN = ('test_vit', 'test_vit3')
@@ -76,7 +75,7 @@ def test_a_frozen_model_stores_nothing_and_stays_in_eval_mode(name: str) -> None
 def test_frozen_stages_are_the_first_groups_of_timm() -> None:
     model = TimmPyramid('test_resnet', frozen_stages=1).train()
     frozen = {n for n, p in model.trunk.named_parameters() if not p.requires_grad}
-    groups = model._groups(coarse=True)
+    groups = model.groups(coarse=True)
     assert frozen == {n for n, g in groups.items() if g <= 1} != set(groups)
     assert not model.trunk.bn1.training and model.trunk.layer4[0].bn1.training
 
@@ -102,8 +101,109 @@ def test_a_file_in_timms_names_is_loaded_strictly(channels: int, tmp_path) -> No
     broken = full.state_dict()
     broken.pop('stages.0.blocks.0.gamma')
     torch.save(dict(broken, other=torch.ones(1)), path)
-    with pytest.raises(CheckpointError, match=r'blocks\.0\.gamma is missing.*other is not of this'):
+    with pytest.raises(
+        CheckpointError,
+        match=r'(?s)missing in the file.*blocks\.0\.gamma.*unknown to the model.*other',
+    ):
         backbones.create('timm:test_convnext', pretrained=str(path))
+
+
+def test_a_file_of_ours_and_one_with_unusable_values(tmp_path) -> None:
+    model = backbones.create('timm:test_vit')
+    state = {f'backbone.{k}': t for k, t in model.state_dict().items()}
+    torch.save(dict(state_dict=state), tmp_path / 'ours.pth')
+    loaded = backbones.create('timm:test_vit', pretrained=str(tmp_path / 'ours.pth'))
+    assert all(torch.equal(t, loaded.state_dict()[k]) for k, t in model.state_dict().items())
+    state['backbone.trunk.pos_embed'] = state['backbone.trunk.pos_embed'] * float('nan')
+    state['backbone.trunk.patch_embed.proj.bias'] = torch.ones(64, dtype=torch.int8)
+    torch.save(dict(state_dict=state), tmp_path / 'nan.pth')
+    with pytest.raises(CheckpointError, match=r'(?s)2 with unusable values.*NaN.*int8'):
+        backbones.create('timm:test_vit', pretrained=str(tmp_path / 'nan.pth'))
+
+
+def test_a_file_for_another_size_is_resampled_by_timm(tmp_path) -> None:
+    torch.save(timm.create_model('test_vit').state_dict(), tmp_path / 'timm.pth')
+    settings = dict(pretrained=str(tmp_path / 'timm.pth'), image_size=(64, 96))
+    assert backbones.create('timm:test_vit', **settings).trunk.pos_embed.shape[1] == 4 * 6 + 1
+
+
+def test_recomputing_of_blocks_can_be_turned_off_again() -> None:
+    model = TimmPyramid('test_vit', with_cp=True)
+    assert model.trunk.grad_checkpointing
+    model.set_grad_checkpointing(False)
+    assert not model.trunk.grad_checkpointing and not model.with_cp
+
+
+def test_an_error_that_is_not_about_the_size_keeps_its_type() -> None:
+    model = TimmPyramid('test_maxvit')
+
+    def fail(*_: object) -> None:
+        raise RuntimeError('other')
+
+    model.trunk.stages[0].register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match=r'^other$'):
+        model(image(64, 96))
+
+
+def test_parameters_that_no_level_depends_on_are_frozen() -> None:
+    model = TimmPyramid('crossvit_tiny_240')
+    sum(x.square().mean() for x in model(image(64, 64))).backward()
+    trained = [p for p in model.parameters() if p.requires_grad]
+    assert all(p.grad is not None for p in trained) and len(trained) < len(list(model.parameters()))
+
+
+@pytest.mark.slow
+def test_maps_of_unpadded_convolutions_are_resampled_to_their_strides() -> None:
+    model = TimmPyramid('legacy_xception')
+    assert model.uneven and not TimmPyramid('test_resnet').uneven
+    cells = [tuple(x.shape[2:]) for x in model(image(97, 130))]
+    assert cells == [tuple(-(-side // s) for side in (97, 130)) for s in (4, 8, 16, 32)]
+
+
+@pytest.mark.parametrize('name', ('vit_tiny_patch16_224', 'vit_tiny_patch16_dinov3_qkvb'))
+def test_one_window_over_the_whole_image_changes_nothing(name: str) -> None:
+    torch.manual_seed(0)
+    plain = TimmPyramid(name, out_indices=2).eval()
+    for key, scale in plain.named_parameters():
+        if 'gamma' in key:  # of 1e-5, which hides what the blocks do
+            torch.nn.init.ones_(scale)
+    windowed = TimmPyramid(name, out_indices=2, window=4).eval()
+    windowed.load_state_dict(plain.state_dict())
+    with torch.no_grad():
+        assert (plain(image(64, 64))[0] - windowed(image(64, 64))[0]).abs().max() < 1e-4
+        assert (plain(image(64, 128))[0] - windowed(image(64, 128))[0]).abs().max() > 1e-3
+        assert windowed(image(40, 100))[0].shape == (2, 256, 3, 7), 'images are padded to windows'
+
+
+def test_rotary_positions_are_right_within_windows() -> None:
+    from backbones.attention_windows import Windows
+
+    trunk = timm.create_model('vit_tiny_patch16_dinov3_qkvb').eval()
+    prefix, channels = trunk.num_prefix_tokens, trunk.embed_dim
+    tokens = torch.randn(1, prefix + 4 * 8, channels)
+    rope = trunk.rope.get_embed(shape=(4, 8))
+    second = [row * 8 + column for row in range(4) for column in range(4, 8)]
+    chosen = torch.cat([tokens[:, :prefix], tokens[:, prefix:][:, second]], 1)
+    with torch.no_grad():
+        expected = trunk.blocks[0](chosen, rope=rope[..., second, :])
+        windows = Windows('', trunk.blocks, 4, prefix)
+        windows.size = (4, 8)
+        found = trunk.blocks[0](tokens, rope=rope)
+    assert found.shape == tokens.shape
+    assert (found[:, prefix:][:, second] - expected[:, prefix:]).abs().max() < 1e-4
+
+
+@pytest.mark.parametrize(
+    'name, message',
+    (
+        ('test_convnext', 'window is for plain transformers'),
+        ('xcit_nano_12_p16_224', 'its blocks take H, W'),
+        ('vit_srelpos_small_patch16_224', 'its blocks take shared_rel_pos'),
+    ),
+)
+def test_windows_are_refused_where_they_would_be_wrong(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        TimmPyramid(name, window=7)
 
 
 @pytest.mark.parametrize(
@@ -138,6 +238,7 @@ def test_wrong_settings_are_sentences() -> None:
 
 
 def test_a_row_names_the_weights_and_what_images_they_expect() -> None:
-    row = TimmVariant('vit_base_patch16_siglip_224.webli')
+    row = backbones.variant('timm:vit_base_patch16_siglip_224.webli')
     assert row.weights == 'hf-hub:timm/vit_base_patch16_siglip_224.webli'
     assert row.mean == (127.5,) * 3 and row.std == (127.5,) * 3
+    assert row.licence == 'apache-2.0'

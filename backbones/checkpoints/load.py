@@ -174,8 +174,20 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
         report.state = {PREFIX + k: v for k, v in renamed.state.items()}
         report.faults = [replace(fault, key=PREFIX + fault.key) for fault in renamed.faults]
         rest = {k: v for k, v in state.items() if not k.startswith(PREFIX)}
+    compared = len(rest) < len(state)  # the backbone's part has been compared
     target = model.state_dict()
-    for key, tensor in rest.items():
+    other = match_tensors(
+        {k: t for k, t in target.items() if not (compared and k.startswith(PREFIX))}, rest
+    )
+    report.state.update(other.state)
+    report.faults += other.faults
+    return report
+
+
+def match_tensors(target: dict[str, Tensor], state: dict[str, Tensor]) -> Match:
+    """Compare a file's tensors with a model's of the same names."""
+    report = Match()
+    for key, tensor in state.items():
         if key not in target:
             report.faults.append(Fault('surplus', key))
         elif not tensor.is_nested and tensor.shape != target[key].shape:
@@ -185,12 +197,7 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
             report.faults.append(wrong)
         else:
             report.state[key] = tensor
-    compared = len(rest) < len(state)  # the backbone's part has been compared
-    report.faults += [
-        Fault('missing', key)
-        for key in target
-        if key not in rest and not (compared and key.startswith(PREFIX))
-    ]
+    report.faults += [Fault('missing', key) for key in target if key not in state]
     return report
 
 

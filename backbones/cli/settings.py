@@ -6,6 +6,7 @@ import torch
 from mmengine.config import Config
 from mmengine.registry import MODELS
 
+from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import averages, innermost, only_formats, with_backbone
 from backbones.openmmlab.registries import add_import
@@ -78,6 +79,9 @@ def set_training(
 def _freeze(cfg: Config) -> None:
     backbone = with_backbone(cfg.model).backbone
     cls = MODELS.get(backbone.type)
+    if isinstance(cls, type) and issubclass(cls, AdaptedPyramid):
+        backbone.frozen_stages = 'all'
+        return
     if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
         raise UserError(
             f'--freeze: {backbone.type} is none of our backbones, which know how many stages they '

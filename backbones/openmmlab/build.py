@@ -160,8 +160,11 @@ def whole_image(side: int) -> InstanceData:
 def image_side(model: ConfigDict) -> int:
     """Return the side of a small test image that is large enough for the model, in pixels.
 
-    DINO-like detectors pick hundreds of pyramid cells as queries; DDQ picks 1350.
+    DINO-like detectors pick hundreds of pyramid cells as queries; DDQ picks 1350. A backbone that
+    was built for one size gets it.
     """
+    if size := (model.get('backbone') or {}).get('image_size'):
+        return min(size)
     return 256 if 'num_queries' in model else 128
 
 

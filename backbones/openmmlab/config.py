@@ -33,7 +33,8 @@ def load_config(
         work_dir: None uses the config's, or `work_dirs/<config name>`.
         data_root: replaces the `data_root` of every dataset and evaluator.
         launcher: MMEngine's launcher.
-        backbone, recipe: see `swap_backbone`; the options are applied after it.
+        backbone, recipe: see `swap_backbone`; the options are applied after it, but it knows those
+            of the new backbone.
 
     Raises:
         MissingFileError: the config does not exist; suggests close matches.
@@ -42,7 +43,7 @@ def load_config(
     cfg = read_config(path)
     stem = path.rpartition('::')[2]
     if backbone is not None:
-        cfg = swap_backbone(cfg, backbone, recipe=recipe)
+        cfg = swap_backbone(cfg, backbone, recipe=recipe, settings=_of_backbone(options or {}))
         stem = f'{Path(stem).stem}_{re.sub("[:/.]", "_", backbone)}'
     elif recipe is not None:
         raise UserError('--recipe needs --backbone: add --backbone NAME or remove --recipe')
@@ -55,6 +56,14 @@ def load_config(
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(stem).stem))
     return cfg
+
+
+def _of_backbone(options: dict) -> dict:
+    """Return the settings of the backbone in `--cfg-options`, such as its `image_size`."""
+    found = (
+        (re.fullmatch(r'model\.(?:\w+\.)*backbone\.(\w+)', key), options[key]) for key in options
+    )
+    return {match[1]: value for match, value in found if match and match[1] != 'type'}
 
 
 def _names_no_type(option: str) -> bool:

@@ -26,6 +26,8 @@ NOISE = (
     # MMEngine in each of several processes; one thread per process is intentional
     'Setting OMP_NUM_THREADS environment variable for each process',
     'Setting MKL_NUM_THREADS environment variable for each process',
+    # MMEngine, on each frozen parameter; the start block counts them
+    'is skipped since its requires_grad=False',
     # DDP copies the gradients of depthwise convolutions, whose strides differ in notation only
     'Grad strides do not match bucket view strides',
     # torch.utils.cpp_extension, with a CUDA toolkit but no GPU; nothing is compiled

@@ -14,6 +14,7 @@ from importlib.util import find_spec
 from types import ModuleType
 from typing import Any
 
+from backbones.hf_pyramid import HfPyramid
 from backbones.openmmlab.moved import MovedFinder
 from backbones.registry import BACKBONES, TOLD, full_name
 from backbones.timm_pyramid import TimmPyramid
@@ -30,7 +31,7 @@ def join() -> None:
 
         replace_fallbacks()
     if models() is not None:
-        classes: list[Any] = [*BACKBONES, TimmPyramid]
+        classes: list[Any] = [*BACKBONES, HfPyramid, TimmPyramid]
         for cls in classes:
             register_in_mmengine(cls)
         TOLD.append(register_in_mmengine)

@@ -7,7 +7,9 @@ import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
+from backbones.adapted_variants import AdaptedVariant
 from backbones.errors import UserError, first_line
+from backbones.families import RECIPES
 from backbones.openmmlab.build import build_model, check_fit, enter_library
 from backbones.openmmlab.config_tree import nodes, with_backbone
 from backbones.openmmlab.registries import add_import, find_class
@@ -16,12 +18,14 @@ from backbones.pyramid import STRIDES, Pyramid
 from backbones.registry import variant
 from backbones.variants import Variant
 
-RECIPES = ('published',)
+NAMED = ('published',)
 PROBE = 128  # height and width of the image used to measure the old backbone, pixels
 Level = tuple[int, int]  # channels and stride of a feature map
 
 
-def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Config:
+def swap_backbone(
+    cfg: Config, name: str, *, recipe: str | None = None, settings: dict | None = None
+) -> Config:
     """Replace the backbone of a config, and all of the model that depends on it, in a copy.
 
     The old backbone is built and run on a small image to find its channels and strides. Ours emits
@@ -40,6 +44,7 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
             dropped). Schedule, batch size, gradient clipping and mixed precision stay; learning
             rates in the schedule keep their ratio to the optimizer's. The learning rate is for the
             batch size in the new `auto_scale_lr`. None keeps the config's optimizer; see `doubts`.
+        settings: of the new backbone, such as `dict(image_size=(640, 640))`.
 
     Returns:
         The changed copy.
@@ -49,22 +54,23 @@ def swap_backbone(cfg: Config, name: str, *, recipe: str | None = None) -> Confi
             backbone for a feature pyramid; a model that the new backbone does not fit.
     """
     row = variant(name)
-    if recipe is not None and recipe not in RECIPES:
-        raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(RECIPES)}')
+    if recipe is not None and recipe not in NAMED:
+        raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(NAMED)}')
     enter_library(cfg)
     cfg = copy.deepcopy(cfg)
     model = with_backbone(cfg.get('model'))
     old = model.backbone
     levels = _measure(cfg, old)
     chosen = _choose_levels(levels)
-    settings = row.settings(_method(model) if recipe or 'drop_path_rate' in old else None)
+    new = row.settings(_method(model) if recipe or 'drop_path_rate' in old else None)
     if chosen != [0, 1, 2, 3]:
-        settings['out_indices'] = tuple(chosen)
-    model.backbone = ConfigDict(settings)
+        new['out_indices'] = tuple(chosen)
+    model.backbone = ConfigDict({**new, **(settings or {})})
+    channels = row.channels_of(settings or {})
     _normalise(cfg, row)
-    _connect(cfg, model, levels, [(row.channels[i], STRIDES[i]) for i in chosen], name)
+    _connect(cfg, model, levels, [(channels[i], STRIDES[i]) for i in chosen], name)
     if recipe:
-        _take_recipe(cfg, row)
+        _take_recipe(cfg, row, _method(model))
     _leave_out_weights(cfg, model)
     add_import(cfg, 'backbones')
     return cfg
@@ -220,14 +226,10 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
             node.in_channels = new[level]
 
 
-def _take_recipe(cfg: Config, row: Variant) -> None:
+def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
     """Take the optimizer and parameter rules of the variant's own config. See `swap_backbone`."""
-    if not row.optimizer:
-        raise UserError(f'--recipe published: none is known of {row.name}; leave it out')
-    name = row.name.removesuffix('_384')
-    leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
-    ours = Config.fromfile(config_file(leaf.format(name)))
     taken = ('optimizer', 'paramwise_cfg', 'constructor', '_scope_')
+    ours = _recipe_of_family(row, method) if isinstance(row, AdaptedVariant) else _own(cfg, row)
     old = cfg.get('optim_wrapper', {})
     cfg.optim_wrapper = {
         **ours.optim_wrapper,
@@ -237,10 +239,39 @@ def _take_recipe(cfg: Config, row: Variant) -> None:
     for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
         for key in {'eta_min', 'eta_max'} & {*rule}:  # absolute: unscaled, the rate could rise
             rule[key] *= cfg.optim_wrapper.optimizer.lr / rate
-    # heads that share layers between levels, such as RTMDet's, list their parameters twice
-    cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
+    if 'constructor' not in ours.optim_wrapper:
+        # heads that share layers between levels, such as RTMDet's, list their parameters twice
+        cfg.optim_wrapper.setdefault('paramwise_cfg', {})['bypass_duplicate'] = True
     enable = cfg.get('auto_scale_lr', {}).get('enable', False)
     cfg.auto_scale_lr = dict(ours.auto_scale_lr, enable=enable)
+
+
+def _own(cfg: Config, row: Variant) -> Config:
+    name = row.name.removesuffix('_384')
+    leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
+    return Config.fromfile(config_file(leaf.format(name)))
+
+
+def _recipe_of_family(row: AdaptedVariant, method: str) -> Config:
+    recipe = row.recipe(method)
+    if recipe is None:
+        raise UserError(
+            f'--recipe published: none is known of the family {row.family}; known are '
+            f'{", ".join(RECIPES)}. Leave it out'
+        )
+    optimizer = dict(
+        type='AdamW', lr=recipe.lr, betas=(0.9, 0.999), weight_decay=recipe.weight_decay
+    )
+    wrapper: dict = dict(type='OptimWrapper', optimizer=optimizer)
+    layers = row.model.get_layer_depth('')[1] - 2  # without the stem, and what follows
+    if rate := recipe.decay_of(layers):
+        wrapper.update(constructor='LayerDecay', paramwise_cfg=dict(decay_rate=rate))
+    else:
+        rules = ('norm_decay_mult', 'bias_decay_mult', 'flat_decay_mult')
+        tables = {name: dict(decay_mult=0.0) for name in ('pos_embed', 'position_bias_table')}
+        wrapper.update(paramwise_cfg=dict(dict.fromkeys(rules, 0.0), custom_keys=tables))
+    print_log(f'--recipe published: AdamW as in {recipe.source}', logger='current')
+    return Config(dict(optim_wrapper=wrapper, auto_scale_lr=dict(base_batch_size=recipe.batch)))
 
 
 def doubts(cfg: Config, name: str) -> list[str]:
@@ -251,7 +282,7 @@ def doubts(cfg: Config, name: str) -> list[str]:
     optimizer = getattr(optimizer, '__name__', optimizer)  # new-style configs hold the class
     if optimizer not in (None, row.optimizer) and row.optimizer:
         found.append(
-            f'The config trains with {optimizer}; {row.cls.__name__} was trained with AdamW only: '
+            f'The config trains with {optimizer}; {row.name} was trained with AdamW only: '
             "--recipe published uses its authors' settings."
         )
     if 'DecayOptimizerConstructor' in str(wrapper.get('constructor')):  # both libraries have one

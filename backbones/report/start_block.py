@@ -9,6 +9,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
+from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.data.dataset import Dataset, Split
 from backbones.errors import shown
 from backbones.openmmlab.compat import is_resuming
@@ -40,7 +41,7 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
     return {
         'task': [f'{type(model).__name__} ({runner.cfg.default_scope}), {total} {unit}'],
         **data_facts(runner.cfg, dataset, ('train', 'val') if runner.val_loop else ('train',)),
-        'backbone': [_backbone(runner.cfg)],
+        'backbone': [_backbone(runner.cfg), *_of_another_library(backbone)],
         'parameters': [
             f'{params / 1e6:.2f} M, {share / 1e6:.2f} M of them in the backbone; '
             + ('all are trained' if trained == params else f'{trained / 1e6:.2f} M are trained')
@@ -107,6 +108,15 @@ def _backbone(cfg: Config) -> str:
     settings = with_backbone(cfg.model).backbone
     arch = settings.get('arch', '')
     return f'{settings.type} {arch if isinstance(arch, str) else "own arch"}'
+
+
+def _of_another_library(backbone: nn.Module) -> list[str]:
+    """Say what images a model of another library was made for, and the licence of its weights."""
+    if not isinstance(backbone, AdaptedPyramid):
+        return []
+    height, width = backbone.own_size()
+    licence = backbone.licence() or 'not noted'
+    return [f'made for {height} x {width} pixels; licence of its weights: {licence}']
 
 
 def _weights(backbone: nn.Module) -> str:

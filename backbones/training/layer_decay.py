@@ -13,7 +13,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
 
     `layer` and `last` come from the backbone's `get_layer_depth`; necks and heads use the full
     rate. Biases and parameters with at most one axis longer than 1 (norms, layer scales) have no
-    weight decay, in necks and heads too.
+    weight decay, in necks and heads too, nor have those that `no_weight_decay` names.
 
     Args:
         optim_wrapper_cfg: as in MMEngine.
@@ -48,10 +48,12 @@ class LayerDecay(DefaultOptimWrapperConstructor):
                 f'LayerDecay needs model.backbone.get_layer_depth, which {type(backbone).__name__} '
                 'lacks'
             )
+        exempt = {f'backbone.{name}' for name in getattr(backbone, 'no_weight_decay', set)()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}
         for name, parameter in module.named_parameters():
             if parameter.requires_grad:
-                key = self._rate(backbone, name), self._decay(name, parameter)
+                decay = 0.0 if name in exempt else self._decay(name, parameter)
+                key = self._rate(backbone, name), decay
                 groups.setdefault(key, []).append(parameter)
         for (scale, decay), members in sorted(groups.items(), key=lambda item: item[0]):
             params.append(

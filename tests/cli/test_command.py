@@ -39,3 +39,16 @@ def test_it_runs_a_tool_with_its_own_options() -> None:
     done = subprocess.run([COMMAND, 'check-data', '/nowhere'], capture_output=True, text=True)
     assert done.returncode == 1
     assert done.stderr.startswith('error: ') and '/nowhere' in done.stderr
+
+
+def test_it_lists_backbones_to_choose_from(monkeypatch, capsys) -> None:
+    small = said(monkeypatch, capsys, 'list', '--task', 'detection', '--max-params', '5')
+    assert 'mask_rcnn_moganet_t_coco' in small and 'cswin' not in small and 'timm:' not in small
+    fetched = said(monkeypatch, capsys, 'list', '--weights', 'yes', '--timm', '--max-params', '4')
+    rows = {line.split()[1]: line for line in fetched.splitlines()[2:]}
+    assert 'apache-2.0' in rows['timm:convnext_atto.d2_in1k'] and 'moganet_xt' in rows
+    assert 'cloformer_xxs' not in rows, 'there are no weights of it'
+    numbers = [float(line.split('|')[2]) for line in rows.values()]
+    assert numbers == sorted(numbers) and len(rows) > 50
+    nothing = said(monkeypatch, capsys, 'list', '--max-params', '1')
+    assert 'no backbone fits' in nothing

@@ -11,6 +11,8 @@ import pytest
 from conftest import ROOT, call
 from pages import BLOCKS, NEEDS, NOTEBOOKS, PAGES, Block, cells, commands, inline_code, parse
 
+from backbones.__main__ import SHORT
+
 RUN = [b for b in BLOCKS if b.language == 'python' and not (b.needs or b.run_by)]
 SHELL = [b for b in BLOCKS if b.language == 'bash']
 PROJECT = (ROOT / 'pyproject.toml').read_text()
@@ -124,7 +126,8 @@ def check(words: list[str]) -> None:
 def check_python(rest: list[str]) -> None:
     if rest[:2] == ['-m', 'backbones']:
         if not rest[2].endswith('.py'):  # else a program of others
-            parse(ROOT / f'tools/{rest[2].replace("-", "_")}.py', rest[3:])
+            tool = SHORT.get(rest[2], rest[2]).replace('-', '_')
+            parse(ROOT / f'tools/{tool}.py', rest[3:])
     elif rest[:2] == ['-m', 'pytest']:
         for word in rest[2:]:
             assert not word.startswith('tests') or (ROOT / word).exists(), word

@@ -9,6 +9,7 @@ import pytest
 from conftest import ROOT
 
 import backbones
+from backbones import families
 from backbones.data.faults import KINDS
 
 README = (ROOT / 'README.md').read_text()
@@ -79,3 +80,13 @@ def test_ci_names_a_step_that_hangs() -> None:
     workflow = (ROOT / '.github/workflows/ci.yml').read_text()
     whole = [int(minutes) for minutes in re.findall(r'timeout-minutes: (\d+)', workflow)]
     assert len(limits) > 4 and sum(map(int, limits)) < min(whole[:1])
+
+
+def test_the_recipes_on_the_page_are_those_of_the_families() -> None:
+    page = (ROOT / 'docs/timm.md').read_text()
+    for recipes, _ in families.TABLE:
+        for recipe in recipes.values():
+            rate = f'{recipe.lr:.0e}'.replace('e-0', 'e-')
+            factors = ', '.join(map(str, recipe.decay.values())) or '-'
+            row = f'| {rate}, {recipe.batch} | {recipe.weight_decay} | {factors}'
+            assert row in page, row

@@ -328,5 +328,13 @@ def test_models_of_timm_fit_and_their_images_are_normalised_as_they_expect(
     assert cfg.model.data_preprocessor.mean == list(row.mean) != [123.675, 116.28, 103.53]
     cfg.dump(tmp_path / 'own.py')
     assert Config.fromfile(tmp_path / 'own.py').model == cfg.model
-    with pytest.raises(UserError, match=f'--recipe published: none is known of {name}'):
-        swap_backbone(load(config), name, recipe='published')
+    recipe = row.recipe('detection' if config.startswith(('mask_rcnn', 'mmdet')) else 'upernet')
+    if recipe is None:
+        with pytest.raises(UserError, match='none is known of the family resnet; known are vision'):
+            swap_backbone(load(config), name, recipe='published')
+    else:
+        cfg = swap_backbone(load(config), name, recipe='published')
+        assert cfg.optim_wrapper.optimizer.lr == recipe.lr
+        assert cfg.optim_wrapper.constructor == 'LayerDecay'
+        assert cfg.auto_scale_lr.base_batch_size == recipe.batch
+        assert cfg.model.backbone.drop_path_rate == recipe.drop_path

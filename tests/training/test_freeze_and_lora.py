@@ -13,6 +13,8 @@ from torch import nn
 
 from backbones.cli import settings
 from backbones.errors import CheckpointError, UserError
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import config_file
 from backbones.training.lora import LoraHook, adapters, add_adapters, runner_for
 
@@ -153,3 +155,12 @@ def test_a_training_run_with_adapters_resumes_and_is_tested_without_them(tmp_pat
     tool('test', NAME, whole / 'last.pth', '--data-root', tmp_path / 'digits')
     refused = tool('train', NAME, '--work-dir', again, '--resume', *options[2:], fails=True)
     assert 'lora 4 -> absent' in refused
+
+
+def test_a_model_of_timm_is_frozen_but_not_what_makes_its_levels() -> None:
+    cfg = Config.fromfile(config_file('upernet_cloformer_nano_digits'))
+    cfg = swap_backbone(cfg, 'timm:test_vit')
+    set_training(cfg, freeze=True)
+    backbone = build_model(cfg, cfg.model.backbone, device='meta')
+    trained = {name.split('.')[0] for name, p in backbone.named_parameters() if p.requires_grad}
+    assert trained == {'makers'}

@@ -6,8 +6,8 @@ from conftest import NANO
 from mmengine.optim import build_optim_wrapper
 from torch import nn
 
-from backbones import BACKBONES, DilateFormer, MogaNet
-from backbones.training import layer_decay  # noqa: F401, registers LayerDecay
+from backbones import BACKBONES, DilateFormer, MogaNet, variant
+from backbones.training import layer_decay
 
 # the published rates of named parameters, as factors of the base rate, decay 0.8
 PUBLISHED = {
@@ -124,3 +124,20 @@ def test_frozen_parameters_are_left_out() -> None:
         id(p) for g in build_optim_wrapper(model, cfg).optimizer.param_groups for p in g['params']
     }
     assert optimized == {id(p) for p in model.parameters() if p.requires_grad}
+
+
+def test_models_of_timm_have_the_rates_of_vitdet_and_their_positions_no_decay() -> None:
+    row = variant('timm:vit_tiny_patch16_224')
+    recipe = row.recipe('detection')
+    layers = row.model.get_layer_depth('')[1]
+    assert layers == 14 and recipe.decay_of(layers - 2) == 0.7 and recipe.decay_of(24) == 0.8
+    assert recipe.decay_of(16) == round(0.7 ** (12 / 16), 4), 'the stem learns as published'
+    model = nn.Module()
+    model.backbone = row.model
+    rule = dict(optimizer=dict(type='AdamW', lr=1.0, weight_decay=0.1))
+    groups: list[dict] = []
+    layer_decay.LayerDecay(rule, dict(decay_rate=0.7)).add_params(groups, model)
+    found = {id(p): g for g in groups for p in g['params']}
+    assert found[id(row.model.trunk.pos_embed)]['weight_decay'] == 0
+    stem = found[id(row.model.trunk.patch_embed.proj.weight)]
+    assert stem['weight_decay'] == 0.1 and abs(stem['lr'] - 0.7**13) < 1e-9

@@ -1,0 +1,257 @@
+"""A model of another library as a backbone: its maps where it has them, levels made where not."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import math
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from backbones.adapted_parts import make_level, probe
+from backbones.adapted_weights import load_adapted
+from backbones.adapter import Adapter
+from backbones.attention_windows import Windows
+from backbones.errors import UserError, first_line
+from backbones.ops.dispatch import like
+from backbones.pyramid import MIN_SIZE, levels_of
+from backbones.stage import BATCH_NORMS
+from backbones.timm_interface import STRIDES
+
+MULTIPLE = STRIDES[-1]  # images are padded to multiples of it, pixels
+TAPS = ('last', 'several')
+
+
+class AdaptedPyramid(Adapter):
+    """A model of another library that emits feature maps at strides 4, 8, 16 and 32.
+
+    A level at whose stride the model has a map is that map, to the last bit. The others are made of
+    the nearest one by the simple feature pyramid of ViTDet (arXiv:2203.16527, Sec. 3): transposed
+    convolutions or pooling, then a 1x1 and a 3x3 convolution, each with a layer norm. So all four
+    are made for a plain transformer, whose class and register tokens are left out. A patch of 14
+    pixels counts as one of 16, of an image that is enlarged or shrunk as much.
+
+    Images are padded at the right and the bottom to multiples of 32 pixels, and levels cut to
+    ceil(H / stride) x ceil(W / stride) cells; maps of other sizes, which some models of unpadded
+    convolutions have, are resampled to these. Parameters that no level depends on are frozen.
+
+    Args:
+        arch: the library's name of the model.
+        drop_path_rate: None keeps the model's own.
+        in_channels: of the images.
+        out_indices: see `Pyramid`.
+        frozen_stages: -1 freezes nothing, n the first n + 1 groups of the model's layers (the stem
+            is the first); 'all' the whole model but not what makes levels: its activations are not
+            stored.
+        norm_eval: see `Pyramid`.
+        with_cp: see `Pyramid`.
+        taps: 'last' makes the levels of a plain transformer from its last map, 'several' from four
+            maps at even distances.
+        width: channels of the levels that are made.
+        window: side of the windows, in patches, to which a plain transformer's attention is
+            confined in all blocks but four (ViTDet, Sec. 3); images are padded to multiples of it.
+            None: all blocks see the whole image. See `Windows`.
+        image_size: height and width that all images are padded to, for models that take one size
+            only; None for any size.
+        init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` of a file in the library's
+            names, or one of ours.
+
+    Raises:
+        UserError: no such model, or one without feature maps.
+    """
+
+    WEIGHTS = 'none are known'
+    NORM_NAMES = ('makers',)  # what is trained beside adapters of low rank
+
+    def __init__(
+        self,
+        arch: str,
+        *,
+        drop_path_rate: float | None = None,
+        in_channels: int = 3,
+        out_indices: int | Sequence[int] = (0, 1, 2, 3),
+        frozen_stages: int | str = -1,
+        norm_eval: bool = False,
+        with_cp: bool = False,
+        taps: str = 'last',
+        width: int = 256,
+        window: int | None = None,
+        image_size: tuple[int, int] | None = None,
+        init_cfg: dict | None = None,
+    ) -> None:
+        super().__init__()
+        if taps not in TAPS:
+            raise UserError(f"taps is {taps!r}; allowed: 'last', 'several'")
+        self.arch, self.in_channels = arch, in_channels
+        self.out_indices = levels_of(out_indices)
+        self.strides = tuple(STRIDES[i] for i in self.out_indices)
+        self.norm_eval, self.frozen_stages = norm_eval, frozen_stages
+        self.init_cfg, self.is_init = init_cfg, False
+        self.loaded: str | None = None
+        self.image_size = image_size
+        self.trunk = self.build_trunk(drop_path_rate)
+        self.known = set(self.trunk.state_dict())  # with what is left out
+        self._choose_maps(taps, width)
+        self.windows = None if window is None else self._windows(window)
+        self.multiple = math.lcm(MULTIPLE, self.patch * window) if window else MULTIPLE
+        self.with_cp = False
+        self.set_grad_checkpointing(with_cp)
+        self.frozen: list[nn.Module] = []
+        self._probe()
+        self._freeze()
+
+    def _choose_maps(self, taps: str, width: int) -> None:
+        """Decide which map each level comes from, and build what makes it."""
+        widths, reductions = zip(*self.maps())
+        strides = [2 ** round(math.log2(r)) for r in reductions]
+        self.scale = reductions[-1] / strides[-1]  # 14 / 16 for patches of 14 pixels
+        self.plain, self.patch = len(set(strides)) == 1, strides[-1]
+        self.makers, channels, sources = nn.ModuleList(), [], []
+        for i, stride in zip(self.out_indices, self.strides):
+            nearest = min(abs(math.log2(s / stride)) for s in strides)
+            source = max(j for j, s in enumerate(strides) if abs(math.log2(s / stride)) == nearest)
+            if self.plain and taps == 'several':
+                source = len(strides) * (i + 1) // 4 - 1
+            made = self.plain or nearest > 0
+            maker = make_level(widths[source], strides[source], stride, width)
+            self.makers.append(maker if made else nn.Identity())
+            channels.append(width if made else widths[source])
+            sources.append(source)
+        self.channels, self.indices = tuple(channels), sorted(set(sources))
+        self.places = [self.indices.index(source) for source in sources]
+        self.take(self.indices)
+
+    def _windows(self, side: int) -> Windows:
+        if not self.plain:
+            raise UserError(f'window is for plain transformers; {self.arch} has maps of its own')
+        if self.image_size:
+            raise UserError('window is for images of any size: leave image_size out')
+        return Windows(self.arch, self.blocks(), side, self.prefix_tokens())
+
+    def forward(self, x: Tensor) -> tuple[Tensor, ...]:
+        """Compute the pyramid. See `Pyramid.forward`.
+
+        Raises:
+            UserError: the images have another shape, or a size that the model does not take.
+        """
+        height, width = x.shape[-2:]
+        if x.ndim != 4 or x.shape[1] != self.in_channels or min(height, width) < MIN_SIZE:
+            raise UserError(
+                f'input has shape {tuple(x.shape)}; {type(self).__name__} takes '
+                f'(B, {self.in_channels}, H, W) with H and W from {MIN_SIZE} pixels'
+            )
+        images = padded = F.pad(x, self._padding(height, width))
+        if self.windows:
+            self.windows.size = images.shape[-2] // self.patch, images.shape[-1] // self.patch
+        if self.scale != 1:
+            size = [round(side * self.scale) for side in images.shape[-2:]]
+            images = F.interpolate(images, size, mode='bicubic', antialias=True)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.frozen_stages != 'all'):
+            maps = self._maps(images)
+        levels = []
+        for make, place, stride in zip(self.makers, self.places, self.strides):
+            level = make(maps[place])
+            if self.uneven:
+                cells = [-(-side // stride) for side in padded.shape[-2:]]
+                level = F.interpolate(level, cells, mode='bilinear')
+            level = level[..., : -(-height // stride), : -(-width // stride)]
+            levels.append(like(level, x))
+        return tuple(levels)
+
+    def _padding(self, height: int, width: int) -> tuple[int, int, int, int]:
+        if self.image_size is None:
+            return 0, -width % self.multiple, 0, -height % self.multiple
+        right, bottom = self.image_size[1] - width, self.image_size[0] - height
+        if min(right, bottom) < 0:
+            raise UserError(
+                f'image is {height} x {width} pixels; {self.arch} was built for {self.image_size}'
+            )
+        return 0, right, 0, bottom
+
+    def _maps(self, images: Tensor) -> list[Tensor]:
+        try:
+            return self.trunk_maps(images)
+        except (AssertionError, RuntimeError, ValueError) as error:  # the ways to refuse a size
+            if torch.compiler.is_compiling() or not self._is_about_size(images, error):
+                raise
+            height, width = images.shape[-2:]
+            raise UserError(
+                f'{self.arch} does not take images of {height} x {width} pixels: '
+                f'{first_line(error)}; image_size=(HEIGHT, WIDTH) builds it for one size'
+            ) from error
+
+    def _is_about_size(self, images: Tensor, error: Exception) -> bool:
+        """Whether the model takes the same images once they have its own size."""
+        if self.image_size or isinstance(error, torch.OutOfMemoryError | UserError):
+            return False
+        model, size = copy.deepcopy(self).eval(), self.own_size()
+        try:
+            with torch.no_grad():
+                model.trunk_maps(F.interpolate(images[:1], size))
+        except Exception:  # whatever it is, the first error says it
+            return False
+        return size != tuple(images.shape[-2:])
+
+    def _probe(self) -> None:
+        """Compute shapes once, and freeze the parameters that no level depends on."""
+        self.uneven = False
+        size = self.image_size or [-(-s // self.multiple) * self.multiple for s in self.own_size()]
+        levels, idle = probe(self, size)
+        self.uneven = any(
+            tuple(level.shape[-2:]) != tuple(-(-side // stride) for side in size)
+            for level, stride in zip(levels, self.strides)
+        )
+        for name in idle:
+            self.get_parameter(name).requires_grad_(False)
+
+    def _freeze(self) -> None:
+        if self.frozen_stages == 'all':
+            self.trunk.requires_grad_(False)
+            self.frozen = [self.trunk]
+        elif isinstance(self.frozen_stages, int) and self.frozen_stages >= -1:
+            self._freeze_groups(self.frozen_stages)
+        else:
+            raise UserError(
+                f"frozen_stages is {self.frozen_stages!r}; allowed: -1 (none), 0, 1, ..., 'all'"
+            )
+        self.train(self.training)
+
+    def _freeze_groups(self, last: int) -> None:
+        groups = self.groups(coarse=True) if last >= 0 else {}
+        frozen = {name for name, group in groups.items() if group <= last}
+        for prefix, module in self.trunk.named_modules():
+            own = {f'{prefix}.{n}'.lstrip('.') for n, _ in module.named_parameters(recurse=False)}
+            for name in own & frozen:
+                self.trunk.get_parameter(name).requires_grad_(False)
+            if own and own <= frozen:
+                self.frozen.append(module)
+
+    def train(self, mode: bool = True) -> AdaptedPyramid:
+        super().train(mode)
+        for module in self.frozen:
+            module.eval()
+        for module in self.modules() if self.norm_eval else ():
+            if isinstance(module, BATCH_NORMS):
+                module.eval()
+        return self
+
+    def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
+        """Tell how deep a parameter lies. See `ForTimm.get_layer_depth`."""
+        layers = max(self._layers.values()) + 2
+        inside = name.removeprefix(f'{prefix}trunk.')
+        return self._layers.get(inside, layers - 1), layers
+
+    @functools.cached_property
+    def _layers(self) -> dict[str, int]:
+        """The groups that are asked for once per parameter."""
+        return self.groups(coarse=False)
+
+    def init_weights(self) -> None:
+        """Load `init_cfg`'s checkpoint, strictly; without one, the library's weights stay."""
+        if self.init_cfg:
+            settings = {k: v for k, v in self.init_cfg.items() if k in ('checkpoint', 'key')}
+            load_adapted(self, **settings)
+        self.is_init = True

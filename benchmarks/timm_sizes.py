@@ -1,0 +1,46 @@
+#!/usr/bin/env python
+"""Count the parameters of every model of timm, and see whether it has maps of its own.
+
+Writes backbones/timm_sizes.json for `dense-backbones list`: millions of parameters without the
+classifier, and 'own', 'made' or 'none' (of a model that gives no maps). Models in the file are not
+built again; timm's tests' own models are left out.
+"""
+
+import json
+from pathlib import Path
+
+import timm
+import torch
+
+import backbones
+from backbones.errors import UserError
+from backbones.timm_models import build_trunk
+
+FILE = Path(backbones.__file__).parent / 'timm_sizes.json'
+
+
+def measure(name: str) -> tuple[float, str]:
+    with torch.device('meta'):
+        try:
+            trunk = build_trunk(name, 3, None)
+        except UserError:
+            trunk = timm.create_model(name, num_classes=0)
+            levels = 'none'
+        else:
+            strides = {info['reduction'] for info in trunk.feature_info}
+            levels = 'own' if len(strides) > 1 else 'made'
+    return round(sum(p.numel() for p in trunk.parameters()) / 1e6, 2), levels
+
+
+def main() -> None:
+    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    names = [name for name in timm.list_models() if not name.startswith('test_')]
+    for name in names:
+        if name not in known:
+            known[name] = measure(name)
+            rows = (f' {json.dumps(n)}: {json.dumps(known[n])}' for n in names if n in known)
+            FILE.write_text('{\n' + ',\n'.join(rows) + '\n}\n')
+
+
+if __name__ == '__main__':
+    main()

@@ -1,0 +1,34 @@
+#!/usr/bin/env python
+"""List backbones to choose from: ours, and with --timm the models of timm."""
+
+import argparse
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument(
+        '--task',
+        choices=('detection', 'segmentation'),
+        help='only those with a recipe for this task, which is named',
+    )
+    parser.add_argument(
+        '--max-params', type=float, metavar='M', help='at most M million parameters'
+    )
+    parser.add_argument(
+        '--weights', choices=('yes',), help='only those whose pretrained weights can be downloaded'
+    )
+    parser.add_argument('--timm', action='store_true', help='also the models of timm')
+    args = parser.parse_args(argv)
+    import backbones.cli.requirements  # noqa: F401
+    from backbones.cli import list_backbones  # imported late: --help must answer at once
+    from backbones.errors import plain_errors
+
+    with plain_errors():
+        found = list_backbones.rows(
+            args.task, max_params=args.max_params, weights=bool(args.weights), timm=args.timm
+        )
+        print(list_backbones.text([*found]))
+
+
+if __name__ == '__main__':
+    main()
