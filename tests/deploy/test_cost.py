@@ -1,18 +1,23 @@
 """tools/benchmark.py: candidates in turns, each in a process of its own, and faults before any."""
 
+import json
 from pathlib import Path
 
 import exported
 import numpy as np
 import pytest
-from conftest import tool
+from conftest import as_a_process, tool
 from PIL import Image
 
 from backbones.deploy import benchmark
 from backbones.deploy.benchmark import Candidate
+from backbones.deploy.metric import evaluate, first_of
 from backbones.errors import UserError
+from backbones.inference import Predictor
+from backbones.openmmlab.config import read_config
 
 CONFIG = 'mask_rcnn_cloformer_nano_digits'
+SIZE = (60, 80)
 
 
 def test_candidates_are_timed_in_turns(tmp_path: Path) -> None:
@@ -57,3 +62,46 @@ def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
     file = exported.segmentor(tmp_path / 'other.onnx', checkpoint_sha256='0' * 64)
     said = tool('benchmark', CONFIG, checkpoint, file, fails=True)
     assert 'other.onnx was not exported from' in said and 'export it again' in said
+
+
+def test_a_perfect_detector_has_the_metric_one(tmp_path: Path) -> None:
+    (height, width), half = SIZE, SIZE[1] / 2
+    Image.new('RGB', (width, height)).save(tmp_path / 'a.png')
+    boxes = [[0, 0, half, height], [0, 0, half, height], [half, 0, half, height / 2]]
+    annotations = [
+        dict(id=i, image_id=1, category_id=i, bbox=box, area=box[2] * box[3], iscrowd=0,
+             segmentation=[[x, y, x + w, y, x + w, y + h, x, y + h]])
+        for i, box in enumerate(boxes, 1) for x, y, w, h in [box]
+    ]  # fmt: skip
+    content = dict(
+        images=[dict(id=1, file_name='a.png', width=width, height=height)],
+        annotations=annotations,
+        categories=[dict(id=i, name=name) for i, name in enumerate(exported.CLASSES, 1)],
+    )
+    (tmp_path / 'truth.json').write_text(json.dumps(content))
+    cfg = read_config(CONFIG)
+    cfg.val_dataloader.dataset.update(
+        data_root=str(tmp_path), ann_file='truth.json', data_prefix=dict(img=''),
+        metainfo=dict(classes=exported.CLASSES),
+    )  # fmt: skip
+    predictor = Predictor(exported.detector(tmp_path / 'x.onnx'), score=0)
+    with as_a_process():
+        assert first_of(evaluate(cfg, predictor)) == ('segm_mAP', 1)
+
+
+def test_a_perfect_segmentor_has_the_metric_one_hundred(tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
+    for folder, content in (('images', pixels), ('labels', pixels.argmax(2).astype(np.uint8))):
+        (tmp_path / folder).mkdir()
+        Image.fromarray(content).save(tmp_path / folder / 'a.png')
+    cfg = read_config('upernet_cloformer_nano_digits')
+    cfg.val_dataloader.dataset.update(
+        data_root=str(tmp_path), data_prefix=dict(img_path='images', seg_map_path='labels'),
+        metainfo=dict(classes=exported.CLASSES),
+    )  # fmt: skip
+    predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx'), score=0)
+    with as_a_process():
+        assert first_of(evaluate(cfg, predictor)) == ('mIoU', 100)
+        cfg.val_evaluator = None
+        with pytest.raises(UserError, match='has no validation set'):
+            evaluate(cfg, predictor)
