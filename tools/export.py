@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a model as an ONNX file and compare it with PyTorch: tools/export.py CONFIG CHECKPOINT."""
+"""Write a model as a file for deployment, and compare it: tools/export.py CONFIG CHECKPOINT."""
 
 import argparse
 import sys
@@ -17,12 +17,29 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config, or the name of a backbone, e.g. cswin_t')
     parser.add_argument('checkpoint', nargs='?', help='for the whole model or the backbone')
-    parser.add_argument('--out', required=True, metavar='FILE.onnx')
-    sizes = parser.add_mutually_exclusive_group(required=True)
-    sizes.add_argument(
+    parser.add_argument('--out', required=True, metavar='FILE', help='ends in .onnx, .xml or .pt2')
+    parser.add_argument(
         '--size', nargs=2, type=int, metavar=('H', 'W'), help='size of all images in pixels'
     )
-    sizes.add_argument('--dynamic', action='store_true', help='accept images of any size')
+    parser.add_argument(
+        '--dynamic',
+        nargs='?',
+        const='size',
+        choices=('size', 'batch', 'both'),
+        help='accept images of any size (the default), any number of images per call, or both',
+    )
+    parser.add_argument('--to', choices=('onnx', 'openvino', 'torch-export'), default='onnx')
+    parser.add_argument('--precision', choices=('fp32', 'fp16', 'bf16', 'int8'), default='fp32')
+    parser.add_argument(
+        '--calibration', type=int, default=300, metavar='N', help='training images for int8'
+    )
+    parser.add_argument(
+        '--max-drop',
+        type=float,
+        default=1.0,
+        metavar='POINTS',
+        help='by which the metric of an int8 file may fall on the validation set',
+    )
     parser.add_argument('--pretrained', action='store_true', help="a backbone's published weights")
     parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     parser.add_argument(
@@ -32,31 +49,44 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.cli.requirements  # noqa: F401
     from backbones.cli.session import session
     from backbones.deploy import export  # imported late: --help must answer at once
+    from backbones.deploy import source as sources
     from backbones.errors import UserError
     from backbones.registry import names_backbone
 
-    size = tuple(args.size) if args.size else None
+    if (args.dynamic in ('size', 'both')) == bool(args.size):
+        parser.error('give either --size H W or --dynamic size (or both, for any batch)')
+    target = export.Target(
+        size=tuple(args.size) if args.size else None,
+        batch=None if args.dynamic in ('batch', 'both') else 1,
+        to=args.to,
+        precision=args.precision,
+        calibration=args.calibration,
+        max_drop=args.max_drop,
+    )
+    dynamic = target.size is None
     with session():
-        export.check_arguments(args.out, size)
+        export.check_arguments(args.out, target)
         if names_backbone(args.config):
             if args.backbone or args.cfg_options:
                 raise UserError('--backbone and --cfg-options are for a config, not for a backbone')
-            source = export.read_backbone(
-                args.config, args.checkpoint, pretrained=args.pretrained, dynamic=args.dynamic
+            source = sources.read_backbone(
+                args.config, args.checkpoint, pretrained=args.pretrained, dynamic=dynamic
             )
         elif args.pretrained:
             raise UserError('--pretrained is for a backbone alone; a config needs its checkpoint')
         else:
-            source = export.read_model(
+            source = sources.read_model(
                 args.config,
                 args.checkpoint,
                 backbone=args.backbone,
                 options=args.cfg_options,
-                dynamic=args.dynamic,
+                dynamic=dynamic,
             )
-        found = export.export(source, Path(args.out), size=size)
-    print(export.text(found))
-    if not all(difference.agrees for difference in found):
+        result = export.export(source, Path(args.out), target)
+    print(export.text(result.differences))
+    for note in result.notes:
+        print(note)
+    if not result.agrees:
         sys.exit(f'error: the file disagrees with PyTorch and was not saved: {args.out}')
     print(f'{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MiB, same numbers as PyTorch')
 

@@ -1,190 +1,213 @@
-"""Read a model and write it as an ONNX file that computes the same numbers."""
+"""Read a model and write it as a file that computes the same numbers."""
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
-from mmengine.config import Config
-from PIL import Image
-from torch import nn
 
 from backbones import atomic_write
-from backbones.checkpoints import load_model, read
-from backbones.checkpoints.classes import classes_in
-from backbones.data.listing import SUFFIXES
-from backbones.data.load_channels import channels_of
-from backbones.data.training_record import check_training
+from backbones.deploy import openvino_file, torch_file
 from backbones.deploy.compare import (
     Difference,
     Outputs,
-    backbone_in_pytorch,
     differences,
-    model_in_pytorch,
     runner,
 )
-from backbones.deploy.metadata import as_text, describe, digest, of_config
+from backbones.deploy.evaluate import Validation
+from backbones.deploy.metadata import as_text, describe
 from backbones.deploy.models import exportable
-from backbones.deploy.onnx_file import STRIDE, Preprocessing, package, to_onnx
+from backbones.deploy.onnx_file import package, to_onnx
+from backbones.deploy.onnx_graph import half
+from backbones.deploy.openvino_file import describe as describe_openvino
+from backbones.deploy.openvino_file import openvino_runner, to_openvino
+from backbones.deploy.quantise import quantise, training_images
+from backbones.deploy.source import Source, samples
+from backbones.deploy.torch_file import program_runner, to_program
 from backbones.errors import UserError
-from backbones.inference.reading import read_image
-from backbones.openmmlab.build import build_model
-from backbones.openmmlab.config import load_config
-from backbones.openmmlab.registries import find_class
-from backbones.registry import create, variant
 from backbones.tables import table
 
 SMALLEST = 32  # height and width, in pixels
-SIZES = ((427, 640), (240, 333))  # test sizes for a file for all sizes, height and width
+SIZES = ((427, 640), (240, 333), (320, 256))  # test sizes of a file for all sizes, in pixels
+SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml', 'torch-export': '.pt2'}
+PRECISIONS = {
+    'onnx': ('fp32', 'fp16'),
+    'openvino': ('fp32', 'fp16', 'bf16', 'int8'),
+    'torch-export': ('fp32',),
+}
+PACKAGES = {
+    'onnx': ('onnx', 'onnxscript', 'onnxruntime'),
+    'openvino': ('onnx', 'onnxscript', 'openvino'),
+    'torch-export': (),
+}
+LOOSER = {'fp32': 1.0, 'fp16': 30.0, 'bf16': 200.0, 'int8': 1000.0}  # allowed differences
+BATCHES = (1, 2)  # tested images per call of a file for any number
 
 
-@dataclass(frozen=True)
-class Source:
-    """A model to export.
+class Target(NamedTuple):
+    """What kind of file is wanted.
 
     Args:
-        name: name of the config or variant.
-        model: the model with its weights, in eval mode.
-        preprocessing: what the file does to an image first.
-        in_pytorch: runs the model as its library does.
-        metadata: facts stored in the file.
-        images: image files to compare on; if empty, scikit-learn's photographs are used.
+        size: height and width of the images in pixels; None for all sizes.
+        batch: images per call; None for any number.
+        to: one of `SUFFIXES`.
+        precision: one of `PRECISIONS` of the format.
+        calibration: number of training images for int8.
+        max_drop: points by which the metric of an int8 file may fall.
     """
 
-    name: str
-    model: nn.Module
-    preprocessing: Preprocessing
-    in_pytorch: Callable[[np.ndarray], Outputs]
-    metadata: dict[str, Any]
-    images: list[Path]
+    size: tuple[int, int] | None
+    batch: int | None = 1
+    to: str = 'onnx'
+    precision: str = 'fp32'
+    calibration: int = 300
+    max_drop: float = 1.0
+
+    @property
+    def looser(self) -> float:
+        """Factor of the allowed differences."""
+        return LOOSER[self.precision]
 
 
-def check_arguments(out: str, size: tuple[int, int] | None) -> None:
+class Result(NamedTuple):
+    """What became of a file: the differences from PyTorch, and what else the user should know."""
+
+    differences: list[Difference]
+    notes: list[str]
+
+    @property
+    def agrees(self) -> bool:
+        return all(difference.agrees for difference in self.differences)
+
+
+def check_arguments(out: str, target: Target) -> None:
     """Reject invalid arguments and missing packages before anything takes long.
 
     Raises:
-        UserError: the name of the file or the size is invalid.
-        MissingOperatorError: the extra `export` is not installed.
+        UserError: the name of the file, the size or the precision is invalid.
+        MissingOperatorError: the extra `export` or `openvino` is not installed.
     """
-    if not out.endswith('.onnx'):
-        raise UserError(f'--out is {out}; allowed: a name ending in .onnx')
-    if size and min(size) < SMALLEST:
-        raise UserError(f'--size is {size[0]} {size[1]}; allowed: at least {SMALLEST} pixels')
-    for name in ('onnx', 'onnxscript', 'onnxruntime'):
+    suffix = SUFFIXES[target.to]
+    if not out.endswith(suffix):
+        raise UserError(f'--out is {out}; allowed: a name ending in {suffix}')
+    if target.size and min(target.size) < SMALLEST:
+        size = ' '.join(map(str, target.size))
+        raise UserError(f'--size is {size}; allowed: at least {SMALLEST} pixels')
+    if target.precision not in PRECISIONS[target.to]:
+        allowed = ', '.join(PRECISIONS[target.to])
+        raise UserError(f'--precision {target.precision} of {target.to}; allowed: {allowed}')
+    if target.calibration < 1 or target.max_drop < 0:
+        raise UserError('--calibration must be at least 1, and --max-drop at least 0')
+    for name in PACKAGES[target.to] + (('nncf',) if target.precision == 'int8' else ()):
         package(name)
 
 
-def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynamic: bool) -> Source:
-    """Read a backbone by the name of its variant.
-
-    Args:
-        name: one of `list_backbones()`.
-        checkpoint: any file that `create` accepts.
-        pretrained: use the authors' file instead.
-        dynamic: export for all sizes.
-
-    Raises:
-        UserError: no weights are given, or two sources of them.
-    """
-    if bool(checkpoint) == pretrained:
-        raise UserError(f'{name}: give either a checkpoint or --pretrained')
-    model = create(name, pretrained=True if pretrained else checkpoint).eval()
-    source = of_backbone(name, model, dynamic=dynamic)
-    if checkpoint:
-        source.metadata['checkpoint_sha256'] = digest(checkpoint)
-    return source
-
-
-def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
-    """Return the source for a backbone with weights, in eval mode. See `read_backbone`."""
-    row = variant(name)
-    preprocessing = Preprocessing(row.mean, row.std, rgb=True, divisor=STRIDE if dynamic else 1)
-    return Source(
-        name=name,
-        model=model,
-        preprocessing=preprocessing,
-        in_pytorch=backbone_in_pytorch(model, preprocessing),
-        metadata=dict(model=name, strides=model.strides, channels=model.channels),
-        images=[],
-    )
-
-
-def read_model(
-    config: str,
-    checkpoint: str | None,
-    *,
-    backbone: str | None,
-    options: dict | None,
-    dynamic: bool,
-) -> Source:
-    """Read a whole detector or segmentor.
-
-    Args:
-        config, backbone, options: see `load_config`.
-        checkpoint: see `load_model`.
-        dynamic: export for all sizes.
-
-    Raises:
-        UserError: there is no checkpoint, or the config's model cannot be read.
-    """
-    if not checkpoint:
-        raise UserError(
-            f'{config}: give a checkpoint of the whole model, as saved by tools/train.py'
-        )
-    cfg = load_config(config, options=options, backbone=backbone)
-    model = build_model(cfg)
-    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    file, own = read(checkpoint), _classes(dataset)
-    load_model(model, checkpoint, file=file, classes=own)
-    check_training(cfg, file, checkpoint)
-    model.eval()
-    preprocessing = _preprocessing(cfg, dynamic)
-    if cfg.default_scope == 'mmseg':
-        from mmseg.structures import SegDataSample as Sample
-    else:
-        from mmdet.structures import DetDataSample as Sample
-    name = Path(config.rpartition('::')[2]).stem
-    return Source(
-        name=name,
-        model=model,
-        preprocessing=preprocessing,
-        in_pytorch=model_in_pytorch(
-            model, Sample, preprocessing.divisor, colours=preprocessing.colours
-        ),
-        metadata=dict(
-            model=name,
-            classes=own or list(classes_in(file) or ()),
-            checkpoint_sha256=digest(checkpoint),
-            **of_config(cfg),
-        ),
-        images=_images(dataset),
-    )
-
-
-def export(source: Source, out: Path, *, size: tuple[int, int] | None) -> list[Difference]:
-    """Write the ONNX file if it agrees with PyTorch.
+def export(source: Source, out: Path, target: Target) -> Result:
+    """Write the file if it agrees with PyTorch.
 
     Args:
         source: the model.
         out: the file.
-        size: height and width of the images in pixels; None for all sizes.
+        target: its kind.
 
-    Returns:
-        The differences; the file is written only if all of them are within their limits.
+    Raises:
+        UserError: the model cannot be exported or, for int8, there are no images to calibrate and
+            validate with.
     """
-    model = exportable(source.model)
-    facts = describe(model, source.preprocessing, size=size, batch=1, precision='fp32')
+    size, batch = target.size, target.batch
+    divisor = source.preprocessing.divisor
+    model = exportable(source.model, padded=size is None or any(n % divisor for n in size))
+    facts = describe(
+        model, source.preprocessing, size=size, batch=batch, precision=target.precision
+    )
+    if target.to == 'torch-export' and size is None:
+        facts['input'] += f', sides multiples of {divisor}'
     metadata = as_text(source.metadata | facts)
-    file = to_onnx(model, source.preprocessing, size=size, metadata=metadata)
-    run = runner(file)
+    if target.to == 'torch-export':
+        program = to_program(model, source.preprocessing, size=size, batch=batch)
+        run = program_runner(program, model.outputs)
+        found = compared(source, run, target, multiple=divisor if size is None else 1)
+        keep = partial(torch_file.save, program, out, metadata)
+        return _kept(Result(found, []), keep)
+    file = to_onnx(model, source.preprocessing, size=size, batch=batch, metadata=metadata)
+    if target.to == 'onnx':
+        if target.precision == 'fp16':
+            half(file)
+        found = compared(source, runner(file), target)
+        return _kept(Result(found, []), partial(_write, out, file))
+    compiled = to_openvino(file, metadata)
+    if target.precision == 'int8':
+        compiled, result = _in_int8(source, compiled, model, target)
+        describe_openvino(compiled, metadata)
+    else:
+        result = Result([], [])
+    found = compared(source, openvino_runner(compiled, target.precision), target)
+    if target.precision == 'int8':  # the metric decides
+        worst = max(found, key=lambda d: d.found)
+        result.notes.append(f'largest difference from PyTorch: {worst.what} {worst.found:.1e}')
+        found = result.differences
+    result = Result(found, result.notes)
+    return _kept(result, partial(openvino_file.save, compiled, out, target.precision))
+
+
+def _in_int8(source: Source, model: Any, wrapped: Any, target: Target) -> tuple[Any, Result]:
+    """Quantise an OpenVINO model on the images of the source's config."""
+    if source.cfg is None:
+        raise UserError('int8 needs the data of a config; a backbone alone has none')
+    if not source.preprocessing.colours:
+        raise UserError('int8 is for models of RGB images; this one takes other channels')
+    validation = Validation(source.cfg, target.size, wrapped)
+    images = training_images(source.cfg, target.calibration, target.size)
+    done = quantise(model, images, validation, target.max_drop)
+    lost = Difference(
+        target.size or SIZES[0],
+        'metric of the validation set, points lost',
+        max(done.before - done.after, 0.0),
+        target.max_drop,
+    )
+    notes = [f'metric in fp32 {done.before:.2f}, in int8 {done.after:.2f} ({len(images)} images)']
+    notes += [f'in higher precision: {name}' for name in done.kept]
+    return done.model, Result([lost], notes)
+
+
+def _kept(result: Result, write: Callable[[], None]) -> Result:
+    """Write the file if it agrees."""
+    if result.agrees:
+        write()
+    return result
+
+
+def _write(out: Path, file: Any) -> None:
+    out.parent.mkdir(parents=True, exist_ok=True)
+    atomic_write.write(out, file.SerializeToString())
+
+
+def compared(
+    source: Source,
+    run: Callable[[list[np.ndarray]], list[Outputs]],
+    target: Target,
+    *,
+    multiple: int = 1,
+) -> list[Difference]:
+    """Compare a file with PyTorch at all sizes and batches; images of a batch differ.
+
+    Args:
+        source, target: see `export`.
+        run: the file; see `compare.runner`.
+        multiple: sides are rounded up to multiples of this, in pixels.
+    """
+    batches = (1,) if target.batch else BATCHES
+    sizes = [target.size] * 2 if target.size else list(SIZES)
+    sizes = [(-(-h // multiple) * multiple, -(-w // multiple) * multiple) for h, w in sizes]
     found: list[Difference] = []
-    sizes = [size, size] if size else list(SIZES)
     for image in samples(source.images, sizes, source.preprocessing):
-        found += differences(image, run(image), source.in_pytorch(image))
-    if all(difference.agrees for difference in found):
-        out.parent.mkdir(parents=True, exist_ok=True)
-        atomic_write.write(out, file.SerializeToString())
+        images = [image, image[:, ::-1]][: max(batches)]
+        expected = [source.in_pytorch(x) for x in images]
+        for count in batches:
+            results = run(images[:count])
+            for picture, ours, theirs in zip(images, results, expected):
+                found += differences(picture, ours, theirs, target.looser)
     return found
 
 
@@ -196,57 +219,3 @@ def text(found: list[Difference]) -> str:
         for d in found
     ]
     return table(head, rows)
-
-
-def samples(
-    files: list[Path], sizes: list[tuple[int, int]], preprocessing: Preprocessing
-) -> Iterator[np.ndarray]:
-    """Yield an image for each size (H, W): RGB of bytes, or random values of other channels."""
-    rng = np.random.default_rng(0)
-    for i, (height, width) in enumerate(sizes):
-        if not preprocessing.colours:
-            noise = rng.standard_normal((height, width, preprocessing.channels))
-            yield (noise * preprocessing.std + preprocessing.mean).astype(np.float32)
-            continue
-        if files:
-            pixels, _ = read_image(files[i % len(files)])
-        else:
-            pixels = _photographs()[i % 2]
-        image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
-        yield np.asarray(image)
-
-
-def _photographs() -> list[np.ndarray]:
-    from sklearn.datasets import load_sample_images  # takes a second and is rarely needed
-
-    return load_sample_images().images
-
-
-def _preprocessing(cfg: Config, dynamic: bool) -> Preprocessing:
-    """Return what the model's data preprocessor does to an image at test time."""
-    settings = cfg.model.get('data_preprocessor') or {}
-    own = settings.get('pad_size_divisor') or (settings.get('test_cfg') or {}).get('size_divisor')
-    divisor = int(np.lcm(own or 1, STRIDE if dynamic else 1))
-    mean, std = settings.get('mean') or (0, 0, 0), settings.get('std') or (1, 1, 1)
-    test = (cfg.get('test_dataloader') or {}).get('dataset', {})
-    colours = not channels_of(test.get('pipeline'))
-    rgb = bool(settings.get('bgr_to_rgb'))
-    return Preprocessing(mean, std, rgb=rgb, divisor=divisor, colours=colours)
-
-
-def _classes(dataset: dict) -> list[str]:
-    """Return the class names in order, from the config or from the dataset's class."""
-    own = (dataset.get('metainfo') or {}).get('classes')
-    if own or 'type' not in dataset:
-        return list(own or ())
-    cls: Any = find_class(dataset['type'], None)
-    return list(getattr(cls, 'METAINFO', {}).get('classes', ()))
-
-
-def _images(dataset: dict) -> list[Path]:
-    """Return the first two images of a config's test set, if it exists."""
-    prefix = dataset.get('data_prefix') or {}
-    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
-    if not prefix or not folder.is_dir():
-        return []
-    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:2]

@@ -10,6 +10,7 @@ from mmengine.config import Config
 import backbones
 from backbones.checkpoints.fetch import locate
 from backbones.deploy.onnx_file import Preprocessing
+from backbones.openmmlab.config_tree import innermost
 
 FORMAT = 1  # of the list on the page; raised when a key changes its meaning
 INPUT = '{what}, float32, ({batch}, {channels}, height, width)'
@@ -33,8 +34,7 @@ def describe(
         batch: images per call; None for any number.
         precision: of the arithmetic.
     """
-    kept = preprocessing.rgb or not preprocessing.colours
-    rgb = slice(None) if kept else slice(None, None, -1)
+    rgb = slice(None) if preprocessing.as_they_are else slice(None, None, -1)
     facts = dict(
         format=FORMAT,
         version=backbones.__version__,
@@ -61,7 +61,8 @@ def of_config(cfg: Config) -> dict[str, Any]:
     tests = cfg.model.get('test_cfg') or {}
     slides = tests.get('mode') == 'slide'
     windows = dict(size=tests['crop_size'], stride=tests['stride']) if slides else None
-    pipeline = (cfg.get('test_dataloader') or {}).get('dataset', {}).get('pipeline') or []
+    tested = (cfg.get('test_dataloader') or {}).get('dataset')
+    pipeline = next(innermost(tested)).get('pipeline') or [] if tested else []
     transforms = [t for t in pipeline if not t['type'].rpartition('.')[2].startswith(LOADERS)]
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return dict(

@@ -3,21 +3,26 @@
 import copy
 from typing import Any
 
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.deploy.detectors import OneStage, TwoStage
+from backbones.deploy.instances import DynamicMasks
+from backbones.deploy.one_stage import OneStage
+from backbones.deploy.queries import TRANSFORMERS, BoxQueries, MaskQueries, SemanticQueries
 from backbones.deploy.resizing import hold_for_every_size
+from backbones.deploy.two_stage import TwoStage, parts
 from backbones.errors import UserError
 
 ALLOWED = (
-    'a backbone, an EncoderDecoder (UperNet, Semantic FPN, ...), a RetinaNet, a Faster R-CNN or a '
-    'Mask R-CNN'
+    'a backbone, a segmentor of MMSegmentation, and of MMDetection a dense detector (RetinaNet, '
+    'ATSS, FCOS, ...), Faster, Mask or Cascade R-CNN, a DETR, MaskFormer or Mask2Former'
 )
+NMS = {'type', 'iou_threshold', 'class_agnostic', 'split_thr', 'max_num'}
+RTMDET = ('RTMDetInsHead', 'RTMDetInsSepBNHead')
+ROIS = ('StandardRoIHead', 'CascadeRoIHead', 'DynamicRoIHead', 'PISARoIHead')
 
 
 class Levels(nn.Module):
-    """A backbone: normalised images (1, 3, H, W) -> its levels."""
+    """A backbone: normalised images (B, 3, H, W) -> its levels."""
 
     task = 'features'
 
@@ -31,24 +36,43 @@ class Levels(nn.Module):
 
 
 class Segmentor(nn.Module):
-    """An encoder-decoder: normalised images (1, 3, H, W) -> logits (1, classes, H, W)."""
+    """A model of MMSegmentation: normalised images (B, 3, H, W) -> logits and labels.
+
+    (B, classes, H, W) and (B, H, W); with one channel, the label is 1 above a threshold.
+    """
 
     task = 'semantic'
-    outputs = ('logits', 'labels')  # of the file, which removes the padding and picks the best
+    outputs = ('logits', 'labels')
+    cropped = {'logits': 2, 'labels': 1}
 
     def __init__(self, model: Any) -> None:
         super().__init__()
         self.model = model
+        head = parts(model.decode_head)[-1]
+        self.single = head.out_channels == 1
+        if self.single:
+            self.foreground_threshold = head.threshold
 
-    def forward(self, image: Tensor) -> Tensor:
-        logits = self.model.decode_head(self.model.extract_feat(image))
-        return F.interpolate(
-            logits, image.shape[2:], mode='bilinear', align_corners=self.model.align_corners
-        )
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        size = tuple(image.shape[2:])
+        about = dict(img_shape=size, pad_shape=size, batch_input_shape=size)
+        logits = self.model.encode_decode(image, [about])
+        if self.single:
+            return logits, (logits[:, 0].sigmoid() > self.foreground_threshold).long()
+        return logits, logits.argmax(1)
 
 
-def exportable(model: Any) -> nn.Module:
+def exportable(model: Any, *, padded: bool = True) -> Any:
     """Wrap a copy of a backbone, segmentor or detector so that it can be exported.
+
+    Args:
+        model: of this package, MMDetection or MMSegmentation.
+        padded: whether its images may be padded at the right and the bottom.
+
+    Returns:
+        A module of normalised, padded images and, for detectors, `size`: (2) height and width
+        before padding. It says what it is: `task`, `outputs`, and `cropped`, from which axis on an
+        output has the padded size.
 
     Raises:
         UserError: the model cannot be exported; says why.
@@ -58,54 +82,69 @@ def exportable(model: Any) -> nn.Module:
     hold_for_every_size(model)
     if hasattr(model, 'out_indices'):
         return Levels(model)
-    if kind == 'EncoderDecoder':
-        if model.decode_head.out_channels == 1:
-            raise UserError('a head with one output channel cannot be exported: it has a threshold')
+    if kind in ('EncoderDecoder', 'CascadeEncoderDecoder'):
+        last = type(parts(model.decode_head)[-1]).__name__
+        if last in ('MaskFormerHead', 'Mask2FormerHead'):
+            return SemanticQueries(model)
+        if last == 'PointHead':
+            raise UserError('PointHead cannot be exported: it refines points chosen at run time')
         return Segmentor(model)
-    if kind == 'RetinaNet':
-        _check_anchors(model.bbox_head, 'RetinaHead')
-        return OneStage(model)
-    if kind in ('FasterRCNN', 'MaskRCNN'):
-        _check_anchors(model.rpn_head, 'RPNHead')
+    if kind in TRANSFORMERS:
+        return BoxQueries(model, padded=padded)
+    if kind in ('MaskFormer', 'Mask2Former'):
+        return MaskQueries(model, padded=padded)
+    if kind in ('FasterRCNN', 'MaskRCNN', 'CascadeRCNN'):
+        _check_proposals(model)
         _check_rois(model.roi_head)
         return TwoStage(model)
+    if (
+        kind in ('CondInst', 'BoxInst')
+        or type(getattr(model, 'bbox_head', None)).__name__ in RTMDET
+    ):
+        _check_nms(model.bbox_head.test_cfg)
+        return DynamicMasks(model)
+    if hasattr(model, 'bbox_head') and not hasattr(model, 'mask_head'):
+        wrapped = OneStage(model)
+        _check_nms(model.bbox_head.test_cfg)
+        return wrapped
     raise UserError(f'{kind} cannot be exported; allowed: {ALLOWED}')
 
 
-def _check_anchors(head: Any, kind: str) -> None:
-    _check('head', head, (kind,))
-    _check_coder(head.bbox_coder)
-    _check('anchor_generator', head.prior_generator, ('AnchorGenerator',))
-    _check_nms(head.test_cfg)
-    if not head.use_sigmoid_cls:
-        raise UserError(f'{kind} with softmax scores cannot be exported; allowed: use_sigmoid=True')
+def _check_proposals(model: Any) -> None:
+    _check('rpn_head', model.rpn_head, ('RPNHead',))
+    _check_nms(model.rpn_head.test_cfg)
 
 
 def _check_rois(heads: Any) -> None:
-    _check('roi_head', heads, ('StandardRoIHead',))
-    _check_coder(heads.bbox_head.bbox_coder)
+    _check('roi_head', heads, ROIS)
+    if heads.with_shared_head:
+        raise UserError('a roi_head with a shared_head cannot be exported')
     _check_nms(heads.test_cfg)
-    kinds = ('bbox', 'mask') if heads.with_mask else ('bbox',)
-    for kind in kinds:
-        extractor = getattr(heads, f'{kind}_roi_extractor')
-        _check('roi_extractor', extractor, ('SingleRoIExtractor',))
-        _check('roi_layer', extractor.roi_layers[0], ('RoIAlign',))
+    for head in parts(heads.bbox_head):
+        _check('bbox_coder', head.bbox_coder, ('DeltaXYWHBBoxCoder',))
+        if head.bbox_coder.add_ctr_clamp:
+            raise UserError('a bbox_coder with add_ctr_clamp=True cannot be exported')
+        if getattr(head, 'custom_activation', False):
+            raise UserError(f'{type(head.loss_cls).__name__} of the box head cannot be exported')
+    for kind in ('bbox', 'mask') if heads.with_mask else ('bbox',):
+        for extractor in parts(getattr(heads, f'{kind}_roi_extractor')):
+            _check('roi_extractor', extractor, ('SingleRoIExtractor',))
+            _check('roi_layer', extractor.roi_layers[0], ('RoIAlign',))
     if heads.with_mask:
-        _check('mask_head', heads.mask_head, ('FCNMaskHead',))
-    if heads.bbox_head.loss_cls.__class__.__name__ != 'CrossEntropyLoss':
-        raise UserError('a box head whose scores are not a softmax cannot be exported')
-
-
-def _check_coder(coder: Any) -> None:
-    _check('bbox_coder', coder, ('DeltaXYWHBBoxCoder',))
-    if coder.add_ctr_clamp:
-        raise UserError('a bbox_coder with add_ctr_clamp=True cannot be exported')
+        for head in parts(heads.mask_head):
+            _check('mask_head', head, ('FCNMaskHead',))
 
 
 def _check_nms(cfg: Any) -> None:
-    kind = cfg['nms'].get('type', 'nms')
+    """Refuse what is not plain suppression; `max_num` is of a part that never decides."""
+    nms = cfg.get('nms')
+    if not nms:
+        raise UserError('a detector whose test_cfg has no nms cannot be exported')
+    kind = nms.get('type', 'nms')
     if kind != 'nms':
         raise UserError(f"test_cfg has nms of type {kind!r}; only type 'nms' can be exported")
+    if unknown := sorted(set(nms) - NMS):
+        raise UserError(f'nms has {", ".join(unknown)}; it cannot be exported')
 
 
 def _check(role: str, part: object, allowed: tuple[str, ...]) -> None:

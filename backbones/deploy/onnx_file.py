@@ -12,15 +12,16 @@ from types import ModuleType
 from typing import Any
 
 import torch
-from torch import nn
 
+from backbones.deploy.onnx_graph import simplify
+from backbones.deploy.select import NOTHING
 from backbones.errors import MissingOperatorError, UserError, first_line
 
-OPSET = 18
+OPSET = 20  # the first with Gelu
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
 STRIDE = 32  # a file for all sizes pads to multiples of this
 NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that report progress
-EXTRA = "pip install 'dense-backbones[export]'"
+EXTRAS = {'openvino': 'openvino', 'nncf': 'openvino'}  # of the other packages it is `export`
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,14 @@ class Preprocessing:
     def channels(self) -> int:
         return len(self.mean)
 
+    @property
+    def as_they_are(self) -> bool:
+        """Whether the model's order of channels is that of the images."""
+        return self.rgb or not self.colours
+
 
 def package(name: str) -> ModuleType:
-    """Import onnx or onnxruntime.
+    """Import a package of an extra.
 
     Raises:
         MissingOperatorError: it is not installed.
@@ -54,27 +60,32 @@ def package(name: str) -> ModuleType:
     try:
         return import_module(name)
     except ImportError as error:
-        raise MissingOperatorError(f'export needs the package {name}: {EXTRA}') from error
+        extra = EXTRAS.get(name, 'export')
+        raise MissingOperatorError(
+            f"export needs the package {name}: pip install 'dense-backbones[{extra}]'"
+        ) from error
 
 
 def to_onnx(
-    model: nn.Module,
+    model: Any,
     preprocessing: Preprocessing,
     *,
     size: tuple[int, int] | None,
+    batch: int | None,
     metadata: dict[str, str],
 ) -> Any:
     """Export a model from `exportable` together with its preprocessing.
 
     Args:
-        model: takes a normalised, padded image and, for a detector, its size before padding.
+        model: takes normalised, padded images and, for a detector, their size before padding.
         preprocessing: becomes part of the file.
         size: height and width of the images in pixels; None for all sizes.
+        batch: images per call; None for any number.
         metadata: stored in the file.
 
     Returns:
-        An `onnx.ModelProto` with the input `image`, (1, 3, H, W) RGB from 0 to 255 in float32, or
-        (1, C, H, W) of a model that takes all channels.
+        An `onnx.ModelProto` with the input `image`, (B, 3, H, W) RGB from 0 to 255 in float32, or
+        (B, C, H, W) of a model that takes all channels.
 
     Raises:
         MissingOperatorError: the extra `export` is not installed.
@@ -82,108 +93,189 @@ def to_onnx(
     """
     onnx = package('onnx')
     package('onnxscript')
-    core = _core(model, size, preprocessing)
-    before = onnx.parser.parse_model(_before(preprocessing, size, core))
+    core = _core(model, size, batch, preprocessing)
+    pads = size is None or any(n % preprocessing.divisor for n in size)
+    before = onnx.parser.parse_model(_before(preprocessing, size, batch, core, pads))
     taken = {i.name for i in core.graph.input}
     pairs = [(name, name) for name in ('padded', 'size') if name in taken]
     file = onnx.compose.merge_models(before, core, io_map=pairs)
-    if 'labels' in model.outputs and 'boxes' not in model.outputs:
-        after = onnx.parser.parse_model(_after(core))
-        pairs = [('whole', 'whole'), ('size', 'size')]
-        file = onnx.compose.merge_models(file, after, io_map=pairs)
-    outputs = {o.name: o for o in file.graph.output}
+    if pads and getattr(model, 'cropped', {}):
+        after = onnx.parser.parse_model(_after(core, model.cropped))
+        pairs = [(f'whole_{name}', f'whole_{name}') for name in model.cropped]
+        file = onnx.compose.merge_models(file, after, io_map=[*pairs, ('extent', 'extent')])
+    outputs = {o.name.removeprefix('whole_'): o for o in file.graph.output}
+    for name in model.outputs:
+        _rename(file.graph, outputs[name].name, name)
     del file.graph.output[:]
     file.graph.output.extend(outputs[name] for name in model.outputs)
+    with quiet():
+        file = simplify(file)
     for key, value in metadata.items():
         file.metadata_props.add(key=key, value=value)
     return file
 
 
-def _core(model: nn.Module, size: tuple[int, int] | None, preprocessing: Preprocessing) -> Any:
-    """Export the model without preprocessing; its inputs are `padded` and perhaps `size`."""
+def _rename(graph: Any, old: str, new: str) -> None:
+    """Rename an output of a graph."""
+    for node in graph.node:
+        for names in (node.input, node.output):
+            names[:] = [new if name == old else name for name in names]
+    for output in graph.output:
+        if output.name == old:
+            output.name = new
+
+
+def traced(
+    model: Any, size: tuple[int, int] | None, batch: int | None, preprocessing: Preprocessing
+) -> Any:
+    """Trace a model with `torch.export`; its inputs are a padded image and perhaps its size."""
     H, W = size or SAMPLE
-    divisor = preprocessing.divisor
-    shape = [-(-n // divisor) * divisor for n in (H, W)]
-    detector = 'boxes' in model.outputs
-    arguments = (
-        torch.zeros(1, preprocessing.channels, *shape),
-        *([torch.tensor([H, W])] if detector else []),
-    )
-    sides = {
-        axis: STRIDE * torch.export.Dim(name, min=2, max=256)
-        for axis, name in ((2, 'rows'), (3, 'columns'))
-    }
-    dynamic = None if size else (sides, *([None] if detector else []))
-    names = ['whole'] if 'labels' in model.outputs and not detector else list(model.outputs)
+    shape = [-(-n // preprocessing.divisor) * preprocessing.divisor for n in (H, W)]
+    sized = model.task not in ('features', 'semantic')
+    image = torch.zeros(batch or 2, preprocessing.channels, *shape)
+    arguments = (image, *([torch.tensor([H, W])] if sized else []))
+    axes: dict[int, Any] = {}
+    if batch is None:
+        axes[0] = torch.export.Dim('batch', min=1, max=64)
+    if size is None:
+        axes[2] = STRIDE * torch.export.Dim('rows', min=2, max=256)
+        axes[3] = STRIDE * torch.export.Dim('columns', min=2, max=256)
+    dynamic = (axes, *([None] if sized else [])) if axes else None
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # a fused operator that no exporter knows
     try:
-        with torch.no_grad(), _quiet():
-            program = torch.export.export(model, arguments, dynamic_shapes=dynamic, strict=False)
+        with torch.no_grad(), quiet():
+            return torch.export.export(model, arguments, dynamic_shapes=dynamic, strict=False)
+    except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
+        raise refusal(model, error) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+def refusal(model: Any, error: Exception) -> UserError:
+    kind = type(model.model).__name__
+    return UserError(f'PyTorch cannot export {kind}: {first_line(error.__cause__ or error)}')
+
+
+def _core(
+    model: Any, size: tuple[int, int] | None, batch: int | None, preprocessing: Preprocessing
+) -> Any:
+    """Export the model without preprocessing; its inputs are `padded` and perhaps `size`."""
+    program = traced(model, size, batch, preprocessing)
+    cropped = getattr(model, 'cropped', {})
+    try:
+        with torch.no_grad(), quiet():
             exported = torch.onnx.export(
                 program,
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=['padded', 'size'][: len(arguments)],
-                output_names=names,
-                custom_translation_table={operator.le: _at_most},
+                input_names=['padded', 'size'][: len(program.graph_signature.user_inputs)],
+                output_names=[f'whole_{n}' if n in cropped else n for n in model.outputs],
+                custom_translation_table=_translations(),
                 verbose=False,
             )
-    except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
-        kind = type(model.model).__name__
-        reason = first_line(error.__cause__ or error)
-        raise UserError(f'PyTorch cannot export {kind}: {reason}') from error
+    except Exception as error:
+        raise refusal(model, error) from error
     return exported.model_proto
 
 
-def _at_most(size: Any, bound: Any) -> Any:
-    """Translate a comparison of sizes; torch.export also compares with bounds beyond int64."""
-    op = package('onnxscript').opset18
-    return op.LessOrEqual(size, min(bound, 2**63 - 1) if isinstance(bound, int) else bound)
+def _translations() -> dict[Any, Any]:
+    """Return how operators are written that the exporter does not know."""
+    op = package('onnxscript').opset20
+
+    def at_most(size: Any, bound: Any) -> Any:
+        # torch.export also compares sizes with bounds beyond int64
+        return op.LessOrEqual(size, min(bound, 2**63 - 1) if isinstance(bound, int) else bound)
+
+    def suppress(boxes: Any, scores: Any, image: Any, batch: Any, iou: float, count: int) -> Any:
+        # a class of ONNX's operator is an image here: boxes of different classes do not compete
+        scores = op.Unsqueeze(scores, [0])
+        if batch != 1:
+            numbers = op.Unsqueeze(op.Range(0, batch, 1), [1])
+            own = op.Equal(op.Unsqueeze(image, [0]), numbers)
+            scores = op.Where(own, scores, op.Constant(value_float=NOTHING))
+        found = op.NonMaxSuppression(
+            op.Unsqueeze(boxes, [0]), op.Unsqueeze(scores, [0]), count, iou, NOTHING / 2
+        )
+        return op.Squeeze(op.Gather(found, [2], axis=1), [1])
+
+    return {
+        operator.le: at_most,
+        torch.ops.dense_backbones.suppress.default: suppress,
+    }
 
 
-def _before(preprocessing: Preprocessing, size: tuple[int, int] | None, core: Any) -> str:
+def _before(
+    preprocessing: Preprocessing,
+    size: tuple[int, int] | None,
+    batch: int | None,
+    core: Any,
+    pads: bool,
+) -> str:
     """Return an ONNX model, as text, that normalises and pads."""
-    sides = ', '.join(map(str, size or ('height', 'width')))
+    sides = ', '.join(
+        map(str, (batch or 'batch', preprocessing.channels, *(size or ('height', 'width'))))
+    )
     padded = _shape(core.graph.input[0])
-    number = preprocessing.channels
     mean, std = (
-        f'float[1, {number}, 1, 1] {{{", ".join(map(repr, map(float, values)))}}}'
+        f'float[1, {preprocessing.channels}, 1, 1] {{{", ".join(map(repr, map(float, values)))}}}'
         for values in (preprocessing.mean, preprocessing.std)
     )
-    kept = preprocessing.rgb or not preprocessing.colours
-    order = ', '.join(map(str, range(number))) if kept else '2, 1, 0'
+    steps = [
+        f'before_mean = Constant <value = {mean}> ()',
+        f'before_std = Constant <value = {std}> ()',
+        'size = Shape <start = 2, end = 4> (image)',
+        'extent = Identity (size)',  # an input of the model is no longer an output
+    ]
+    image = 'image'
+    if not preprocessing.as_they_are:
+        steps += [
+            'before_order = Constant <value = int64[3] {2, 1, 0}> ()',
+            'before_ordered = Gather <axis = 1> (image, before_order)',
+        ]
+        image = 'before_ordered'
+    steps += [f'before_centred = Sub ({image}, before_mean)']
+    if pads:
+        steps += [
+            'before_normalised = Div (before_centred, before_std)',
+            f'before_divisor = Constant <value = int64[1] {{{preprocessing.divisor}}}> ()',
+            'before_none = Constant <value = int64[6] {0, 0, 0, 0, 0, 0}> ()',
+            'before_beyond = Neg (size)',
+            'before_missing = Mod (before_beyond, before_divisor)',
+            'before_pads = Concat <axis = 0> (before_none, before_missing)',
+            'padded = Pad (before_normalised, before_pads)',
+        ]
+    else:
+        steps += ['padded = Div (before_centred, before_std)']
     return f"""
         <ir_version: {core.ir_version}, opset_import: ["" : {OPSET}]>
-        preprocessing (float[1, {number}, {sides}] image)
-            => (float[{padded}] padded, int64[2] size) {{
-            before_order = Constant <value = int64[{number}] {{{order}}}> ()
-            before_mean = Constant <value = {mean}> ()
-            before_std = Constant <value = {std}> ()
-            before_divisor = Constant <value = int64[1] {{{preprocessing.divisor}}}> ()
-            before_none = Constant <value = int64[6] {{0, 0, 0, 0, 0, 0}}> ()
-            before_ordered = Gather <axis = 1> (image, before_order)
-            before_centred = Sub (before_ordered, before_mean)
-            before_normalised = Div (before_centred, before_std)
-            size = Shape <start = 2, end = 4> (image)
-            before_beyond = Neg (size)
-            before_missing = Mod (before_beyond, before_divisor)
-            before_pads = Concat <axis = 0> (before_none, before_missing)
-            padded = Pad (before_normalised, before_pads)
+        preprocessing (float[{sides}] image)
+            => (float[{padded}] padded, int64[2] size, int64[2] extent) {{
+            {' '.join(steps)}
         }}
     """
 
 
-def _after(core: Any) -> str:
-    """Return an ONNX model, as text, that unpads a segmentor's logits and picks the best class."""
-    shape = _shape(core.graph.output[0])
-    classes = shape.split(', ')[1]
+def _after(core: Any, cropped: dict[str, int]) -> str:
+    """Return an ONNX model, as text, that removes the padding from outputs."""
+    kinds = {1: 'float', 7: 'int64'}
+    shapes, results, steps = [], [], []
+    outputs = {output.name: output for output in core.graph.output}
+    for name, axis in cropped.items():
+        output = outputs[f'whole_{name}']
+        kind, shape = kinds[output.type.tensor_type.elem_type], _shape(output)
+        shapes.append(f'{kind}[{shape}] whole_{name}')
+        lead = shape.split(', ')[:axis]
+        results.append(f'{kind}[{", ".join([*lead, "height", "width"])}] {name}')
+        steps += [
+            f'after_{name} = Constant <value = int64[2] {{{axis}, {axis + 1}}}> ()',
+            f'{name} = Slice (whole_{name}, after_start, extent, after_{name})',
+        ]
     return f"""
         <ir_version: {core.ir_version}, opset_import: ["" : {OPSET}]>
-        postprocessing (float[{shape}] whole, int64[2] size)
-            => (float[1, {classes}, height, width] logits, int64[1, height, width] labels) {{
+        postprocessing ({', '.join(shapes)}, int64[2] extent) => ({', '.join(results)}) {{
             after_start = Constant <value = int64[2] {{0, 0}}> ()
-            after_axes = Constant <value = int64[2] {{2, 3}}> ()
-            logits = Slice (whole, after_start, size, after_axes)
-            labels = ArgMax <axis = 1, keepdims = 0> (logits)
+            {' '.join(steps)}
         }}
     """
 
@@ -191,11 +283,13 @@ def _after(core: Any) -> str:
 def _shape(value: Any) -> str:
     """Return a value's shape in ONNX text: numbers, or names for axes that vary."""
     dims = enumerate(value.type.tensor_type.shape.dim)
-    return ', '.join(str(d.dim_value) if d.HasField('dim_value') else f'axis{i}' for i, d in dims)
+    return ', '.join(
+        str(d.dim_value) if d.HasField('dim_value') else f'{value.name}{i}' for i, d in dims
+    )
 
 
 @contextlib.contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Hide the exporter's progress notes; its errors are still raised."""
     levels = {name: logging.getLogger(name).level for name in NOISY}
     with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from backbones import BACKBONES, CloFormer
 from backbones.deploy import compare, export
+from backbones.deploy import source as sources
 from backbones.deploy.models import exportable
 from backbones.deploy.onnx_file import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
@@ -24,9 +25,9 @@ from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.outlook_attention import outlook_attention
 
 
-def nano(cls: type, *, dynamic: bool, **settings: object) -> export.Source:
+def nano(cls: type, *, dynamic: bool, **settings: object) -> sources.Source:
     torch.manual_seed(0)
-    return export.of_backbone('cswin_t', cls(NANO[cls], **settings).eval(), dynamic=dynamic)
+    return sources.of_backbone('cswin_t', cls(NANO[cls], **settings).eval(), dynamic=dynamic)
 
 
 @pytest.fixture(scope='module')
@@ -34,7 +35,7 @@ def small(tmp_path_factory) -> Path:
     """The first level of a small CloFormer, for images of 40 x 50 pixels."""
     out = tmp_path_factory.mktemp('export') / 'Größe 1/small.onnx'
     source = nano(CloFormer, dynamic=False, out_indices=(0,))
-    found = export.export(source, out, size=(40, 50))
+    found = export.export(source, out, export.Target((40, 50))).differences
     assert [d.what for d in found] == ['level0, of the largest value'] * 2
     assert all(d.found < 1e-5 for d in found)
     return out
@@ -61,8 +62,9 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch, small: P
     source = nano(CloFormer, dynamic=False, out_indices=(0,))
     wrong = {'level0': np.zeros((1, 32, 10, 13), np.float32)}
     monkeypatch.setattr(export, 'to_onnx', lambda *args, **options: None)
-    monkeypatch.setattr(export, 'runner', lambda file: lambda image: wrong)
-    found = export.export(source, tmp_path / 'x.onnx', size=(40, 50))
+    monkeypatch.setattr(export, 'runner', lambda file: lambda images: [wrong])
+    result = export.export(source, tmp_path / 'x.onnx', export.Target((40, 50)))
+    found = result.differences
     assert not any(d.agrees for d in found) and not list(tmp_path.iterdir())
     assert '1.0e+00' in export.text(found)
 
@@ -96,11 +98,11 @@ def test_a_missing_package_is_said_with_the_command(monkeypatch) -> None:
 
     monkeypatch.setattr('backbones.deploy.onnx_file.import_module', absent)
     with pytest.raises(ImportError, match=r"onnx: pip install 'dense-backbones\[export\]'$"):
-        export.check_arguments('x.onnx', None)
+        export.check_arguments('x.onnx', export.Target(None))
 
 
 def test_a_model_of_another_kind_is_refused_by_name() -> None:
-    with pytest.raises(UserError, match='Linear cannot be exported; allowed: a backbone, an Enc'):
+    with pytest.raises(UserError, match='Linear cannot be exported; allowed: a backbone, a seg'):
         exportable(nn.Linear(2, 2))
 
 
@@ -176,7 +178,7 @@ def test_the_old_exporter_gets_every_backbone_right(cls: type) -> None:
 def test_a_backbone_for_all_sizes_is_right_at_each(cls: type, tmp_path: Path, monkeypatch) -> None:
     monkeypatch.setattr(export, 'SIZES', ((64, 96), (67, 131), (224, 224), (33, 200)))
     out = tmp_path / 'x.onnx'
-    found = export.export(nano(cls, dynamic=True), out, size=None)
+    found = export.export(nano(cls, dynamic=True), out, export.Target(None)).differences
     assert len(found) == 16 and all(d.found < 1e-5 for d in found) and out.is_file()
 
 
@@ -198,7 +200,7 @@ def lively(model: nn.Module, sample: type) -> None:
             nn.init.zeros_(layer.bias)
             hooks.append(layer.register_forward_hook(spread))
     if hooks:
-        (image,) = export.samples(
+        (image,) = sources.samples(
             [], [(160, 200)], Preprocessing((0,) * 3, (1,) * 3, rgb=True, divisor=32)
         )
         compare.model_in_pytorch(model, sample, 32)(image)
@@ -250,7 +252,7 @@ def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
     preprocessing = Preprocessing(
         (100, 200, 300, 400, 500), (10,) * 5, rgb=False, divisor=1, colours=False
     )
-    source = export.Source(
+    source = sources.Source(
         name='five',
         model=model,
         preprocessing=preprocessing,
@@ -258,7 +260,7 @@ def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
         metadata={},
         images=[],
     )
-    found = export.export(source, tmp_path / 'five.onnx', size=(40, 50))
+    found = export.export(source, tmp_path / 'five.onnx', export.Target((40, 50))).differences
     assert all(d.found < 1e-5 for d in found)
     (image,) = onnxruntime.InferenceSession(tmp_path / 'five.onnx').get_inputs()
     assert image.shape == [1, 5, 40, 50]

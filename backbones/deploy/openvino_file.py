@@ -1,0 +1,103 @@
+"""OpenVINO files: the ONNX graph in the format that runs fastest on most CPUs."""
+
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from backbones.deploy.compare import Outputs, guarded
+from backbones.deploy.onnx_file import package
+from backbones.errors import UserError, shown
+
+SECTION = 'dense_backbones'  # of rt_info
+HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # of arithmetic on CPUs
+
+
+def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
+    """Turn an ONNX file into an OpenVINO model.
+
+    Args:
+        file: an `onnx.ModelProto`.
+        metadata: stored in `rt_info`.
+
+    Raises:
+        MissingOperatorError: the extra `openvino` is not installed.
+        UserError: OpenVINO cannot read the file; gives its reason.
+    """
+    openvino = package('openvino')
+    try:
+        model = openvino.Core().read_model(file.SerializeToString())
+    except Exception as error:  # OpenVINO raises RuntimeError for everything
+        raise UserError(f'OpenVINO cannot read the ONNX file: {_reason(error)}') from error
+    for output, value in zip(model.outputs, file.graph.output, strict=True):
+        output.tensor.set_names({value.name})
+    describe(model, metadata)
+    return model
+
+
+def describe(model: Any, metadata: Mapping[str, str]) -> None:
+    """Write metadata into a model's `rt_info`."""
+    for key, value in metadata.items():
+        model.set_rt_info(value, [SECTION, key])
+
+
+def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], list[Outputs]]:
+    """Compile a model for the CPU and return a function like that of `compare.runner`.
+
+    Args:
+        model: an OpenVINO model, or the path of its file.
+        precision: of the file; 'bf16' computes so where the processor can.
+
+    Raises:
+        UserError: OpenVINO cannot compile the model; gives its reason.
+    """
+    return run_compiled(compile_model(model, precision))
+
+
+def run_compiled(compiled: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
+    """Return a function like that of `compare.runner` for a compiled model."""
+    names = [output.any_name for output in compiled.outputs]
+
+    def run(pixels: np.ndarray) -> Outputs:
+        found = compiled({'image': pixels})
+        return {name: np.array(found[i]) for i, name in enumerate(names)}
+
+    return guarded('OpenVINO', run)
+
+
+def _reason(error: Exception) -> str:
+    """Return OpenVINO's reason in one line, without the places in its source."""
+    lines = [line.strip() for line in str(error).splitlines()]
+    return shown(' '.join(line for line in lines if line and 'Exception from' not in line))
+
+
+def compile_model(model: Any, precision: str) -> Any:
+    """Compile a model for the CPU, with as many threads as PyTorch."""
+    options = dict(
+        INFERENCE_PRECISION_HINT=HINTS[precision],
+        INFERENCE_NUM_THREADS=torch.get_num_threads(),
+        NUM_STREAMS=1,
+    )
+    try:
+        return package('openvino').Core().compile_model(model, 'CPU', options)
+    except Exception as error:
+        raise UserError(f'OpenVINO cannot compile the model: {_reason(error)}') from error
+
+
+def save(model: Any, out: Path, precision: str) -> None:
+    """Write a model as FILE.xml and FILE.bin; a half-written one is never seen.
+
+    Args:
+        precision: with 'fp16' and 'bf16', weights are stored in 16 bits.
+    """
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=out.parent) as folder:
+        half = Path(folder, out.name)
+        compress = precision in ('fp16', 'bf16')
+        package('openvino').save_model(model, half, compress_to_fp16=compress)
+        for suffix in ('.bin', '.xml'):  # the one that names the other comes last
+            shutil.move(half.with_suffix(suffix), out.with_suffix(suffix))

@@ -1,0 +1,191 @@
+"""Read a model to be exported, and images to compare its file on."""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from mmengine.config import Config
+from PIL import Image
+from torch import nn
+
+from backbones.checkpoints import load_model, read
+from backbones.checkpoints.classes import classes_in
+from backbones.data.listing import SUFFIXES
+from backbones.data.load_channels import channels_of
+from backbones.data.training_record import check_training
+from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pytorch
+from backbones.deploy.metadata import digest, of_config
+from backbones.deploy.onnx_file import STRIDE, Preprocessing
+from backbones.errors import UserError
+from backbones.inference.reading import read_image
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import load_config
+from backbones.openmmlab.registries import find_class
+from backbones.registry import create, variant
+
+
+@dataclass(frozen=True)
+class Source:
+    """A model to export.
+
+    Args:
+        name: name of the config or variant.
+        model: the model with its weights, in eval mode.
+        preprocessing: what the file does to an image first.
+        in_pytorch: runs the model as its library does.
+        metadata: facts stored in the file.
+        images: image files to compare on; if empty, scikit-learn's photographs are used.
+        cfg: the config, if there is one; its data are what int8 is made with.
+    """
+
+    name: str
+    model: nn.Module
+    preprocessing: Preprocessing
+    in_pytorch: Callable[[np.ndarray], Outputs]
+    metadata: dict[str, Any]
+    images: list[Path]
+    cfg: Config | None = None
+
+
+def read_backbone(name: str, checkpoint: str | None, *, pretrained: bool, dynamic: bool) -> Source:
+    """Read a backbone by the name of its variant.
+
+    Args:
+        name: one of `list_backbones()`.
+        checkpoint: any file that `create` accepts.
+        pretrained: use the authors' file instead.
+        dynamic: export for all sizes.
+
+    Raises:
+        UserError: no weights are given, or two sources of them.
+    """
+    if bool(checkpoint) == pretrained:
+        raise UserError(f'{name}: give either a checkpoint or --pretrained')
+    model = create(name, pretrained=True if pretrained else checkpoint).eval()
+    source = of_backbone(name, model, dynamic=dynamic)
+    if checkpoint:
+        source.metadata['checkpoint_sha256'] = digest(checkpoint)
+    return source
+
+
+def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
+    """Return the source for a backbone with weights, in eval mode. See `read_backbone`."""
+    row = variant(name)
+    preprocessing = Preprocessing(row.mean, row.std, rgb=True, divisor=STRIDE if dynamic else 1)
+    return Source(
+        name=name,
+        model=model,
+        preprocessing=preprocessing,
+        in_pytorch=backbone_in_pytorch(model, preprocessing),
+        metadata=dict(model=name, strides=model.strides, channels=model.channels),
+        images=[],
+    )
+
+
+def read_model(
+    config: str,
+    checkpoint: str | None,
+    *,
+    backbone: str | None,
+    options: dict | None,
+    dynamic: bool,
+) -> Source:
+    """Read a whole detector or segmentor.
+
+    Args:
+        config, backbone, options: see `load_config`.
+        checkpoint: see `load_model`.
+        dynamic: export for all sizes.
+
+    Raises:
+        UserError: there is no checkpoint, or the config's model cannot be read.
+    """
+    if not checkpoint:
+        raise UserError(
+            f'{config}: give a checkpoint of the whole model, as saved by tools/train.py'
+        )
+    cfg = load_config(config, options=options, backbone=backbone)
+    model = build_model(cfg)
+    dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    file, own = read(checkpoint), _classes(dataset)
+    load_model(model, checkpoint, file=file, classes=own)
+    check_training(cfg, file, checkpoint)
+    model.eval()
+    preprocessing = preprocessing_of(cfg, dynamic)
+    if cfg.default_scope == 'mmseg':
+        from mmseg.structures import SegDataSample as Sample
+    else:
+        from mmdet.structures import DetDataSample as Sample
+    name = Path(config.rpartition('::')[2]).stem
+    return Source(
+        name=name,
+        model=model,
+        preprocessing=preprocessing,
+        in_pytorch=model_in_pytorch(
+            model, Sample, preprocessing.divisor, colours=preprocessing.colours
+        ),
+        metadata=dict(
+            model=name,
+            classes=own or list(classes_in(file) or ()),
+            checkpoint_sha256=digest(checkpoint),
+            **of_config(cfg),
+        ),
+        images=_images(dataset),
+        cfg=cfg,
+    )
+
+
+def samples(
+    files: list[Path], sizes: list[tuple[int, int]], preprocessing: Preprocessing
+) -> Iterator[np.ndarray]:
+    """Yield an image for each size (H, W): RGB of bytes, or random values of other channels."""
+    rng = np.random.default_rng(0)
+    for i, (height, width) in enumerate(sizes):
+        if not preprocessing.colours:
+            noise = rng.standard_normal((height, width, preprocessing.channels))
+            yield (noise * preprocessing.std + preprocessing.mean).astype(np.float32)
+            continue
+        if files:
+            pixels, _ = read_image(files[i % len(files)])
+        else:
+            pixels = _photographs()[i % 2]
+        image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
+        yield np.asarray(image)
+
+
+def _photographs() -> list[np.ndarray]:
+    from sklearn.datasets import load_sample_images  # takes a second and is rarely needed
+
+    return load_sample_images().images
+
+
+def preprocessing_of(cfg: Config, dynamic: bool) -> Preprocessing:
+    """Return what the model's data preprocessor does to an image at test time."""
+    settings = cfg.model.get('data_preprocessor') or {}
+    own = settings.get('pad_size_divisor') or (settings.get('test_cfg') or {}).get('size_divisor')
+    divisor = int(np.lcm(own or 1, STRIDE if dynamic else 1))
+    mean, std = settings.get('mean') or (0, 0, 0), settings.get('std') or (1, 1, 1)
+    test = (cfg.get('test_dataloader') or {}).get('dataset', {})
+    colours = not channels_of(test.get('pipeline'))
+    rgb = bool(settings.get('bgr_to_rgb'))
+    return Preprocessing(mean, std, rgb=rgb, divisor=divisor, colours=colours)
+
+
+def _classes(dataset: dict) -> list[str]:
+    """Return the class names in order, from the config or from the dataset's class."""
+    own = (dataset.get('metainfo') or {}).get('classes')
+    if own or 'type' not in dataset:
+        return list(own or ())
+    cls: Any = find_class(dataset['type'], None)
+    return list(getattr(cls, 'METAINFO', {}).get('classes', ()))
+
+
+def _images(dataset: dict) -> list[Path]:
+    """Return the first two images of a config's test set, if it exists."""
+    prefix = dataset.get('data_prefix') or {}
+    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
+    if not prefix or not folder.is_dir():
+        return []
+    return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:2]

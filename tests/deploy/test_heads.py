@@ -1,0 +1,78 @@
+"""Heads as they are exported find what OpenMMLab's `predict` finds, for several images at once."""
+
+import json
+
+import export_table
+import numpy as np
+import pytest
+import torch
+
+from backbones.deploy import export
+from backbones.deploy.compare import Outputs, apart
+from backbones.deploy.models import exportable
+from backbones.errors import UserError
+
+QUICK = (
+    'mmdet::atss/atss_r50_fpn_1x_coco',
+    'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco',
+    'mmdet::rtmdet/rtmdet-ins_s_8xb32-300e_coco',
+    'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic',
+)
+KNOWN = json.loads(export_table.RESULTS.read_text())
+SIZE = (67, 90)  # padded to 96 x 96
+
+
+@pytest.mark.parametrize('name', QUICK, ids=lambda name: name.split('/')[0])
+def test_a_head_finds_in_a_batch_what_its_library_finds(name: str, monkeypatch) -> None:
+    source = export_table.source(name, dynamic=True)
+    module, settings = exportable(source.model), source.preprocessing
+    mean, std = (
+        torch.tensor(values, dtype=torch.float32)[:, None, None]
+        for values in (settings.mean, settings.std)
+    )
+
+    def run(images: list[np.ndarray]) -> list[Outputs]:
+        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
+        x = ((x if settings.rgb else x.flip(1)) - mean) / std
+        height, width = SIZE
+        x = torch.nn.functional.pad(x, (0, -width % 32, 0, -height % 32))
+        with torch.no_grad():
+            outputs = dict(zip(module.outputs, module(x, torch.tensor(SIZE)), strict=True))
+        for key, axis in getattr(module, 'cropped', {}).items():
+            outputs[key] = outputs[key].narrow(axis, 0, height).narrow(axis + 1, 0, width)
+        return apart({key: value.numpy() for key, value in outputs.items()})
+
+    monkeypatch.setattr(export, 'SIZES', (SIZE,))
+    found = export.compared(source, run, export.Target(None, None))
+    assert all(d.agrees for d in found), export.text(found)
+    assert not any(d.what.endswith(', of 0') for d in found)
+
+
+@pytest.mark.parametrize(
+    'name, message',
+    [
+        ('mmdet::paa/paa_r50_fpn_1x_coco', 'PAAHead cannot be exported: it has its own predict_by'),
+        ('mmdet::htc/htc-without-semantic_r50_fpn_1x_coco', 'HybridTaskCascade cannot be exported'),
+        (
+            'mmdet::sabl/sabl-faster-rcnn_r50_fpn_1x_coco',
+            'bbox_coder is a BucketingBBoxCoder',
+        ),
+    ],
+    ids=lambda text: text.split('/')[0],
+)
+@pytest.mark.slow
+def test_a_head_of_another_kind_is_refused_by_name(name: str, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        exportable(export_table.source(name, dynamic=True).model)
+
+
+def test_the_page_shows_the_results() -> None:
+    assert export_table.page(KNOWN) == export_table.PAGE.read_text()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize('name', KNOWN)
+def test_a_model_is_exported_as_the_page_says(name: str, monkeypatch) -> None:
+    monkeypatch.setattr(export, 'SIZES', export_table.SIZES)
+    cells = export_table.cells
+    assert cells(export_table.attempt(name))[:2] == cells(KNOWN[name])[:2]
