@@ -28,9 +28,9 @@ FLIPS: dict[str, dict] = {
 }
 STRIDE = 32  # of the coarsest level: sizes of inputs are multiples
 LARGE = 0.95  # quantile of the boxes that have to fit into a crop
-# IoU that every class should be able to reach at the stride of the logits; more pixels would leave
-# fewer iterations in the same time (docs/own_data_measured.md)
-REACH = 0.3
+# IoUs that every class, and the classes on average, should be able to reach at the stride of the
+# logits; more pixels would leave fewer iterations in the same time (docs/own_data_measured.md)
+REACH, MEAN_REACH = 0.3, 0.75
 THIN = 0.5  # IoU below which a class is named
 RARE = 0.02  # share of the pixels below which a class is rare
 FEW = 0.05  # share of boxes that may not fit before it is said
@@ -218,14 +218,16 @@ def _fit_labels(made: Fit, labels: LabelStatistics, dataset: Dataset, cfg: Confi
 def _scale_of_labels(labels: LabelStatistics, names: list[str], limits: dict) -> tuple[int, str]:
     median = int(np.median(labels.images.max(1)))
     worst = {cell: _worst(labels.reachable[cell]) for cell in CELLS}
-    reached = [cell for cell in CELLS if worst[cell][1] >= REACH]
-    cell = max(reached, default=CELLS[0])
+    mean = {cell: float(np.nanmean(labels.reachable[cell])) for cell in CELLS}
+    enough = [cell for cell in CELLS if worst[cell][1] >= REACH and mean[cell] >= MEAN_REACH]
+    cell = max(enough, default=CELLS[0])
     wanted = median * limits['stride'] / cell
     longest = int(np.clip(_round(wanted), min(limits['least'], _round(median)), limits['longest']))
     index, reach = worst[cell]
     return longest, (
         f'{longest} pixels (images have {median}): with one class for each {cell}x{cell} pixels of '
-        f'an image, every class could reach an IoU of {reach:.2f} ({names[index]} is the lowest)'
+        f'an image, the classes could reach an IoU of {mean[cell]:.2f}, and {names[index]}, the '
+        f'lowest, {reach:.2f}'
     )
 
 

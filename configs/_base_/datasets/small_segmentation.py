@@ -3,7 +3,7 @@ _base_ = ['segmentation.py']
 
 # tools/new_config.py fits inputs and crops to the data: longer sides of an input, largest side of a
 # crop, pixels of an iteration, stride of the logits
-fitted = dict(least=128, longest=1024, crop=512, pixels=196608, stride=4)
+fitted = dict(least=256, longest=1024, crop=512, pixels=196608, stride=4)
 
 train_pipeline = [
     dict(type='LoadImageFromFile'),
