@@ -47,7 +47,8 @@ def name_classes(
         return
     there = read_names(dataset.root, unheard)
     void: tuple[int, ...] = ()
-    if there is None and (known := known_sets.recognise(dataset.root, splits)):
+    known = None if there else known_sets.recognise(dataset.root, splits)
+    if known and {*given} <= {*known[0].names}:
         there, void = known
     names = there.names if there else ()
     if there and there.values and _fits(there, splits):

@@ -82,7 +82,8 @@ def _categories(splits: list[Split]) -> tuple[str, ...]:
 
 def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
     records = read_json(file, faults, testing=name == 'test')
-    _drop_root_category(records, file, faults)
+    if dropped := drop_root_category(records):
+        faults.add('root-category', file, repr(dropped))
     for entry in records['images']:
         if 'file_name' not in entry and isinstance(entry.get('coco_url'), str):  # as in LVIS
             entry['file_name'] = entry['coco_url']
@@ -120,21 +121,20 @@ def _count_from_one(records: dict[str, list[dict]]) -> bool:
     return True
 
 
-def _drop_root_category(records: dict[str, list[dict]], file: Path, faults: Faults) -> None:
-    """Leave out the category that Roboflow makes up as the parent of all others."""
-    if name := root_category(records):
-        faults.add('root-category', file, repr(name))
-        records['categories'] = [c for c in records['categories'] if c.get('name') != name]
+def drop_root_category(records: dict[str, list[dict]]) -> str | None:
+    """Leave out the category that Roboflow makes up as the parent of all others; return its name.
 
-
-def root_category(records: dict[str, list[dict]]) -> str | None:
-    """Return the name of a category without objects that is the parent of all others."""
+    It has no objects.
+    """
     first, *others = records['categories'] or [{}]
     name = first.get('name')
     if not others or not name or any(c.get('supercategory') != name for c in others):
         return None
     used = {annotation.get('category_id') for annotation in records['annotations']}
-    return None if first.get('id') in used or name in [c.get('name') for c in others] else name
+    if first.get('id') in used or name in [c.get('name') for c in others]:
+        return None
+    records['categories'] = others
+    return name
 
 
 def _not_taken(root: Path, found: dict[str, list[Path]]) -> list[Path]:

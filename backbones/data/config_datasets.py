@@ -9,7 +9,7 @@ from typing import Any
 from mmengine.config import Config
 
 from backbones.data.class_order import LARGE_JSON, check_class_order, check_things
-from backbones.data.coco import read_json
+from backbones.data.coco import drop_root_category, read_json
 from backbones.data.config_checks import check_categories, check_numbers, missing_paths, reduces
 from backbones.data.dataset import Dataset, Split
 from backbones.data.dropped_samples import check_left_out
@@ -119,6 +119,7 @@ def _split(
             return None
         dataset.layout = 'coco'
         records = read_json(file, faults)
+        drop_root_category(records)
         split = Split(name, file, prefix.get('img', Path(root)), records=records)
         split.by_name = 'CocoByNameDataset' in bases
         check_left_out(split, part, dataset.classes, faults)

@@ -27,8 +27,9 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
         Splits, and the labels that occur, sorted.
     """
     entries = {file: _load(file, faults) for file in files}
-    labels = {b.get('label') for some in entries.values() for e in some for b in e['annotations']}
-    classes = tuple(sorted(label for label in labels if isinstance(label, str) and label))
+    boxes = [b for some in entries.values() for entry in some for b in entry['annotations']]
+    labels = {b['label'] for b in boxes if isinstance(b.get('label'), str) and b['label']}
+    classes = tuple(sorted(labels))
     finder = ImageFinder(root)
     splits: dict[str, tuple[Split, shapes.Records]] = {}
     for file, some in entries.items():

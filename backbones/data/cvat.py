@@ -114,7 +114,7 @@ def _add(
         faults.add('rotated-box', file, f'{where} turned by {shape.get("rotation")} degrees')
     try:
         made = _converted(shape, size)
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, OverflowError) as error:
         faults.add('broken-shape', file, f'{where}: {error}')
         return
     records.add(number, label, made if masks else shapes.box(*made['bbox']))
@@ -134,7 +134,7 @@ def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
         return shapes.outline(shapes.ellipse(*(float(said[k]) for k in ('cx', 'cy', 'rx', 'ry'))))
     runs = [int(run) for run in said['rle'].split(',')]
     left, top, width, height = (int(float(said[k])) for k in ('left', 'top', 'width', 'height'))
+    if size is None or sum(runs) != width * height or width * height > size[0] * size[1]:
+        raise ValueError(f'the runs add up to {sum(runs)}, not {width} * {height}')
     values = np.repeat(np.arange(len(runs)) % 2, runs)  # row by row, beginning with background
-    if size is None or len(values) != width * height:
-        raise ValueError(f'the runs add up to {len(values)}, not {width} * {height}')
     return shapes.encoded(values.reshape(height, width), left, top, size)

@@ -165,7 +165,7 @@ LABEL_MAPS = {
     'void-ignored': warning(
         'values or colours are neither learnt nor counted, since they are void or not among the '
         'classes',
-        'name them all with --classes to learn them',
+        'nothing, if this is right; otherwise name all classes with --classes',
     ),
     'label-compressed': Kind(
         'label maps are JPEG or lossy WebP files, whose values are not exact',

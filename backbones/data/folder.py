@@ -21,6 +21,7 @@ from backbones.data.dataset import SPLITS, Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.foreign import describe
 from backbones.data.nested import follow, part_of
+from backbones.data.split_lists import divide_by_lists
 from backbones.errors import MissingFileError, UserError
 
 
@@ -136,6 +137,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
     name_classes(dataset, splits, in_data, options.classes, options.ignore, faults)
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     dataset.splits = {split.name: split for split in _annotated(splits, faults)}
+    divide_by_lists(dataset)
     return dataset
 
 

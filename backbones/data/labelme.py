@@ -131,7 +131,7 @@ def _instances(
             continue
         try:
             made = _converted(shape, kind, size)
-        except (ValueError, TypeError, KeyError, binascii.Error, *DAMAGED) as error:
+        except (*DAMAGED, binascii.Error, Image.DecompressionBombError) as error:
             faults.add('broken-shape', file.parent, f'{where}, a {kind}: {error}')
             continue
         group = shape.get('group_id')

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
+LARGEST = 1 << 30  # pixels, as of images
 ARC = 36  # corners of the polygon that stands for an ellipse
 
 
@@ -80,8 +81,13 @@ def encoded(part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dic
         part: (h, w) mask; what lies beyond the image is cut off.
         left, top: where its first column and row are.
         size: the image's width and height.
+
+    Raises:
+        ValueError: the image is too large.
     """
     width, height = size
+    if width * height > LARGEST:
+        raise ValueError(f'the image is said to have {width}x{height} pixels')
     whole = np.zeros((height, width), np.uint8, order='F')
     rows, columns = slice(max(top, 0), top + part.shape[0]), slice(max(left, 0),
                                                                  left + part.shape[1])  # fmt: skip

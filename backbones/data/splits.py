@@ -66,12 +66,14 @@ def split_off_validation(
         rarest = _rarest(whole, paths, folds, in_colours=in_colours, progress=progress)
         train, val = next(folding.split(paths, rarest, groups))
     chosen = dict(train=train, val=val)
-    parts = {name: _part(whole, name, [paths[i] for i in at]) for name, at in chosen.items()}
+    parts = {
+        name: part_of_split(whole, name, [paths[i] for i in at]) for name, at in chosen.items()
+    }
     dataset.splits = parts | {k: v for k, v in dataset.splits.items() if k not in parts}
 
 
-def _part(whole: Split, name: str, paths: list[Path]) -> Split:
-    """The images of a split that are listed, and their annotations."""
+def part_of_split(whole: Split, name: str, paths: list[Path]) -> Split:
+    """Return the images of a split that are listed, and their annotations."""
     wanted = set(paths)
     records: dict[str, list[dict]] = {}
     if whole.records:

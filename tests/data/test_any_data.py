@@ -5,9 +5,12 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+import box_layouts  # noqa: F401, fills LAYOUTS
+import map_layouts  # noqa: F401
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from layout_parts import LAYOUTS
 from own_data import json_file, make_coco, make_voc, make_yolo
 
 from backbones.cli import check_data
@@ -22,6 +25,19 @@ ODD_VALUES = [
     dict(size=None, counts='x'),
 ]  # fmt: skip
 ODD = st.sampled_from(ODD_VALUES)
+TEXTS = [
+    ('voc', 'Annotations/train_0.xml'),
+    ('voc', 'ImageSets/Main/val.txt'),
+    ('yolo', 'data.yaml'),
+    ('yolo', 'labels/train/0.txt'),
+    ('labelme, circles and masks, splits', 'train/train_1.json'),
+    ('labelme, circles and masks, splits', 'val/val_1.json'),
+    ('CVAT for images 1.1, polygons and masks, subsets', 'annotations.xml'),
+    ('CVAT segmentation mask 1.1', 'labelmap.txt'),
+    ('CVAT YOLO 1.1, subsets', 'obj.data'),
+    ('CamVid with class_dict.csv', 'class_dict.csv'),
+    ('CreateML', '_annotations.createml.json'),
+]
 FIELDS = {
     'images': ['id', 'file_name', 'width', 'height'],
     'annotations': ['id', 'image_id', 'category_id', 'bbox', 'area', 'iscrowd', 'segmentation',
@@ -34,7 +50,13 @@ FIELDS = {
 def roots(tmp_path_factory) -> dict[str, Path]:
     folder = tmp_path_factory.mktemp('data')
     makers = dict(coco=make_coco, yolo=make_yolo, voc=make_voc)
-    return {name: make(folder / name) for name, make in makers.items()}
+    made = {name: make(folder / name) for name, make in makers.items()}
+    for name, _ in TEXTS:
+        if name not in made:
+            made[name] = folder / name
+            made[name].mkdir()
+            LAYOUTS[name].make(made[name])
+    return made
 
 
 def ends(root: Path) -> None:
@@ -119,10 +141,7 @@ def test_a_folder_that_may_not_be_read_has_nothing_in_it(tmp_path: Path, monkeyp
     assert directly_in(tmp_path) == []
 
 
-@pytest.mark.parametrize(
-    'name, file', [('voc', 'Annotations/train_0.xml'), ('voc', 'ImageSets/Main/val.txt'),
-                   ('yolo', 'data.yaml'), ('yolo', 'labels/train/0.txt')]
-)  # fmt: skip
+@pytest.mark.parametrize('name, file', TEXTS)
 @NUMBERS
 def test_any_text(name: str, file: str, number: int, roots: dict[str, Path]) -> None:
     path = roots[name] / file

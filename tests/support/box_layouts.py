@@ -266,6 +266,14 @@ def _(root: Path) -> None:
         text(root / f'labels/{split}/classes.txt', '\n'.join(NAMES))
 
 
+@layout('YOLO without data.yaml, lists')
+def _(root: Path) -> None:
+    yolo(root, 'images', 'labels')
+    text(root / 'classes.txt', '\n'.join(NAMES))
+    for split in BOTH:
+        text(root / f'{split}.txt', '\n'.join(jpegs(split, './images/')))
+
+
 @layout('Roboflow COCO', masks=True, warns={'root-category'})
 def _(root: Path) -> None:
     for split, folder in (('train', 'train'), ('val', 'valid')):

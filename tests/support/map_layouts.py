@@ -124,6 +124,23 @@ def _(root: Path) -> None:
     names_file(root)
 
 
+@layout('flat images and masks, lists', maps=True, classes=CLASSES)
+def _(root: Path) -> None:
+    images_of(root, 'images')
+    maps(root, 'masks')
+    names_file(root)
+    text(root / 'train.txt', '\n'.join(names_of('train')))
+    text(root / 'val.txt', '\n'.join(f'images/{name}.jpg' for name in names_of('val')))
+
+
+@layout('CamVid of fastai', maps=True, classes=CLASSES)
+def _(root: Path) -> None:
+    images_of(root, 'images')
+    maps(root, 'labels', '{}_P.png')
+    names_file(root, file='codes.txt')
+    text(root / 'valid.txt', '\n'.join(jpegs('val')))
+
+
 @layout('images and labels of splits', maps=True, classes=CLASSES)
 def _(root: Path) -> None:
     images_of(root, 'images/{}')
