@@ -88,7 +88,8 @@ def found_in(sample: BaseDataElement, kind: str) -> Found | None:
 
 def _detections(instances: InstanceData) -> sv.Detections:
     boxes = instances.bboxes
-    boxes = np.asarray(getattr(boxes, 'tensor', boxes).cpu(), float).reshape(-1, 4)
+    # numpy has no bfloat16, which autocast gives
+    boxes = np.asarray(getattr(boxes, 'tensor', boxes).cpu().float(), float).reshape(-1, 4)
     masks = instances.get('masks')
     if masks is not None:
         masks = masks.to_ndarray() if hasattr(masks, 'to_ndarray') else masks.cpu().numpy()
@@ -96,7 +97,7 @@ def _detections(instances: InstanceData) -> sv.Detections:
     return sv.Detections(
         xyxy=boxes,
         class_id=np.asarray(instances.labels.cpu(), int),
-        confidence=None if scores is None else np.asarray(scores.cpu(), float),
+        confidence=None if scores is None else np.asarray(scores.cpu().float(), float),
         mask=None if masks is None else masks.astype(bool),
     )
 

@@ -17,7 +17,7 @@ from PIL import Image
 
 from backbones.drawing.captions import legend, title
 from backbones.drawing.palette import Classes
-from backbones.drawing.samples import draw, side_by_side
+from backbones.drawing.samples import draw, found_in, side_by_side
 from backbones.errors import UserError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -145,3 +145,10 @@ def test_the_quickstart_puts_both_tasks_into_one_picture(tmp_path: Path) -> None
     sheet = Image.open(load_tool('quickstart').overview(tmp_path)).convert('RGB')
     assert sheet.width == 2 * 100 + 24 and sheet.height == 26 + 3 * 12 + 50 + 51 + 52
     assert [sheet.getpixel((x, 26 + 5)) for x in (50, 174)] == [RED, BLUE]
+
+
+def test_what_autocast_found_in_bfloat16_is_read() -> None:
+    found = instances([[0, 0, 8, 4]], [1], [0.5])
+    found.bboxes, found.scores = found.bboxes.bfloat16(), found.scores.bfloat16()
+    read = found_in(DetDataSample(pred_instances=found), 'pred')
+    assert read.xyxy.tolist() == [[0, 0, 8, 4]] and read.confidence.tolist() == [0.5]
