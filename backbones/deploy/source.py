@@ -109,7 +109,7 @@ def read_model(
     cfg = load_config(config, options=options, backbone=backbone)
     model = build_model(cfg)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
-    file, own = read(checkpoint), _classes(dataset)
+    file, own = read(checkpoint), _stated(dataset, 'classes')
     load_model(model, checkpoint, file=file, classes=own)
     check_training(cfg, file, checkpoint)
     model.eval()
@@ -129,6 +129,8 @@ def read_model(
         metadata=dict(
             model=name,
             classes=own or list(classes_in(file) or ()),
+            palette=_stated(dataset, 'palette') or None,
+            bands=_stated(dataset, 'bands') or None,
             checkpoint_sha256=digest(checkpoint),
             **of_config(cfg),
         ),
@@ -173,13 +175,13 @@ def preprocessing_of(cfg: Config, dynamic: bool) -> Preprocessing:
     return Preprocessing(mean, std, rgb=rgb, divisor=divisor, colours=colours)
 
 
-def _classes(dataset: dict) -> list[str]:
-    """Return the class names in order, from the config or from the dataset's class."""
-    own = (dataset.get('metainfo') or {}).get('classes')
+def _stated(dataset: dict, fact: str) -> list:
+    """Return a list of the dataset's metainfo, from the config or from the dataset's class."""
+    own = (dataset.get('metainfo') or {}).get(fact)
     if own or 'type' not in dataset:
         return list(own or ())
     cls: Any = find_class(dataset['type'], None)
-    return list(getattr(cls, 'METAINFO', {}).get('classes', ()))
+    return list(getattr(cls, 'METAINFO', {}).get(fact) or ())
 
 
 def _images(dataset: dict) -> list[Path]:

@@ -71,6 +71,8 @@ class ExportedModel:
             faults.append(f'takes 1 image at once, not {batch}')
         if self.segments and tile and self.size not in (None, (tile, tile)):
             faults.append(f'takes images of {height} x {width}, not tiles of {tile} pixels')
+        if not about.get('classes'):
+            faults.append('names no classes: export it with a config or checkpoint that does')
         if faults:
             raise UserError(f'{path} {"; it ".join(faults)}')
         fits = None if self.window else self.size
@@ -81,7 +83,8 @@ class ExportedModel:
         self.mask_threshold = about.get('mask_threshold') or 0.5
         self.mask_frame = about.get('mask_frame') or 'box'
         self.foreground = about.get('foreground_threshold')
-        self.meta: Mapping = dict(classes=about.get('classes') or (), palette=about.get('palette'))
+        told = {name: about.get(name) for name in ('classes', 'palette', 'bands')}
+        self.meta: Mapping = {name: value for name, value in told.items() if value}
         count = len(self.meta['classes'])
         self.bytes_per_pixel: float = (
             SCORE * count if self.segments else MASKS * ('masks' in self.outputs)

@@ -15,6 +15,7 @@ from conftest import ROOT, tool
 from PIL import Image
 
 from backbones import Predictor
+from backbones.drawing.palette import Classes
 from backbones.errors import UserError
 from backbones.openmmlab.extra import RUNTIME_COMMAND
 
@@ -110,7 +111,7 @@ def test_openvino_gives_the_same_results(kind, album: Path, tmp_path: Path) -> N
     pytest.importorskip('openvino')
     file = kind(tmp_path / 'x.onnx')
     one, other = Predictor(file), Predictor(exported.as_openvino(file))
-    assert other.meta == one.meta == dict(classes=exported.CLASSES, palette=None)
+    assert other.meta == one.meta == dict(classes=exported.CLASSES)
     for path in (album / 'a.png', album / 'turned.jpg', album / 'deep.png'):
         a, b = one.predict(path).found, other.predict(path).found
         if kind is exported.segmentor:
@@ -164,12 +165,14 @@ def test_an_interrupted_call_is_continued(album: Path, tmp_path: Path) -> None:
         ),
         (dict(config='damaged.onnx'), r'damaged.onnx cannot be opened: Invalid'),
         (dict(config='gone.onnx'), r'gone.onnx does not exist'),
+        (dict(config='nameless.onnx'), r'nameless.onnx names no classes: export it with a'),
         (dict(config='mask_rcnn_cloformer_nano_digits'), r'give the checkpoint that was trained'),
     ],
 )
 def test_what_does_not_go_with_a_file_is_said(options: dict, message: str, tmp_path: Path) -> None:
     exported.segmentor(tmp_path / 'x.onnx', '64, 64')
     exported.backbone(tmp_path / 'backbone.onnx')
+    exported.segmentor(tmp_path / 'nameless.onnx', classes=[])
     (tmp_path / 'damaged.onnx').write_bytes((tmp_path / 'x.onnx').read_bytes()[:70])
     name = options.pop('config', 'x.onnx')
     with pytest.raises(UserError, match=message):
@@ -204,3 +207,11 @@ def test_windows_of_the_config_are_averaged(sides: str, tmp_path: Path) -> None:
 def test_the_command_for_an_environment_without_torch_names_the_extra() -> None:
     named = {name for name in PACKAGES if f'    {name!r}' in EXTRA or f"    '{name}>=" in EXTRA}
     assert named == {*PACKAGES} and RUNTIME_COMMAND in (ROOT / 'docs/predict.md').read_text()
+
+
+def test_pictures_have_the_colours_of_the_dataset(tmp_path: Path) -> None:
+    palette = [[9, 8, 7], [6, 5, 4], [3, 2, 1]]
+    file = exported.segmentor(tmp_path / 'x.onnx', palette=palette, bands='null')
+    predictor = Predictor(file)
+    colours = Classes(predictor.meta).colours.colors
+    assert [[*colour.as_rgb()] for colour in colours] == palette and 'bands' not in predictor.meta
