@@ -11,7 +11,6 @@ from backbones.data.config_text import Call, literal
 from backbones.data.dataset import Dataset
 from backbones.data.pipelines import steps
 from backbones.data.statistics import (
-    CELLS,
     BoxStatistics,
     LabelStatistics,
     box_statistics,
@@ -205,7 +204,7 @@ def _fit_labels(made: Fit, labels: LabelStatistics, dataset: Dataset, cfg: Confi
     if longest is None:
         return
     cell = 4 * float(np.median(labels.images.max(1))) / longest
-    near = min(CELLS, key=lambda known: abs(np.log(known / cell)))
+    near = min(labels.reachable, key=lambda known: abs(np.log(known / cell)))
     lost = {n: r for n, r in zip(names, labels.reachable[near]) if r < THIN}
     if lost:
         listed = ', '.join(f'{name} {reach:.2f}' for name, reach in lost.items())
@@ -217,10 +216,10 @@ def _fit_labels(made: Fit, labels: LabelStatistics, dataset: Dataset, cfg: Confi
 
 def _scale_of_labels(labels: LabelStatistics, names: list[str], limits: dict) -> tuple[int, str]:
     median = int(np.median(labels.images.max(1)))
-    worst = {cell: _worst(labels.reachable[cell]) for cell in CELLS}
-    mean = {cell: float(np.nanmean(labels.reachable[cell])) for cell in CELLS}
-    enough = [cell for cell in CELLS if worst[cell][1] >= REACH and mean[cell] >= MEAN_REACH]
-    cell = max(enough, default=CELLS[0])
+    worst = {cell: _worst(reached) for cell, reached in labels.reachable.items()}
+    mean = {cell: float(np.nanmean(reached)) for cell, reached in labels.reachable.items()}
+    enough = [cell for cell in mean if worst[cell][1] >= REACH and mean[cell] >= MEAN_REACH]
+    cell = max(enough, default=min(mean))
     wanted = median * limits['stride'] / cell
     longest = int(np.clip(_round(wanted), min(limits['least'], _round(median)), limits['longest']))
     index, reach = worst[cell]

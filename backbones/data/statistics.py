@@ -10,9 +10,10 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.images import DAMAGED, in_parallel
 from backbones.data.label_mapping import IGNORED
 from backbones.data.label_values import read_labels
-from backbones.data.numbers import is_box
+from backbones.data.numbers import is_box, is_number
 
 MAPS = 200  # label maps that are read, spread evenly
+PIXELS = 4_000_000  # of a label map that are looked at, about
 CELLS = (4, 8, 16, 32)  # pixels of an image that one cell of the logits may cover
 
 
@@ -45,8 +46,9 @@ class LabelStatistics:
         images: (n, 2) widths and heights of the images, in pixels.
         shares: (classes,) of the labelled pixels.
         maps: (classes,) share of the label maps that have the class.
-        reachable: by the pixels that a cell covers, (classes,) the IoU of label maps that have one
-            class per cell; NaN for a class without pixels.
+        reachable: by the side in pixels that a cell covers, as far as label maps are as large,
+            (classes,) the IoU of label maps that have one class per cell; NaN for a class without
+            pixels.
     """
 
     images: np.ndarray
@@ -95,6 +97,7 @@ def label_statistics(dataset: Dataset, *, progress: bool = False) -> LabelStatis
         labels = _labels(path, dataset)
         if labels is None:
             return None
+        labels = _thinned(labels)
         counts = np.bincount(labels[labels >= 0], minlength=classes)
         return counts, {cell: _overlaps(labels, cell, classes) for cell in CELLS}
 
@@ -108,16 +111,22 @@ def label_statistics(dataset: Dataset, *, progress: bool = False) -> LabelStatis
     reachable = {}
     for cell in CELLS:
         both, either = sum(overlaps[cell] for _, overlaps in seen)
-        with np.errstate(invalid='ignore'):
-            reachable[cell] = both / either
+        if either.any():  # some map is as large as a cell
+            reachable[cell] = np.where(either > 0, both / np.maximum(either, 1), np.nan)
+    if not reachable:
+        return None
     shares = pixels.sum(0) / pixels.sum()
     return LabelStatistics(np.array(sizes), shares, (pixels > 0).mean(0), reachable)
 
 
 def _size(split: Split, entry: dict) -> tuple[int, int] | None:
     fact = split.facts.get(split.images / str(entry.get('file_name')))
-    size = fact.size if fact else (entry.get('width') or 0, entry.get('height') or 0)
-    return size if min(size) > 0 else None
+    if fact:
+        return fact.size if min(fact.size) > 0 else None
+    width, height = entry.get('width'), entry.get('height')
+    if is_number(width) and is_number(height) and min(width, height) > 0:
+        return int(width), int(height)
+    return None
 
 
 def _key(annotation: dict, name: str) -> Hashable:
@@ -136,6 +145,19 @@ def _labels(path: Path, dataset: Dataset) -> np.ndarray | None:
     labels[labels == IGNORED] = -1
     labels[(labels < 0) | (labels >= len(dataset.classes))] = -1
     return labels
+
+
+def _thinned(labels: np.ndarray) -> np.ndarray:
+    """Return bands of a large label map, spread evenly, each as high as the largest cell."""
+    height, band = len(labels), CELLS[-1]
+    step = -(-labels.size // PIXELS)
+    if step <= 1:
+        return labels
+    return (
+        labels[: height // band * band]
+        .reshape(-1, band, labels.shape[1])[::step]
+        .reshape(-1, labels.shape[1])
+    )
 
 
 def _overlaps(labels: np.ndarray, cell: int, classes: int) -> np.ndarray:

@@ -12,7 +12,7 @@ from PIL import Image
 from backbones.cli import check_data
 from backbones.data import anchors
 from backbones.data.new_config import new_config
-from backbones.data.statistics import box_statistics, label_statistics
+from backbones.data.statistics import _thinned, box_statistics, label_statistics
 
 GFL, RETINANET = 'gfl_cloformer_nano_small', 'retinanet_cloformer_nano_small'
 SEGFORMER = 'segformer_cloformer_nano_small'
@@ -68,6 +68,19 @@ def test_label_maps_say_what_each_class_could_reach(tmp_path: Path) -> None:
     # a post of 2 pixels has no more than half of a 4x4 cell; the sign fills cells up to 8x8
     assert found.reachable[4][1] == 0 and found.reachable[4][2] == found.reachable[8][2] == 1
     assert found.reachable[16][2] == 0
+
+
+def test_large_label_maps_are_seen_in_bands_and_small_ones_have_no_large_cells(
+    tmp_path: Path,
+) -> None:
+    large = np.arange(3200)[:, None].repeat(2560, 1)
+    assert _thinned(large).shape == (1088, 2560)  # every third of 100 bands
+    assert _thinned(large)[32, 0] == 96
+    root = make_masks(tmp_path / 'data')
+    for path in (root / 'masks/train').iterdir():
+        Image.open(path).crop((0, 0, 60, 12)).save(path)
+    found = label_statistics(check_data.check(str(root)).dataset)
+    assert found is not None and list(found.reachable) == [4, 8]
 
 
 def test_small_objects_enlarge_the_input_and_large_ones_the_crop(tmp_path: Path) -> None:
