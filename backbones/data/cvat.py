@@ -44,7 +44,8 @@ def read(
         Splits, and the classes: the labels of the task, in its order.
     """
     trees = {file: tree for file in files if (tree := _parse(file, faults)) is not None}
-    listed = [label.findtext('name', '') for t in trees.values() for label in t.iter('label')]
+    listed = [label.findtext('name', '') for tree in trees.values() for label in tree.iter('label')
+              if label.find('parent') is None and label.findtext('type') not in OPEN]  # fmt: skip
     tags = [shape for tree in trees.values() for shape in _shapes(tree)]
     used = sorted({shape.get('label', '') for shape in tags})
     known = [name for name in dict.fromkeys(listed) if name] or used
@@ -107,7 +108,7 @@ def _add(
         faults.add('shape-left-out', file, where)
         return
     if shape.tag not in CLOSED or not label:
-        faults.add('broken-shape', file, where)
+        faults.add('broken-shape', file, f'{where} without a label' if not label else where)
         return
     rotated = shape.tag == 'box' and float(shape.get('rotation', 0)) % 180 != 0
     if rotated and not enclosing_boxes:

@@ -19,7 +19,7 @@ from backbones.data import (
 from backbones.data.class_names import name_classes
 from backbones.data.dataset import SPLITS, Dataset, Split
 from backbones.data.faults import Faults
-from backbones.data.foreign import describe
+from backbones.data.foreign import describe, known_set
 from backbones.data.nested import follow, part_of
 from backbones.data.split_lists import divide_by_lists
 from backbones.errors import MissingFileError, UserError
@@ -119,7 +119,8 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
     notes: list[str] = []
     found = _find(root, options.layout)
     if not found:
-        inside = follow(root, lambda folder: bool(_find(folder, options.layout)))
+        known = known_set(root)
+        inside = None if known else follow(root, lambda f: bool(_find(f, options.layout)))
         if inside is None:
             raise UserError(
                 f'{root} holds no dataset that can be read.{yolo.hint(root)}'

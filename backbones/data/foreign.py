@@ -18,19 +18,23 @@ JSON_SIGNS: dict[tuple[str, ...], str] = {
     ('"regions"',): 'look like files of the VGG annotator: export them as COCO',
     ('"annotations"', '"coordinates"'): f'look like CreateML files: {TO_COCO}',
     ('"objects"', '"size"'): 'look like Supervisely files, one per image: export them as COCO',
+    ('"items"', '"categories"', '"labels"'): "look like Datumaro's own JSON: export as COCO",
     ('"image":', '"annotations"'): 'hold one image each, as in SA-1B: merge them into one COCO '
     'file per split',
     ('"completions"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"from_name"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"frames"', '"labels"'): f'look like BDD100K files: {TO_COCO}',
-    ('"items"', '"media_type"'): "look like Datumaro's own JSON: export as COCO",
     ('"imgHeight"', '"objects"'): 'look like Cityscapes polygons: make label maps of them with '
     'csCreateTrainIdLabelImgs of cityscapesscripts, beside leftImg8bit',
+    (
+        '"name_ndx"',
+    ): 'look like the full ADE20K, with thousands of classes: use ADEChallengeData2016',
     ('"segments_info"',): 'look like panoptic COCO: use a config for it, or instances_*.json',
 }
 # signs in the first lines of a CSV file: what it is
 CSV_SIGNS: dict[tuple[str, ...], str] = {
     ('imageid', 'xmin'): 'Open Images',
+    ('image', 'xmin', 'label'): 'VoTT',
     ('filename', 'xmin', 'class'): "TensorFlow's object detection or Roboflow",
     ('region_shape_attributes',): 'the VGG annotator',
     ('image_id', 'encodedpixels'): 'run-length codes of Kaggle',
@@ -50,6 +54,8 @@ def json_sign(file: Path) -> str:
     """Describe what a JSON file other than COCO's looks like, '' if it is unknown."""
     start = start_of(file)
     if '"images"' in start and ('"categories"' in start or '"file_name"' in start):
+        if '"caption"' in start and '"bbox"' not in start:
+            return 'look like captions of COCO: use instances_*.json'
         return '' if '"segments_info"' not in start else JSON_SIGNS[('"segments_info"',)]  # COCO
     found = (said for signs, said in JSON_SIGNS.items() if all(s in start for s in signs))
     return next(found, '')
@@ -71,8 +77,8 @@ def _yolo_without_names(root: Path) -> str:
     )
 
 
-def _known_sets(root: Path) -> str:
-    """Recognise published datasets by their folders, down to three levels."""
+def known_set(root: Path) -> str:
+    """Describe a published dataset, by its folders down to three levels; '' if it is none."""
     paths = (islice(root.glob(depth), LOOKED_AT) for depth in ('*', '*/*', '*/*/*'))
     folders = {path.name for some in paths for path in some if path.is_dir()}
     files = {p.name for p in islice(walk(root), LOOKED_AT)}
@@ -87,6 +93,9 @@ def _known_sets(root: Path) -> str:
 FOLDER_SIGNS: dict[tuple[str, ...], str] = {
     ('labelTxt',): f'It is DOTA, with rotated boxes, which no model here learns: {TO_COCO}',
     ('image_2', 'label_2'): f'It is KITTI, with its own text files: {TO_COCO}',
+    ('image_2',): 'It is KITTI: name its folders of images and label maps images and masks, with '
+    '{train,val} in both',
+    ('wider_face_split',): f'It is WIDER FACE, with its own text files: {TO_COCO}',
     ('img1', 'gt.txt'): 'It is MOT, with boxes of tracks over frames: convert gt/gt.txt to COCO',
     ('index_ade20k.pkl',): 'It is the full ADE20K, with thousands of classes in coded colours: use '
     'ADEChallengeData2016, with its 150 classes',
@@ -134,7 +143,7 @@ def _others(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(_known_sets, _json, _yolo_without_names, _tables, _others),
+    *(known_set, _json, _yolo_without_names, _tables, _others),
 )
 
 

@@ -20,6 +20,7 @@ from backbones.data.images import DAMAGED
 from backbones.data.listing import SUFFIXES, directly_in, list_files, start_of
 
 LOOKED_AT = 20  # JSON files, one of which has to be labelme's
+IGNORED = '__ignore__'  # labelme's name of what is neither learnt nor counted
 OPEN = ('point', 'points', 'line', 'linestrip')  # shapes without an area
 UPRIGHT = ('rectangle',)
 
@@ -92,7 +93,7 @@ def _closed(content: dict) -> Iterator[dict]:
 
 def _is_labelled(shape: object) -> bool:
     label = shape.get('label') if isinstance(shape, dict) else None
-    return isinstance(label, str) and bool(label.strip())
+    return isinstance(label, str) and bool(label.strip()) and label != IGNORED
 
 
 def _size(content: dict) -> tuple[int, int] | None:
@@ -107,7 +108,8 @@ def _image(file: Path, content: dict, finder: ImageFinder) -> Path | None:
     said = content.get('imagePath')
     if isinstance(said, str) and said:
         beside = file.parent / said.replace('\\', '/')
-        if beside.is_file() and beside.resolve().is_relative_to(finder.root.resolve()):
+        is_image = beside.suffix.lower() in SUFFIXES and beside.is_file()
+        if is_image and beside.resolve().is_relative_to(finder.root.resolve()):
             return finder.root / beside.resolve().relative_to(finder.root.resolve())
     for path in directly_in(file.parent):
         if path.stem == file.stem and path.suffix.lower() in SUFFIXES:
@@ -123,7 +125,7 @@ def _instances(
     for number, shape in enumerate(content['shapes'], 1):
         where = f'{file.name}: shape {number}'
         kind = str(shape.get('shape_type') or 'polygon') if isinstance(shape, dict) else 'shape'
-        if kind in OPEN:
+        if kind in OPEN or (isinstance(shape, dict) and shape.get('label') == IGNORED):
             faults.add('shape-left-out', file.parent, f'{where}, a {kind}')
             continue
         if not _is_labelled(shape):

@@ -20,6 +20,7 @@ ENDS = ('', '_mask', '_masks', '_label', '_labels', '_lab', '_seg', '_segmentati
         '_P', '-mask', '-label', '-seg', '_gtFine_labelTrainIds', '_gtFine_labelIds')  # fmt: skip
 IMAGE_END = re.compile('_leftImg8bit$')
 LOOKED_AT = 200  # images that decide
+NEAR = 5  # images for which a label map of a similar name is looked for
 
 
 @dataclass(frozen=True)
@@ -77,12 +78,14 @@ def _end(images: Path, labels: Path) -> Pair | None:
     # beside each other, most images have one: of two files, one is the label map
     if counts[best] and (apart or 3 * counts[best] >= len(some)):
         return Pair(images, labels, best)
-    return Pair(images, labels, '') if apart and there and some else None
+    meant = apart and there and any(near(labels / f'{name}.png') for name in some[:NEAR])
+    return Pair(images, labels, '') if meant else None
 
 
 def _folders(root: Path) -> list[Path]:
     first = [p for p in root.iterdir() if p.is_dir()]
-    return first + [q for p in first for q in p.iterdir() if q.is_dir()]
+    second = [q for p in first for q in p.iterdir() if q.is_dir()]
+    return first + second
 
 
 def _names(folder: Path) -> Iterator[tuple[str, Path]]:

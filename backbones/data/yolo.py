@@ -12,6 +12,7 @@ from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder, parts_of
 from backbones.data.images import image_facts, in_parallel
+from backbones.data.listing import SUFFIXES as IMAGES
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.shapes import box, outline
 from backbones.data.yaml_text import YamlError, read_yaml
@@ -158,7 +159,8 @@ def _images(
     """List the images of a split, from folders or from text files that list them."""
     images: list[Path] = []
     path = content.get('path')
-    base = _first([file.parent], path if isinstance(path, str) else '.') or file.parent
+    base = path if isinstance(path, Path) else None
+    base = base or _first([file.parent], path if isinstance(path, str) else '.') or file.parent
     finder = ImageFinder(root)
     for part in entry if isinstance(entry, list) else [entry]:
         text = str(part)
@@ -166,6 +168,8 @@ def _images(
         if place is None:
             kind = 'test-missing' if name == 'test' else 'missing-image'
             faults.add(kind, file, f'{text[:200]} does not exist')
+        elif place.suffix.lower() in IMAGES:
+            images.append(place)
         elif place.is_file():
             # relative to the list, otherwise to the dataset, as another machine or program sees it
             images += [

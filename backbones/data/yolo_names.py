@@ -32,7 +32,7 @@ def find_names(root: Path) -> Path | None:
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
     splits = _listed(root) or _folders(root)
-    return dict(splits, names=read_lines(file), path=str(root.absolute()))
+    return dict(splits, names=read_lines(file), path=root)
 
 
 def _listed(root: Path) -> dict[str, str]:

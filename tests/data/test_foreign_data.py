@@ -305,8 +305,15 @@ REFUSED = [
      r"TensorFlow's object detection"),
     (texts('train-annotations-bbox.csv', 'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin\n'),
      r'Open Images'),
-    (texts('a.json', dict(items=[], categories={}, media_type=2)), r"Datumaro's own"),
     (texts('a.ndjson', '{}'), r'NDJSON'),
+    (texts('a.csv', '"image","xmin","ymin","xmax","ymax","label"\n'), r'table of VoTT'),
+    (texts('annotations/captions_train.json', dict(images=[IMAGE], annotations=[dict(caption='')])),
+     r'captions of COCO'),
+    (texts('annotations/a.json', dict(categories=dict(label=dict(labels=[])), items=[])),
+     r"Datumaro's own"),
+    (texts('a/{}.json', dict(annotation=dict(object=[dict(name_ndx=1)]))), r'the full ADE20K'),
+    (images_in('training/image_2', 'training/semantic'), r'It is KITTI: name its folders'),
+    (texts('wider_face_split/a.txt', 'x'), r'It is WIDER FACE'),
     (lambda root: (root / 'a.heic').write_text('x'), r'no images with the suffixes .*only \.heic'),
 ]  # fmt: skip
 

@@ -226,6 +226,52 @@ def test_shapes_of_one_group_are_one_instance(tmp_path: Path) -> None:
     assert joined['bbox'] == [8, 9, 40, 20]
 
 
+def test_the_ignored_label_of_labelme_is_no_class(tmp_path: Path) -> None:
+    LAYOUTS['labelme, beside the images'].make(tmp_path)
+    file = tmp_path / 'train_0.json'
+    content = json.loads(file.read_text())
+    content['shapes'][0]['label'] = '__ignore__'
+    save(file, dict(content, imagePath='train_0.json'))  # as in labelme's own tutorial
+    report = check_data.check(str(tmp_path))
+    assert report.dataset.classes == box_layouts.NAMES
+    assert kinds(report)[1] == {'shape-left-out', 'without-objects'}
+
+
+def test_labels_of_points_are_no_classes_of_cvat(tmp_path: Path) -> None:
+    box_layouts.cvat_xml(tmp_path, f'{box_layouts.BOX}|{box_layouts.BOX}')
+    file = tmp_path / 'annotations.xml'
+    more = '<label><name>man</name><type>skeleton</type></label><label><name>1</name><parent>man' \
+           '</parent><type>points</type></label></labels>'  # fmt: skip
+    file.write_text(file.read_text().replace('</labels>', more))
+    assert check_data.check(str(tmp_path)).dataset.classes == box_layouts.NAMES
+
+
+def test_a_yaml_may_list_the_images_themselves(tmp_path: Path) -> None:
+    box_layouts.yolo(tmp_path, 'images/{}', 'labels/{}')
+    listed = {split: [f'images/{split}/{name}' for name in jpegs(split)] for split in
+              ('train', 'val')}  # fmt: skip
+    save(tmp_path / 'data.yaml', dict(listed, names=list(box_layouts.NAMES)))
+    report = check_data.check(str(tmp_path))
+    assert kinds(report) == (set(), set()) and len(report.dataset.splits['train'].paths()) == 4
+
+
+def test_a_relative_folder_gives_relative_names(tmp_path: Path, monkeypatch) -> None:
+    LAYOUTS['Label Studio YOLO'].make(tmp_path / 'data')
+    monkeypatch.chdir(tmp_path)
+    report = check_data.check('data')
+    assert kinds(report) == ({'no-validation'}, set())
+    names = [e['file_name'] for e in report.dataset.splits['train'].records['images']]
+    assert names[0] == 'images/train_0.jpg'
+
+
+def test_voc_without_answers_to_its_test_leaves_it_out(tmp_path: Path) -> None:
+    LAYOUTS['VOC 2012, instances'].make(tmp_path)
+    (tmp_path / 'ImageSets/Main/test.txt').write_text('a\nb\n')
+    report = check_data.check(str(tmp_path), layout='voc')
+    assert not kinds(report)[0] and 'test-unannotated' in kinds(report)[1]
+    assert [*report.dataset.splits] == ['train', 'val']
+
+
 def test_labelme_agrees_with_supervision(tmp_path: Path) -> None:
     """Its reader knows rectangles and polygons."""
     import supervision as sv
