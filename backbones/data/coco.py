@@ -28,13 +28,15 @@ def find(root: Path) -> dict[str, list[Path]]:
     files = list(dict.fromkeys(f for f in files if _may_be_coco(f)))
     instances = [f for f in files if f.name.startswith('instances')]
     found: dict[str, list[Path]] = {}
-    for file in (instances + _without_annotations(files)) if instances else files:
+    for file in [*instances, *_tests(root, files)] if instances else files:
         found.setdefault(split_of_file(root, file) or 'train', []).append(file)
     return found
 
 
-def _without_annotations(files: list[Path]) -> list[Path]:
-    return [file for file in files if file.name.startswith('image_info')]
+def _tests(root: Path, files: list[Path]) -> list[Path]:
+    """Return the lists of test images that COCO itself has beside instances_*.json."""
+    lists = [file for file in files if file.name.startswith('image_info')]
+    return [file for file in lists if split_of_file(root, file) == 'test']
 
 
 def split_of_file(root: Path, file: Path) -> str | None:

@@ -10,7 +10,16 @@ import numpy as np
 import pytest
 from box_layouts import coco, images_of, jpegs
 from conftest import tool
-from layout_parts import LAYOUTS, Layout, label_map, number_of_objects, objects, save, save_map
+from layout_parts import (
+    LAYOUTS,
+    Layout,
+    label_map,
+    number_of_objects,
+    objects,
+    photo,
+    save,
+    save_map,
+)
 from mmengine.config import Config
 from mmengine.registry import DATASETS, init_default_scope
 
@@ -269,6 +278,34 @@ def test_voc_without_answers_to_its_test_leaves_it_out(tmp_path: Path) -> None:
     (tmp_path / 'ImageSets/Main/test.txt').write_text('a\nb\n')
     report = check_data.check(str(tmp_path), layout='voc')
     assert not kinds(report)[0] and 'test-unannotated' in kinds(report)[1]
+    assert [*report.dataset.splits] == ['train', 'val']
+
+
+def test_coco_itself_is_its_instances(tmp_path: Path) -> None:
+    """Captions, keypoints and lists of other images lie beside them."""
+    for split in ('train', 'val'):
+        images_of(tmp_path, f'{split}2017', {split: 0})
+        content = coco(jpegs(split))
+        save(tmp_path / f'annotations/instances_{split}2017.json', content)
+        save(tmp_path / f'annotations/person_keypoints_{split}2017.json', content)
+        captions = [dict(id=1, image_id=1, caption='a bird')]
+        save(
+            tmp_path / f'annotations/captions_{split}2017.json', dict(content, annotations=captions)
+        )
+    for name in ('test2017', 'test-dev2017', 'unlabeled2017'):
+        others = dict(images=coco(['gone.jpg'])['images'], categories=[])
+        save(tmp_path / f'annotations/image_info_{name}.json', others)
+    report = check_data.check(str(tmp_path))
+    assert kinds(report) == (set(), {'test-unannotated'})
+    assert {k: len(s.paths()) for k, s in report.dataset.splits.items()} == dict(train=4, val=2)
+    assert not any(split.own_file for split in report.dataset.splits.values())
+
+
+def test_images_without_label_maps_are_a_test_that_is_left_out(tmp_path: Path) -> None:
+    LAYOUTS['images and labels of splits'].make(tmp_path)
+    photo(tmp_path / 'images/test/a.jpg')
+    report = check_data.check(str(tmp_path))
+    assert kinds(report) == (set(), {'test-unannotated'})
     assert [*report.dataset.splits] == ['train', 'val']
 
 
