@@ -48,7 +48,7 @@ def start_of(file: Path) -> str:
     try:
         if file.is_file():
             with file.open(encoding='utf-8', errors='replace') as opened:
-                return opened.read(HEAD)
+                return opened.read(HEAD).replace('\0', '')  # of UTF-16
     except OSError:
         pass
     return ''

@@ -155,6 +155,32 @@ def test_colours_without_a_list_end_with_one(tmp_path: Path) -> None:
     assert not kinds(check_data.check(str(tmp_path)))[0]
 
 
+def test_remedies_of_label_maps_lead_on(tmp_path: Path) -> None:
+    names = ['background', 'cat', 'dög']
+    for number, (values, border) in enumerate([((0, 1, 2), None), ((0, 7, 9), None),
+                                               ((0, 1, 2), 7), ((0, 255, 255), None)]):  # fmt: skip
+        for split in ('train', 'val'):
+            images_of(tmp_path / str(number), 'images/{}', {split: 0})
+            map_layouts.maps(tmp_path / str(number), 'masks/{}', splits={split: 0}, values=values,
+                             border=border)  # fmt: skip
+    plain, gaps, void, binary = (str(tmp_path / str(number)) for number in range(4))
+    assert 'unnamed-labels' in kinds(check_data.check(plain))[1]
+    assert kinds(check_data.check(plain, classes=names)) == (set(), set())
+
+    assert kinds(check_data.check(gaps))[0] == {'no-class-names'}
+    assert 'label-values' in kinds(check_data.check(gaps, classes=names))[0]
+    lines = [f'{n}:{v},{v},{v}' for n, v in zip(names, (0, 7, 9))]
+    (tmp_path / '1/labelmap.txt').write_text('\n'.join(lines))
+    report = check_data.check(gaps)
+    assert kinds(report) == (set(), set()) and report.dataset.classes == tuple(names)
+
+    assert 'label-values' in kinds(check_data.check(void, classes=names))[0]
+    assert kinds(check_data.check(void, classes=names, ignore=['7'])) == (set(), set())
+
+    assert 'label-0-255' in kinds(check_data.check(binary, classes=names))[0]
+    assert kinds(check_data.check(binary, classes=names[:2])) == (set(), set())
+
+
 @pytest.mark.parametrize('word', ['Void', '0,0,0'])
 def test_void_is_a_class_if_it_is_named(word: str, tmp_path: Path) -> None:
     LAYOUTS['CamVid with label_colors.txt'].make(tmp_path)
@@ -307,6 +333,15 @@ def test_images_without_label_maps_are_a_test_that_is_left_out(tmp_path: Path) -
     report = check_data.check(str(tmp_path))
     assert kinds(report) == (set(), {'test-unannotated'})
     assert [*report.dataset.splits] == ['train', 'val']
+
+
+def test_xml_in_utf_16_is_read(tmp_path: Path) -> None:
+    LAYOUTS['LabelImg VOC'].make(tmp_path)
+    for file in tmp_path.glob('*.xml'):
+        file.write_bytes(
+            f'<?xml version="1.0" encoding="utf-16"?>{file.read_text()}'.encode('utf-16')
+        )
+    assert kinds(check_data.check(str(tmp_path))) == ({'no-validation'}, set())
 
 
 def test_labelme_agrees_with_supervision(tmp_path: Path) -> None:
