@@ -85,6 +85,9 @@ class HfPyramid(AdaptedPyramid):
         names = (name for name, _ in self.named_parameters())
         return {n for n in names if n.endswith(('position_embeddings', '_token', '_tokens'))}
 
+    def first_kernels(self) -> Sequence[str]:
+        return [name for name, p in self.trunk.named_parameters() if p.ndim == 4][:1]
+
     def converted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
         """Let transformers rename a file's tensors; those of another head are left out."""
         cls: Any = type(self.trunk)
@@ -98,7 +101,8 @@ class HfPyramid(AdaptedPyramid):
             )
         found, known = model.state_dict(), written_by(self.config)
         for key, shape, _ in info['mismatched_keys']:
-            found[key] = torch.empty(shape, device='meta')
+            same = (t for name, t in state.items() if f'.{name}'.endswith(f'.{key}'))
+            found[key] = next(same, torch.empty(shape, device='meta'))
         # what no such file has keeps its initial values, such as norms behind stages
         ends = {name[i:] for name in known for i in (0, name.find('.') + 1)}
         missing = info['missing_keys'] & ends if known else info['missing_keys']

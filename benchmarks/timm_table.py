@@ -9,11 +9,12 @@ exports those that were not yet exported.
 """
 
 import argparse
+import copy
 import json
 import multiprocessing
 import resource
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import backbones  # before mmdet, whose modules ask for mmcv's operators
@@ -24,6 +25,7 @@ from any_config import batch
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
+from backbones import TimmPyramid, adapted_pyramid
 from backbones.deploy import export
 from backbones.deploy.compare import model_in_pytorch
 from backbones.errors import UserError, first_line
@@ -51,6 +53,27 @@ PATIENCE = 1200  # seconds until a process that does not compute is given up
 OWN_SIZE = 'image_size=(HEIGHT, WIDTH)'  # of the message that a model takes one size
 
 
+def remember_models() -> None:
+    """Build a model of timm once, and copy it for each method: that takes most of the time."""
+    build, probed = TimmPyramid.build_trunk, adapted_pyramid.probe
+    trunks: dict = {}
+    shapes: dict = {}
+
+    def build_trunk(self: TimmPyramid, drop_path_rate: float | None) -> torch.nn.Module:
+        key = self.arch, self.image_size, drop_path_rate, torch.get_default_device()
+        if key not in trunks:
+            trunks[key] = build(self, drop_path_rate)
+        return copy.deepcopy(trunks[key])
+
+    def probe(model: TimmPyramid, size: Sequence[int]) -> tuple:
+        key = model.arch, model.image_size, model.out_indices
+        if key not in shapes:
+            shapes[key] = probed(model, size)
+        return shapes[key]
+
+    TimmPyramid.build_trunk, adapted_pyramid.probe = build_trunk, probe
+
+
 def smallest() -> dict[str, str]:
     """Return the smallest model of each family, by family."""
     found: dict[str, str] = {}
@@ -67,6 +90,7 @@ def without_old_backbones() -> dict[str, Config]:
 
 def attempt(name: str, bases: dict[str, Config], *, exporting: bool) -> dict:
     """Try a model under all methods; a text is the reason of a failure, '' a success."""
+    remember_models()
     torch.manual_seed(0)
     row, settings = backbones.variant(f'timm:{name}'), {}
     found: dict = dict(model=name, parameters=sum(p.numel() for p in row.model.parameters()))
@@ -251,7 +275,7 @@ def main(argv: list[str] | None = None) -> None:
         return
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results = {name: known[name] for name in smallest() if name in known}
-    for name, model in smallest().items():
+    for name, model in sorted(smallest().items(), key=lambda item: SIZES[item[1]][0]):
         wanted = name not in results or name in args.again
         if wanted or (args.export and 'export' not in results[name]):
             results[name] = in_process(model, bases, exporting=args.export)

@@ -92,6 +92,15 @@ def test_a_plain_transformer_has_its_weights_and_is_frozen_or_windowed(saved, ki
     assert windowed(pixels)[0].shape == (2, 256, 16, 16)
 
 
+def test_a_file_for_rgb_is_adapted_to_other_channels(saved) -> None:
+    folder = saved('convnext')
+    rgb = backbones.create(f'hf:{folder}', pretrained=True).eval()
+    four = backbones.create(f'hf:{folder}', pretrained=True, in_channels=4).eval()
+    grey = torch.ones(1, 1, 64, 64)
+    levels = zip(rgb(grey.expand(-1, 3, -1, -1)), four(grey.expand(-1, 4, -1, -1)))
+    assert all((a - b).abs().max() < 1e-4 for a, b in levels)
+
+
 def test_groups_go_from_the_stem_to_the_last_block(saved) -> None:
     model = backbones.create(f'hf:{saved("convnext")}', frozen_stages=1)
     depth = {n: model.get_layer_depth(n)[0] for n, _ in model.named_parameters()}
