@@ -45,6 +45,7 @@ def probe(model: Any, size: Sequence[int]) -> tuple[tuple[Tensor, ...], list[str
     }
     replaced |= {id(t): torch.empty_like(t, device='meta') for t in model.buffers()}
     shapes = copy.deepcopy(model, replaced)
+    shapes.frozen_stages = -1  # else it computes no gradients
     with torch.enable_grad():
         levels = shapes(torch.empty(2, model.in_channels, *size, device='meta'))
         if any(level.requires_grad for level in levels):

@@ -204,6 +204,7 @@ class AdaptedPyramid(Adapter):
             tuple(level.shape[-2:]) != tuple(-(-side // stride) for side in size)
             for level, stride in zip(levels, self.strides)
         )
+        self.idle = {name.removeprefix('trunk.') for name in idle}
         for name in idle:
             self.get_parameter(name).requires_grad_(False)
 

@@ -33,12 +33,14 @@ def load_adapted(model: Any, checkpoint: str, key: str | None = None) -> None:
     state = whole or state
     own = any(name.startswith('trunk.') for name in state)
     target = model if own else model.trunk
+    wanted = target.state_dict()
     if not own:
         state = _published(model, state)
-    report = match_tensors(target.state_dict(), state)
+        wanted = {name: tensor for name, tensor in wanted.items() if name not in model.idle}
+    report = match_tensors(wanted, state)
     if report.faults:
         raise CheckpointError(f'{checkpoint} does not fit {model.arch} {report.problems}')
-    target.load_state_dict(report.state)
+    target.load_state_dict(report.state, strict=False)
     model.loaded = f'loaded {len(report.state)} tensors of {model.arch} from {checkpoint}'
     LOG.info(model.loaded)
 
@@ -48,7 +50,7 @@ def _published(model: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
     target = model.trunk.state_dict()
     plain = all(t.layout == torch.strided and t.dtype in READABLE for t in state.values())
     state = model.converted(state) if plain else state
-    unused = (model.known - {*target}, model.left_out())
+    unused = (model.known - {*target} | model.idle, model.left_out())
     state = {k: t for k, t in state.items() if k not in unused[0] and not k.startswith(unused[1])}
     for name in model.first_kernels():
         if name in state and name in target and state[name].shape != target[name].shape:

@@ -13,6 +13,8 @@ class Adapter(nn.Module):
     Attributes:
         arch: the library's name of the model.
         trunk: the library's model.
+        known: names of the model's tensors, with those that were left out.
+        idle: names of its parameters that no level depends on.
         with_cp: whether blocks are recomputed in the backward pass.
     """
 
@@ -23,6 +25,7 @@ class Adapter(nn.Module):
     plain: bool
     indices: list[int]
     known: set[str]
+    idle: set[str]
     with_cp: bool
 
     def build_trunk(self, drop_path_rate: float | None) -> nn.Module:

@@ -126,7 +126,8 @@ def compare(name: str, settings: dict) -> None:
     ours = backbones.create(f'timm:{name}', **settings).eval()
     theirs = build_trunk(name, 3, None, settings.get('image_size'))
     state = theirs.state_dict()
-    ours.trunk.load_state_dict({k: state[k] for k in ours.trunk.state_dict()})
+    wanted = {name for name in ours.trunk.state_dict() if name not in ours.idle}
+    ours.trunk.load_state_dict({name: state[name] for name in wanted}, strict=False)
     images = torch.randn(1, 3, *size)
     if ours.scale != 1:
         images = torch.randn(1, 3, *(round(s * ours.scale) for s in size))
@@ -265,12 +266,14 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('models', nargs='*', metavar='MODEL')
     parser.add_argument('--again', nargs='+', default=(), metavar='FAMILY')
     parser.add_argument('--export', action='store_true')
+    parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS, help='of MODEL')
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
     MMLogger.get_instance('timm_table', log_level='ERROR')  # else each parameter is a line
     bases = without_old_backbones()
     for name in args.models:
-        print(json.dumps(in_process(name, bases, exporting=args.export)), flush=True)
+        chosen = {method: bases[method] for method in args.methods}
+        print(json.dumps(in_process(name, chosen, exporting=args.export)), flush=True)
     if args.models:
         return
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}

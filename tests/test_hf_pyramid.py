@@ -95,9 +95,9 @@ def test_a_plain_transformer_has_its_weights_and_is_frozen_or_windowed(saved, ki
 def test_a_file_for_rgb_is_adapted_to_other_channels(saved) -> None:
     folder = saved('convnext')
     rgb = backbones.create(f'hf:{folder}', pretrained=True).eval()
-    four = backbones.create(f'hf:{folder}', pretrained=True, in_channels=4).eval()
+    six = backbones.create(f'hf:{folder}', pretrained=True, in_channels=6).eval()
     grey = torch.ones(1, 1, 64, 64)
-    levels = zip(rgb(grey.expand(-1, 3, -1, -1)), four(grey.expand(-1, 4, -1, -1)))
+    levels = zip(rgb(grey.expand(-1, 3, -1, -1)), six(grey.expand(-1, 6, -1, -1)))
     assert all((a - b).abs().max() < 1e-4 for a, b in levels)
 
 

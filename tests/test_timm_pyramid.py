@@ -127,6 +127,16 @@ def test_a_file_for_another_size_is_resampled_by_timm(tmp_path) -> None:
     assert backbones.create('timm:test_vit', **settings).trunk.pos_embed.shape[1] == 4 * 6 + 1
 
 
+def test_a_tensor_that_no_level_depends_on_may_have_another_shape(tmp_path) -> None:
+    full = timm.create_model('efficientvim_m1')
+    torch.save(full.state_dict(), tmp_path / 'timm.pth')
+    model = backbones.create('timm:efficientvim_m1', pretrained=str(tmp_path / 'timm.pth'))
+    assert model.idle == {'weights'} and model.trunk.weights.shape != full.weights.shape
+    assert torch.equal(
+        model.trunk.patch_embed.conv[0].conv.weight, full.patch_embed.conv[0].conv.weight
+    )
+
+
 def test_recomputing_of_blocks_can_be_turned_off_again() -> None:
     model = TimmPyramid('test_vit', with_cp=True)
     assert model.trunk.grad_checkpointing
