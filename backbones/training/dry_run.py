@@ -16,7 +16,7 @@ from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
 from mmengine.optim import OptimWrapper
-from mmengine.runner import Runner, autocast
+from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, autocast
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
 
@@ -76,7 +76,7 @@ class DryRun(Hook):
             runner.logger.info(f'AMP: {why}')
         seconds = time.perf_counter() - start
         runner.logger.info(f'dry run: {", ".join(trial.tried)} passed ({seconds:.1f} s)')
-        if trial.step:
+        if trial.step and isinstance(runner.train_loop, EpochBasedTrainLoop | IterBasedTrainLoop):
             runner.logger.info(
                 pace.forecast(
                     runner,
