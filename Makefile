@@ -4,6 +4,7 @@
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, training runs (about an hour)
 # make test-lora    adapters of low rank by peft, which is installed beside the environment
+# make test-openvino  files for OpenVINO, which is installed beside the environment
 # make test-matrix  the core's tests beside the oldest, a middle and the newest Python and PyTorch, and
 #                   beside OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
 # make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
@@ -54,6 +55,12 @@ test-lora: $(INSTALLED)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
 		--target $(VENV)/lora peft transformers accelerate tokenizers psutil
 	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/lora $(BIN)/python -m pytest -q -m lora
+
+test-openvino: $(INSTALLED)
+	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
+		--target $(VENV)/openvino openvino openvino-telemetry nncf networkx ninja psutil pydot tabulate
+	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/openvino $(BIN)/python -m pytest -q -m 'slow or not slow' \
+		tests/deploy/test_formats.py tests/inference/test_exported.py tests/inference/test_runtimes.py
 
 test-matrix: $(INSTALLED)
 	$(BIN)/python tests/support/matrix.py
@@ -116,4 +123,4 @@ $(INSTALLED): pyproject.toml setup.py constraints.txt
 	echo $$(($$(date +%s) - $$(cat $(VENV).start))) > $@
 	rm $(VENV).start
 
-.PHONY: install quickstart example test test-slow test-lora test-matrix test-gpu benchmark benchmark-gpu lint docs docs-serve messages docker zoo mmcv test-mmcv
+.PHONY: install quickstart example test test-slow test-lora test-openvino test-matrix test-gpu benchmark benchmark-gpu lint docs docs-serve messages docker zoo mmcv test-mmcv

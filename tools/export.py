@@ -88,7 +88,11 @@ def main(argv: list[str] | None = None) -> None:
         print(note)
     if not result.agrees:
         sys.exit(f'error: the file disagrees with PyTorch and was not saved: {args.out}')
-    print(f'{args.out}: {Path(args.out).stat().st_size / 2**20:.1f} MiB, same numbers as PyTorch')
+    out = Path(args.out)
+    files = [out, out.with_suffix('.bin')] if args.to == 'openvino' else [out]
+    size = sum(file.stat().st_size for file in files)
+    same = 'same numbers as PyTorch' if args.precision == 'fp32' else f'in {args.precision}'
+    print(f'{out}: {size / 2**20:.1f} MiB, {same}')
 
 
 if __name__ == '__main__':

@@ -65,7 +65,7 @@ def gfl_levels(head: Any, maps: Any) -> list[Level]:
     for i, level in enumerate(dense_levels_of_distances(head, *maps)):
         stride = head.prior_generator.strides[i][0]
         shares = level.deltas.unflatten(-1, (4, head.reg_max + 1)).softmax(-1)
-        sides = shares @ head.integral.project * stride
+        sides = (shares * (head.integral.project * stride)).sum(-1)  # OpenVINO fails at a product
         levels.append(level._replace(deltas=sides, priors=head.anchor_center(level.priors)))
     return levels
 

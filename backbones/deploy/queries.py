@@ -2,6 +2,7 @@
 
 from types import MethodType
 from typing import Any
+from unittest.mock import patch
 
 import torch
 import torch.nn.functional as F
@@ -55,7 +56,9 @@ class BoxQueries(nn.Module):
     def forward(self, image: Tensor, size: Tensor) -> tuple[Tensor, ...]:
         model, head = self.model, self.model.bbox_head
         padding = _padding(size, image, self.padded)
-        found = model.forward_transformer(model.extract_feat(image), padding)
+        maps = model.extract_feat(image)
+        with patch.object(torch, 'linspace', _count):
+            found = model.forward_transformer(maps, padding)
         logits, boxes = (x[-1] for x in head(**found))  # of the last layer: (B, Q, C), (B, Q, 4)
         count = head.test_cfg.get('max_per_img', logits.shape[1])
         if head.loss_cls.use_sigmoid:
@@ -70,7 +73,15 @@ class BoxQueries(nn.Module):
         corners = torch.cat([centre - sides / 2, centre + sides / 2], -1) * far
         corners = torch.minimum(corners.clamp(min=0), far)
         parts = (x.flatten(0, 1) for x in (corners, scores, labels))
-        return *parts, torch.full_like(labels[:, 0], count)
+        return *parts, (scores >= 0).sum(1)  # all; a constant cannot be a file's output
+
+
+def _count(start: float, end: float, steps: int, **options: Any) -> Tensor:
+    """Compute `torch.linspace` as these models call it: in steps of 1, also of a single cell.
+
+    ONNX's form of it divides by `steps` - 1.
+    """
+    return torch.arange(steps, **options) + start
 
 
 def _decode_dino(
