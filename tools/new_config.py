@@ -78,9 +78,7 @@ def main(argv: list[str] | None = None) -> None:
         parser.error(f'--minutes is {args.minutes:g}; allowed: more than 0, without --epochs')
     if args.recipe and not args.backbone:
         parser.error('--recipe needs --backbone: add --backbone NAME or remove --recipe')
-    from mmengine.config import Config
-
-    import backbones.cli.requirements  # noqa: F401
+    import backbones.cli.requirements  # noqa: F401, before what may be missing
     from backbones.cli import check_data  # imported late: --help must answer at once
     from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
@@ -88,6 +86,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.data.new_config import new_config, wanted_by
     from backbones.data.write_config import write_config
     from backbones.errors import UserError
+    from backbones.openmmlab.config import read_config
 
     with session():
         report = check_data.check(
@@ -126,7 +125,7 @@ def main(argv: list[str] | None = None) -> None:
         write_config(text, report.dataset, args.out)
         if start:
             try:
-                check_start(Config.fromfile(args.out), start)
+                check_start(read_config(str(args.out)), start)
             except UserError:
                 args.out.unlink()
                 raise

@@ -55,9 +55,10 @@ class AnyChannels:
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], **settings: Any) -> None:
+        # one value of each is accepted, and turns normalisation on
+        settings |= dict(mean=[0.0], std=[1.0])
         super().__init__(**settings)
         own: Any = self
-        own._enable_normalize = True
         for name, values in (('mean', mean), ('std', std)):
             own.register_buffer(name, torch.tensor(values).view(-1, 1, 1), persistent=False)
 

@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.deploy.select import NOTHING, Boxes, apart, best, clip, larger, rows
 from backbones.errors import UserError
+from backbones.openmmlab.compat import decode_yolox_boxes
 
 
 class Level(NamedTuple):
@@ -119,7 +120,7 @@ def decode_by_coder(head: Any, places: Tensor, deltas: Tensor, size: Tensor) -> 
 
 
 def decode_yolox(head: Any, places: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
-    return head._bbox_decode(places, deltas)
+    return decode_yolox_boxes(head, places, deltas)
 
 
 def decode_yolo(head: Any, places: Tensor, deltas: Tensor, size: Tensor) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from backbones import atomic_write
 from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import STRIDE, Preprocessing, quiet, refusal
-from backbones.deploy.select import suppress, suppress_in_pytorch
+from backbones.deploy.select import suppress_in_pytorch
 
 FACTS = 'metadata.json'  # inside the file
 
@@ -91,7 +91,7 @@ def to_program(
             program = torch.export.export(
                 whole, (image,), dynamic_shapes=(axes,) if axes else None, strict=False
             )
-            ours = {suppress._opoverload: suppress_in_pytorch}
+            ours = {torch.ops.dense_backbones.suppress.default: suppress_in_pytorch}
             return program.run_decompositions(ours)
     except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
         raise refusal(model, error) from error

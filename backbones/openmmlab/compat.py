@@ -11,6 +11,7 @@ from mmengine.hooks import CheckpointHook, EMAHook
 from mmengine.runner import Runner
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
+from torch import Tensor
 
 # names read or called in this file, or overridden in the file of the last column
 SEEN = (
@@ -46,6 +47,7 @@ SEEN = (
     ('mmengine.runner.checkpoint', '_get_mmengine_home', '0.10.12', ''),
     ('mmengine.runner.checkpoint', '_process_mmcls_checkpoint', '0.10.12', ''),
     ('mmengine.config.utils', 'MODULE2PACKAGE', '0.10.12', 'openmmlab/register.py'),
+    ('mmdet.models.dense_heads.YOLOXHead', '_bbox_decode', '3.5.1', ''),
     ('pickle', '_Unpickler', '3.13', 'checkpoints/pickles.py'),
     ('torch.ops.torchvision', '_deform_conv2d_backward', '0.26', 'openmmlab/mmcv_ops'),
     ('torch.ops.torchvision', '_roi_align_backward', '0.26', 'openmmlab/mmcv_ops'),
@@ -90,3 +92,8 @@ def cache_folder() -> str:
 def of_classifier(file: dict) -> Any:
     """Extract the backbone's weights from the checkpoint of an MMPretrain classifier."""
     return mmengine_checkpoint._process_mmcls_checkpoint(file)
+
+
+def decode_yolox_boxes(head: Any, priors: Tensor, deltas: Tensor) -> Tensor:
+    """Decode YOLOXHead's boxes: priors (N, 4), deltas (..., N, 4) -> corners (..., N, 4)."""
+    return head._bbox_decode(priors, deltas)

@@ -43,7 +43,18 @@ def make_panoptic(root: Path, *, listed: tuple = NAMES, things: tuple = THINGS) 
     return root
 
 
-def check(root: Path, classes: tuple = NAMES, things: tuple = THINGS) -> object:
+@pytest.fixture(scope='module')
+def small(tmp_path_factory) -> Path:
+    """A file with that config and a small backbone, which is put in once."""
+    path = tmp_path_factory.mktemp('configs') / 'panoptic.py'
+    cfg = load_config(CONFIG, options={}, work_dir=None, data_root=None, launcher='none',
+                      backbone='cloformer_xxs')  # fmt: skip
+    cfg.model.backbone.init_cfg = None
+    cfg.dump(path)
+    return path
+
+
+def check(path: Path, root: Path, classes: tuple = NAMES, things: tuple = THINGS) -> object:
     meta = dict(classes=classes, thing_classes=things, stuff_classes=NAMES[2:])
     head = 'model.roi_head.{}_head.num_classes'
     fusion = 'model.panoptic_fusion_head'
@@ -53,15 +64,14 @@ def check(root: Path, classes: tuple = NAMES, things: tuple = THINGS) -> object:
         **{f'model.semantic_head.{k}': 2 for k in ('num_things_classes', 'num_stuff_classes')},
         **{f'{fusion}.{k}': 2 for k in ('num_things_classes', 'num_stuff_classes')},
     }
-    cfg = load_config(CONFIG, options=options, work_dir=None, data_root=str(root), launcher='none',
-                      backbone='cloformer_xxs')  # fmt: skip
-    cfg.model.backbone.init_cfg = None
+    cfg = load_config(str(path), options=options, work_dir=None, data_root=str(root),
+                      launcher='none')  # fmt: skip
     preflight.check(cfg)
     return cfg
 
 
-def test_a_panoptic_config_is_taken(tmp_path: Path) -> None:
-    cfg = check(make_panoptic(tmp_path))
+def test_a_panoptic_config_is_taken(small: Path, tmp_path: Path) -> None:
+    cfg = check(small, make_panoptic(tmp_path))
     dataset = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
     info = dataset.get_data_info(0)
     assert [NAMES[s['category']] for s in info['segments_info']] == ['cat', 'sea']
@@ -82,7 +92,7 @@ def test_a_panoptic_config_is_taken(tmp_path: Path) -> None:
     ],
 )  # fmt: skip
 def test_things_and_order_are_those_of_the_file_or_refused(
-    changes: dict, config: dict, said: str, tmp_path: Path
+    changes: dict, config: dict, said: str, small: Path, tmp_path: Path
 ) -> None:
     with pytest.raises(UserError, match=said):
-        check(make_panoptic(tmp_path, **changes), **config)
+        check(small, make_panoptic(tmp_path, **changes), **config)

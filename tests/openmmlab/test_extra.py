@@ -8,8 +8,10 @@ from fresh import fresh
 from backbones.openmmlab import extra
 from backbones.openmmlab.extra import COMMAND, MissingExtraError, missing_extra, require_extra
 
-TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py') if path.stem != 'quickstart')
+NEED_NOTHING = {'list_backbones', 'quickstart'}
+TOOLS = sorted({path.stem for path in (ROOT / 'tools').glob('*.py')} - NEED_NOTHING)
 ARGUMENTS = {
+    'benchmark': ['x', 'x', 'x'],
     'check_data': ['x'],
     'export': ['x', '--out', 'x.onnx', '--dynamic'],
     'make_digits': [],

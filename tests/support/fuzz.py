@@ -1,8 +1,8 @@
-"""Fuzz a reader of files from others: python tests/fuzz.py json --minutes 20.
+"""Fuzz a reader of files from others: python tests/support/fuzz.py json --minutes 20.
 
 Needs `pip install atheris`. It changes inputs, keeps those that reach new code, and ends at the
 first one that raises anything but a UserError, takes longer than 20 seconds, or more than 1 GiB.
-That one is left in the current folder, and `python tests/fuzz.py json FILE` repeats it.
+That one is left in the current folder, and `python tests/support/fuzz.py json FILE` repeats it.
 """
 
 import argparse
