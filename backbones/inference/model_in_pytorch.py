@@ -12,6 +12,7 @@ from backbones.data.load_channels import channels_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
+from backbones.inference.folding import fold
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
 from backbones.openmmlab.config import read_config
@@ -37,6 +38,7 @@ class ModelInPyTorch:
         self.amp = amp
         self.segments = cfg.get('default_scope') == 'mmseg'
         self.module, self.meta = load_trained(cfg, checkpoint, pick_device(device))
+        fold(self.module)
         self.device = next(self.module.parameters()).device.type
         self.on_cpu = self.device == 'cpu'
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))

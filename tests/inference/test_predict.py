@@ -160,14 +160,14 @@ def test_predictions_are_those_of_the_libraries(weights: dict[str, str], tmp_pat
         [result] = Predictor(DETECTION, weights[DETECTION], score=0, device='cpu')([path])
         boxes = expected.bboxes
         expected = expected[(boxes[:, 2:] > boxes[:, :2]).all(1)]  # an empty box is none
-        assert np.array_equal(result.found.xyxy, expected.bboxes)
-        assert np.allclose(result.found.confidence, expected.scores)
-        assert np.array_equal(result.found.mask, expected.masks)
+        assert np.allclose(result.found.xyxy, expected.bboxes, atol=1e-3)  # BatchNorm is folded
+        assert np.allclose(result.found.confidence, expected.scores, atol=1e-5)
+        assert np.mean(result.found.mask != np.asarray(expected.masks)) < 1e-4
         assert result.picture().ndim == 3
         model = init_model(config_file(SEGMENTATION), weights[SEGMENTATION], device='cpu')
         expected = inference_model(model, str(path)).pred_sem_seg.data[0]
         [result] = Predictor(SEGMENTATION, weights[SEGMENTATION], device='cpu')([path])
-        assert np.array_equal(result.found, expected)
+        assert np.mean(result.found != np.asarray(expected)) < 1e-3
 
 
 @pytest.mark.parametrize('batch', [1, 4])
