@@ -41,6 +41,8 @@ class ModelInPyTorch:
         fold(self.module)
         self.device = next(self.module.parameters()).device.type
         self.on_cpu = self.device == 'cpu'
+        if self.on_cpu:  # convolutions then need not turn their inputs and outputs around
+            self.module.to(memory_format=torch.channels_last)
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
         self.channels = channels_of(next(innermost(cfg.test_dataloader.dataset))['pipeline'])
         self.bytes_per_pixel: float = bytes_per_pixel(cfg, len(self.meta['classes']))
