@@ -135,7 +135,7 @@ def test_peers_emit_four_levels_and_run_once(name):
 @pytest.mark.parametrize(
     'config, mode',
     [
-        ('mask_rcnn', 'inference'),
+        pytest.param('mask_rcnn', 'inference', marks=pytest.mark.slow),
         ('upernet', 'train'),
         pytest.param('mask_rcnn', 'train', marks=pytest.mark.slow),
         pytest.param('upernet', 'inference', marks=pytest.mark.slow),
@@ -172,6 +172,7 @@ def test_counting_without_computing_finds_what_a_real_step_keeps(nano, name, bac
     assert counted == memory.kept_bytes(candidate) > 0
 
 
+@pytest.mark.slow
 def test_strips_do_not_change_what_is_kept(nano, monkeypatch):
     for name, operator in STRIPS.items():
         candidate = {**PLAIN, 'backbone': name, 'backend': 'auto'}

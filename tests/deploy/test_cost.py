@@ -20,6 +20,7 @@ CONFIG = 'mask_rcnn_cloformer_nano_digits'
 SIZE = (60, 80)
 
 
+@pytest.mark.slow
 def test_candidates_are_timed_in_turns(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(tmp_path / 'a.png')
     one = exported.detector(tmp_path / 'one.onnx')

@@ -1,14 +1,13 @@
 """The code on the pages: Python runs, commands parse, and nothing is left out in silence."""
 
 import json
-import os
 import re
-import subprocess
 import sys
 from pathlib import Path
 
 import pytest
 from conftest import ROOT, call
+from fresh import forked
 from pages import BLOCKS, NEEDS, NOTEBOOKS, PAGES, Block, cells, commands, inline_code, parse
 
 from backbones.__main__ import SHORT
@@ -40,7 +39,7 @@ def run(text):
         exec(compile(text, 'block', 'exec'), dict(__name__='block'))
 
 failed = {}
-for name, text in json.load(sys.stdin).items():
+for name, text in json.loads(sys.argv[1]).items():
     try:
         run(text)
     except BaseException:
@@ -73,18 +72,11 @@ def in_small(text: str) -> str:
 
 
 def test_python_on_pages_runs(tmp_path: Path) -> None:
-    """All of it in one process, since importing the libraries takes longer than the code."""
+    """All of it in one process, a copy of this one: importing the libraries takes seconds."""
     assert len(RUN) >= 8
-    done = subprocess.run(
-        [sys.executable, '-c', f'{PREPARE}\n{PROGRAM}'],
-        cwd=tmp_path,
-        env={**os.environ, 'PYTHONPATH': str(ROOT), 'OMP_NUM_THREADS': '1'},
-        input=json.dumps({str(b): in_small(b.text) for b in RUN}),
-        text=True,
-        capture_output=True,
-    )
-    assert done.returncode == 0, done.stderr[-4000:]
-    failed = json.loads(done.stdout.splitlines()[-1])
+    blocks = {str(b): in_small(b.text) for b in RUN}
+    out = forked(f'{PREPARE}\n{PROGRAM}', tmp_path, json.dumps(blocks))
+    failed = json.loads(out.splitlines()[-1])
     assert not failed, '\n'.join(f'{name}: {error}' for name, error in failed.items())
 
 

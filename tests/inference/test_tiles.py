@@ -85,9 +85,18 @@ def checkpoint(tmp_path_factory) -> str:
     return str(path)
 
 
-@pytest.mark.parametrize('batch', [1, 3])
-@pytest.mark.parametrize('size', [(150, 210), (64, 64), (40, 300), (20, 50)])
-def test_a_segmentor_finds_what_it_finds_by_sliding(checkpoint, batch: int, size: tuple) -> None:
+@pytest.mark.parametrize(
+    'size, batch',
+    [
+        ((150, 210), 3),
+        ((20, 50), 1),
+        *(
+            pytest.param(size, batch, marks=pytest.mark.slow)
+            for size, batch in [((150, 210), 1), ((64, 64), 1), ((40, 300), 1), ((40, 300), 3)]
+        ),
+    ],
+)
+def test_a_segmentor_finds_what_it_finds_by_sliding(checkpoint, size: tuple, batch: int) -> None:
     config = Config.fromfile(config_file(CONFIG))
     tiled = Predictor(config, checkpoint, tile=64, device='cpu', batch=batch)
     config.model.test_cfg = dict(mode='slide', crop_size=(64, 64), stride=(43, 43))

@@ -28,7 +28,8 @@ sys.exit(pytest.main(['-q', '-m', sys.argv[1], 'tests/ops/interpreted.py']))
 """
 
 
-@pytest.mark.parametrize('part', ['not slow', pytest.param('slow', marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize('part', ['not slow', 'slow'])
 def test_the_kernels_keep_the_contract(part: str) -> None:
     out = fresh(INTERPRETED, part)
     assert ' passed' in out and 'skipped' not in out, out

@@ -1,7 +1,4 @@
-"""Programs in processes that have imported torch and nothing else of what the tests use.
-
-They are forked from one that waits for them: importing torch takes longer than most of them do.
-"""
+"""Programs in forked processes: importing what they need takes longer than most of them do."""
 
 import functools
 import json
@@ -15,11 +12,21 @@ ROOT = Path(__file__).parents[2]
 
 
 def fresh(program: str, *arguments: object) -> str:
-    """Run a program's text in the repository, as `python -c` does; return all that it printed."""
+    """Run a program's text in the repository, as `python -c` does; return all that it printed.
+
+    Its process has imported torch and nothing else of what the tests use.
+    """
     server = _server()
     server.stdin.write(json.dumps([program, [str(a) for a in arguments]]) + '\n')
     server.stdin.flush()
     code, out = json.loads(server.stdout.readline())
+    assert code == 0, out[-4000:]
+    return out
+
+
+def forked(program: str, folder: Path, *arguments: str) -> str:
+    """Run a program's text in a folder, with all that this process has imported."""
+    code, out = _in_child(program, [*arguments], folder)
     assert code == 0, out[-4000:]
     return out
 
@@ -44,22 +51,29 @@ def serve() -> None:
 
     sys.path[0] = ''  # not the tests' folder
     for line in sys.stdin:
-        output, end = os.pipe()
-        child = os.fork()
-        if child == 0:
-            os.dup2(end, 1)
-            os.dup2(end, 2)
-            os.close(end)
-            _run(*json.loads(line))
+        print(json.dumps(_in_child(*json.loads(line))), flush=True)
+
+
+def _in_child(program: str, arguments: list[str], folder: Path = ROOT) -> tuple[int, str]:
+    """Return its exit code and what it printed."""
+    output, end = os.pipe()
+    child = os.fork()
+    if child == 0:
+        os.dup2(end, 1)
+        os.dup2(end, 2)
         os.close(end)
-        with open(output, errors='replace') as printed:
-            out = printed.read()
-        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-        print(json.dumps([code, out]), flush=True)
+        os.chdir(folder)
+        _run(program, arguments)
+    os.close(end)
+    with open(output, errors='replace') as printed:
+        out = printed.read()
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), out
 
 
 def _run(program: str, arguments: list[str]) -> None:
     sys.argv, code = ['-c', *arguments], 1
+    sys.stdout = os.fdopen(1, 'w', closefd=False)  # pytest may have replaced it
+    sys.stderr = sys.stdout
     try:
         exec(compile(program, '<string>', 'exec'), {'__name__': '__main__'})
         code = 0
