@@ -12,7 +12,6 @@ import numpy as np
 from PIL import Image
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
-from sklearn.model_selection import StratifiedGroupKFold
 
 from backbones.data.dataset import Dataset, Split
 from backbones.data.images import ImageFacts, in_parallel, label_facts
@@ -50,6 +49,8 @@ def split_off_validation(
             f'--val divides the training images, but {dataset.root} has the splits '
             f'{", ".join(dataset.splits) or "none"}: leave --val out'
         )
+    from sklearn.model_selection import StratifiedGroupKFold  # takes a second
+
     whole = dataset.splits['train']
     paths = whole.paths()
     groups = _groups(paths, whole.images, progress=progress)
