@@ -147,7 +147,7 @@ def test_the_bare_package_needs_torch_and_what_reads_weights(metadata: Message) 
     test = {each.name for each in requirements if 'test' in str(each.marker)}
     assert 'mkdocs' in site and not site & (test - {'ruff'})  # `make docs` needs none of the rest
     assert {*metadata.get_all('Provides-Extra')} == {
-        *('openmmlab', 'export', 'runtime', 'docs', 'lora', 'test'),
+        *('openmmlab', 'export', 'openvino', 'runtime', 'docs', 'lora', 'test'),
         *('timm', 'hf', 'mmpretrain'),
     }
 
