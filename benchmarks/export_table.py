@@ -188,7 +188,7 @@ def cells(outcome: dict) -> list[str]:
         if part is None:
             texts.append('')
         elif 'error' in part:
-            texts.append(part['error'].split('; allowed:')[0])
+            texts.append(part['error'].removeprefix('UserError: ').split('; allowed:')[0])
         elif part['wrong']:
             texts.append('differs: ' + ', '.join(part['wrong']))
         else:
