@@ -246,7 +246,7 @@ def page(results: dict[str, dict]) -> str:
             'UperNet is exported, and agrees with PyTorch. Size: models of one size were built for',
             'theirs by `image_size`. No model is fully trained here.',
             '',
-            f'{len(results)} families; '
+            f'{len(results)} of {len(smallest())} families tried; '
             + ', '.join(f'{m}: {n}' for m, n in fit.items())
             + '; equal',
             f'to the last bit: {equal}; exported: {exported} of {tried}.',
