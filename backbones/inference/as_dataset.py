@@ -23,7 +23,7 @@ from backbones.data.yolo_labels import label_places
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
 from backbones.inference.outlines import joined, outlines
-from backbones.inference.predictor import Prediction
+from backbones.inference.prediction import Prediction
 
 DETECTIONS = ('coco', 'yolo')
 FORMATS = (*DETECTIONS, 'masks')

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,12 +12,13 @@ import supervision as sv
 
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
-from backbones.drawing.pictures import SCORE, Half, picture
+from backbones.drawing.pictures import SCORE
 from backbones.errors import UserError, listed
 from backbones.inference.attempts import attempt, batched
 from backbones.inference.exported_model import ExportedModel, is_exported
 from backbones.inference.memory import check_memory
 from backbones.inference.model import Model
+from backbones.inference.prediction import Prediction
 from backbones.inference.reading import read_channels, read_image
 from backbones.inference.sessions import RUNTIMES
 from backbones.inference.tiles import Scores, cut, inner, label_map, shared_rows, stride_of
@@ -31,33 +31,6 @@ SMALLEST_SIDE = 32  # pixels; the backbones' minimum
 LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
 SMALLEST_TILE = 64  # pixels
 SAME = 0.5  # share of the smaller of two instances; with a larger overlap they count as one
-
-
-@dataclass
-class Prediction:
-    """The instances or the label map found in one image.
-
-    Args:
-        path: the file.
-        image: (H, W, 3) RGB; see `read_image`. Of a model that reads all channels, three of them,
-            stretched; see `backbones.pixels.to_rgb`.
-        found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
-            and perhaps `mask`; or an (H, W) label map.
-        meta: the names, `classes`, and perhaps their `palette`.
-        notes: steps in reading the image that might surprise.
-        seconds: time of the model.
-    """
-
-    path: Path
-    image: Picture
-    found: Found
-    meta: Mapping
-    notes: list[str]
-    seconds: float
-
-    def picture(self) -> Picture:
-        """Draw the result on the image. See `backbones.drawing.pictures.picture`."""
-        return picture(self.image, [Half('', self.found)], self.meta)
 
 
 class Predictor:

@@ -17,7 +17,7 @@ from backbones.drawing.paint import pixels_of
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
 from backbones.inference.as_dataset import DatasetWriter
-from backbones.inference.predictor import Prediction
+from backbones.inference.prediction import Prediction
 from backbones.tables import table
 
 QUALITY = 90  # JPEG quality

@@ -1,0 +1,36 @@
+"""What a model found in one image."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from backbones.drawing.captions import Picture
+from backbones.drawing.paint import Found
+from backbones.drawing.pictures import Half, picture
+
+
+@dataclass
+class Prediction:
+    """The instances or the label map found in one image.
+
+    Args:
+        path: the file.
+        image: (H, W, 3) RGB; see `read_image`. Of a model that reads all channels, three of them,
+            stretched; see `backbones.pixels.to_rgb`.
+        found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
+            and perhaps `mask`; or an (H, W) label map.
+        meta: the names, `classes`, and perhaps their `palette`.
+        notes: steps in reading the image that might surprise.
+        seconds: time of the model.
+    """
+
+    path: Path
+    image: Picture
+    found: Found
+    meta: Mapping
+    notes: list[str]
+    seconds: float
+
+    def picture(self) -> Picture:
+        """Draw the result on the image. See `backbones.drawing.pictures.picture`."""
+        return picture(self.image, [Half('', self.found)], self.meta)
