@@ -147,21 +147,27 @@ def _fit_boxes(
 
 
 def _scale_of_boxes(boxes: BoxStatistics, dataset: Dataset, limits: dict) -> tuple[int, str]:
-    """Return the longer side of an input in pixels, and why."""
+    """Return the longer side of an input in pixels, and why.
+
+    The median box gets `typical` pixels, and that of the class with the smallest ones `small`.
+    """
     sides = np.sqrt(boxes.boxes.prod(1))
     relative = np.sqrt(boxes.at(1).prod(1))  # to the longer side of the image
-    present = np.unique(boxes.labels)
-    medians = {i: np.median(relative[boxes.labels == i]) for i in present}
+    medians = {i: np.median(relative[boxes.labels == i]) for i in np.unique(boxes.labels)}
     smallest = min(medians, key=lambda i: medians[i])
-    wanted = limits['wanted'] / medians[smallest]
-    median = int(np.median(boxes.images.max(1)))
-    longest = int(np.clip(_round(wanted), limits['least'], limits['longest']))
-    name = shown(dataset.classes[smallest])
-    seen, was = medians[smallest] * longest, np.median(sides[boxes.labels == smallest])
-    return longest, (
-        f'{longest} pixels (images have {median}): the median box of {name}, the class with the '
-        f'smallest, is {was:.0f} pixels there and {seen:.0f} here'
-    )
+    of_class = limits['small'] / medians[smallest]
+    of_all = limits['typical'] / np.median(relative)
+    longest = int(np.clip(_round(max(of_class, of_all)), limits['least'], limits['longest']))
+    of, whose = boxes.labels >= 0, 'the median box'
+    if of_class > of_all:
+        name = shown(dataset.classes[smallest])
+        of, whose = (
+            boxes.labels == smallest,
+            f'the median box of {name}, the class with the smallest,',
+        )
+    was, seen = np.median(sides[of]), np.median(relative[of]) * longest
+    there = f'{longest} pixels (images have {np.median(boxes.images.max(1)):.0f})'
+    return longest, f'{there}: {whose} is {was:.0f} pixels there and {seen:.0f} here'
 
 
 def _fit_anchors(made: Fit, sizes: np.ndarray, *, change: bool) -> None:

@@ -84,15 +84,18 @@ def test_large_label_maps_are_seen_in_bands_and_small_ones_have_no_large_cells(
 
 
 def test_small_objects_enlarge_the_input_and_large_ones_the_crop(tmp_path: Path) -> None:
-    text, cfg = written(boxes(make_coco(tmp_path / 'data'), [(4, 4), (40, 24)]), GFL)
+    text, cfg = written(boxes(make_coco(tmp_path / 'data'), [(3, 3), (40, 24)]), GFL)
     resize, crop = (cfg.train_dataloader.dataset.pipeline[i] for i in (2, 3))
-    assert (resize.scale, resize.ratio_range) == ((512, 512), (0.7, 1.4))  # 32 of 4 times 64
+    assert (resize.scale, resize.ratio_range) == ((512, 512), (0.7, 1.4))  # 24 of 3 times 64
     assert cfg.val_dataloader.dataset.pipeline[1].scale == (512, 512)
     assert crop.crop_size == (320, 320)
-    assert 'is 4 pixels there and 32 here' in text and 'smaller than 320' in text
+    assert 'is 3 pixels there and 24 here' in text and 'smaller than 320' in text
     text, cfg = written(boxes(make_coco(tmp_path / 'large'), [(60, 44)]), GFL)
     assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (224, 224)
     assert 'does not fit' not in text  # 210 pixels
+    text, cfg = written(boxes(make_coco(tmp_path / 'alike'), [(8, 8)]), GFL)
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == (352, 352)  # 44 of 8 times 64
+    assert 'the median box is 8 pixels there and 44 here' in text
 
 
 def test_anchors_have_the_shapes_of_the_boxes(tmp_path: Path) -> None:

@@ -1,9 +1,9 @@
 # Boxes on small images, in COCO's layout; tools/new_config.py inserts your dataset.
 _base_ = ['coco_detection.py']
 
-# tools/new_config.py fits inputs and crops to the data, all in pixels: the side that the median box
-# of the smallest class gets, longer sides of an input, sides of a crop
-fitted = dict(wanted=32, least=224, longest=640, least_crop=256, crop=320)
+# tools/new_config.py fits inputs and crops to the data, all in pixels: the sides that the median
+# box and that of the class with the smallest ones get; longer sides of an input; sides of a crop
+fitted = dict(typical=44, small=24, least=224, longest=640, least_crop=256, crop=320)
 
 # without FilterAnnotations, the model would learn the slivers of objects at the edges of crops
 train_pipeline = [
