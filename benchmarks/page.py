@@ -33,17 +33,14 @@ def page(report: dict, commands: dict[str, str]) -> str:
     """Write the page.
 
     Args:
-        report: section -> `machine`, `minutes`, `results`; a section may be missing.
+        report: section -> `machine`, `minutes`, `results`; one that is missing is left out.
         commands: section -> the command that measures it.
     """
     parts = [INTRODUCTION.format(sections=', '.join(commands)), machines(report)]
     for section, (title, text, make) in PARTS.items():
-        parts += [f'## {title}', text]
         if section in report:
-            parts.append(make(report[section]['results']))
-        else:
-            parts.append(f'Not measured yet: `benchmarks/performance.py measure {section}`.')
-        parts.append(COMMAND.format(commands[section]))
+            parts += [f'## {title}', text, make(report[section]['results'])]
+            parts.append(COMMAND.format(commands[section]))
     parts += [FORMS, forms(), COMMAND.format('benchmarks/forms.py')]
     return '\n\n'.join(parts) + '\n'
 
