@@ -94,8 +94,8 @@ def test_small_objects_enlarge_the_input_and_large_ones_the_crop(tmp_path: Path)
     assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (224, 224)
     assert 'does not fit' not in text  # 210 pixels
     text, cfg = written(boxes(make_coco(tmp_path / 'alike'), [(8, 8)]), GFL)
-    assert cfg.val_dataloader.dataset.pipeline[1].scale == (352, 352)  # 44 of 8 times 64
-    assert 'the median box is 8 pixels there and 44 here' in text
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == (256, 256)  # 32 of 8 times 64
+    assert 'the median box is 8 pixels there and 32 here' in text
 
 
 def test_anchors_have_the_shapes_of_the_boxes(tmp_path: Path) -> None:
