@@ -1,6 +1,6 @@
 # make install      the environment in .venv, about 3 minutes
 # make quickstart   install, make the embedded dataset, train, test, draw
-# make example      install, find trees on aerial photographs: docs/own_data.md, about 12 CPU-minutes
+# make example      install, find trees on aerial photographs: docs/own_data.md, about 6 CPU-minutes
 # make test         install, run the default test suite
 # make test-slow    the rest of the tests: large variants, training runs (about an hour)
 # make test-lora    adapters of low rank by peft, which is installed beside the environment
