@@ -1,5 +1,6 @@
 """The command `dense-backbones`."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -32,6 +33,10 @@ def test_it_lists_all_tools_and_says_the_version(monkeypatch, capsys) -> None:
     assert said(monkeypatch, capsys).endswith('2')
     wrong = said(monkeypatch, capsys, 'tarin')
     assert "no tool 'tarin'" in wrong and "'train'" in wrong
+
+
+def test_every_tool_can_be_called_by_its_name_alone() -> None:
+    assert not [path.name for path in tools() if not os.access(path, os.X_OK)]
 
 
 @pytest.mark.skipif(not COMMAND.is_file(), reason='the package is not installed')
