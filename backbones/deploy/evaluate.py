@@ -3,61 +3,34 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import cv2
 import numpy as np
+import supervision as sv
 import torch
+import torch.nn.functional as F
 from mmengine.config import Config
-from mmengine.evaluator import Evaluator
-from mmengine.registry import DATASETS
-from mmengine.structures import InstanceData, PixelData
+from mmengine.structures import PixelData
 
 from backbones.deploy.compare import Outputs
+from backbones.deploy.metric import METRICS, Predicted, Validation, as_fields
 from backbones.errors import UserError
 from backbones.inference.pasting import paste
-from backbones.openmmlab.build import enter_library
+from backbones.inference.shaping import resized
 
-METRICS = {  # the first that is there decides, times the factor for points
-    'coco/segm_mAP': 100.0,
-    'coco/bbox_mAP': 100.0,
-    'coco_panoptic/PQ': 1.0,
-    'mIoU': 1.0,
-    'pascal_voc/mAP': 100.0,
-}
 Run = Callable[[list[np.ndarray]], list[Outputs]]
 
 
-class Validation:
-    """A config's validation set.
+class FileValidation(Validation):
+    """A config's validation set, for files.
 
     Args:
-        cfg: config with `val_dataloader` and `val_evaluator`.
+        cfg: see `Validation`.
         size: height and width in pixels of a file's images; None if it takes any.
         wrapped: the model from `exportable`, which has the thresholds.
-
-    Raises:
-        UserError: the config has no validation set.
     """
 
     def __init__(self, cfg: Config, size: tuple[int, int] | None, wrapped: Any) -> None:
-        if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
-            raise UserError('int8 needs a validation set: the config has no val_dataloader')
-        enter_library(cfg)
-        self.dataset = DATASETS.build(cfg.val_dataloader.dataset)
-        self.evaluator = cfg.val_evaluator
+        super().__init__(cfg)
         self.size, self.wrapped = size, wrapped
-
-    def __len__(self) -> int:
-        return len(self.dataset)
-
-    def image(self, index: int) -> np.ndarray:
-        """Return an image as the file takes it, RGB (H, W, 3) of bytes."""
-        return self._read(self.dataset[index]['inputs'])
-
-    def _read(self, pixels: torch.Tensor) -> np.ndarray:
-        image = np.ascontiguousarray(pixels.numpy().transpose(1, 2, 0)[..., ::-1])
-        if self.size and image.shape[:2] != self.size:
-            image = cv2.resize(image, self.size[::-1], interpolation=cv2.INTER_LINEAR)
-        return image
 
     def metric(self, run: Run, indices: Sequence[int] | None = None) -> float:
         """Return the metric in points, from 0 to 100.
@@ -69,18 +42,14 @@ class Validation:
         Raises:
             UserError: the config's metric is none of `METRICS`.
         """
-        evaluator = Evaluator(self.evaluator)
-        evaluator.dataset_meta = self.dataset.metainfo
-        count = 0
-        for index in range(len(self)) if indices is None else indices:
-            data = self.dataset[index]
-            image = self._read(data['inputs'])
+
+        def predict(data: dict) -> Predicted:
+            image = np.ascontiguousarray(data['inputs'].numpy().transpose(1, 2, 0)[..., ::-1])
+            image = resized(image, self.size) if self.size else image
             (outputs,) = run([image])
-            sample = data['data_samples']
-            self._predict(sample, outputs, image.shape[:2])
-            evaluator.process([sample], dict(inputs=[data['inputs']], data_samples=[sample]))
-            count += 1
-        found = evaluator.evaluate(count)
+            return self._fields(outputs, image.shape[:2], data['data_samples'].ori_shape[:2])
+
+        found = self.evaluate(predict, indices)
         for name, factor in METRICS.items():
             if name in found:
                 return float(found[name]) * factor
@@ -88,38 +57,38 @@ class Validation:
             f'the metric of val_evaluator gives {", ".join(found)}; allowed: {", ".join(METRICS)}'
         )
 
-    def _predict(self, sample: Any, outputs: Outputs, size: tuple[int, ...]) -> None:
-        """Write a file's outputs into a data sample, in pixels of the original image."""
-        height, width = sample.ori_shape[:2]
+    def _fields(
+        self, outputs: Outputs, size: tuple[int, ...], original: tuple[int, int]
+    ) -> Predicted:
+        """Return a file's outputs for an image of `size` in pixels of the original image."""
+        height, width = original
         if 'logits' in outputs:
             logits = torch.from_numpy(outputs['logits'])
-            logits = torch.nn.functional.interpolate(logits, (height, width), mode='bilinear')
+            logits = F.interpolate(logits, (height, width), mode='bilinear')
             if logits.shape[1] == 1:
-                labels = (logits[:, 0].sigmoid() > self.wrapped.foreground_threshold).long()
+                labels = logits[:, 0].sigmoid() > self.wrapped.foreground_threshold
             else:
                 labels = logits.argmax(1)
-            sample.set_data(dict(pred_sem_seg=PixelData(data=labels)))
-            return
+            return as_fields(labels[0].numpy())
+        fields: Predicted = {}
         if 'panoptic' in outputs:
             panoptic = torch.from_numpy(outputs['panoptic']).float()[None]
-            panoptic = torch.nn.functional.interpolate(panoptic, (height, width))[0].int()
-            sample.pred_panoptic_seg = PixelData(sem_seg=panoptic)
+            panoptic = F.interpolate(panoptic, (height, width))[0].int()
+            fields['pred_panoptic_seg'] = PixelData(sem_seg=panoptic)
         if 'boxes' not in outputs:
-            return
-        scale = np.array([width / size[1], height / size[0]] * 2, np.float32)
-        boxes = outputs['boxes'] * scale
-        found = InstanceData(
-            bboxes=torch.from_numpy(boxes),
-            scores=torch.from_numpy(outputs['scores']),
-            labels=torch.from_numpy(outputs['labels']),
-        )
+            return fields
+        boxes = outputs['boxes'] * np.array([width / size[1], height / size[0]] * 2, np.float32)
+        masks = None
         if 'masks' in outputs:
             masks = outputs['masks']
             if masks.shape[1:] == tuple(size):
-                whole = torch.nn.functional.interpolate(
-                    torch.from_numpy(masks)[None], (height, width), mode='bilinear'
-                )[0].numpy()
+                whole = torch.from_numpy(masks)[None]
+                masks = F.interpolate(whole, (height, width), mode='bilinear')[0].numpy()
             else:
-                whole = paste(masks, boxes, (height, width))
-            found.masks = torch.from_numpy(whole >= self.wrapped.mask_threshold)
-        sample.pred_instances = found
+                masks = paste(masks, boxes, (height, width))
+            masks = masks >= self.wrapped.mask_threshold
+        return fields | as_fields(
+            sv.Detections(
+                xyxy=boxes, mask=masks, confidence=outputs['scores'], class_id=outputs['labels']
+            )
+        )

@@ -15,7 +15,7 @@ from backbones.deploy.compare import (
     differences,
     runner,
 )
-from backbones.deploy.evaluate import Validation
+from backbones.deploy.evaluate import FileValidation
 from backbones.deploy.metadata import as_text, describe
 from backbones.deploy.models import exportable
 from backbones.deploy.onnx_file import package, to_onnx
@@ -152,7 +152,7 @@ def _in_int8(source: Source, model: Any, wrapped: Any, target: Target) -> tuple[
         raise UserError('int8 needs the data of a config; a backbone alone has none')
     if not source.preprocessing.colours:
         raise UserError('int8 is for models of RGB images; this one takes other channels')
-    validation = Validation(source.cfg, target.size, wrapped)
+    validation = FileValidation(source.cfg, target.size, wrapped)
     images = training_images(source.cfg, target.calibration, target.size)
     done = quantise(model, images, validation, target.max_drop)
     lost = Difference(

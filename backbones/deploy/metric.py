@@ -1,4 +1,7 @@
-"""The metric of a config, of predictions that `Predictor` made."""
+"""The metric of a config on its validation images, of predictions by whatever made them."""
+
+from collections.abc import Callable, Iterable
+from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -13,35 +16,83 @@ from backbones.errors import UserError
 from backbones.inference import Predictor
 from backbones.openmmlab.build import enter_library
 
-FIRST = ('segm_mAP', 'bbox_mAP', 'mIoU')  # the number that stands for a model
+METRICS = {  # the first that is there stands for a model, times the factor for points
+    'coco/segm_mAP': 100.0,
+    'coco/bbox_mAP': 100.0,
+    'coco_panoptic/PQ': 1.0,
+    'mIoU': 1.0,
+    'pascal_voc/mAP': 100.0,
+}
+Predicted = dict[str, BaseDataElement]  # fields of a data sample
+
+
+class Validation:
+    """A config's validation images with their metric.
+
+    Args:
+        cfg: config with `val_dataloader` and `val_evaluator`.
+
+    Raises:
+        UserError: the config has no validation set.
+    """
+
+    def __init__(self, cfg: Config) -> None:
+        if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
+            raise UserError(
+                f'{cfg.filename} has no validation set: a metric needs val_dataloader and '
+                'val_evaluator'
+            )
+        enter_library(cfg)
+        self.dataset = DATASETS.build(cfg.val_dataloader.dataset)
+        self.evaluator = cfg.val_evaluator
+
+    def __len__(self) -> int:
+        return len(self.dataset)
+
+    def evaluate(
+        self, predict: Callable[[dict], Predicted], indices: Iterable[int] | None = None
+    ) -> dict[str, float]:
+        """Evaluate predictions.
+
+        Args:
+            predict: of an entry of the dataset, in pixels of the original image.
+            indices: images to use; all by default.
+
+        Returns:
+            The numbers of the config's own metrics, by name.
+        """
+        evaluator = Evaluator(self.evaluator)
+        evaluator.dataset_meta = self.dataset.metainfo
+        count = 0
+        for index in range(len(self)) if indices is None else indices:
+            data = self.dataset[index]
+            sample = data['data_samples']
+            _unwrap_boxes(sample)
+            sample.set_data(predict(data))
+            evaluator.process([sample], dict(inputs=[data['inputs']], data_samples=[sample]))
+            count += 1
+        return evaluator.evaluate(count)
 
 
 def evaluate(cfg: Config, predictor: Predictor) -> dict[str, float]:
-    """Evaluate predictions on a config's validation images.
+    """Evaluate a predictor on a config's validation images.
 
     Args:
         cfg: of a detector or segmentor.
         predictor: with a minimum score of 0; a checkpoint or an exported file.
 
-    Returns:
-        The numbers of the config's own metrics, by name.
+    Returns, Raises: see `Validation`.
     """
-    if not cfg.get('val_dataloader') or not cfg.get('val_evaluator'):
-        raise UserError(f'{cfg.filename} has no validation set, so there is no metric')
-    enter_library(cfg)
-    dataset = DATASETS.build(cfg.val_dataloader.dataset)
-    evaluator = Evaluator(cfg.val_evaluator)
-    evaluator.dataset_meta = dataset.metainfo
-    for data in dataset:
-        sample = data['data_samples']
-        _fill(sample, predictor.predict(sample.img_path).found)
-        evaluator.process(data_samples=[sample], data_batch=None)
-    return evaluator.evaluate(len(dataset))
+
+    def predict(data: dict) -> Predicted:
+        return as_fields(predictor.predict(data['data_samples'].img_path).found)
+
+    return Validation(cfg).evaluate(predict)
 
 
 def first_of(metrics: dict[str, float]) -> tuple[str, float]:
     """Return the number that stands for a model, with its name."""
-    for name in FIRST:
+    for name in (known.rpartition('/')[2] for known in METRICS):
         for key, value in metrics.items():
             if key.rpartition('/')[2] == name:
                 return name, float(value)
@@ -49,24 +100,24 @@ def first_of(metrics: dict[str, float]) -> tuple[str, float]:
     return name, float(value)
 
 
-def _fill(sample: BaseDataElement, found: Found) -> None:
-    """Put what was found into OpenMMLab's data sample, and make its boxes tensors.
-
-    The latter is otherwise the work of the model's data preprocessor.
-    """
-    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
-        if instances is not None and hasattr(instances.get('bboxes'), 'tensor'):
-            instances.bboxes = instances.bboxes.tensor
+def as_fields(found: Found) -> Predicted:
+    """Return what was found as fields of OpenMMLab's data sample."""
     if not isinstance(found, sv.Detections):
         labels = torch.from_numpy(np.asarray(found, np.int64))[None]
-        sample.pred_sem_seg = PixelData(data=labels)
-        return
+        return dict(pred_sem_seg=PixelData(data=labels))
     assert found.class_id is not None and found.confidence is not None
-    found_here = dict(
+    fields = dict(
         bboxes=torch.from_numpy(found.xyxy.astype(np.float32)),
         labels=torch.from_numpy(found.class_id),
         scores=torch.from_numpy(found.confidence.astype(np.float32)),
     )
     if found.mask is not None:
-        found_here['masks'] = torch.from_numpy(np.asarray(found.mask))
-    sample.pred_instances = InstanceData(**found_here)
+        fields['masks'] = torch.from_numpy(np.asarray(found.mask))
+    return dict(pred_instances=InstanceData(**fields))
+
+
+def _unwrap_boxes(sample: Any) -> None:
+    """Make a sample's boxes tensors, otherwise the work of the model's data preprocessor."""
+    for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
+        if instances is not None and hasattr(instances.get('bboxes'), 'tensor'):
+            instances.bboxes = instances.bboxes.tensor

@@ -11,7 +11,7 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from backbones.deploy.evaluate import Validation
+from backbones.deploy.evaluate import FileValidation
 from backbones.deploy.onnx_file import package
 from backbones.deploy.openvino_file import openvino_runner, run_compiled
 from backbones.errors import UserError
@@ -76,7 +76,7 @@ def _prepared(path: str, pipeline: Any, size: tuple[int, int] | None) -> np.ndar
 
 
 def quantise(
-    model: Any, images: list[np.ndarray], validation: Validation, max_drop: float
+    model: Any, images: list[np.ndarray], validation: FileValidation, max_drop: float
 ) -> Quantised:
     """Quantise an OpenVINO model; layers that cost too much stay in higher precision.
 

@@ -2,18 +2,22 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 
 import exported
 import numpy as np
 import pytest
 from conftest import as_a_process, tool
+from mmengine.config import Config
 from PIL import Image
 
-from backbones.deploy import benchmark
+from backbones.deploy import benchmark, compare
 from backbones.deploy.benchmark import Candidate
+from backbones.deploy.evaluate import FileValidation
 from backbones.deploy.metric import evaluate, first_of
 from backbones.errors import UserError
 from backbones.inference import Predictor
+from backbones.inference.sessions import open_file
 from backbones.openmmlab.config import read_config
 
 CONFIG = 'mask_rcnn_cloformer_nano_digits'
@@ -65,7 +69,9 @@ def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
     assert 'other.onnx was not exported from' in said and 'export it again' in said
 
 
-def test_a_perfect_detector_has_the_metric_one(tmp_path: Path) -> None:
+@pytest.fixture
+def boxes(tmp_path: Path) -> Config:
+    """A config whose validation image holds what `exported.detector` finds."""
     (height, width), half = SIZE, SIZE[1] / 2
     Image.new('RGB', (width, height)).save(tmp_path / 'a.png')
     boxes = [[0, 0, half, height], [0, 0, half, height], [half, 0, half, height / 2]]
@@ -85,12 +91,12 @@ def test_a_perfect_detector_has_the_metric_one(tmp_path: Path) -> None:
         data_root=str(tmp_path), ann_file='truth.json', data_prefix=dict(img=''),
         metainfo=dict(classes=exported.CLASSES),
     )  # fmt: skip
-    predictor = Predictor(exported.detector(tmp_path / 'x.onnx'), score=0)
-    with as_a_process():
-        assert first_of(evaluate(cfg, predictor)) == ('segm_mAP', 1)
+    return cfg
 
 
-def test_a_perfect_segmentor_has_the_metric_one_hundred(tmp_path: Path) -> None:
+@pytest.fixture
+def maps(tmp_path: Path) -> Config:
+    """A config whose validation image is labelled as `exported.segmentor` does."""
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
     for folder, content in (('images', pixels), ('labels', pixels.argmax(2).astype(np.uint8))):
         (tmp_path / folder).mkdir()
@@ -100,9 +106,33 @@ def test_a_perfect_segmentor_has_the_metric_one_hundred(tmp_path: Path) -> None:
         data_root=str(tmp_path), data_prefix=dict(img_path='images', seg_map_path='labels'),
         metainfo=dict(classes=exported.CLASSES),
     )  # fmt: skip
+    return cfg
+
+
+def test_a_perfect_detector_has_the_metric_one(boxes: Config, tmp_path: Path) -> None:
+    predictor = Predictor(exported.detector(tmp_path / 'x.onnx'), score=0)
+    with as_a_process():
+        assert first_of(evaluate(boxes, predictor)) == ('segm_mAP', 1)
+
+
+def test_a_perfect_segmentor_has_the_metric_one_hundred(maps: Config, tmp_path: Path) -> None:
     predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx'), score=0)
     with as_a_process():
-        assert first_of(evaluate(cfg, predictor)) == ('mIoU', 100)
-        cfg.val_evaluator = None
+        assert first_of(evaluate(maps, predictor)) == ('mIoU', 100)
+        maps.val_evaluator = None
         with pytest.raises(UserError, match='has no validation set'):
-            evaluate(cfg, predictor)
+            evaluate(maps, predictor)
+
+
+@pytest.mark.parametrize('kind', ['boxes', 'maps'])
+def test_a_perfect_file_has_one_hundred_points(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+) -> None:
+    cfg = request.getfixturevalue(kind)
+    make = dict(boxes=exported.detector, maps=exported.segmentor)[kind]
+    session = open_file(str(make(tmp_path / 'x.onnx')))
+    counts = dict(counts=np.array([3])) if kind == 'boxes' else {}
+    run = compare.guarded('it', lambda pixels: session.run(pixels, session.outputs) | counts)
+    with as_a_process():
+        validation = FileValidation(cfg, SIZE, SimpleNamespace(mask_threshold=0.5))
+        assert validation.metric(run) == 100
