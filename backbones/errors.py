@@ -6,6 +6,8 @@ import os
 import sys
 import traceback
 from collections.abc import Iterable, Iterator
+from importlib import import_module
+from types import ModuleType
 
 SHOWN = 12  # entries that an error lists
 
@@ -36,6 +38,18 @@ class UnreadableError(UserError):
     def __init__(self, message: str) -> None:
         # PyTorch re-raises a worker's error with the whole traceback as its message
         super().__init__(message.rsplit(f'{type(self).__name__}: ')[-1].strip())
+
+
+def installed(package: str, otherwise: str) -> ModuleType:
+    """Import a package that need not be installed.
+
+    Raises:
+        MissingOperatorError: it is not installed, with the message `otherwise`.
+    """
+    try:
+        return import_module(package)
+    except ModuleNotFoundError as error:
+        raise MissingOperatorError(otherwise) from error
 
 
 def did_you_mean(word: str, known: Iterable[str], *, closeness: float = 0.6) -> str:

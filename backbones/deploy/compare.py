@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from backbones.deploy.onnx_file import Preprocessing, package
+from backbones.deploy.onnx_file import package
+from backbones.deploy.preprocessing import Preprocessing
 from backbones.errors import UserError, first_line
 from backbones.inference.pasting import paste
 

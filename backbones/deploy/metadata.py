@@ -9,7 +9,7 @@ from mmengine.config import Config
 
 import backbones
 from backbones.checkpoints.fetch import locate
-from backbones.deploy.onnx_file import Preprocessing
+from backbones.deploy.preprocessing import Preprocessing
 from backbones.openmmlab.config_tree import innermost
 
 FORMAT = 1  # of the list on the page; raised when a key changes its meaning

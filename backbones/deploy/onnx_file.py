@@ -1,54 +1,19 @@
 """Create an ONNX file: the model, with the preprocessing of the image in front of it."""
 
-import contextlib
-import io
-import logging
 import operator
-import warnings
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from importlib import import_module
 from types import ModuleType
 from typing import Any
 
 import torch
 
 from backbones.deploy.onnx_graph import simplify
+from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.select import NOTHING
-from backbones.errors import MissingOperatorError, UserError, first_line
+from backbones.deploy.tracing import SAMPLE, exporting, quiet, traced
+from backbones.errors import installed
 
 OPSET = 20  # the first with Gelu
-SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
-STRIDE = 32  # a file for all sizes pads to multiples of this
-NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that report progress
 EXTRAS = {'openvino': 'openvino', 'nncf': 'openvino'}  # of the other packages it is `export`
-
-
-@dataclass(frozen=True)
-class Preprocessing:
-    """How an image's pixels become the model's input.
-
-    Args:
-        mean, std: per channel in the model's order, for pixels from 0 to 255.
-        rgb: whether the model's order is RGB, not BGR.
-        divisor: images are padded at the right and bottom to multiples of this, in pixels.
-        colours: whether images are RGB of 8 bits, and not channels of any number and range.
-    """
-
-    mean: Sequence[float]
-    std: Sequence[float]
-    rgb: bool
-    divisor: int
-    colours: bool = True
-
-    @property
-    def channels(self) -> int:
-        return len(self.mean)
-
-    @property
-    def as_they_are(self) -> bool:
-        """Whether the model's order of channels is that of the images."""
-        return self.rgb or not self.colours
 
 
 def package(name: str) -> ModuleType:
@@ -57,13 +22,10 @@ def package(name: str) -> ModuleType:
     Raises:
         MissingOperatorError: it is not installed.
     """
-    try:
-        return import_module(name)
-    except ImportError as error:
-        extra = EXTRAS.get(name, 'export')
-        raise MissingOperatorError(
-            f"export needs the package {name}: pip install 'dense-backbones[{extra}]'"
-        ) from error
+    extra = EXTRAS.get(name, 'export')
+    return installed(
+        name, f"export needs the package {name}: pip install 'dense-backbones[{extra}]'"
+    )
 
 
 def to_onnx(
@@ -125,57 +87,30 @@ def _rename(graph: Any, old: str, new: str) -> None:
             output.name = new
 
 
-def traced(
-    model: Any, size: tuple[int, int] | None, batch: int | None, preprocessing: Preprocessing
-) -> Any:
-    """Trace a model with `torch.export`; its inputs are a padded image and perhaps its size."""
-    H, W = size or SAMPLE
-    shape = [-(-n // preprocessing.divisor) * preprocessing.divisor for n in (H, W)]
-    sized = model.task not in ('features', 'semantic')
-    image = torch.zeros(batch or 2, preprocessing.channels, *shape)
-    arguments = (image, *([torch.tensor([H, W])] if sized else []))
-    axes: dict[int, Any] = {}
-    if batch is None:
-        axes[0] = torch.export.Dim('batch', min=1, max=64)
-    if size is None:
-        axes[2] = STRIDE * torch.export.Dim('rows', min=2, max=256)
-        axes[3] = STRIDE * torch.export.Dim('columns', min=2, max=256)
-    dynamic = (axes, *([None] if sized else [])) if axes else None
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)  # a fused operator that no exporter knows
-    try:
-        with torch.no_grad(), quiet():
-            return torch.export.export(model, arguments, dynamic_shapes=dynamic, strict=False)
-    except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
-        raise refusal(model, error) from error
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-
-
-def refusal(model: Any, error: Exception) -> UserError:
-    kind = type(model.model).__name__
-    return UserError(f'PyTorch cannot export {kind}: {first_line(error.__cause__ or error)}')
-
-
 def _core(
     model: Any, size: tuple[int, int] | None, batch: int | None, preprocessing: Preprocessing
 ) -> Any:
     """Export the model without preprocessing; its inputs are `padded` and perhaps `size`."""
-    program = traced(model, size, batch, preprocessing)
+    H, W = size or SAMPLE
+    shape = [-(-n // preprocessing.divisor) * preprocessing.divisor for n in (H, W)]
+    image = torch.zeros(batch or 2, preprocessing.channels, *shape)
+    sides = [] if model.task in ('features', 'semantic') else [torch.tensor([H, W])]
     cropped = getattr(model, 'cropped', {})
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)  # a fused operator that no exporter knows
     try:
-        with torch.no_grad(), quiet():
+        with exporting(model):
             exported = torch.onnx.export(
-                program,
+                traced(model, image, *sides, any_batch=batch is None, any_size=size is None),
                 dynamo=True,
                 opset_version=OPSET,
-                input_names=['padded', 'size'][: len(program.graph_signature.user_inputs)],
+                input_names=['padded', 'size'][: 1 + len(sides)],
                 output_names=[f'whole_{n}' if n in cropped else n for n in model.outputs],
                 custom_translation_table=_translations(),
                 verbose=False,
             )
-    except Exception as error:
-        raise refusal(model, error) from error
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
     return exported.model_proto
 
 
@@ -286,18 +221,3 @@ def _shape(value: Any) -> str:
     return ', '.join(
         str(d.dim_value) if d.HasField('dim_value') else f'{value.name}{i}' for i, d in dims
     )
-
-
-@contextlib.contextmanager
-def quiet() -> Iterator[None]:
-    """Hide the exporter's progress notes; its errors are still raised."""
-    levels = {name: logging.getLogger(name).level for name in NOISY}
-    with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter('ignore')
-        for name in NOISY:
-            logging.getLogger(name).setLevel(logging.ERROR)
-        try:
-            yield
-        finally:
-            for name, level in levels.items():
-                logging.getLogger(name).setLevel(level)

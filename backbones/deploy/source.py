@@ -17,7 +17,8 @@ from backbones.data.load_channels import channels_of
 from backbones.data.training_record import check_training
 from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pytorch
 from backbones.deploy.metadata import digest, of_config
-from backbones.deploy.onnx_file import STRIDE, Preprocessing
+from backbones.deploy.preprocessing import Preprocessing
+from backbones.deploy.tracing import STRIDE
 from backbones.errors import UserError
 from backbones.inference.reading import read_image
 from backbones.openmmlab.build import build_model

@@ -13,8 +13,9 @@ from torch import Tensor, nn
 
 from backbones import atomic_write
 from backbones.deploy.compare import Outputs, guarded
-from backbones.deploy.onnx_file import STRIDE, Preprocessing, quiet, refusal
+from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.select import suppress_in_pytorch
+from backbones.deploy.tracing import SAMPLE, exporting, traced
 
 FACTS = 'metadata.json'  # inside the file
 
@@ -80,21 +81,11 @@ def to_program(
         UserError: PyTorch cannot export the model; gives its reason.
     """
     whole = Whole(model, preprocessing, size).eval()
-    height, width = size or (160, 288)
-    image = torch.zeros(batch or 2, preprocessing.channels, height, width)
-    axes: dict[int, Any] = {} if batch else {0: torch.export.Dim('batch', min=1, max=64)}
-    if size is None:
-        axes[2] = STRIDE * torch.export.Dim('rows', min=2, max=256)
-        axes[3] = STRIDE * torch.export.Dim('columns', min=2, max=256)
-    try:
-        with torch.no_grad(), quiet():
-            program = torch.export.export(
-                whole, (image,), dynamic_shapes=(axes,) if axes else None, strict=False
-            )
-            ours = {torch.ops.dense_backbones.suppress.default: suppress_in_pytorch}
-            return program.run_decompositions(ours)
-    except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
-        raise refusal(model, error) from error
+    image = torch.zeros(batch or 2, preprocessing.channels, *(size or SAMPLE))
+    with exporting(model):
+        program = traced(whole, image, any_batch=batch is None, any_size=size is None)
+        ours = {torch.ops.dense_backbones.suppress.default: suppress_in_pytorch}
+        return program.run_decompositions(ours)
 
 
 def save(program: Any, out: Path, metadata: Mapping[str, str]) -> None:

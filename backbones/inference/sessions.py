@@ -2,7 +2,6 @@
 
 import os
 from collections.abc import Mapping, Sequence
-from importlib import import_module
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -10,7 +9,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from backbones.errors import MissingFileError, MissingOperatorError, UserError, first_line
+from backbones.errors import MissingFileError, UserError, first_line, installed
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}  # by suffix
 SECTION = ['dense_backbones']  # of OpenVINO's metadata
@@ -123,12 +122,9 @@ def package(name: str) -> ModuleType:
     Raises:
         MissingOperatorError: it is not installed.
     """
-    try:
-        return import_module(name)
-    except ModuleNotFoundError as error:
-        raise MissingOperatorError(
-            f'this file is run by {name}, which is not installed: pip install {name}'
-        ) from error
+    return installed(
+        name, f'this file is run by {name}, which is not installed: pip install {name}'
+    )
 
 
 def _shape_of(shapes: Mapping[str, Sequence], file: str | bytes) -> Shape:

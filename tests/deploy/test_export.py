@@ -16,7 +16,7 @@ from backbones import BACKBONES, CloFormer
 from backbones.deploy import compare, export
 from backbones.deploy import source as sources
 from backbones.deploy.models import exportable
-from backbones.deploy.onnx_file import Preprocessing
+from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
 from backbones.errors import UserError
 from backbones.inference.pasting import paste
@@ -96,7 +96,7 @@ def test_a_missing_package_is_said_with_the_command(monkeypatch) -> None:
     def absent(name: str) -> None:
         raise ModuleNotFoundError(f'No module named {name!r}')
 
-    monkeypatch.setattr('backbones.deploy.onnx_file.import_module', absent)
+    monkeypatch.setattr('backbones.errors.import_module', absent)
     with pytest.raises(ImportError, match=r"onnx: pip install 'dense-backbones\[export\]'$"):
         export.check_arguments('x.onnx', export.Target(None))
 
