@@ -7,8 +7,9 @@ from torch import Tensor, nn
 
 from backbones.deploy.instances import DynamicMasks
 from backbones.deploy.one_stage import OneStage
-from backbones.deploy.queries import TRANSFORMERS, BoxQueries, MaskQueries, SemanticQueries
+from backbones.deploy.queries import TRANSFORMERS, BoxQueries, MaskQueries
 from backbones.deploy.resizing import hold_for_every_size
+from backbones.deploy.semantic import Segmentor, SemanticQueries
 from backbones.deploy.two_stage import TwoStage, parts
 from backbones.errors import UserError
 
@@ -33,33 +34,6 @@ class Levels(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, ...]:
         return self.model(image)
-
-
-class Segmentor(nn.Module):
-    """A model of MMSegmentation: normalised images (B, 3, H, W) -> logits and labels.
-
-    (B, classes, H, W) and (B, H, W); with one channel, the label is 1 above a threshold.
-    """
-
-    task = 'semantic'
-    outputs = ('logits', 'labels')
-    cropped = {'logits': 2, 'labels': 1}
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        head = parts(model.decode_head)[-1]
-        self.single = head.out_channels == 1
-        if self.single:
-            self.foreground_threshold = head.threshold
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        size = tuple(image.shape[2:])
-        about = dict(img_shape=size, pad_shape=size, batch_input_shape=size)
-        logits = self.model.encode_decode(image, [about])
-        if self.single:
-            return logits, (logits[:, 0].sigmoid() > self.foreground_threshold).long()
-        return logits, logits.argmax(1)
 
 
 def exportable(model: Any, *, padded: bool = True) -> Any:

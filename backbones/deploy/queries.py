@@ -16,6 +16,7 @@ from backbones.deploy.deformable import (
     shrunk,
     with_plain_sizes,
 )
+from backbones.deploy.select import Boxes
 
 OFFSET = 1000  # of an instance's number in a panoptic map, as in MMDetection
 TRANSFORMERS = {
@@ -152,27 +153,6 @@ def queries(head: Any, maps: Any, padding: Padding) -> tuple[Tensor, Tensor]:
     return logits[-1], masks[-1]
 
 
-class SemanticQueries(nn.Module):
-    """MaskFormer or Mask2Former of MMSegmentation: images -> logits and labels; see `Segmentor`."""
-
-    task = 'semantic'
-    outputs = ('logits', 'labels')
-    cropped = {'logits': 2, 'labels': 1}
-
-    def __init__(self, model: Any) -> None:
-        super().__init__()
-        self.model = model
-        with_plain_sizes(model)
-
-    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
-        maps = self.model.extract_feat(image)
-        logits, masks = queries(self.model.decode_head, maps, Padding(None))
-        masks = F.interpolate(masks, image.shape[2:], mode='bilinear', align_corners=False)
-        scores = logits.softmax(-1)[..., :-1]
-        logits = torch.einsum('bqc,bqhw->bchw', scores, masks.sigmoid())
-        return logits, logits.argmax(1)
-
-
 class MaskQueries(nn.Module):
     """MaskFormer or Mask2Former of MMDetection, for instances or panoptic maps.
 
@@ -222,9 +202,8 @@ class MaskQueries(nn.Module):
         probability = masks.sigmoid()
         area = binary.flatten(1).sum(1)
         scores = scores * (probability * binary).flatten(1).sum(1) / (area + 1e-6)
-        numbers = torch.arange(logits.shape[0], device=image.device)
-        counts = (image == numbers[:, None]).sum(1)
-        return boxes_of(binary), scores, labels, probability, counts
+        found = Boxes(boxes_of(binary), scores, labels, image)
+        return *found[:3], probability, found.counts(logits.shape[0])
 
     def _panoptic(self, logits: Tensor, masks: Tensor, inside: Tensor | None) -> Tensor:
         """Do what `MaskFormerFusionHead.panoptic_postprocess` does, for all queries at once."""
