@@ -27,7 +27,8 @@ from torch import Tensor, nn
 from backbones.deploy import compare, export
 from backbones.deploy import source as sources
 from backbones.deploy.models import exportable
-from backbones.deploy.onnx_file import Preprocessing
+from backbones.deploy.preprocessing import Preprocessing
+from backbones.deploy.torch_file import Whole
 from backbones.errors import UserError, first_line
 from backbones.openmmlab.build import build_for_trial
 from backbones.openmmlab.config import read_config
@@ -120,24 +121,14 @@ def source(name: str, *, dynamic: bool) -> sources.Source:
 
 def as_module(source: sources.Source) -> Callable[[list[np.ndarray]], list[compare.Outputs]]:
     """The module that is exported, as a function like that of `compare.runner`."""
-    module, settings = exportable(source.model), source.preprocessing
-    mean, std = (
-        torch.tensor(values, dtype=torch.float32)[:, None, None]
-        for values in (settings.mean, settings.std)
-    )
+    module = exportable(source.model)
 
     def run(images: list[np.ndarray]) -> list[compare.Outputs]:
-        x = torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2)
-        size = x.shape[2:]
-        x = ((x if settings.as_they_are else x.flip(1)) - mean) / std
-        bottom, right = (-n % settings.divisor for n in size)
-        x = nn.functional.pad(x, (0, right, 0, bottom))
-        sized = () if module.task in ('features', 'semantic') else (torch.tensor(size),)
+        height, width = images[0].shape[:2]
+        whole = Whole(module, source.preprocessing, (height, width))
         with torch.no_grad():
-            outputs = dict(zip(module.outputs, module(x, *sized), strict=True))
-        for key, axis in getattr(module, 'cropped', {}).items():
-            outputs[key] = outputs[key].narrow(axis, 0, size[0]).narrow(axis + 1, 0, size[1])
-        return compare.apart({key: value.numpy() for key, value in outputs.items()})
+            outputs = whole(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+        return compare.apart({k: v.numpy() for k, v in zip(module.outputs, outputs, strict=True)})
 
     return run
 
