@@ -12,7 +12,7 @@ from backbones.layers import drop_path_schedule
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
 from backbones.stage import BATCH_NORMS, Stage
-from backbones.timm_interface import STRIDES, ForTimm
+from backbones.timm_interface import ForTimm
 from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
@@ -104,13 +104,10 @@ class Pyramid(ForTimm):
         super().__init__()
         self.init_cfg, self.is_init = copy.deepcopy(init_cfg), False
         self.arch = self.resolve(arch)
-        self.in_channels, self.out_indices = in_channels, levels_of(out_indices)
-        self.frozen_stages, self.norm_eval = frozen_stages, norm_eval
+        self.set_levels(levels_of(out_indices))
+        self.in_channels, self.frozen_stages, self.norm_eval = in_channels, frozen_stages, norm_eval
         self.fast, self.prefer = fast, prefer
         self._check()
-        self.num_stages = self.out_indices[-1] + 1
-        self.channels = tuple(self.arch['dims'][i] for i in self.out_indices)
-        self.strides = tuple(STRIDES[i] for i in self.out_indices)
         self.loaded: Loaded | None = None
 
         drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])

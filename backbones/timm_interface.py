@@ -73,6 +73,12 @@ class ForTimm(nn.Module):
     strides: tuple[int, ...]
     with_cp: bool
 
+    def set_levels(self, out_indices: Sequence[int]) -> None:
+        """Set which levels are emitted, and what follows from that."""
+        self.out_indices, self.num_stages = tuple(out_indices), out_indices[-1] + 1
+        self.channels = tuple(self.arch['dims'][i] for i in out_indices)
+        self.strides = tuple(STRIDES[i] for i in out_indices)
+
     def with_levels(self, out_indices: Sequence[int]) -> nn.Module:
         """Build the same backbone with other levels and random weights."""
         raise NotImplementedError
@@ -131,10 +137,8 @@ class ForTimm(nn.Module):
             parent, _, own = name.rpartition('.')
             if name not in needed and (parent in needed or not parent):
                 delattr(self.get_submodule(parent), own)
-        self.out_indices, self.num_stages = tuple(taken), taken[-1] + 1
+        self.set_levels(taken)
         self.frozen_stages = min(self.frozen_stages, self.num_stages)
-        self.channels = tuple(self.arch['dims'][i] for i in taken)
-        self.strides = tuple(STRIDES[i] for i in taken)
         return taken
 
     def _take(self, indices: int | Sequence[int] | None) -> list[int]:

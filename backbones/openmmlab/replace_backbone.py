@@ -14,8 +14,9 @@ from backbones.openmmlab.build import build_model, check_fit, enter_library
 from backbones.openmmlab.config_tree import nodes, with_backbone
 from backbones.openmmlab.registries import add_import, find_class
 from backbones.package_files import config_file
-from backbones.pyramid import STRIDES, Pyramid
+from backbones.pyramid import Pyramid
 from backbones.registry import variant
+from backbones.timm_interface import STRIDES
 from backbones.variants import Variant
 
 NAMED = ('published',)
