@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.checkpoints import PublishedKeys, fit
+from backbones.checkpoints import PublishedKeys
 from backbones.errors import UserError
 from backbones.layers import (
     Convolutions,
@@ -22,6 +22,7 @@ from backbones.layers import (
 from backbones.ops.dispatch import dispatched, like, to_fast_layout
 from backbones.ops.linear import linear
 from backbones.ops.outlook_attention import CELLS, outlook_attention
+from backbones.position_table import fit_table, resample
 from backbones.pyramid import Pyramid
 from backbones.registry import register
 from backbones.stage import Stage
@@ -140,26 +141,6 @@ def _upsample(dim: int) -> nn.ConvTranspose2d:
     return layer
 
 
-def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resample a (1, G, G', C) position table to (1, *size, C) cells: bicubic, no antialiasing.
-
-    Computed in float32 or wider. Source: github.com/sail-sg/volo, utils/utils.py, which resamples
-    square tables when it loads a file.
-    """
-    if table.shape[1:3] == tuple(size):
-        return table
-    wide = torch.promote_types(table.dtype, torch.float32)
-    return nhwc(F.interpolate(nchw(table).to(wide), tuple(size), mode='bicubic')).to(table.dtype)
-
-
-def _fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
-    """Resample the position table of a file for another image size; see `PublishedKeys.fit`."""
-    is_table = name.endswith('.pos_embed') and tensor.ndim == 4
-    if is_table and tensor.shape[::3] == target.shape[::3]:  # (1, C)
-        return resample(tensor, target.shape[1:3])
-    return fit(name, tensor, target)
-
-
 @register
 class VOLO(Pyramid):
     """VOLO: outlook attention at stride 8, global attention at stride 16, no class token.
@@ -223,7 +204,7 @@ class VOLO(Pyramid):
         ),
         dropped=(r'cls_token$', r'post_network\.', r'aux_head\.', r'head\.'),
         added=(r'norm[012]\.', r'resizes\.'),
-        fit=_fit,
+        fit=fit_table,
     )
 
     def __init__(

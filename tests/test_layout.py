@@ -25,7 +25,7 @@ FLOORS = (
     'adapted_pyramid',
     'adapter adapted_parts adapted_weights attention_windows',
     'pyramid',
-    'stage',
+    'stage position_table',
     'timm_interface forms layers',
     'checkpoints',
     'registry',

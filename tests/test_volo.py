@@ -9,7 +9,8 @@ from conftest import NANO, draw, published_shapes
 
 from backbones import VOLO
 from backbones.checkpoints import match
-from backbones.volo import _upsample, resample
+from backbones.position_table import resample
+from backbones.volo import _upsample
 
 DIMS = NANO[VOLO]['dims']
 
