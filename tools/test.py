@@ -75,7 +75,7 @@ def main(argv: list[str] | None = None) -> None:
             metrics = runner.test()
         if is_main_process():
             tables, path = save_metrics(runner, metrics, options.config, options.checkpoint)
-            print('\n'.join(['', tables, '', *page.limits(), f'metrics: {path}']))
+            print('\n'.join(['', tables, '', *page.limits, f'metrics: {path}']))
             if options.results:  # last, so that a failure cannot cost the metrics
                 print(f'results page: {page.write(runner)}')
         if pictures.failed:

@@ -60,6 +60,9 @@ class WriteResults(Hook):
     Args:
         checkpoint: the tested checkpoint, as named on the page.
         classwise: measure each class, as the page shows it.
+
+    Attributes:
+        limits: of the model, see `backbones.report.limits`; known after the test.
     """
 
     priority = 'NORMAL'  # before the logger: metrics by class are for the page only
@@ -85,9 +88,7 @@ class WriteResults(Hook):
         self.metrics = metrics or {}
         self.class_ap = take_classes(self.metrics, self.scores.classes)
         self.scores.gather()
-
-    def limits(self) -> list[str]:
-        return limits(self.scores, self.metrics, self.class_ap)
+        self.limits = limits(self.scores, self.metrics, self.class_ap)
 
     def write(self, runner: Runner) -> Path:
         """Write the page, in the first process only."""
@@ -98,7 +99,7 @@ class WriteResults(Hook):
             scores=self.scores,
             class_ap=self.class_ap,
             meta=runner.test_loop.dataloader.dataset.metainfo,
-            limits=self.limits(),
+            limits=self.limits,
         )
 
 
