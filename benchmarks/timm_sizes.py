@@ -7,16 +7,13 @@ built again; timm's tests' own models are left out.
 """
 
 import json
-from pathlib import Path
 
 import timm
 import torch
 
-import backbones
+from backbones.cli.list_backbones import SIZES
 from backbones.errors import UserError
 from backbones.timm_models import build_trunk
-
-FILE = Path(backbones.__file__).parent / 'timm_sizes.json'
 
 
 def measure(name: str) -> tuple[float, str]:
@@ -33,13 +30,13 @@ def measure(name: str) -> tuple[float, str]:
 
 
 def main() -> None:
-    known = json.loads(FILE.read_text()) if FILE.exists() else {}
+    known = json.loads(SIZES.read_text()) if SIZES.exists() else {}
     names = [name for name in timm.list_models() if not name.startswith('test_')]
     for name in names:
         if name not in known:
             known[name] = measure(name)
             rows = (f' {json.dumps(n)}: {json.dumps(known[n])}' for n in names if n in known)
-            FILE.write_text('{\n' + ',\n'.join(rows) + '\n}\n')
+            SIZES.write_text('{\n' + ',\n'.join(rows) + '\n}\n')
 
 
 if __name__ == '__main__':

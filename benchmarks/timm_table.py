@@ -13,6 +13,7 @@ import copy
 import json
 import multiprocessing
 import resource
+import tempfile
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -26,6 +27,7 @@ from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
 from backbones import TimmPyramid, adapted_pyramid
+from backbones.cli import list_backbones
 from backbones.deploy import export
 from backbones.deploy.compare import model_in_pytorch
 from backbones.errors import UserError, first_line
@@ -38,7 +40,7 @@ from backbones.timm_models import build_trunk, family
 
 DOCS = Path(__file__).parent.parent / 'docs'
 PAGE, RESULTS = DOCS / 'timm_table.md', DOCS / 'timm_table.json'
-SIZES = json.loads((Path(backbones.__file__).parent / 'timm_sizes.json').read_text())
+SIZES = json.loads(list_backbones.SIZES.read_text())
 METHODS = {
     'Mask R-CNN': 'mask_rcnn_cloformer_nano_digits',
     'RetinaNet': 'retinanet_cloformer_nano_small',
@@ -173,7 +175,9 @@ def export_one(base: Config, name: str, settings: dict) -> None:
         metadata={},
         images=[],
     )
-    differences = export.export(source, Path('/tmp/timm_table.onnx'), size=(side, side))
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, 'model.onnx')
+        differences = export.export(source, file, size=(side, side))
     if wrong := [d for d in differences if not d.agrees]:
         raise UserError(f'{wrong[0].what}: {wrong[0].found:.1e}, allowed {wrong[0].allowed:.0e}')
 
