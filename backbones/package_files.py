@@ -6,6 +6,8 @@ from pathlib import Path
 from backbones.errors import MissingFileError, UserError, did_you_mean
 
 LIBRARIES = ('mmdet', 'mmseg')
+# the config that holds a variant's own recipe
+RECIPES = dict(detection='mask_rcnn_{}_coco', segmentation='upernet_{}_ade20k')
 PACKAGE = Path(__file__).parent
 # MMDetection's convention; an uninstalled checkout has the folders beside the package
 FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAGE.parent
@@ -27,6 +29,14 @@ def config_file(name: str) -> str:
         MissingFileError: there is no such config; suggests close matches.
     """
     return str(_find(name, FOLDER / 'configs', 'config'))
+
+
+def own_recipe(variant: str, task: str) -> str:
+    """Return the name of the config with a variant's recipe for 'detection' or 'segmentation'.
+
+    Files that were fine-tuned at 384 pixels are trained as those of the same size.
+    """
+    return RECIPES[task].format(variant.removesuffix('_384'))
 
 
 def find_config(path: str) -> str:

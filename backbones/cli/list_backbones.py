@@ -10,13 +10,12 @@ from typing import NamedTuple
 
 from backbones.errors import UserError
 from backbones.families import recipe_of
-from backbones.package_files import FOLDER
+from backbones.package_files import FOLDER, own_recipe
 from backbones.registry import variants
 from backbones.tables import table
 from backbones.timm_models import SCHEME, family, pretrained_cfg
 
 SIZES = Path(__file__).parent.parent / 'timm_sizes.json'
-TASKS = dict(detection='mask_rcnn_{}_coco', segmentation='upernet_{}_ade20k')
 LINKED = ' on '  # "on Google Drive": somewhere that no program fetches from
 
 
@@ -55,7 +54,7 @@ def rows(task: str | None, *, max_params: float | None, weights: bool, timm: boo
 
 def _ours(task: str | None) -> Iterator[Row]:
     for row in variants().values():
-        config = TASKS[task].format(row.name) if task else None
+        config = own_recipe(row.name, task) if task else None
         if config and not (FOLDER / 'configs' / f'{config}.py').is_file():
             config = None
         fetched = 'yes' if row.weights else 'by hand' if LINKED in row.cls.WEIGHTS else 'no'

@@ -13,7 +13,7 @@ from backbones.families import RECIPES
 from backbones.openmmlab.build import build_model, check_fit, enter_library
 from backbones.openmmlab.config_tree import nodes, with_backbone
 from backbones.openmmlab.registries import add_import, find_class
-from backbones.package_files import config_file
+from backbones.package_files import config_file, own_recipe
 from backbones.pyramid import Pyramid
 from backbones.registry import variant
 from backbones.timm_interface import STRIDES
@@ -248,9 +248,8 @@ def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
 
 
 def _own(cfg: Config, row: Variant) -> Config:
-    name = row.name.removesuffix('_384')
-    leaf = 'upernet_{}_ade20k' if cfg.get('default_scope') == 'mmseg' else 'mask_rcnn_{}_coco'
-    return Config.fromfile(config_file(leaf.format(name)))
+    task = 'segmentation' if cfg.get('default_scope') == 'mmseg' else 'detection'
+    return Config.fromfile(config_file(own_recipe(row.name, task)))
 
 
 def _recipe_of_family(row: AdaptedVariant, method: str) -> Config:

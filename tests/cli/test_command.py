@@ -49,6 +49,9 @@ def test_it_runs_a_tool_with_its_own_options() -> None:
 def test_it_lists_backbones_to_choose_from(monkeypatch, capsys) -> None:
     small = said(monkeypatch, capsys, 'list', '--task', 'detection', '--max-params', '5')
     assert 'mask_rcnn_moganet_t_coco' in small and 'cswin' not in small and 'timm:' not in small
+    large = said(monkeypatch, capsys, 'list', '--task', 'segmentation', '--max-params', '80')
+    row = next(line for line in large.splitlines() if 'cswin_b_384' in line)
+    assert 'upernet_cswin_b_ade20k' in row, 'its recipe is that of the same size'
     fetched = said(monkeypatch, capsys, 'list', '--weights', 'yes', '--timm', '--max-params', '4')
     rows = {line.split()[1]: line for line in fetched.splitlines()[2:]}
     assert 'apache-2.0' in rows['timm:convnext_atto.d2_in1k'] and 'moganet_xt' in rows
