@@ -19,7 +19,6 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument('--timm', action='store_true', help='also the models of timm')
     args = parser.parse_args(argv)
-    import backbones.cli.requirements  # noqa: F401
     from backbones.cli import list_backbones  # imported late: --help must answer at once
     from backbones.errors import plain_errors
 

@@ -45,6 +45,11 @@ def test_a_tool_without_its_packages_is_one_line_with_the_command() -> None:
     assert json.loads(out.splitlines()[-1]) == dict.fromkeys(TOOLS, line)
 
 
+def test_the_list_of_backbones_needs_none_of_them() -> None:
+    missing = [name for name in extra.MODULES if name != 'numpy']
+    assert '| moganet_xt ' in fresh(PROGRAM, json.dumps([missing, {'list_backbones': []}]))
+
+
 def test_the_extra_is_complete_here() -> None:
     require_extra('this test')
 
