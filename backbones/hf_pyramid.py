@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections.abc import Sequence
 from typing import Any
@@ -30,7 +29,7 @@ class HfPyramid(AdaptedPyramid):
     WEIGHTS = 'its folder has no model.safetensors'
 
     def build_trunk(self, drop_path_rate: float | None) -> nn.Module:
-        config = copy.deepcopy(read_config(self.arch))
+        config = read_config(self.arch)
         if drop_path_rate is not None:
             set_entry(self.arch, config, ('drop_path_rate',), drop_path_rate)
         if self.image_size:

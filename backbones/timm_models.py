@@ -28,8 +28,10 @@ def check_name(arch: str) -> None:
     name, _, tag = arch.partition('.')
     if not timm.is_model(name):
         raise UserError(f'timm has no model {name!r}{did_you_mean(name, timm.list_models())}')
+    if not tag:
+        return
     tags = [known.partition('.')[2] for known in timm.list_pretrained(f'{name}.*')]
-    if tag and tag not in tags:
+    if tag not in tags:
         raise UserError(
             f'timm has no weights {tag!r} of {name}; allowed: {listed(tags) or "none"}'
             f'{did_you_mean(tag, tags)}'
