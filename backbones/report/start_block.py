@@ -14,7 +14,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.errors import shown
 from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.config_tree import innermost, with_backbone
-from backbones.training.hooks import unwrapped
+from backbones.training.hooks import backbone_of, unwrapped
 
 CLASSES = 10  # number of names shown
 
@@ -27,8 +27,7 @@ def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
 def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[str, list[str]]:
     """Return task, data, model, weights, state and optimiser of a runner about to train."""
     model = unwrapped(runner)
-    parts = model.named_modules()  # may be nested in a wrapper; the student precedes the teacher
-    backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
+    backbone = backbone_of(model)
     params = sum(p.numel() for p in model.parameters())
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     share = sum(p.numel() for p in backbone.parameters())

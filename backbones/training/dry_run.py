@@ -26,6 +26,7 @@ from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.remedies import remedy
 from backbones.training import pace
 from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
+from backbones.training.hooks import losses_of
 from backbones.training.seeded_dataset import Samples
 from backbones.training.snapshot import own_transforms, silent, unchanged, untouched
 
@@ -176,9 +177,7 @@ class Trial:
         model.train()
         mixed = wrapper.optim_context(model) if isinstance(wrapper, OptimWrapper) else None
         with torch.no_grad(), mixed or contextlib.nullcontext():
-            data = inner.data_preprocessor(batch, True)
-            losses = model(**data, mode='loss') if isinstance(data, dict) else model(
-                *data, mode='loss')  # fmt: skip
+            losses = losses_of(model, batch)
         _, values = inner.parse_losses(losses)
         bad = [f'{k} is {float(v)}' for k, v in values.items()
                if 'loss' in k and not math.isfinite(v)]  # fmt: skip
@@ -198,9 +197,7 @@ class Trial:
         for _ in range(2):
             moments.append(pace.now())
             with wrapper.optim_context(inner):
-                data = inner.data_preprocessor(batch, True)
-                losses = inner(**data, mode='loss') if isinstance(data, dict) else inner(
-                    *data, mode='loss')  # fmt: skip
+                losses = losses_of(inner, batch)
             inner.parse_losses(losses)[0].backward()
         moments.append(pace.now())
         model.zero_grad()

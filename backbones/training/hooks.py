@@ -1,4 +1,4 @@
-"""Small hooks that the tools share."""
+"""Small hooks that the tools share, and what they ask of models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,7 +7,7 @@ from mmengine.dist import is_main_process
 from mmengine.hooks import Hook
 from mmengine.model import BaseTTAModel, is_model_wrapper
 from mmengine.runner import Runner
-from torch import nn
+from torch import Tensor, nn
 
 from backbones.checkpoints import load_model
 from backbones.openmmlab import console
@@ -17,6 +17,18 @@ def unwrapped(runner: Runner) -> nn.Module:
     """Return the runner's model without distributed and test-time-augmentation wrappers."""
     model = runner.model.module if is_model_wrapper(runner.model) else runner.model
     return model.module if isinstance(model, BaseTTAModel) else model
+
+
+def backbone_of(model: nn.Module) -> nn.Module:
+    """Return a model's backbone, also within a wrapper; of student and teacher, the student's."""
+    return next(part for name, part in model.named_modules() if name.split('.')[-1] == 'backbone')
+
+
+def losses_of(model: nn.Module, batch: object) -> dict[str, Tensor]:
+    """Compute the losses of a batch by their names."""
+    inner = model.module if is_model_wrapper(model) else model
+    data = inner.data_preprocessor(batch, True)
+    return model(**data, mode='loss') if isinstance(data, dict) else model(*data, mode='loss')
 
 
 class LoadFrom(Hook):

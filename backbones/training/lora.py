@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from backbones.errors import CheckpointError, MissingOperatorError
 from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.runner import QuietRunner
-from backbones.training.hooks import unwrapped
+from backbones.training.hooks import backbone_of, unwrapped
 
 NAME = 'default'  # peft's name of a first adapter
 ENTRY = 'lora'  # of checkpoints
 BASE = 'base_layer'  # where peft keeps the layer that it has wrapped
 PARTS = ('lora_A', 'lora_B')
+MISSING = "--lora needs the package peft: pip install 'dense-backbones[lora]'"
 
 
 def is_adapted(module: nn.Module) -> bool:
@@ -50,9 +51,7 @@ def add_adapters(backbone: nn.Module, rank: int) -> None:
     try:
         from peft import LoraConfig, inject_adapter_in_model  # imports transformers, for seconds
     except ImportError as error:
-        raise MissingOperatorError(
-            "--lora needs the package peft: pip install 'dense-backbones[lora]'"
-        ) from error
+        raise MissingOperatorError(MISSING) from error
     names = [name for name, module in backbone.named_modules() if is_adapted(module)]
     norms = getattr(backbone, 'NORM_NAMES', ())
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), backbone)
@@ -145,9 +144,7 @@ class LoraRunner(QuietRunner):
 
     def build_model(self, model: ConfigDict) -> nn.Module:
         built = super().build_model(model)
-        parts = built.named_modules()  # may be nested in a wrapper
-        backbone = next(part for name, part in parts if name.split('.')[-1] == 'backbone')
-        add_adapters(backbone, self.cfg.lora)
+        add_adapters(backbone_of(built), self.cfg.lora)
         return built
 
 
