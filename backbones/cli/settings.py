@@ -4,12 +4,11 @@ from importlib.util import find_spec
 
 import torch
 from mmengine.config import Config
-from mmengine.registry import MODELS
 
 from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import averages, innermost, only_formats, with_backbone
-from backbones.openmmlab.registries import add_import
+from backbones.openmmlab.registries import add_import, find_class
 from backbones.pyramid import Pyramid, levels_of
 from backbones.registry import BACKBONES
 from backbones.training import early_stopping, lora
@@ -78,7 +77,7 @@ def set_training(
 
 def _freeze(cfg: Config) -> None:
     backbone = with_backbone(cfg.model).backbone
-    cls = MODELS.get(backbone.type)
+    cls = find_class(backbone.type, cfg.get('default_scope'))
     if isinstance(cls, type) and issubclass(cls, AdaptedPyramid):
         backbone.frozen_stages = 'all'
         return
@@ -100,7 +99,7 @@ def _use_adapters(cfg: Config, rank: int, *, freeze: bool, averaged: bool) -> No
         faults.append('--lora and --ema do not go together: an average of adapters is not the '
                       'average of the weights; remove one')  # fmt: skip
     if not find_spec('peft'):
-        faults.append("--lora needs the package peft: pip install 'dense-backbones[lora]'")
+        faults.append(lora.MISSING)
     if faults:
         raise UserError('; '.join(faults))
     cfg.lora = rank

@@ -16,6 +16,7 @@ from torch import Tensor
 from backbones import atomic_write
 from backbones.errors import UserError
 from backbones.openmmlab.compat import is_resuming, set_start, start_of
+from backbones.training import lora
 from backbones.training.hooks import unwrapped
 
 LAST = 'last_checkpoint'  # names the newest file relative to the work dir, which may be moved
@@ -87,7 +88,7 @@ class DurableCheckpointHook(CheckpointHook):
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
         """Refuse weights with NaN or Inf."""
         names = (name for name, _ in unwrapped(runner).named_parameters())
-        weights = {name.replace('.base_layer.', '.') for name in names}  # of merged adapters
+        weights = {name.replace(f'.{lora.BASE}.', '.') for name in names}  # of merged adapters
         bad = [
             name
             for entry in ('state_dict', 'ema_state_dict')
