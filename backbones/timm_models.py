@@ -15,14 +15,23 @@ ANY_SIZE: tuple[dict[str, Any], ...] = (
 )
 
 
+def require(what: str) -> None:
+    """Check that timm is installed.
+
+    Raises:
+        UserError: it is not; names what needs it, and the command.
+    """
+    if find_spec('timm') is None:
+        raise UserError(f"{what} needs timm: pip install 'dense-backbones[timm]'")
+
+
 def check_name(arch: str) -> None:
     """Check that timm is installed and has a model.
 
     Raises:
         UserError: it is not, or has not.
     """
-    if find_spec('timm') is None:
-        raise UserError(f"{SCHEME}{arch} needs timm: pip install 'dense-backbones[timm]'")
+    require(f'{SCHEME}{arch}')
     import timm
 
     name, _, tag = arch.partition('.')

@@ -13,7 +13,7 @@ from backbones.families import recipe_of
 from backbones.package_files import FOLDER, own_recipe
 from backbones.registry import variants
 from backbones.tables import table
-from backbones.timm_models import SCHEME, family, pretrained_cfg
+from backbones.timm_models import SCHEME, family, pretrained_cfg, require
 
 SIZES = Path(__file__).parent.parent / 'timm_sizes.json'
 LINKED = ' on '  # "on Google Drive": somewhere that no program fetches from
@@ -64,6 +64,7 @@ def _ours(task: str | None) -> Iterator[Row]:
 
 
 def _timms(task: str | None) -> Iterator[Row]:
+    require('--timm')
     import timm
 
     sizes, tags_of = json.loads(SIZES.read_text()), defaultdict(list)

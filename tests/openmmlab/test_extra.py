@@ -48,6 +48,8 @@ def test_a_tool_without_its_packages_is_one_line_with_the_command() -> None:
 def test_the_list_of_backbones_needs_none_of_them() -> None:
     missing = [name for name in extra.MODULES if name != 'numpy']
     assert '| moganet_xt ' in fresh(PROGRAM, json.dumps([missing, {'list_backbones': []}]))
+    out = fresh(PROGRAM, json.dumps([[*missing, 'timm'], {'list_backbones': ['--timm']}]))
+    assert "error: --timm needs timm: pip install 'dense-backbones[timm]'" in out
 
 
 def test_the_extra_is_complete_here() -> None:
