@@ -29,6 +29,7 @@ from mmengine.logging import MessageHub, MMLogger
 from backbones import TimmPyramid, adapted_pyramid
 from backbones.cli import list_backbones
 from backbones.deploy import export
+from backbones.deploy import source as sources
 from backbones.deploy.compare import model_in_pytorch
 from backbones.errors import UserError, first_line
 from backbones.openmmlab.build import build_for_trial, image_side
@@ -166,9 +167,8 @@ def export_one(base: Config, name: str, settings: dict) -> None:
     cfg = swap_backbone(base, f'timm:{name}', settings=settings)
     model = build_for_trial(cfg, cfg.model).eval()
     side = max(settings.get('image_size') or [image_side(cfg.model)])
-    preprocessing = export._preprocessing(cfg, dynamic=False)
-    source = export.Source(
-        name=name,
+    preprocessing = sources.preprocessing_of(cfg, dynamic=False)
+    source = sources.Source(
         model=model,
         preprocessing=preprocessing,
         in_pytorch=model_in_pytorch(model, SegDataSample, preprocessing.divisor),
@@ -177,8 +177,8 @@ def export_one(base: Config, name: str, settings: dict) -> None:
     )
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder, 'model.onnx')
-        differences = export.export(source, file, size=(side, side))
-    if wrong := [d for d in differences if not d.agrees]:
+        result = export.export(source, file, export.Target((side, side)))
+    if wrong := [d for d in result.differences if not d.agrees]:
         raise UserError(f'{wrong[0].what}: {wrong[0].found:.1e}, allowed {wrong[0].allowed:.0e}')
 
 
