@@ -15,6 +15,7 @@ import numpy as np
 
 from backbones.errors import UserError
 
+BATCHES = (1, 4, 8)  # images at once that are timed
 Act = Callable[[int, int], object]  # of the number of an image, and how many of it at once
 
 
@@ -101,7 +102,7 @@ def _backbone(asked: dict) -> tuple[Act, list[int] | None]:
 
         model = build_model(read_config(asked['model'])).backbone
     model, (height, width) = model.eval(), asked['size']
-    pixels = {b: torch.randn(b, 3, height, width) for b in (1, 4, 8)}
+    pixels = {b: torch.randn(b, 3, height, width) for b in BATCHES}
 
     def act(image: int, batch: int) -> None:
         with torch.inference_mode():

@@ -16,11 +16,11 @@ from typing import Any
 
 import numpy as np
 
+from backbones.deploy.bench_worker import BATCHES
 from backbones.errors import UserError
 from backbones.inference.exported_model import is_exported
 from backbones.tables import table
 
-BATCHES = (1, 4, 8)
 REST = 0.05  # seconds between turns, in which the threads of the last one fall asleep
 HEAD = ('model', 'threads', 'metric', 'median ms', 'of the first', 'p95 ms',
         *(f'images/s at {b}' for b in BATCHES), 'MB on disk', 'peak MiB', 'start s')  # fmt: skip

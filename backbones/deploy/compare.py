@@ -8,12 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 
-from backbones.deploy.onnx_file import package
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.errors import UserError, first_line
 from backbones.inference.pasting import paste
-
-Outputs = dict[str, np.ndarray]
+from backbones.inference.sessions import OnnxRuntime, Outputs
 
 RELATIVE = 1e-4  # features and logits, relative to the largest value: float32 summation order
 PIXELS = 1e-3  # share of a label map's pixels: where two classes are nearly equal
@@ -53,18 +51,8 @@ def runner(file: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
     The images have one size; the result has the outputs of each, as if it were alone. The function
     raises UserError if onnxruntime cannot run the file.
     """
-    ort = package('onnxruntime')
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = torch.get_num_threads()
-    options.log_severity_level = 3  # its warnings are about constant folding
-    try:
-        session = ort.InferenceSession(
-            file.SerializeToString(), options, providers=['CPUExecutionProvider']
-        )
-    except Exception as error:  # onnxruntime has its own exceptions
-        raise UserError(f'onnxruntime cannot load the file: {first_line(error)}') from error
-    names = [output.name for output in session.get_outputs()]
-    return guarded('onnxruntime', lambda x: dict(zip(names, session.run(names, {'image': x}))))
+    session = OnnxRuntime(file.SerializeToString(), torch.get_num_threads())
+    return guarded('onnxruntime', lambda pixels: session.run(pixels, session.outputs))
 
 
 def guarded(

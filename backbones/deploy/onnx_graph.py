@@ -1,6 +1,5 @@
 """Rewrite an ONNX graph into one that runtimes execute well, with the same results."""
 
-from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
@@ -146,11 +145,6 @@ def _attribute(node: Any, name: str, default: Any) -> Any:
 
     found = [a for a in node.attribute if a.name == name]
     return helper.get_attribute_value(found[0]) if found else default
-
-
-def node_counts(file: Any) -> Counter[str]:
-    """Count the nodes of a file by type."""
-    return Counter(node.op_type for node in file.graph.node)
 
 
 def half(file: Any) -> None:

@@ -12,8 +12,8 @@ import torch
 from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
 from backbones.errors import UserError, shown
+from backbones.inference.sessions import SECTION
 
-SECTION = 'dense_backbones'  # of rt_info
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # of arithmetic on CPUs
 
 
@@ -42,7 +42,7 @@ def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
 def describe(model: Any, metadata: Mapping[str, str]) -> None:
     """Write metadata into a model's `rt_info`."""
     for key, value in metadata.items():
-        model.set_rt_info(value, [SECTION, key])
+        model.set_rt_info(value, [*SECTION, key])
 
 
 def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], list[Outputs]]:

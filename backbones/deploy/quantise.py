@@ -15,6 +15,7 @@ from backbones.deploy.evaluate import FileValidation
 from backbones.deploy.onnx_file import package
 from backbones.deploy.openvino_file import openvino_runner, run_compiled
 from backbones.errors import UserError
+from backbones.inference.shaping import resized
 from backbones.inference.trained_model import make_pipeline
 from backbones.openmmlab.build import enter_library
 from backbones.openmmlab.config_tree import innermost
@@ -68,7 +69,7 @@ def _prepared(path: str, pipeline: Any, size: tuple[int, int] | None) -> np.ndar
     if image is None:
         raise UserError(f'{path} cannot be read; int8 needs the training images')
     if size:
-        image = cv2.resize(image, size[::-1], interpolation=cv2.INTER_LINEAR)
+        image = resized(image, size)
     else:
         image = pipeline(dict(img=image, img_id=0))['inputs'].numpy().transpose(1, 2, 0)
     pixels = image[..., ::-1].transpose(2, 0, 1)[None]

@@ -8,7 +8,7 @@ import onnxruntime
 import pytest
 from onnx import numpy_helper
 
-from backbones.deploy.onnx_graph import drop_idle, fold_into_next, merge_slices, node_counts
+from backbones.deploy.onnx_graph import drop_idle, fold_into_next, merge_slices
 
 PADDED = """
     four (float[1, 3, 6, 7] x) => (float[1, 6, 7, 3] y)
@@ -62,7 +62,7 @@ def test_a_rewritten_graph_computes_the_same(
     expected = result(file, x)
     rewrite(file.graph)
     np.testing.assert_allclose(result(file, x), expected, rtol=1e-5, atol=1e-5)
-    assert node_counts(file)[gone] == left
+    assert [node.op_type for node in file.graph.node].count(gone) == left
     if gone == 'Slice':  # the first one has no reader left, and the optimizer removes it
         assert file.graph.node[1].input[0] == 'x'
     assert all(numpy_helper.to_array(t).dtype != np.float64 for t in file.graph.initializer)
