@@ -116,7 +116,7 @@ def source(name: str, *, dynamic: bool) -> sources.Source:
     preprocessing = sources.preprocessing_of(cfg, dynamic)
     run = compare.model_in_pytorch(model, sample, preprocessing.divisor)
     lively(model, run)
-    return sources.Source(name, model, preprocessing, run, dict(model=name), [])
+    return sources.Source(model, preprocessing, run, dict(model=name), [])
 
 
 def as_module(source: sources.Source) -> Callable[[list[np.ndarray]], list[compare.Outputs]]:

@@ -18,6 +18,7 @@ from backbones.deploy import benchmark
 from backbones.deploy.benchmark import Candidate
 from backbones.deploy.metadata import digest
 from backbones.deploy.metric import evaluate, first_of
+from backbones.deploy.source import image_folder, photographs
 from backbones.errors import UserError
 from backbones.inference import Predictor, read_image
 from backbones.inference.exported_model import is_exported
@@ -95,16 +96,13 @@ def _images(given: list[str] | None, cfg: Config) -> Iterator[list[str]]:
         yield [str(path) for path in find_images(given).inside]
         return
     dataset = (cfg.get('val_dataloader') or {}).get('dataset') or {}
-    prefix = dataset.get('data_prefix') or {}
-    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
-    if prefix and folder.is_dir() and (found := list_images(folder)):
+    folder = image_folder(dataset)
+    if folder and (found := list_images(folder)):
         yield [*map(str, islice(found, IMAGES))]
         return
-    from sklearn.datasets import load_sample_images  # takes a second
-
     with tempfile.TemporaryDirectory() as made:
         names = []
-        for i, pixels in enumerate(load_sample_images().images):
+        for i, pixels in enumerate(photographs()):
             names.append(str(Path(made, f'{i}.png')))
             Image.fromarray(pixels).save(names[-1])
         yield names

@@ -32,7 +32,6 @@ class Source:
     """A model to export.
 
     Args:
-        name: name of the config or variant.
         model: the model with its weights, in eval mode.
         preprocessing: what the file does to an image first.
         in_pytorch: runs the model as its library does.
@@ -41,7 +40,6 @@ class Source:
         cfg: the config, if there is one; its data are what int8 is made with.
     """
 
-    name: str
     model: nn.Module
     preprocessing: Preprocessing
     in_pytorch: Callable[[np.ndarray], Outputs]
@@ -76,7 +74,6 @@ def of_backbone(name: str, model: nn.Module, *, dynamic: bool) -> Source:
     row = variant(name)
     preprocessing = Preprocessing(row.mean, row.std, rgb=True, divisor=STRIDE if dynamic else 1)
     return Source(
-        name=name,
         model=model,
         preprocessing=preprocessing,
         in_pytorch=backbone_in_pytorch(model, preprocessing),
@@ -121,7 +118,6 @@ def read_model(
         from mmdet.structures import DetDataSample as Sample
     name = Path(config.rpartition('::')[2]).stem
     return Source(
-        name=name,
         model=model,
         preprocessing=preprocessing,
         in_pytorch=model_in_pytorch(
@@ -153,12 +149,13 @@ def samples(
         if files:
             pixels, _ = read_image(files[i % len(files)])
         else:
-            pixels = _photographs()[i % 2]
+            pixels = photographs()[i % 2]
         image = Image.fromarray(pixels).resize((width, height), Image.Resampling.BILINEAR)
         yield np.asarray(image)
 
 
-def _photographs() -> list[np.ndarray]:
+def photographs() -> list[np.ndarray]:
+    """Return scikit-learn's two photographs, RGB of bytes."""
     from sklearn.datasets import load_sample_images  # takes a second and is rarely needed
 
     return load_sample_images().images
@@ -187,8 +184,14 @@ def _stated(dataset: dict, fact: str) -> list:
 
 def _images(dataset: dict) -> list[Path]:
     """Return the first two images of a config's test set, if it exists."""
-    prefix = dataset.get('data_prefix') or {}
-    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
-    if not prefix or not folder.is_dir():
+    folder = image_folder(dataset)
+    if not folder:
         return []
     return sorted(p for p in folder.iterdir() if p.suffix.lower() in SUFFIXES)[:2]
+
+
+def image_folder(dataset: dict) -> Path | None:
+    """Return the folder of a config's dataset that holds its images, if it exists."""
+    prefix = dataset.get('data_prefix') or {}
+    folder = Path(dataset.get('data_root') or '', prefix.get('img') or prefix.get('img_path') or '')
+    return folder if prefix and folder.is_dir() else None

@@ -253,7 +253,6 @@ def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
         (100, 200, 300, 400, 500), (10,) * 5, rgb=False, divisor=1, colours=False
     )
     source = sources.Source(
-        name='five',
         model=model,
         preprocessing=preprocessing,
         in_pytorch=compare.backbone_in_pytorch(model, preprocessing),
