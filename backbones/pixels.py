@@ -19,7 +19,7 @@ from backbones.errors import UnreadableError
 ARRAYS = ('.npy',)
 TIFF = ('.tif', '.tiff')
 SIDES = {'Y', 'X'}
-LARGEST = 1 << 30  # pixels, as OpenCV allows
+LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
 TAILS = (2, 98)  # percent of the values that a picture shows as black and white
 logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it tells more than it raises
 

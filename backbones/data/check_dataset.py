@@ -10,13 +10,14 @@ from backbones.data.channels import check_channels, choose_channels
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
-from backbones.data.images import content_key, image_facts, in_parallel, label_facts
+from backbones.data.images import content_key, image_facts, label_facts
 from backbones.data.instances import InstanceChecks
 from backbones.data.label_values import apply_mapping, settle
 from backbones.data.labels import check_labels
 from backbones.data.listing import SUFFIXES, directly_in
 from backbones.data.names import check_names
 from backbones.data.numbers import is_number
+from backbones.data.parallel import in_parallel
 from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
 

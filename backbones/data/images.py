@@ -5,11 +5,9 @@ import hashlib
 import os
 import struct
 import threading
-import warnings
 import zlib
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import BinaryIO
@@ -17,19 +15,14 @@ from typing import BinaryIO
 import cv2
 import numpy as np
 from PIL import ExifTags, Image
-from rich.console import Console
-from rich.progress import track
 
 from backbones.data.file_signs import has_end, what_else
 from backbones.data.label_mapping import raw_values
 from backbones.errors import UnreadableError
-from backbones.pixels import ARRAYS, read_pixels, stored
+from backbones.pixels import ARRAYS, LARGEST, read_pixels, stored
 
 TURNED = range(2, 9)  # EXIF orientations for which loading rotates or mirrors an image
 SWAPPED = (5, 6, 7, 8)  # those that swap width and height
-THREADS = 8  # reading waits for the disk, and decoding releases Python's global lock
-PROGRESS = 500  # number of files that makes a progress bar worthwhile
-LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
 LARGE = 1 << 26  # pixels; images above this are decoded one at a time
 # errors that Pillow raises for damaged files of various kinds
 DAMAGED = (
@@ -250,10 +243,15 @@ def _is_lossy(path: Path) -> bool:
 _one_by_one = threading.Lock()
 
 
+def _in_turn(found: ImageFacts) -> AbstractContextManager:
+    """Wait until no other large image is being decoded, if this one is large."""
+    large = found.size[0] * found.size[1] > LARGE
+    return _one_by_one if large else contextlib.nullcontext()
+
+
 def _decode(found: ImageFacts) -> None:
     """Load all pixels with both libraries: OpenCV silently fills a truncated JPEG with grey."""
-    large = found.size[0] * found.size[1] > LARGE
-    with _one_by_one if large else contextlib.nullcontext():
+    with _in_turn(found):
         try:
             if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
                 found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
@@ -265,8 +263,7 @@ def _decode(found: ImageFacts) -> None:
 
 
 def _decode_channels(found: ImageFacts) -> None:
-    large = found.size[0] * found.size[1] > LARGE
-    with _one_by_one if large else contextlib.nullcontext():
+    with _in_turn(found):
         try:
             read_pixels(found.path)
         except UnreadableError as error:
@@ -280,26 +277,3 @@ def content_key(path: Path) -> str:
     with open(path, 'rb') as file:
         start = file.read(256 << 10)
     return hashlib.blake2b(start, digest_size=16).hexdigest() + str(path.stat().st_size)
-
-
-@contextmanager
-def large_images() -> Iterator[None]:
-    """Let Pillow open images beyond its bomb limit, which aerial photographs exceed."""
-    limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # warnings of odd EXIF and TIFF tags
-        try:
-            yield
-        finally:
-            Image.MAX_IMAGE_PIXELS = limit
-
-
-def in_parallel(work: Callable, items: Iterable, *, title: str, progress: bool) -> list:
-    """Apply a function to items in threads, and return the results in order."""
-    items = list(items)
-    with large_images(), ThreadPoolExecutor(THREADS) as pool:
-        results = pool.map(work, items)
-        if not progress or len(items) < PROGRESS:
-            return list(results)
-        console = Console(stderr=True)
-        return list(track(results, title, total=len(items), console=console, transient=True))

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
-LARGEST = 1 << 30  # pixels, as of images
+from backbones.pixels import LARGEST
+
 ARC = 36  # corners of the polygon that stands for an ellipse
 
 

@@ -7,10 +7,11 @@ from pathlib import Path
 import numpy as np
 
 from backbones.data.dataset import Dataset, Split
-from backbones.data.images import DAMAGED, in_parallel
+from backbones.data.images import DAMAGED
 from backbones.data.label_mapping import IGNORED
 from backbones.data.label_values import read_labels
 from backbones.data.numbers import is_box, is_number
+from backbones.data.parallel import in_parallel
 
 MAPS = 200  # label maps that are read, spread evenly
 PIXELS = 4_000_000  # of a label map that are looked at, about

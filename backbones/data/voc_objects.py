@@ -11,10 +11,11 @@ from PIL import Image
 from backbones.data import shapes, voc_masks
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.images import DAMAGED, in_parallel
+from backbones.data.images import DAMAGED
 from backbones.data.label_mapping import IGNORED, raw_values
 from backbones.data.label_names import read_names
 from backbones.data.listing import list_images
+from backbones.data.parallel import in_parallel
 
 FOLDERS = ('SegmentationObjectPNG', 'SegmentationObject')
 BORDER = 0xE0E0C0  # between objects, in the challenge's palette

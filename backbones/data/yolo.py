@@ -11,9 +11,10 @@ from pathlib import Path
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder, parts_of
-from backbones.data.images import image_facts, in_parallel
+from backbones.data.images import image_facts
 from backbones.data.listing import SUFFIXES as IMAGES
 from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.parallel import in_parallel
 from backbones.data.shapes import box, outline
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, are_rotated, check_unused, keypoints_of, read_labels

@@ -13,7 +13,8 @@ from own_data import make_coco, make_masks, noise
 from PIL import Image
 
 from backbones.cli import check_data
-from backbones.data.images import image_facts, label_facts, large_images
+from backbones.data.images import image_facts, label_facts
+from backbones.data.parallel import large_images
 from backbones.errors import UnreadableError
 from backbones.inference.reading import read_image
 
