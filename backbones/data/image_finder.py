@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from backbones.data.listing import list_images
+from backbones.data.listing import grouped, list_images
 
 HASH = re.compile(r'^[0-9a-f]{8}-')  # which Label Studio puts before the names of uploads
 
@@ -46,18 +46,12 @@ class ImageFinder:
 
     @functools.cached_property
     def _names(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in list_images(self.root):
-            found.setdefault(path.name, []).append(path)
-        return found
+        return grouped(list_images(self.root), lambda path: path.name)
 
     @functools.cached_property
     def _hashed(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for name, paths in self._names.items():
-            if HASH.match(name):
-                found.setdefault(HASH.sub('', name), []).extend(paths)
-        return found
+        hashed = (p for name, paths in self._names.items() if HASH.match(name) for p in paths)
+        return grouped(hashed, lambda path: HASH.sub('', path.name))
 
 
 def there(images: list[dict], folder: Path) -> set[str]:

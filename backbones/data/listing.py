@@ -1,7 +1,7 @@
 """Listing the files of a folder and the lines of a text file."""
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 HEAD = 1 << 16  # characters that tell what a file is
@@ -28,6 +28,14 @@ def directly_in(folder: Path) -> list[Path]:
         return sorted(visible(folder.iterdir()))
     except (OSError, ValueError):  # ValueError: the name contains a NUL
         return []
+
+
+def grouped(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+    """Return paths by a key such as the name, in their order."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(key(path), []).append(path)
+    return found
 
 
 def walk(folder: Path) -> Iterator[Path]:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Iterator
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, list_images
+from backbones.data.listing import SUFFIXES, grouped, list_images, visible
 
 LABELS = ('annotations', 'annotation', 'xmls', 'xml', 'labels')  # folders of XML files
 IMAGES = ('JPEGImages', 'images', 'Images', 'imgs', 'img', 'image', 'jpegimages')
@@ -63,15 +63,10 @@ class Images:
 
     @functools.lru_cache(maxsize=1000)  # noqa: B019, lives for one reading
     def _names(self, folder: Path) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in sorted(folder.iterdir()) if folder.is_dir() else ():
-            if path.suffix.lower() in SUFFIXES and not path.name.startswith('.'):
-                found.setdefault(path.stem, []).append(path)
-        return found
+        there = sorted(visible(folder.iterdir())) if folder.is_dir() else ()
+        images = (path for path in there if path.suffix.lower() in SUFFIXES)
+        return grouped(images, lambda path: path.stem)
 
     @functools.cached_property
     def _all(self) -> dict[str, list[Path]]:
-        found: dict[str, list[Path]] = {}
-        for path in list_images(self.root):
-            found.setdefault(path.stem, []).append(path)
-        return found
+        return grouped(list_images(self.root), lambda path: path.stem)

@@ -80,12 +80,13 @@ def read(
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
     _check_lists(root, file, classes, faults)
     shape = _keypoints(content, file, faults)
+    finder = ImageFinder(root)
     found: dict[str, tuple[Split, dict[Path, Labels]]] = {}
     for name, keys in KEYS.items():
         entry = next((content[key] for key in keys if content.get(key)), None)
         if entry is None:
             continue
-        images = _images(root, file, content, entry, faults, name=name)
+        images = _images(finder, file, content, entry, faults, name=name)
         if not images and name == 'test':
             continue
         facts = in_parallel(
@@ -155,14 +156,13 @@ def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | N
 
 
 def _images(
-    root: Path, file: Path, content: dict, entry: object, faults: Faults, *, name: str
+    finder: ImageFinder, file: Path, content: dict, entry: object, faults: Faults, *, name: str
 ) -> list[Path]:
     """List the images of a split, from folders or from text files that list them."""
     images: list[Path] = []
     path = content.get('path')
     base = path if isinstance(path, Path) else None
     base = base or _first([file.parent], path if isinstance(path, str) else '.') or file.parent
-    finder = ImageFinder(root)
     for part in entry if isinstance(entry, list) else [entry]:
         text = str(part)
         place = _first([base, file.parent], text) or _inside(file.parent, text)
