@@ -57,6 +57,12 @@ def named(name: str, value: Call | str, *, sign: str = '=') -> Call | str:
     return name + sign + value if isinstance(value, str) else value.named(name + sign)
 
 
+def statement(name: str, value: Call | str) -> str:
+    """Format an assignment."""
+    made = named(name, value, sign=' = ')
+    return made if isinstance(made, str) else made.text()
+
+
 def override(old: object, new: object, place: str) -> Call | str | None:
     """Format what turns the base's `old` at `place` into `new`; None if they are equal.
 

@@ -7,7 +7,7 @@ import numpy as np
 from mmengine.config import Config
 
 from backbones.data import anchors
-from backbones.data.config_text import Call, literal
+from backbones.data.config_text import literal, statement
 from backbones.data.dataset import Dataset
 from backbones.data.pipelines import steps
 from backbones.data.statistics import (
@@ -57,10 +57,8 @@ class Fit:
         """Return the config's lines: the reasons, and a function that changes a pipeline."""
         lines = comments(self.reasons)
         if self.steps:
-            made = literal(self.steps)
-            assert isinstance(made, Call)
             lines += [
-                made.named('__fit = ').text(),
+                statement('__fit', literal(self.steps)),
                 "__fitted = lambda steps: [dict(x, **__fit.get(x['type'], {})) for x in steps]",
             ]
         return lines

@@ -1,6 +1,6 @@
 """The lines of a config that load label maps of other values than the base expects."""
 
-from backbones.data.config_text import Call, literal, named
+from backbones.data.config_text import literal, statement
 from backbones.data.label_mapping import LabelMapping
 
 
@@ -11,11 +11,11 @@ def loading_lines(mapping: LabelMapping | None) -> list[str]:
         mapping: what the values mean; None if they are the labels, from 0.
     """
     if mapping:
-        values = dict(values=[*mapping.values], ignored=[*mapping.ignored])
-        loading = Call('__loading = dict(', ["type='LoadMappedAnnotations'",
-                       *(named(key, literal(value)) for key, value in values.items())])  # fmt: skip
+        loading = dict(
+            type='LoadMappedAnnotations', values=[*mapping.values], ignored=[*mapping.ignored]
+        )
         said = '# the values of labels 0, 1, ... in the files, and those that are ignored'
-        lines, new = [said, loading.text()], '__loading'
+        lines, new = [said, statement('__loading', literal(loading))], '__loading'
     else:
         lines = ['# labels start at 0; in the base, 0 means "ignore", as in ADE20K']
         new = 'dict(x, reduce_zero_label=False)'

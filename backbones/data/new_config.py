@@ -11,7 +11,7 @@ from backbones.data.channels import modules_of, pipeline_lines, set_channels
 from backbones.data.class_order import COCO_BY_NAME
 from backbones.data.config_checks import reduces
 from backbones.data.config_loaders import evaluator, loader
-from backbones.data.config_text import Call, literal, named, override
+from backbones.data.config_text import Call, literal, override, statement
 from backbones.data.dataset import Dataset
 from backbones.data.fit_to_data import Fit, fit
 from backbones.data.label_lines import loading_lines
@@ -21,6 +21,7 @@ from backbones.data.write_config import (
     comment,
     comments,
     data_root,
+    is_listed,
     of_all_splits,
     of_split,
     used,
@@ -168,11 +169,6 @@ def _check_fit(dataset: Dataset, cfg: Config, base: str) -> None:
             raise UserError(f'{dataset.root} has no split {split}; it has {[*dataset.splits]}')
 
 
-def _statement(name: str, value: Call | str) -> str:
-    made = named(name, value, sign=' = ')
-    return made if isinstance(made, str) else made.text()
-
-
 def _classes(dataset: Dataset) -> list[str]:
     colours = sv.ColorPalette.DEFAULT.colors
     palette = [colours[i % len(colours)].as_rgb() for i in range(len(dataset.classes))]
@@ -188,7 +184,7 @@ def _classes(dataset: Dataset) -> list[str]:
     return [
         *lines,
         f'data_root = {data_root(dataset)!r}',
-        _statement('metainfo', literal(metainfo)),
+        statement('metainfo', literal(metainfo)),
     ]
 
 
@@ -197,7 +193,7 @@ def _model(
 ) -> list[str]:
     """Return the lines about the model: classes, what the data decide, and the backbone."""
     change = override(cfg.model, model, '_base_.model')
-    lines = [] if change is None else [_statement('model', change)]
+    lines = [] if change is None else [statement('model', change)]
     if start:
         lines += [
             '# a whole model; its layers of other classes start anew, and the log names them',
@@ -216,7 +212,7 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     """Return the line that imports backbone and dataset, unless the base does so."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
-    if not dataset.detection and of_all_splits(dataset)['type'] == 'ListedPairsDataset':
+    if is_listed(dataset):
         needed.append('backbones.data.listed_pairs')
     if dataset.mapping:
         needed.append('backbones.data.load_mapped')
@@ -226,7 +222,7 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
         needed += modules_of(cfg)
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
-    return [_statement('custom_imports', literal(wanted))] if needed else []
+    return [statement('custom_imports', literal(wanted))] if needed else []
 
 
 def _detection(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit) -> list[str]:
@@ -253,7 +249,7 @@ def _shared(settings: dict) -> str:
     made = literal(dict(_delete_=True, **settings))
     assert isinstance(made, Call)
     made.parts[2:2] = ['data_root=data_root', 'metainfo=metainfo']
-    return _statement('__data', made)
+    return statement('__data', made)
 
 
 def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str) -> str:
@@ -263,11 +259,9 @@ def _loader(cfg: Config, name: str, plan: Plan, settings: dict, wrap: str) -> st
 
 
 def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit) -> list[str]:
-    shared = of_all_splits(dataset)
-    several = shared['type'] == 'ListedPairsDataset'
-    how = '; lists pair images and label maps' if several else ''
+    how = '; lists pair images and label maps' if is_listed(dataset) else ''
     lines = [f'# replaces the base\'s datasets; 255 means "ignore"{how}']
-    lines.append(_shared(dict(shared, ignore_index=255)))
+    lines.append(_shared(dict(of_all_splits(dataset), ignore_index=255)))
     reduced = any(reduces(cfg[f'{name}_dataloader'].dataset) for name in used(dataset))
     tta = reduces(cfg.get('tta_pipeline', [])) or (dataset.mapping and 'tta_pipeline' in cfg)
     if reduced or tta or dataset.mapping:

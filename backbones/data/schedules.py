@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
-from backbones.data.config_text import named, override
+from backbones.data.config_text import override, statement
 from backbones.data.faults import Faults
 from backbones.errors import UserError
 
@@ -172,8 +172,7 @@ def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
         lines.append(f'# lr {rate:g} is for batches of {usual}: scaled by the root of the ratio')
     change = override(cfg.optim_wrapper, wrapper, '_base_.optim_wrapper')
     if change is not None:
-        made = named('optim_wrapper', change, sign=' = ')
-        lines.append(made if isinstance(made, str) else made.text())
+        lines.append(statement('optim_wrapper', change))
     if usual and usual != plan.batch:
         lines.append(f'auto_scale_lr = dict(base_batch_size={plan.batch})')
     return lines
@@ -188,9 +187,9 @@ def _hook_lines(cfg: Config, plan: Plan) -> list[str]:
         dict(hook, **{k: round(hook[k] * plan.epochs / length) for k in SWITCHES if k in hook})
         for hook in hooks
     ]
-    made = named('custom_hooks', override(hooks, moved, '_base_.custom_hooks') or '[]', sign=' = ')
-    text = made if isinstance(made, str) else made.text()
-    return ['# augmentation changes as late in the run as in the base', text]
+    change = override(hooks, moved, '_base_.custom_hooks') or '[]'
+    said = '# augmentation changes as late in the run as in the base'
+    return [said, statement('custom_hooks', change)]
 
 
 def _warm_up(cfg: Config) -> int:

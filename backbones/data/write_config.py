@@ -55,7 +55,7 @@ def of_split(dataset: Dataset, name: str, out: Path) -> dict:
         labels = os.path.relpath(split.source, dataset.root)
         prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
         listed = dict(ann_file=str(_written(dataset, name, out).absolute()))
-        return {**listed, **prefix} if _is_listed(dataset) else prefix
+        return {**listed, **prefix} if is_listed(dataset) else prefix
     if split.own_file:
         file = str(_written(dataset, name, out).absolute())
     else:
@@ -72,7 +72,7 @@ def write_annotations(dataset: Dataset, out: Path) -> None:
 
     Annotations as COCO, or lists of images and their label maps.
     """
-    listed = not dataset.detection and _is_listed(dataset)
+    listed = is_listed(dataset)
     for name in used(dataset):
         split = dataset.splits[name]
         if not split.own_file and not listed:
@@ -83,7 +83,8 @@ def write_annotations(dataset: Dataset, out: Path) -> None:
         file.write_text(text, encoding='utf-8')
 
 
-def _is_listed(dataset: Dataset) -> bool:
+def is_listed(dataset: Dataset) -> bool:
+    """Return whether lists pair the images with their label maps, which then need files."""
     return of_all_splits(dataset)['type'] == 'ListedPairsDataset'
 
 

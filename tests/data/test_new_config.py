@@ -13,8 +13,8 @@ from own_data import CLASSES, NUMBER, json_file, make_coco, make_masks, make_voc
 
 from backbones.cli import check_data
 from backbones.data.config_checks import reduces
-from backbones.data.config_text import override
-from backbones.data.new_config import _statement, new_config, read_base
+from backbones.data.config_text import override, statement
+from backbones.data.new_config import new_config, read_base
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import for_classes, innermost, num_classes
 from backbones.openmmlab.replace_backbone import swap_backbone
@@ -124,7 +124,7 @@ NEW = BASE | dict(
 
 def test_what_differs_from_a_base_is_written_so_that_mmengine_makes_it(tmp_path: Path) -> None:
     (tmp_path / 'base.py').write_text(f'model = {BASE!r}')
-    text = _statement('model', override(ConfigDict(BASE), ConfigDict(NEW), '_base_.model'))
+    text = statement('model', override(ConfigDict(BASE), ConfigDict(NEW), '_base_.model'))
     (tmp_path / 'new.py').write_text(f"_base_ = 'base.py'\n{text}\n")
     assert Config.fromfile(tmp_path / 'new.py').model == ConfigDict(NEW)
     assert max(map(len, text.splitlines())) <= 100 and 'kept' not in text
