@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 from PIL import Image
@@ -51,6 +52,12 @@ def raw_values(image: Image.Image, *, in_colours: bool) -> np.ndarray:
         return np.asarray(image)
     colours = np.asarray(image.convert('RGB'), np.int32)
     return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
+
+
+def read_raw(path: Path, *, in_colours: bool) -> np.ndarray:
+    """Read a file's values. See `raw_values`; errors of Pillow are passed on."""
+    with Image.open(path) as image:
+        return raw_values(image, in_colours=in_colours)
 
 
 def _packed(value: Value) -> int:

@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.images import ImageFacts
-from backbones.data.label_mapping import IGNORED, LabelMapping, Value, raw_values, without
+from backbones.data.label_mapping import IGNORED, LabelMapping, Value, read_raw, without
 
 BINARY = ('background', 'foreground')
 MOST = 50  # classes that are named by their values
@@ -93,8 +92,7 @@ def read_labels(path: Path, dataset: Dataset) -> np.ndarray | None:
     None if it has colours that no mapping explains. Errors of Pillow are passed on.
     """
     mapping = dataset.mapping
-    with Image.open(path) as image:
-        raw = raw_values(image, in_colours=mapping is not None and mapping.in_colours)
+    raw = read_raw(path, in_colours=mapping is not None and mapping.in_colours)
     if raw.ndim != 2:
         return None
     if mapping:

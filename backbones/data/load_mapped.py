@@ -3,10 +3,9 @@
 import numpy as np
 from mmengine.registry import TRANSFORMS
 from mmseg.datasets.transforms import LoadAnnotations
-from PIL import Image
 
 from backbones.data.images import DAMAGED
-from backbones.data.label_mapping import mapping_of, raw_values, unpacked
+from backbones.data.label_mapping import mapping_of, read_raw, unpacked
 from backbones.errors import UnreadableError
 
 
@@ -30,8 +29,7 @@ class LoadMappedAnnotations(LoadAnnotations):
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
         try:
-            with Image.open(path) as image:
-                raw = raw_values(image, in_colours=self.mapping.in_colours)
+            raw = read_raw(path, in_colours=self.mapping.in_colours)
         except DAMAGED as error:
             raise UnreadableError(f'{path} cannot be read: {error}') from error
         labels, known = self.mapping.apply(raw)

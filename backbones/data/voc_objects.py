@@ -6,13 +6,12 @@ Each instance has another value or colour; its class is in the label map.
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from backbones.data import shapes, voc_masks
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
-from backbones.data.label_mapping import IGNORED, raw_values
+from backbones.data.label_mapping import IGNORED, read_raw
 from backbones.data.label_names import read_names
 from backbones.data.listing import list_images
 from backbones.data.parallel import in_parallel
@@ -74,7 +73,7 @@ def _instances(
     if objects is None:
         return None, [], 'there is no map of instances'
     try:
-        kinds, parts = _values(label, bool(known)), _values(objects, bool(known))
+        kinds, parts = (read_raw(path, in_colours=bool(known)) for path in (label, objects))
     except DAMAGED as error:
         return None, [], str(error)
     if kinds.shape != parts.shape or kinds.ndim != 2:
@@ -90,8 +89,3 @@ def _instances(
         kind = known.get(commonest, IGNORED) if known else commonest
         found.append((kind, shapes.encoded(mask, 0, 0, size)))
     return size, found, ''
-
-
-def _values(path: Path, in_colours: bool) -> np.ndarray:
-    with Image.open(path) as image:
-        return raw_values(image, in_colours=in_colours)
