@@ -5,19 +5,23 @@ from pathlib import Path
 
 from backbones.data import shapes
 from backbones.data.coco import split_of_file
+from backbones.data.collected import Collected
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.foreign import is_createml
 from backbones.data.image_finder import ImageFinder
-from backbones.data.listing import directly_in
+from backbones.data.listing import shallow, start_of
 from backbones.data.numbers import is_number
 
 
 def find(root: Path) -> list[Path]:
     """Return CreateML's files in a folder or directly below it."""
-    folders = [root, *(path for path in directly_in(root) if path.is_dir())]
-    files = [p for folder in folders for p in directly_in(folder) if p.suffix.lower() == '.json']
-    return [file for file in files if file.is_file() and is_createml(file)]
+    return list(filter(_is_createml, shallow(root, '.json')))
+
+
+def _is_createml(file: Path) -> bool:
+    """Return whether a JSON file is a list of images with CreateML's coordinates."""
+    start = start_of(file)
+    return start.lstrip().startswith('[') and '"annotations"' in start and '"coordinates"' in start
 
 
 def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
@@ -31,11 +35,9 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     labels = {b['label'] for b in boxes if isinstance(b.get('label'), str) and b['label']}
     classes = tuple(sorted(labels))
     finder = ImageFinder(root)
-    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    collected = Collected(root, classes)
     for file, some in entries.items():
-        name = split_of_file(root, file) or 'train'
-        new = Split(name, file, root, own_file=True), shapes.Records(classes)
-        split, records = splits.setdefault(name, new)
+        _, records = collected.of(split_of_file(root, file) or 'train', file)
         for entry in some:
             path = finder.find(entry['image'], [file.parent])
             if path is None:
@@ -51,8 +53,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
                     continue
                 x, y, w, h = values
                 records.add(number, label, shapes.box(x - w / 2, y - h / 2, w, h))
-        split.records = records.as_coco()
-    return [split for split, _ in splits.values()], classes
+    return collected.splits(), classes
 
 
 SIDES = ('x', 'y', 'width', 'height')

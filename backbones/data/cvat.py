@@ -8,10 +8,11 @@ import numpy as np
 from defusedxml.ElementTree import parse
 
 from backbones.data import shapes
+from backbones.data.collected import Collected
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
-from backbones.data.listing import directly_in, start_of
+from backbones.data.listing import shallow, start_of
 
 LOOKED_AT = 20  # XML files, which all have to be CVAT's
 OPEN = ('points', 'polyline', 'skeleton', 'cuboid', 'tag')  # shapes without an area, or not flat
@@ -20,8 +21,7 @@ CLOSED = ('box', 'polygon', 'ellipse', 'mask')
 
 def find(root: Path) -> list[Path]:
     """Return CVAT's XML files in a folder or directly below it."""
-    folders = [root, *(path for path in directly_in(root) if path.is_dir())]
-    files = [p for folder in folders for p in directly_in(folder) if p.suffix.lower() == '.xml']
+    files = shallow(root, '.xml')
     return files if files and all(map(is_cvat, files[:LOOKED_AT])) else []
 
 
@@ -52,7 +52,7 @@ def read(
     classes = tuple(dict.fromkeys([*known, *filter(None, used)]))
     masks = any(shape.tag != 'box' for shape in tags)
     finder = ImageFinder(root)
-    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    collected = Collected(root, classes)
     for file, tree in trees.items():
         if tree.find('track') is not None:
             faults.add('wrong-structure', file, 'it is "CVAT for video", with tracks over frames: '
@@ -60,8 +60,7 @@ def read(
         for image in tree.iter('image'):
             words = (image.get('subset', ''), *file.relative_to(root).with_suffix('').parts)
             name = next(filter(None, map(split_of, words)), 'train')
-            new = Split(name, file, root, own_file=True), shapes.Records(classes)
-            split, records = splits.setdefault(name, new)
+            _, records = collected.of(name, file)
             said, subset = image.get('name', ''), image.get('subset', '')
             places = [file.parent / f for f in (f'images/{subset}', 'images', subset, '.')]
             path = finder.find(said, places)
@@ -73,9 +72,7 @@ def read(
             for shape in image:
                 _add(records, number, shape, (file, said, size), faults,
                      masks=masks, enclosing_boxes=enclosing_boxes)  # fmt: skip
-    for split, records in splits.values():
-        split.records = records.as_coco()
-    return [split for split, _ in splits.values()], classes
+    return collected.splits(), classes
 
 
 def _parse(file: Path, faults: Faults) -> Element | None:

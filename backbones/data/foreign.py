@@ -61,12 +61,6 @@ def json_sign(file: Path) -> str:
     return next(found, '')
 
 
-def is_createml(file: Path) -> bool:
-    """Return whether a JSON file is a list of images with CreateML's coordinates."""
-    start = start_of(file)
-    return start.lstrip().startswith('[') and '"annotations"' in start and '"coordinates"' in start
-
-
 def _yolo_without_names(root: Path) -> str:
     texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt')
     if not any(has_object(path) for path in islice(texts, 20)):

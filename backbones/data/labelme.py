@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 
 from backbones.data import shapes
+from backbones.data.collected import Collected
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
@@ -53,12 +54,11 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     masks = any(s.get('shape_type', 'polygon') not in UPRIGHT
                 for found in read_files.values() for s in _closed(found))  # fmt: skip
     finder = ImageFinder(root)
-    splits: dict[str, tuple[Split, shapes.Records]] = {}
+    collected = Collected(root, classes)
     for file, found in read_files.items():
         inside = file.relative_to(root).parent.parts
         name = next(filter(None, map(split_of, inside)), 'train')
-        new = Split(name, file.parent, root, own_file=True), shapes.Records(classes)
-        split, records = splits.setdefault(name, new)
+        split, records = collected.of(name, file.parent)
         image = _image(file, found, finder)
         if image is None:
             faults.add('label-without-image', split.source, file.name)
@@ -67,9 +67,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
         number = records.add_image(image.relative_to(root).as_posix(), size)
         for label, shape in _instances(file, found, size, faults, masks=masks):
             records.add(number, label, shape)
-    for split, records in splits.values():
-        split.records = records.as_coco()
-    return [split for split, _ in splits.values()], classes
+    return collected.splits(), classes
 
 
 def _load(file: Path, faults: Faults) -> dict | None:

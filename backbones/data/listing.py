@@ -30,6 +30,12 @@ def directly_in(folder: Path) -> list[Path]:
         return []
 
 
+def shallow(folder: Path, suffix: str) -> list[Path]:
+    """List entries with a lower-case suffix in a folder and directly below it."""
+    folders = [folder, *(path for path in directly_in(folder) if path.is_dir())]
+    return [p for f in folders for p in directly_in(f) if p.suffix.lower() == suffix]
+
+
 def grouped(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
     """Return paths by a key such as the name, in their order."""
     found: dict[str, list[Path]] = {}
