@@ -113,13 +113,21 @@ def make_trees(package: zipfile.ZipFile, out: Path) -> str:
                 photograph.convert('RGB').crop(tile).save(out / split / image['file_name'])
         if split == 'val':
             photograph.convert('RGB').save(out / 'held_out.png')
-        file = out / 'annotations' / f'{split}.json'
-        file.parent.mkdir(exist_ok=True)
-        content = dict(images=images, annotations=annotations, categories=[dict(id=1, name='tree')])
-        file.write_text(json.dumps(content))
-        counted = sum(not a['iscrowd'] for a in annotations)
+        counted = write_coco(out, split, images, annotations, 'tree')
         counts.append(f'{split} {len(images)} tiles with {counted} boxes')
     return ', '.join(counts)
+
+
+def write_coco(
+    out: Path, split: str, images: list[dict], annotations: list[dict], name: str
+) -> int:
+    """Write a split's annotations of one class, and return how many are no crowds."""
+    file = out / 'annotations' / f'{split}.json'
+    file.parent.mkdir(exist_ok=True)
+    categories = [dict(id=1, name=name)]
+    content = dict(images=images, annotations=annotations, categories=categories)
+    file.write_text(json.dumps(content))
+    return sum(not a['iscrowd'] for a in annotations)
 
 
 def read_boxes(xml: bytes) -> np.ndarray:
@@ -184,12 +192,7 @@ def make_nuclei_instances(package: zipfile.ZipFile, out: Path) -> str:
             for found in nuclei(numbers[top:bottom, left:right], whole):
                 number = len(annotations) + 1
                 annotations.append(dict(found, id=number, image_id=image['id']))
-        file = out / 'annotations' / f'{split}.json'
-        file.parent.mkdir(exist_ok=True)
-        categories = [dict(id=1, name='nucleus')]
-        content = dict(images=images, annotations=annotations, categories=categories)
-        file.write_text(json.dumps(content))
-        counted = sum(not a['iscrowd'] for a in annotations)
+        counted = write_coco(out, split, images, annotations, 'nucleus')
         counts.append(f'{split} {len(images)} tiles with {counted} nuclei')
         if split == 'val':
             Image.fromarray(pixels).save(out / 'held_out.png')
