@@ -9,7 +9,7 @@ import map_layouts
 import numpy as np
 import pytest
 from box_layouts import coco, images_of, jpegs
-from conftest import tool
+from conftest import load_tool, tool
 from layout_parts import (
     LAYOUTS,
     Layout,
@@ -25,6 +25,7 @@ from mmengine.registry import DATASETS, init_default_scope
 
 from backbones.cli import check_data
 from backbones.data.check_dataset import Report
+from backbones.data.folder import LAYOUTS as READ
 from backbones.data.new_config import new_config
 from backbones.data.write_config import write_config
 from backbones.errors import UserError
@@ -48,6 +49,11 @@ def make(name: str, folder: Path) -> tuple[Layout, Path]:
     folder.mkdir()
     layout = LAYOUTS[name]
     return layout, layout.make(folder) or folder
+
+
+def test_the_tools_offer_the_layouts_that_are_read() -> None:
+    for name in ('check_data', 'new_config'):
+        assert tuple(READ) == load_tool(name).LAYOUTS
 
 
 @pytest.mark.parametrize('name', LAYOUTS)
