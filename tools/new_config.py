@@ -42,7 +42,9 @@ def main(argv: list[str] | None = None) -> None:
         help='of the training images to validate with, e.g. 0.2, where there is no split val; no '
         'file of the data is changed',
     )
-    parser.add_argument('--seed', type=int, default=0, help='of --val; another divides otherwise')
+    parser.add_argument(
+        '--seed', type=int, default=0, help='of --val; another one divides differently'
+    )
     parser.add_argument(
         '--flips',
         choices=('none', 'horizontal', 'all'),

@@ -39,8 +39,8 @@ def check(
         decode: load all pixels, even of a large dataset.
         progress: show progress bars on stderr.
         val, seed: of a folder without a validation split, see `split_off_validation`.
-        channels: read the images of a folder with all their channels, of which there must be so
-            many; None decides by the images.
+        channels: the number that every image of a folder must have, and all are read; None decides
+            by the images.
 
     Raises:
         UserError: there is nothing to check.

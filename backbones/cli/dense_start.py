@@ -32,14 +32,14 @@ def published_files() -> dict[str, str]:
 def choose_start(
     given: str | None, base: str, *, changed: str | None = None
 ) -> tuple[str | None, str]:
-    """Decide what whole model a training run begins with.
+    """Decide which whole model a training run begins with.
 
     Args:
         given: a file, URL or name on the hub; 'coco' or 'ade20k' for the authors' file of the base;
             'none'; None takes the authors' file if there is one and the network answers.
         base: the config to inherit from, as typed.
-        changed: what of the base is another, backbone or channels, so that its published model
-            fits no longer.
+        changed: what replaces a part of the base, such as another backbone, so that its published
+            model no longer fits.
 
     Returns:
         The file, or None to start from the backbone's weights; and a notice, '' for none.

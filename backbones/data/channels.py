@@ -13,7 +13,7 @@ from backbones.data.load_channels import LOADER, OF_COLOURS, ORDINARY
 from backbones.errors import UserError, listed
 from backbones.pixels import read_pixels
 
-# of the libraries, of which there are ours for any number of channels
+# of the libraries; for each there is one of ours for any number of channels
 NORMALISERS = ('DetDataPreprocessor', 'SegDataPreProcessor')
 MEASURED = 200  # images that mean and deviation are measured on
 

@@ -15,7 +15,7 @@ from backbones.data.listing import start_of
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
 LOOKED_AT = 50  # file names that decide which folder has the images
-MANY = 20  # JSON files in one folder of which only some are looked at
+MANY = 20  # JSON files in one folder; of more, this many show whether they are COCO
 
 
 def find(root: Path) -> dict[str, list[Path]]:

@@ -84,7 +84,7 @@ def box_statistics(dataset: Dataset) -> BoxStatistics | None:
     return BoxStatistics(*map(np.array, (sizes, boxes, owners, labels)))
 
 
-def label_statistics(dataset: Dataset, *, progress: bool = False) -> LabelStatistics | None:
+def label_statistics(dataset: Dataset) -> LabelStatistics | None:
     """Measure the label maps of a checked dataset's training split; None if none has a class.
 
     At most `MAPS` are read.
@@ -103,7 +103,7 @@ def label_statistics(dataset: Dataset, *, progress: bool = False) -> LabelStatis
         return counts, {cell: _overlaps(labels, cell, classes) for cell in CELLS}
 
     title = f'label maps of {split.name}'
-    seen = [s for s in in_parallel(look, paths, title=title, progress=progress) if s is not None]
+    seen = [s for s in in_parallel(look, paths, title=title, progress=False) if s is not None]
     if not seen or not sizes:
         return None
     pixels = np.array([counts for counts, _ in seen])
