@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 from mmengine.config import Config
 
+from backbones.data.config_loaders import nested
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults
 from backbones.data.images import ImageFacts
@@ -100,19 +101,18 @@ def pipeline_lines(cfg: Config, channels: int, splits: Sequence[str]) -> list[st
 
     Raises:
         UserError: a step that computes with colours is inside another one, or the base mixes
-            images.
+            images or joins datasets.
     """
-    pipelines = [cfg[f'{name}_dataloader'].dataset for name in splits]
     left_out: set[str] = set()
-    for node in pipelines:
-        while 'pipeline' not in node:
-            node = node.dataset
-        if 'dataset' in node:  # its steps make images of three channels
+    for name in splits:
+        *wrappers, (_, node) = nested(cfg, name)
+        mixing = [wrapper['type'] for _, wrapper in wrappers if 'pipeline' in wrapper]
+        if mixing:  # its steps make images of three channels
             raise UserError(
-                f'the base mixes images ({node["type"]}), which have {channels} channels: use '
+                f'the base mixes images ({mixing[0]}), which have {channels} channels: use '
                 'another base'
             )
-        for step in node.pipeline:
+        for step in node['pipeline']:
             if step['type'] in OF_COLOURS:
                 left_out.add(step['type'])
             elif inner := _colours_in(list(step.values())):

@@ -26,7 +26,7 @@ def loader(cfg: Config, name: str, settings: dict, *, batch: int | None, wrap: s
     Raises:
         UserError: the base joins datasets.
     """
-    places = _places(cfg, name)
+    places = nested(cfg, name)
     mixing = max((i for i, (_, node) in enumerate(places[:-1]) if 'pipeline' in node), default=-1)
     parts = literal(settings)
     assert isinstance(parts, Call)
@@ -42,8 +42,12 @@ def loader(cfg: Config, name: str, settings: dict, *, batch: int | None, wrap: s
     return Call(head, ['**__data', *parts.parts, pipeline], f')){tails}').text()
 
 
-def _places(cfg: Config, name: str) -> list[tuple[str, dict]]:
-    """Return the base's dataset and those that it wraps, each with the expression for it."""
+def nested(cfg: Config, name: str) -> list[tuple[str, dict]]:
+    """Return the base's dataset and those that it wraps, each with the expression for it.
+
+    Raises:
+        UserError: the base joins datasets.
+    """
     place, node = f'_base_.{name}_dataloader.dataset', cfg[f'{name}_dataloader'].dataset
     found = [(place, node)]
     while isinstance(node.get('dataset'), dict):

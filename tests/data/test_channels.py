@@ -203,6 +203,7 @@ def test_a_base_that_needs_colours_is_refused() -> None:
     for dataset, said in (
         (inside, 'PhotoMetricDistortion inside RandomApply, which computes with red'),
         (mixed, 'the base mixes images .MultiImageMixDataset., which have 5 channels'),
+        (dict(type='ConcatDataset', datasets=[inside]), 'wraps its train dataset in ConcatDataset'),
     ):
         cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
         with pytest.raises(UserError, match=said):
