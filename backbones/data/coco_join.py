@@ -49,16 +49,20 @@ class _Joined:
         for annotation in part.records['annotations']:
             image, kind = annotation.get('image_id'), annotation.get('category_id')
             new = dict(annotation, id=len(self.annotations) + 1)
-            new |= {} if image not in images else dict(image_id=images[image])
             new |= {} if kind not in kinds else dict(category_id=kinds[kind])
-            if image not in images:  # an id of no image here, perhaps one of another file
+            if image in images:
+                new['image_id'] = images[image]
+                self._own(images[image], new.get('category_id'), part)
+            else:  # an id of no image here, perhaps one of another file
                 new['image_id'] = f'{image} of {part.source.name}'
-            owner = self.owner.setdefault((new['image_id'], new.get('category_id')), part.source)
-            if owner != part.source:
-                name = next(e['file_name'] for e in self.images if e['id'] == new['image_id'])
-                example = f'{owner} and {part.source} both annotate {name}'
-                self.faults.add('files-conflict', part.source.parent, example)
             self.annotations.append(new)
+
+    def _own(self, image: int, kind: object, part: Split) -> None:
+        owner = self.owner.setdefault((image, kind), part.source)
+        if owner != part.source:
+            name = self.images[image - 1]['file_name']  # ids count from 1
+            example = f'{owner} and {part.source} both annotate {name}'
+            self.faults.add('files-conflict', part.source.parent, example)
 
     def _category(self, category: dict) -> int:
         number = self.id_of.setdefault(category.get('name'), len(self.id_of) + 1)

@@ -371,6 +371,18 @@ def test_files_that_annotate_an_image_twice_are_named(tmp_path: Path) -> None:
     assert 'ann.json and ' in check_data.text(report) and 'bob.json' in check_data.text(report)
 
 
+def test_joined_files_of_one_name_may_both_lack_an_image(tmp_path: Path) -> None:
+    for name in 'ab':
+        images_of(tmp_path, name, {'train': 2})
+        content = coco(jpegs('train'))
+        for annotation in content['annotations']:
+            annotation['image_id'] = 99
+        save(tmp_path / name / 'train.json', content)
+    report = check_data.check(str(tmp_path))
+    (fault,) = (f for f in report.faults.errors if f.kind == 'unknown-image')
+    assert '99 of train.json' in fault.examples[0]
+
+
 def test_a_file_for_each_class_is_joined(tmp_path: Path) -> None:
     images_of(tmp_path, 'images', {'train': 4})
     for kind in (1, 2):
