@@ -27,8 +27,8 @@ def divide_by_lists(dataset: Dataset) -> None:
         lists = {split: _listed(dataset.root / folder, split, by_name) for split in SPLITS}
         if not lists['val']:
             continue
-        rest = [path for path in paths.values() if path not in {*lists['val'], *lists['test']}]
-        lists['train'] = lists['train'] or rest
+        others = {*lists['val'], *lists['test']}
+        lists['train'] = lists['train'] or [p for p in paths.values() if p not in others]
         dataset.splits = {name: part_of_split(whole, name, some)
                           for name, some in lists.items() if some}  # fmt: skip
         left = len(paths) - len({path for some in lists.values() for path in some})
