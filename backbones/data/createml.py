@@ -65,10 +65,16 @@ def _load(file: Path, faults: Faults) -> list[dict]:
     except (ValueError, OSError, RecursionError) as error:
         faults.add('broken-file', file, error)
         return []
-    sound = [e for e in content if isinstance(e, dict) and isinstance(e.get('image'), str)
-             and isinstance(e.get('annotations'), list)
-             and all(isinstance(b, dict) for b in e['annotations'])]  # fmt: skip
     for entry in content:
-        if entry not in sound:
+        if not _is_image(entry):
             faults.add('wrong-structure', file, f'{str(entry)[:60]}')
-    return sound
+    return list(filter(_is_image, content))
+
+
+def _is_image(entry: object) -> bool:
+    return (
+        isinstance(entry, dict)
+        and isinstance(entry.get('image'), str)
+        and isinstance(entry.get('annotations'), list)
+        and all(isinstance(box, dict) for box in entry['annotations'])
+    )
