@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
-from backbones.data.listing import grouped, list_images
+from backbones.data.listing import SUFFIXES, directly_in, grouped, list_images
 
 HASH = re.compile(r'^[0-9a-f]{8}-')  # which Label Studio puts before the names of uploads
 
@@ -43,6 +43,15 @@ class ImageFinder:
         if len(there) > 1:
             there = [path for path in there if any(path.is_relative_to(f) for f in folders)]
         return there[0] if len(there) == 1 else None
+
+    def beside(self, file: Path) -> Path | None:
+        """Return the image of a file's own name in the same folder, None if there is none."""
+        return next(iter(self._in(file.parent).get(file.stem, [])), None)
+
+    @functools.lru_cache(maxsize=1000)  # noqa: B019, lives for one reading
+    def _in(self, folder: Path) -> dict[str, list[Path]]:
+        images = (path for path in directly_in(folder) if path.suffix.lower() in SUFFIXES)
+        return grouped(images, lambda path: path.stem)
 
     @functools.cached_property
     def _names(self) -> dict[str, list[Path]]:

@@ -18,7 +18,7 @@ from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.images import DAMAGED
-from backbones.data.listing import SUFFIXES, directly_in, list_files, start_of
+from backbones.data.listing import SUFFIXES, list_files, start_of
 
 LOOKED_AT = 20  # JSON files, one of which has to be labelme's
 IGNORED = '__ignore__'  # labelme's name of what is neither learnt nor counted
@@ -109,9 +109,8 @@ def _image(file: Path, content: dict, finder: ImageFinder) -> Path | None:
         is_image = beside.suffix.lower() in SUFFIXES and beside.is_file()
         if is_image and beside.resolve().is_relative_to(finder.root.resolve()):
             return finder.root / beside.resolve().relative_to(finder.root.resolve())
-    for path in directly_in(file.parent):
-        if path.stem == file.stem and path.suffix.lower() in SUFFIXES:
-            return path
+    if found := finder.beside(file):
+        return found
     return finder.find(said, [file.parent]) if isinstance(said, str) and said else None
 
 
