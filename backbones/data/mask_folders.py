@@ -7,7 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split
-from backbones.data.faults import Faults
+from backbones.data.faults import EXAMPLES, Faults
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 from backbones.data.nearby_files import near
 
@@ -132,11 +132,11 @@ def pair_by_name(pair: Pair, faults: Faults) -> list[tuple[Path, Path]]:
     if pair.images == pair.labels:
         meant = {name: label for name, label in meant.items()
                  if not name.endswith(pair.end) or label in by_name}  # fmt: skip
-    for name, label in sorted(meant.items()):
-        if label not in label_of:
-            file = by_name[name].name
-            hint = near(pair.labels / file)
-            faults.add('missing-label', pair.labels, f'{file}{hint}', total=len(meant))
+    missing = [name for name, label in sorted(meant.items()) if label not in label_of]
+    for number, name in enumerate(missing):
+        file = by_name[name].name
+        hint = near(pair.labels / file) if number < EXAMPLES else ''  # which lists the folder
+        faults.add('missing-label', pair.labels, f'{file}{hint}', total=len(meant))
     if pair.images != pair.labels:
         others = {name for name in label_of if pair.end and not name.endswith(pair.end)}
         for name in sorted(label_of.keys() - set(meant.values()) - others):
