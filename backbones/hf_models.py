@@ -50,7 +50,7 @@ def read_config(name: str) -> Any:
         raise UserError(f'{SCHEME}{name} is a model of timm: write timm:{config.backbone}')
     if config.model_type not in allowed:
         raise UserError(
-            f'{SCHEME}{name} is a {config.model_type}, of which transformers has no backbone; it '
+            f'{SCHEME}{name} is a {config.model_type}, for which transformers has no backbone; it '
             f'has: {", ".join(allowed)}'
         )
     return config

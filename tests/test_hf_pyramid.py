@@ -140,7 +140,7 @@ def test_other_files_and_folders_are_refused_in_a_sentence(saved, tmp_path: Path
             backbones.create(f'hf:{folder}', pretrained=file)
     (tmp_path / 'config.json').write_text(json.dumps(dict(model_type='bert')))
     for name, message in (
-        (tmp_path, 'is a bert, of which transformers has no backbone; it has: beit, '),
+        (tmp_path, 'is a bert, for which transformers has no backbone; it has: beit, '),
         (tmp_path / 'none', 'is no folder with a config.json'),
     ):
         with pytest.raises(UserError, match=message):

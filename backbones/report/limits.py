@@ -120,8 +120,8 @@ def _pixels(scores: Scores) -> Iterator[str]:
     most = sorted((p for p in shares if shares[p] >= OFTEN), key=lambda p: (-shares[p], p))
     if most and other <= RARE * labels:
         yield (
-            f'Labels that may be wrong: these images have most pixels of which another class has '
-            f'a probability of at least {CERTAIN:g}: '
+            f'Labels that may be wrong: these images have the most pixels where another class '
+            f'has a probability of at least {CERTAIN:g}: '
             f'{_named(most, (f"{shares[path]:.0%}" for path in most))}.'
         )
 
