@@ -105,7 +105,7 @@ def processor(name: str) -> dict[str, Any]:
     try:
         path = cached_file(name, 'preprocessor_config.json')
         return json.loads(Path(path).read_text()) if path else {}
-    except (OSError, ValueError):  # none, or no network: see `HfVariant`
+    except (OSError, ValueError):  # none, or no network: colours stay those of ImageNet
         return {}
 
 
