@@ -16,7 +16,7 @@ from backbones.data.label_values import apply_mapping, settle
 from backbones.data.labels import check_labels
 from backbones.data.listing import SUFFIXES, directly_in
 from backbones.data.names import check_names
-from backbones.data.numbers import is_number
+from backbones.data.numbers import are_numbers
 from backbones.data.parallel import in_parallel
 from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
@@ -149,7 +149,7 @@ def _check_sizes(split: Split, faults: Faults) -> None:
         if None in said:
             if split.own_file:  # which gets it; VOC may omit it
                 entry['width'], entry['height'] = fact.size
-        elif all(map(is_number, said)) and said != fact.size:
+        elif are_numbers(said) and said != fact.size:
             kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'
             turned = ', rotated by EXIF' if fact.turned else ''
             example = f'{entry["file_name"]}: {said[0]}x{said[1]}, the image is ' \

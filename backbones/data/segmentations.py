@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 from pycocotools import mask as coco_mask
 
-from backbones.data.numbers import is_number, rounded
+from backbones.data.numbers import are_numbers, rounded
 
 SLACK = 2  # pixels that a shape may extend beyond the border: annotation tools round
 Found = tuple[str, str]  # kind of fault and detail
@@ -40,7 +40,7 @@ def _check_code(mask: dict, width: int, height: int) -> tuple[list[Found], list[
         return [('mask-size', f'size {size}, should be [{height}, {width}]')], None
     elif isinstance(counts, str) and counts[:2] in ("b'", 'b"'):
         said = f'counts is {counts[:12]}..., the repr of Python bytes; write counts.decode()'
-    elif isinstance(counts, list) and not all(map(is_number, counts)):
+    elif isinstance(counts, list) and not are_numbers(counts):
         said = f'counts {str(counts)[:40]}'
     elif isinstance(counts, list) and sum(counts) != width * height:
         said = f'counts add up to {sum(counts)}'
@@ -80,7 +80,7 @@ def _check_polygons(
 def _is_polygon(polygon: object) -> bool:
     if not isinstance(polygon, list) or len(polygon) < 6 or len(polygon) % 2:
         return False
-    return all(map(is_number, polygon))
+    return are_numbers(polygon)
 
 
 def _holes(polygons: list[list[float]]) -> Iterator[Found]:
