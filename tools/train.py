@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.session import session
     from backbones.report.evaluate import after_training
     from backbones.report.start_block import start_block
-    from backbones.training import failures, preflight, resume, signals
+    from backbones.training import devices, failures, preflight, resume, signals
     from backbones.training.dry_run import DryRun
     from backbones.training.hooks import StartReport
     from backbones.training.lora import runner_for
@@ -105,6 +105,7 @@ def main(argv: list[str] | None = None) -> None:
 
     options = TrainOptions(**vars(args))
     with session():
+        devices.keep_freed_memory()
         run = resolve_training(options)
         with owning(run.cfg.work_dir, options.launcher) as left_over:
             notices = left_over + resume.set_resume(run.cfg, options.resume) + run.notices

@@ -9,6 +9,7 @@ from mmengine.runner import EpochBasedTrainLoop, Runner
 
 from backbones.data.schedules import Pace
 from backbones.openmmlab.runner import QuietRunner
+from backbones.training.devices import keep_freed_memory
 
 WARM = 2  # iterations before the first that counts: memory and kernels are chosen in them
 TIMED = 8
@@ -16,6 +17,7 @@ TIMED = 8
 
 def measure(cfg: Config) -> Pace:
     """Train a few iterations of a config and predict a few batches, and throw the model away."""
+    keep_freed_memory()
     runner = QuietRunner.from_cfg(cfg)
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
     loader = runner.build_dataloader(cfg.train_dataloader)
