@@ -1,7 +1,7 @@
 """Checking a whole dataset: its files, annotations, label maps, classes and splits."""
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterable, Iterator
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -258,21 +258,30 @@ def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
 
 
 def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None:
-    """Find identical images; only files of equal size are read."""
-    sized: dict[int, list[tuple[str, Path]]] = {}
-    for split in dataset.splits.values():
-        for path, fact in split.facts.items():
-            if fact.fault in ('', 'damaged-image'):
-                sized.setdefault(path.stat().st_size, []).append((split.name, path))
-    doubtful = [entry for entries in sized.values() if len(entries) > 1 for entry in entries]
-    keys = in_parallel(
-        lambda entry: content_key(entry[1]), doubtful, title='same images', progress=progress
-    )
-    first: dict[str, tuple[str, Path]] = {}
-    for (where, path), key in zip(doubtful, keys):
-        other_split, other = first.setdefault(key, (where, path))
-        if other == path and other_split == where:
-            continue
-        kind = 'image-twice' if where == other_split else 'image-in-two-splits'
-        names = f'{other_split}: {other.name} and {where}: {path.name}'
-        faults.add(kind, dataset.root, names)
+    """Find identical images; only files of equal size and, then, of equal start are read."""
+    images = [(split.name, path) for split in dataset.splits.values()
+              for path, fact in split.facts.items()
+              if fact.fault in ('', 'damaged-image')]  # fmt: skip
+    alike = _sharing(images, [path.stat().st_size for _, path in images])
+    for whole in (False, True):
+        look = partial(content_key, whole=whole)
+        paths = [path for some in alike for _, path in some]
+        keys = in_parallel(look, paths, title='same images', progress=progress)
+        alike = _sharing([image for some in alike for image in some], keys)
+    for (split, first), *others in alike:
+        for where, path in others:
+            if (where, path) == (split, first):  # of a config that joins it with itself
+                continue
+            kind = 'image-twice' if where == split else 'image-in-two-splits'
+            names = f'{split}: {first.name} and {where}: {path.name}'
+            faults.add(kind, dataset.root, names)
+
+
+def _sharing(
+    images: Iterable[tuple[str, Path]], keys: Iterable[Hashable]
+) -> list[list[tuple[str, Path]]]:
+    """Return the images that share their key with another one, together."""
+    found: dict[Hashable, list[tuple[str, Path]]] = {}
+    for image, key in zip(images, keys):
+        found.setdefault(key, []).append(image)
+    return [some for some in found.values() if len(some) > 1]

@@ -1,6 +1,7 @@
 """Deciding the class names of a folder, and what a file says about the values of label maps."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import numpy as np
 from PIL import Image
@@ -36,22 +37,30 @@ def name_classes(
     """
     unheard = Faults() if given else faults
     if dataset.detection:
-        there = read_names(dataset.root, unheard, plain=('classes.txt',)) if (
-            dataset.layout in ('voc', 'labelme')) else None  # fmt: skip
-        names = there.names if there and not there.values else ()
+        every = read_names(dataset.root, unheard, plain=('classes.txt',)) if (
+            dataset.layout in ('voc', 'labelme')) else []  # fmt: skip
+        names = every[0].names if every and not every[0].values else ()
         # the list may be that of label maps beside the boxes
         listed_names = tuple(n for n in names if n in in_data or n not in BACKGROUND)
         dataset.classes = tuple(given) or listed_names or tuple(in_data)
         if ignore:
             raise UserError('--ignore is for label maps, and these are instances: leave it out')
         return
-    there = read_names(dataset.root, unheard)
+    every = read_names(dataset.root, unheard)
+    there = every[0] if every else None
     void: tuple[int, ...] = ()
     known = None if there else known_sets.recognise(dataset.root, splits)
     if known and {*given} <= {*known[0].names}:
         there, void = known
     names = there.names if there else ()
-    if there and there.values and _fits(there, splits):
+    mapped = there is not None and there.values is not None and _fits(there, splits)
+    if there and not mapped:
+        there = replace(there, values=None)
+    for other in every[1:]:
+        # with --classes, lists without values are not needed
+        if there and (said := there.contradicts(other)):
+            (faults if other.values else unheard).add('names-conflict', dataset.root, said)
+    if there and mapped:
         _map(dataset, there, given, ignore, void, faults)
         return
     if sorted(given) == sorted(names) and tuple(given) != names and there:

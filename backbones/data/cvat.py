@@ -1,5 +1,6 @@
 """Reading "CVAT for images 1.1": one annotations.xml with boxes, polygons and masks."""
 
+import math
 from collections.abc import Iterator
 from pathlib import Path
 from xml.etree.ElementTree import Element, ParseError
@@ -107,22 +108,29 @@ def _add(
     if shape.tag not in CLOSED or not label:
         faults.add('broken-shape', file, f'{where} without a label' if not label else where)
         return
-    rotated = shape.tag == 'box' and float(shape.get('rotation', 0)) % 180 != 0
-    if rotated and not enclosing_boxes:
-        faults.add('rotated-box', file, f'{where} turned by {shape.get("rotation")} degrees')
     try:
         made = _converted(shape, size)
+        degrees = _degrees(shape)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         faults.add('broken-shape', file, f'{where}: {error}')
         return
+    if degrees % 180 and not enclosing_boxes:
+        faults.add('rotated-box', file, f'{where} turned by {degrees:g} degrees')
     records.add(number, label, made if masks else shapes.box(*made['bbox']))
+
+
+def _degrees(shape: Element) -> float:
+    degrees = float(shape.get('rotation', 0)) if shape.tag == 'box' else 0.0
+    if not math.isfinite(degrees):
+        raise ValueError(f'it is turned by {degrees} degrees')
+    return degrees
 
 
 def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
     said = shape.attrib
     if shape.tag == 'box':
         corners = [float(said[key]) for key in ('xtl', 'ytl', 'xbr', 'ybr')]
-        return shapes.outline(shapes.turned(corners, float(said.get('rotation', 0))))
+        return shapes.outline(shapes.turned(corners, _degrees(shape)))
     if shape.tag == 'polygon':
         points = [float(v) for point in said['points'].split(';') for v in point.split(',')]
         if len(points) < 6 or len(points) % 2:

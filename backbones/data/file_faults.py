@@ -87,6 +87,14 @@ FILES = {
         'image in two of them, or its sizes differ',
         'move one of the two files elsewhere, or the image out of one of them',
     ),
+    'several-folders': Kind(
+        'a split has several folders of images or label maps, and only the first is read',
+        'move their files into one, or the other folder elsewhere',
+    ),
+    'names-conflict': Kind(
+        'files of class names give the same name another number or colour',
+        'correct one of them, or remove it',
+    ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'null-field': warning(
         'fields are null; iscrowd then counts as 0, and area as width times height of the box',
@@ -126,8 +134,8 @@ FILES = {
     ),
     'ambiguous-image': Kind(
         'label files match several images, so that one may be mistaken for another',
-        'put the images into JPEGImages beside Annotations, with the same subfolders, or each XML '
-        'file beside its image',
+        'put the images into JPEGImages beside Annotations, with the same subfolders, or each '
+        'label file beside its image, and correct the name in it',
     ),
     'labels-in-two-places': Kind(
         'label files are both in labels/ and beside the images, and YOLO reads only one of them',

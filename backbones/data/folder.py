@@ -138,7 +138,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
     name_classes(dataset, splits, in_data, options.classes, options.ignore, faults)
     splits.sort(key=lambda split: list(SPLITS).index(split.name))
     dataset.splits = {split.name: split for split in _annotated(splits, faults)}
-    divide_by_lists(dataset)
+    divide_by_lists(dataset, faults)
     return dataset
 
 

@@ -131,11 +131,8 @@ def label_facts(path: Path, *, decode: bool, in_colours: bool = False) -> ImageF
                 return found
             if decode or not has_end(path, found.format):
                 values = raw_values(image, in_colours=in_colours)
-                if values.ndim > 2:
-                    colours = values[..., :3] if values.shape[2] > 2 else values[..., :1]
-                    found.grey = values.shape[2] > 2 and bool((colours == colours[..., :1]).all())
-                    values = colours[..., 0]
-                if image.mode not in COLOURED or found.grey or in_colours:
+                found.grey = image.mode in COLOURED and values.ndim == 2 and not in_colours
+                if values.ndim == 2:
                     found.values, found.counts = np.unique(values, return_counts=True)
                     found.values = np.nan_to_num(found.values, nan=-1)  # which no class has
     except DAMAGED as error:
@@ -272,8 +269,9 @@ def _decode_channels(found: ImageFacts) -> None:
             found.fault, found.detail = 'damaged-image', 'too large for memory'
 
 
-def content_key(path: Path) -> str:
-    """Return a key of a file's content: a hash of its first 256 KiB, and its size."""
+def content_key(path: Path, *, whole: bool) -> str:
+    """Return a hash of a file's content, or of its first 256 KiB."""
     with open(path, 'rb') as file:
-        start = file.read(256 << 10)
-    return hashlib.blake2b(start, digest_size=16).hexdigest() + str(path.stat().st_size)
+        if whole:
+            return hashlib.file_digest(file, 'blake2b').hexdigest()
+        return hashlib.blake2b(file.read(256 << 10)).hexdigest()

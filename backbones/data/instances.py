@@ -1,5 +1,6 @@
 """Checks of boxes and masks in COCO's form, whatever layout they come from."""
 
+import os
 from collections import Counter
 
 from backbones.data.dataset import Split
@@ -61,7 +62,7 @@ class InstanceChecks:
 
     def _check_images(self) -> None:
         self._check_ids(self.images, 'image')
-        files = Counter(str(image.get('file_name')) for image in self.images)
+        files = Counter(os.path.normpath(str(image.get('file_name'))) for image in self.images)
         for image in self.images:
             for field in ('file_name', 'width', 'height'):
                 value, where = image.get(field), f'image {image.get("id")}'

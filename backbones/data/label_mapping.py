@@ -44,14 +44,25 @@ class LabelMapping:
 
 
 def raw_values(image: Image.Image, *, in_colours: bool) -> np.ndarray:
-    """Return an image's values, (H, W) or more; colours are packed into 24 bits.
+    """Return an image's values, (H, W), or more if it has colours; these are packed into 24 bits.
 
-    A palette counts as colours, grey as equal red, green and blue.
+    With `in_colours`, a palette counts as colours, and grey as equal red, green and blue; without,
+    equal red, green and blue count as one value.
     """
     if not in_colours:
-        return np.asarray(image)
+        values = np.asarray(image)
+        return values[..., 0] if has_equal_channels(values) else values
     colours = np.asarray(image.convert('RGB'), np.int32)
     return colours[..., 0] << 16 | colours[..., 1] << 8 | colours[..., 2]
+
+
+def has_equal_channels(values: np.ndarray) -> bool:
+    """Return whether red, green and blue are equal everywhere."""
+    return (
+        values.ndim > 2
+        and values.shape[2] > 2
+        and bool((values[..., :1] == values[..., 1:3]).all())
+    )
 
 
 def read_raw(path: Path, *, in_colours: bool) -> np.ndarray:

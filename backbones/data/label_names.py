@@ -2,14 +2,15 @@
 
 import csv
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import LabelMapping, Value
 
-PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt')  # one name per line
+# one name per line
+PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', '*/classes.txt')
 NOT_LEARNT = ('__ignore__',)  # labelme's name of pixels that are 255
 VOID = ('void', 'ignore', 'ignored', 'unlabelled', 'unlabeled', *NOT_LEARNT)
 
@@ -32,21 +33,49 @@ class LabelNames:
     def mapping(self) -> LabelMapping | None:
         return LabelMapping(self.values) if self.values else None
 
+    def contradicts(self, other: 'LabelNames') -> str:
+        """Say what differs from another file: a name's value, or the order; '' if nothing does.
 
-def read_names(root: Path, faults: Faults, *, plain: tuple[str, ...] = PLAIN) -> LabelNames | None:
-    """Read the first file of names in a folder, those with colours first; None if there is none.
+        A list without values is compared by the order of the names, but not with colours.
+        """
+        if self.values and other.values:
+            there = dict(zip(other.names, other.values))
+            for name, value in zip(self.names, self.values):
+                if there.get(name, value) != value:
+                    return f'{name!r} is {value} in {self.file}, and {there[name]} in {other.file}'
+            return ''
+        here, others = self._in_order(other.names), other._in_order(self.names)
+        for one, another in zip(here, others):
+            if one != another:
+                return f'{self.file} has {one!r} before {another!r}, unlike {other.file}'
+        return ''
+
+    def _in_order(self, known: Sequence[str]) -> list[str]:
+        """Return the known names in the order of their numbers; none if these are colours."""
+        numbers: dict[str, int] = {}
+        for number, name in enumerate(self.names):
+            value = self.values[number] if self.values else number
+            if isinstance(value, tuple):
+                if len({*value}) > 1:
+                    return []
+                value = value[0]
+            numbers[name] = value
+        return sorted({*numbers} & {*known}, key=numbers.__getitem__)
+
+
+def read_names(root: Path, faults: Faults, *, plain: tuple[str, ...] = PLAIN) -> list[LabelNames]:
+    """Read the files of names in a folder, those with colours first.
 
     Args:
         plain: file names of lists without values.
     """
+    found = []
     for pattern, parse in FILES.items():
         for file in sorted(filter(Path.is_file, root.glob(pattern))):
             if rows := parse(_text(file, faults)):
-                return LabelNames(file, *map(tuple, zip(*rows)))
-    for name in plain:
-        if (root / name).is_file():
-            return LabelNames(root / name, _lines(root / name, faults))
-    return None
+                found.append(LabelNames(file, *map(tuple, zip(*rows))))
+    files = filter(Path.is_file, (file for name in plain for file in sorted(root.glob(name))))
+    return found + [LabelNames(file, _lines(file, faults)) for file in files]
 
 
 def _text(file: Path, faults: Faults) -> str:

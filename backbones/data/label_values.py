@@ -7,7 +7,7 @@ import numpy as np
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.images import ImageFacts
-from backbones.data.label_mapping import IGNORED, LabelMapping, Value, read_raw, without
+from backbones.data.label_mapping import IGNORED, LabelMapping, read_raw, without
 
 BINARY = ('background', 'foreground')
 MOST = 50  # classes that are named by their values
@@ -25,8 +25,10 @@ def settle(dataset: Dataset, faults: Faults) -> None:
         _name_by_values(dataset, seen, faults)
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
-    if any(fact.grey for fact in facts):
-        dataset.mapping = _as_grey(dataset)
+    if any(fact.grey for fact in facts) and not dataset.mapping:
+        dataset.mapping = LabelMapping(
+            tuple(range(len(dataset.classes)))
+        )  # which reads one channel
 
 
 def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:
@@ -62,18 +64,6 @@ def _of_values(dataset: Dataset, seen: list[int]) -> LabelMapping | None:
         dataset.notes.append(f'0 and 255 are the labels of {names[0]} and {names[1]}')
         return LabelMapping((0, IGNORED))
     return None
-
-
-def _as_grey(dataset: Dataset) -> LabelMapping:
-    """Return the mapping for label maps that have three equal channels."""
-    given = dataset.mapping or LabelMapping(tuple(range(len(dataset.classes))))
-    known = IGNORED in (*given.values, *given.ignored)
-    void = given.ignored if known else (*given.ignored, IGNORED)
-    return LabelMapping(_grey(given.values), _grey(void))
-
-
-def _grey(values: tuple[Value, ...]) -> tuple[Value, ...]:
-    return tuple((v, v, v) if isinstance(v, int) else v for v in values)
 
 
 def apply_mapping(dataset: Dataset) -> None:

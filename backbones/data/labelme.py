@@ -59,9 +59,13 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
         inside = file.relative_to(root).parent.parts
         name = next(filter(None, map(split_of, inside)), 'train')
         split, records = collected.of(name, file.parent)
-        image = _image(file, found, finder)
+        image, own = _image(file, found, finder), finder.beside(file)
         if image is None:
             faults.add('label-without-image', split.source, file.name)
+            continue
+        if own and own.stem != image.stem:
+            both = f'{file.name} names {image.name} and is called like {own.name}'
+            faults.add('ambiguous-image', split.source, both)
             continue
         size = _size(found)
         number = records.add_image(image.relative_to(root).as_posix(), size)

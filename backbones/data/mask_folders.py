@@ -35,16 +35,19 @@ class Pair:
 def find(root: Path) -> dict[str, Pair]:
     """Return each split's folders: images/train and masks/train, train/images and train/masks,
     train and trainannot, or one folder with a.jpg and a_mask.png."""
+    return {split: pairs[0] for split, pairs in _candidates(root).items()}
+
+
+def _candidates(root: Path) -> dict[str, list[Pair]]:
+    """Return the pairs of folders that each split may have."""
     there = {p.relative_to(root).as_posix().lower(): p for p in _folders(root)}
-    found = {}
-    for split, words in SPLITS.items():
-        places = ((images, labels) for word in words for images, labels in _of_split(word))
-        if pair := _first(there, places):
-            found[split] = pair
+    places = {split: [place for word in words for place in _of_split(word)]
+              for split, words in SPLITS.items()}  # fmt: skip
+    found = {split: pairs for split, some in places.items() if (pairs := _pairs(there, some))}
     if found:
         return found
     # no splits: all images are for training, until somebody divides them
-    whole = _first({**there, '.': root}, [*((i, a) for i in IMAGES for a in LABELS), ('.', '.')])
+    whole = _pairs({**there, '.': root}, [*((i, a) for i in IMAGES for a in LABELS), ('.', '.')])
     return {'train': whole} if whole else {}
 
 
@@ -56,13 +59,9 @@ def _of_split(word: str) -> Iterator[tuple[str, str]]:
     yield word, word
 
 
-def _first(there: dict[str, Path], places: object) -> Pair | None:
-    for images, labels in places:  # type: ignore[attr-defined]
-        if images in there and labels in there:
-            pair = _end(there[images], there[labels])
-            if pair:
-                return pair
-    return None
+def _pairs(there: dict[str, Path], places: list[tuple[str, str]]) -> list[Pair]:
+    both = [(there[i], there[a]) for i, a in places if i in there and a in there]
+    return [pair for images, labels in both if (pair := _end(images, labels))]
 
 
 def _end(images: Path, labels: Path) -> Pair | None:
@@ -98,6 +97,10 @@ def _names(folder: Path) -> Iterator[tuple[str, Path]]:
 def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
     """Read the splits in the folders that `find` returned; images alone are a test split."""
     splits = []
+    for name, (first, *others) in _candidates(root).items():
+        for other in others:
+            example = f'{name}: {_named(root, first)} and {_named(root, other)}'
+            faults.add('several-folders', root, example)
     for name, pair in found.items():
         pairs = pair_by_name(pair, faults)
         split = Split(name, pair.labels, pair.images, pairs=pairs)
@@ -107,6 +110,11 @@ def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split
         for images in _unlabelled(root, found):
             faults.add('test-unannotated', images, f'{len(list_images(images))} images')
     return splits, ()
+
+
+def _named(root: Path, pair: Pair) -> str:
+    images, labels = (folder.relative_to(root) for folder in (pair.images, pair.labels))
+    return f'{images} with {labels}'
 
 
 def _is_plain(pair: Pair, pairs: list[tuple[Path, Path]]) -> bool:

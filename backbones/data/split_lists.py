@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Dataset
+from backbones.data.faults import Faults
 from backbones.data.listing import SUFFIXES, read_lines
 from backbones.data.splits import part_of_split
 
@@ -10,7 +11,7 @@ FOLDERS = ('.', 'ImageSets/Segmentation', 'ImageSets/Main', 'splits')
 MATCH = 0.5  # of the lines, which have to name images
 
 
-def divide_by_lists(dataset: Dataset) -> None:
+def divide_by_lists(dataset: Dataset, faults: Faults) -> None:
     """Divide a dataset that has only a training split, if lists say which images validate.
 
     Without a list of training images, these are all others.
@@ -24,9 +25,10 @@ def divide_by_lists(dataset: Dataset) -> None:
     if len(by_name) < len(paths):
         return  # names alone do not tell
     for folder in FOLDERS:
-        lists = {split: _listed(dataset.root / folder, split, by_name) for split in SPLITS}
-        if not lists['val']:
+        files = {split: _list(dataset.root / folder, split, by_name) for split in SPLITS}
+        if not files['val']:
             continue
+        lists = {split: _listed(file, by_name, faults) for split, file in files.items()}
         others = {*lists['val'], *lists['test']}
         lists['train'] = lists['train'] or [p for p in paths.values() if p not in others]
         dataset.splits = {name: part_of_split(whole, name, some)
@@ -37,18 +39,26 @@ def divide_by_lists(dataset: Dataset) -> None:
         return
 
 
-def _listed(folder: Path, split: str, by_name: dict[str, Path]) -> list[Path]:
-    """Return the images that a split's text file lists, none if it lists something else."""
+def _list(folder: Path, split: str, by_name: dict[str, Path]) -> Path | None:
+    """Return the text file that lists a split's images, None if it lists something else."""
     for word in SPLITS[split]:
         file = folder / f'{word}.txt'
-        lines = read_lines(file) if file.is_file() else []
-        names = [line.replace('\\', '/').rpartition('/')[2] for line in lines]
-        found = [by_name[stem] for name in names if (stem := _stem(name)) in by_name]
-        if found and len(found) >= MATCH * len(lines):
-            return list(dict.fromkeys(found))
-    return []
+        names = [_name(line) for line in read_lines(file)] if file.is_file() else []
+        found = sum(name in by_name for name in names)
+        if found and found >= MATCH * len(names):
+            return file
+    return None
 
 
-def _stem(name: str) -> str:
-    """Return a name without the suffix of an image; other dots belong to the name."""
+def _listed(file: Path | None, by_name: dict[str, Path], faults: Faults) -> list[Path]:
+    lines = read_lines(file) if file else []
+    for line in lines:
+        if _name(line) not in by_name:
+            faults.add('missing-image', file, f'{line}, or its labels', total=len(lines))
+    return list(dict.fromkeys(by_name[name] for name in map(_name, lines) if name in by_name))
+
+
+def _name(line: str) -> str:
+    """Return a file's name without the suffix of an image; other dots belong to the name."""
+    name = line.replace('\\', '/').rpartition('/')[2]
     return name.rpartition('.')[0] if Path(name).suffix.lower() in SUFFIXES else name

@@ -158,7 +158,8 @@ def _annotation(
     # neither learnt nor counted, as in the challenge
     marks = [*(['difficult'] if difficult else []), *(m for m in MARKS if _is_marked(obj, m))]
     found |= dict.fromkeys(marks, 1)
-    return found | (outline(polygon) if len(polygon) >= 6 else {})
+    # the box stays the one in the file, and is compared with the mask
+    return found | (outline(polygon) | dict(bbox=box) if len(polygon) >= 6 else {})
 
 
 def _is_marked(obj: Element, mark: str) -> bool:

@@ -36,7 +36,7 @@ def read(
         Splits, and the classes: those of the names, but the background.
     """
     images, labels, objects = found
-    there = read_names(root, faults)
+    there = next(iter(read_names(root, faults)), None)
     mapping = there.mapping if there else None
     known = mapping.labels() if mapping else {}
     background = known.get(0, 0)

@@ -22,6 +22,7 @@ from backbones.data.yolo_names import find_names, settings
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
+DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # for what is learnt
 SUFFIXES = ('.yaml', '.yml')
 VALUES = 1000  # maximum number of values of an object's keypoints
 
@@ -79,6 +80,7 @@ def read(
     if str(content.get('nc', len(classes))) != str(len(classes)):
         faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
     _check_lists(root, file, classes, faults)
+    _check_settings(root, file, content, faults)
     shape = _keypoints(content, file, faults)
     finder = ImageFinder(root)
     found: dict[str, tuple[Split, dict[Path, Labels]]] = {}
@@ -139,6 +141,24 @@ def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> 
             example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
                       f'{listed(there)}: correct the former, or remove the latter'  # fmt: skip
             faults.add('wrong-yaml', file, example)
+
+
+def _check_settings(root: Path, file: Path, content: dict, faults: Faults) -> None:
+    """Compare with other YAML files, and settings that mean the same with each other."""
+    for other in _files(root):
+        there = _load(other) or {}
+        for key in DECISIVE if other != file and 'names' in there else ():
+            if (said := there.get(key)) != content.get(key):
+                example = f'{key} is {_short(content.get(key))}, but {_short(said)} in ' \
+                          f'{other.name}: correct one of them, or remove the file'  # fmt: skip
+                faults.add('wrong-yaml', file, example)
+    for keys in KEYS.values():
+        if len({str(content[key]) for key in keys if content.get(key)}) > 1:
+            faults.add('wrong-yaml', file, f'{" and ".join(keys)} differ: keep one of them')
+
+
+def _short(value: object) -> str:
+    return str(value)[:60]
 
 
 def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | None:
@@ -247,7 +267,8 @@ def annotation(
         kind, values = 'keypoints-dropped', values[:4]
     if len(values) < 4 or not all(map(math.isfinite, values)):
         return 'broken-box', None
-    values = values if len(values) in (4, 5) else values[: len(values) // 2 * 2]
+    if len(values) > 5 and (keypoints or len(values) % 2):  # neither a polygon nor these keypoints
+        return 'broken-shape', None
     if max(values[:4]) > 2:
         return 'box-pixels', None
     width, height = size

@@ -767,7 +767,8 @@ def test_class_names_of_the_library_are_not_doubted(name: str, root: str, trees:
 
 
 # in tests/data/test_layouts.py
-OF_LAYOUTS = {'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped', 'rotated-box',
+OF_LAYOUTS = {'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped',
+              'names-conflict', 'rotated-box', 'several-folders',
               'root-category', 'shape-left-out', 'test-missing', 'void-ignored'}  # fmt: skip
 
 

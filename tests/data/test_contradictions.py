@@ -1,0 +1,190 @@
+"""Two files of a folder, or two parts of one, that say the same fact and differ."""
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from own_data import NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo, noise, write
+from PIL import Image
+
+from backbones.cli import check_data
+from backbones.data.label_values import read_labels
+
+
+def errors(root: Path) -> set[str]:
+    return {fault.kind for fault in check_data.check(str(root)).faults.errors}
+
+
+def change(file: Path, old: str, new: str) -> None:
+    text = file.read_text()
+    assert old in text
+    file.write_text(text.replace(old, new))
+
+
+@pytest.mark.parametrize('spelling', ['./{}', 'none/../{}', './/{}'])
+def test_one_image_under_two_names_is_listed_twice(tmp_path: Path, spelling: str) -> None:
+    """Otherwise the objects of each entry are background in the other."""
+    content = json.loads(json_file(make_coco(tmp_path), 'train').read_text())
+    (tmp_path / 'train/none').mkdir()
+    first = content['images'][0]
+    content['images'].append(dict(first, id=999, file_name=spelling.format(first['file_name'])))
+    write(tmp_path, 'train', content)
+    assert 'duplicate-file-name' in errors(tmp_path)
+
+
+def test_large_images_that_begin_alike_are_different(tmp_path: Path) -> None:
+    """Their first 256 KiB are equal: uncompressed images with the same upper part."""
+    make_coco(tmp_path)
+    for split, number in NUMBER.items():
+        content = json.loads(json_file(tmp_path, split).read_text())
+        for i, entry in enumerate(content['images']):
+            pixels = np.zeros((400, 400, 3), np.uint8)
+            pixels[:8] = 20 * i + number  # a BMP begins with the lowest row
+            (tmp_path / split / entry['file_name']).unlink()
+            entry |= dict(file_name=f'{i}.bmp', width=400, height=400)
+            Image.fromarray(pixels).save(tmp_path / split / f'{i}.bmp')
+        write(tmp_path, split, content)
+    assert not errors(tmp_path)
+    shutil.copyfile(tmp_path / 'train/1.bmp', tmp_path / 'val/1.bmp')
+    assert errors(tmp_path) == {'image-in-two-splits'}
+
+
+@pytest.mark.parametrize(
+    ('key', 'value'), [('names', ['tree', 'große Blume']), ('val', 'images/train')]
+)
+def test_yolo_with_two_yaml_files_that_differ(tmp_path: Path, key: str, value: object) -> None:
+    content = yaml.safe_load((make_yolo(tmp_path) / 'data.yaml').read_text())
+    (tmp_path / 'old.yaml').write_text(yaml.safe_dump(content))
+    assert not errors(tmp_path)
+    (tmp_path / 'old.yaml').write_text(yaml.safe_dump({**content, key: value}))
+    assert errors(tmp_path) == {'wrong-yaml'}
+
+
+def test_yolo_with_val_and_valid(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    change(tmp_path / 'data.yaml', 'val: images/val', 'val: images/val\nvalid: images/train')
+    assert errors(tmp_path) == {'wrong-yaml'}
+
+
+@pytest.mark.parametrize(
+    ('settings', 'values'),
+    [
+        ('kpt_shape: [3, 3]', '.4 .4 .5 .5 .3 .4 .35 .45 .4 .5'),
+        ('', '.1 .1 .6 .1 .6 .6 .1'),  # a coordinate is missing somewhere
+    ],
+)
+def test_yolo_lines_of_another_length_are_no_polygons(
+    tmp_path: Path, settings: str, values: str
+) -> None:
+    """With 3 keypoints of 3 values said, and 3 of 2 values there."""
+    make_yolo(tmp_path)
+    change(tmp_path / 'data.yaml', 'nc: 2', f'nc: 2\n{settings}')
+    (tmp_path / 'labels/train/0.txt').write_text(f'0 {values}\n')
+    assert errors(tmp_path) == {'broken-shape'}
+
+
+def test_voc_box_and_polygon_in_different_places(tmp_path: Path) -> None:
+    points = [50, 40, 60, 40, 60, 46]
+    text = ''.join(f'<{"xy"[i % 2]}{i // 2 + 1}>{v}</{"xy"[i % 2]}{i // 2 + 1}>'
+                   for i, v in enumerate(points))  # fmt: skip
+    for file in make_voc(tmp_path).glob('Annotations/*.xml'):
+        change(file, '</bndbox>', f'</bndbox><polygon>{text}</polygon>')
+    assert errors(tmp_path) == {'box-beside-mask'}
+
+
+def test_labelme_file_of_one_image_that_names_another(tmp_path: Path) -> None:
+    """As a program leaves it that copies a file for a flipped image."""
+    for name in ('0.png', '0_flip.png'):
+        noise(tmp_path / name)
+    shape = dict(label='a', points=[[1, 1], [30, 30]], shape_type='rectangle')
+    content = dict(shapes=[shape], imagePath='0.png', imageWidth=64, imageHeight=48)
+    (tmp_path / '0_flip.json').write_text(json.dumps(content))
+    assert 'ambiguous-image' in errors(tmp_path)
+    (tmp_path / '0_flip.png').unlink()
+    assert 'ambiguous-image' not in errors(tmp_path)
+
+
+@pytest.mark.parametrize('degrees', ['x', 'nan', 'inf'])
+def test_cvat_box_turned_by_no_number(tmp_path: Path, degrees: str) -> None:
+    noise(tmp_path / 'images/0.png')
+    box = f'<box label="a" xtl="1" ytl="1" xbr="30" ybr="30" rotation="{degrees}"/>'
+    image = f'<image id="0" name="0.png" width="64" height="48">{box}</image>'
+    (tmp_path / 'annotations.xml').write_text(f'<annotations>{image}</annotations>')
+    assert 'broken-shape' in errors(tmp_path)
+
+
+@pytest.mark.parametrize('moved', [('images', 'masks'), ('masks',)])
+def test_a_split_in_two_folders(tmp_path: Path, moved: tuple[str, ...]) -> None:
+    """val and valid, or two folders of label maps."""
+    make_masks(tmp_path)
+    for folder in moved:
+        where = f'{folder}/valid' if len(moved) > 1 else 'labels/val'
+        shutil.copytree(tmp_path / folder / 'val', tmp_path / where)
+    assert errors(tmp_path) == {'several-folders'}
+
+
+def test_a_list_that_names_images_which_are_not_there(tmp_path: Path) -> None:
+    for i in range(6):
+        noise(tmp_path / f'images/{i}.png')
+        (tmp_path / 'masks').mkdir(exist_ok=True)
+        Image.fromarray(np.full((48, 64), i % 2, np.uint8)).save(tmp_path / f'masks/{i}.png')
+    (tmp_path / 'classes.txt').write_text('a\nb\n')
+    (tmp_path / 'val.txt').write_text('4\n5\n')
+    assert not errors(tmp_path)
+    (tmp_path / 'val.txt').write_text('4\n5\n6\n')
+    assert errors(tmp_path) == {'missing-image'}
+
+
+@pytest.mark.parametrize(
+    ('name', 'text'),
+    [
+        ('class_names.txt', 'background\ntree\nflower\n'),
+        ('masks/classes.txt', 'background\ntree\nflower\n'),
+        ('labelmap.txt', 'background:0,0,0::\ntree:1,1,1::\nflower:2,2,2::\n'),
+        ('labelmap.txt', 'background:0,0,0::\ntree:9,8,7::\nflower:6,5,4::\n'),  # maps have 0, 1, 2
+        ('class_dict.csv', 'name,r,g,b\nbackground,0,0,0\ntree,1,1,1\nflower,2,2,2\n'),
+    ],
+)
+def test_files_of_class_names_that_differ(tmp_path: Path, name: str, text: str) -> None:
+    make_masks(tmp_path)
+    (tmp_path / name).write_text(text)
+    assert errors(tmp_path) == {'names-conflict'}
+    (tmp_path / 'classes.txt').write_text('background\ntree\nflower\n')
+    assert not errors(tmp_path)
+
+
+def test_values_of_class_names_that_differ_between_splits(tmp_path: Path) -> None:
+    """As in Roboflow's semantic masks, whose splits have a table each."""
+    make_masks(tmp_path)
+    (tmp_path / 'classes.txt').unlink()
+    for split in NUMBER:
+        for folder, end in (('images', ''), ('masks', '_mask')):
+            for path in (tmp_path / folder / split).iterdir():
+                (tmp_path / split).mkdir(exist_ok=True)
+                path.rename(tmp_path / split / f'{path.stem}{end}{path.suffix}')
+    table = 'Pixel Value, Class\n0, background\n1, {}\n2, {}\n'
+    for split in NUMBER:
+        (tmp_path / split / '_classes.csv').write_text(table.format('flower', 'tree'))
+    assert not errors(tmp_path)
+    (tmp_path / 'val/_classes.csv').write_text(table.format('tree', 'flower'))
+    assert errors(tmp_path) == {'names-conflict'}
+
+
+def test_label_maps_with_a_palette_beside_ones_with_equal_channels(tmp_path: Path) -> None:
+    """The number counts in both, whatever grey the palette gives it."""
+    make_masks(tmp_path)
+    for path in tmp_path.glob('masks/val/*'):
+        Image.open(path).convert('RGB').save(path)
+    for path in tmp_path.glob('masks/train/*'):
+        image = Image.open(path)
+        image.putpalette([0, 0, 0, 2, 2, 2, 1, 1, 1])
+        image.save(path)
+    report = check_data.check(str(tmp_path))
+    assert not report.faults.errors
+    for path in tmp_path.glob('masks/*/*'):
+        labels = read_labels(path, report.dataset)
+        assert labels is not None
+        assert labels.max() == 1 + int(path.stem) % 2
