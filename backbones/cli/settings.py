@@ -119,8 +119,9 @@ def _monitored(cfg: Config) -> str:
     best = best[0] if isinstance(best, list | tuple) and best else best
     evaluator = cfg.get('val_evaluator') or {}
     if best == 'auto' and isinstance(evaluator, dict) and 'Coco' in str(evaluator.get('type')):
-        kinds = evaluator.get('metric') or 'bbox'  # MMEngine uses the evaluator's first metric
-        return f'coco/{kinds if isinstance(kinds, str) else kinds[0]}_mAP'
+        kinds = evaluator.get('metric') or 'bbox'
+        kinds = [kinds] if isinstance(kinds, str) else kinds  # as `DurableCheckpointHook` chooses
+        return f'coco/{"segm" if "segm" in kinds else kinds[0]}_mAP'
     if not isinstance(best, str) or best == 'auto':
         raise UserError(
             f'--early-stopping watches the metric of the best checkpoint, but the config has '

@@ -20,6 +20,7 @@ from backbones.training import lora
 from backbones.training.hooks import unwrapped
 
 LAST = 'last_checkpoint'  # names the newest file relative to the work dir, which may be moved
+MASKS = '/segm_mAP'
 BACKEND = dict(backend='durable')
 
 
@@ -144,6 +145,10 @@ class DurableCheckpointHook(CheckpointHook):
         """Save the new best checkpoint, then delete the previous one."""
         if not self.save_best:
             return
+        if (
+            'auto' in self.key_indicators
+        ):  # MMEngine takes the first: boxes, even if masks are learnt
+            metrics = dict(sorted(metrics.items(), key=lambda m: not m[0].endswith(MASKS)))
         before = self._best()
         self._set_best([None] * len(before))  # MMEngine would delete the previous one first
         super()._save_best_checkpoint(runner, metrics)

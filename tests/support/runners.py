@@ -46,9 +46,9 @@ class Line(BaseModel):
 
 
 class Scores(BaseMetric):
-    """Scores that the test has chosen, one an evaluation."""
+    """Scores that the test has chosen, one an evaluation: of one metric, or of several by name."""
 
-    def __init__(self, scores: list[float]) -> None:
+    def __init__(self, scores: list[float] | list[dict[str, float]]) -> None:
         super().__init__()
         self.scores = iter(scores)
 
@@ -56,7 +56,8 @@ class Scores(BaseMetric):
         self.results.append(0)
 
     def compute_metrics(self, results: list) -> dict[str, float]:
-        return {'acc': next(self.scores)}
+        score = next(self.scores)
+        return score if isinstance(score, dict) else {'acc': score}
 
 
 def small_runner(
@@ -64,7 +65,7 @@ def small_runner(
     *,
     iterations: int = 6,
     workers: int = 0,
-    scores: list[float] | None = None,
+    scores: list[float] | list[dict[str, float]] | None = None,
     **settings,
 ) -> Runner:
     """Train `Line` on `Numbers`, in batches of two; `checkpoint` are the checkpoint hook's options.

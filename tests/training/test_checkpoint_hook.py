@@ -43,6 +43,12 @@ def test_the_best_has_a_stable_name_and_the_one_before_goes(metric: str, tmp_pat
     assert iteration(tmp_path / 'best.pth') == iteration(tmp_path / 'best_acc_iter_4.pth') == 4
 
 
+def test_the_best_of_boxes_and_masks_is_that_of_the_masks(tmp_path: Path) -> None:
+    scores = [{'coco/bbox_mAP': 1 - x, 'coco/segm_mAP': x} for x in (0.1, 0.3, 0.2)]
+    small_runner(tmp_path, checkpoint=dict(save_best='auto'), scores=scores).train()
+    assert iteration(tmp_path / 'best.pth') == 4
+
+
 def test_a_kill_while_the_best_is_saved_leaves_the_best_before(tmp_path: Path, monkeypatch) -> None:
     options = dict(save_best='acc', max_keep_ckpts=1)
     runner = small_runner(tmp_path, checkpoint=options, scores=[0.1, 0.3, 0.2])
