@@ -53,6 +53,11 @@ class Fit:
     reasons: list[str] = field(default_factory=list)
     misfits: list[str] = field(default_factory=list)
 
+    @property
+    def longest(self) -> int | None:
+        """The longer side of an input in pixels; None if it is the base's."""
+        return self.steps['Resize']['scale'][0] if 'Resize' in self.steps else None
+
     def lines(self) -> list[str]:
         """Return the config's lines: the reasons, and a function that changes a pipeline."""
         lines = comments(self.reasons)

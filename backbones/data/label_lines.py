@@ -1,7 +1,9 @@
-"""The lines of a config that load label maps of other values than the base expects."""
+"""The lines of a config about label maps of other values or sizes than the base expects."""
 
 from backbones.data.config_text import literal, statement
 from backbones.data.label_mapping import LabelMapping
+
+SCALES = (0.75, 1.0, 1.25)  # of test-time augmentation, relative to the longer side of an input
 
 
 def loading_lines(mapping: LabelMapping | None) -> list[str]:
@@ -24,4 +26,25 @@ def loading_lines(mapping: LabelMapping | None) -> list[str]:
         '__own = lambda steps: [',
         f"    {new} if x['type'] == 'LoadAnnotations' else x",
         '    for x in steps]',
+    ]
+
+
+def tta_lines(given: str, longest: int | None, *, own: bool) -> list[str]:
+    """Return the lines that fit test-time augmentation to the data.
+
+    Args:
+        given: the expression for the base's pipeline.
+        longest: the longer side of an input in pixels; None keeps the base's sizes.
+        own: label maps are loaded as `__own` of `loading_lines` says.
+    """
+    kept = '__own(x) for x in __augment.transforms' if own else '__augment.transforms'
+    if longest is None:
+        steps = f'[{kept}]'
+    else:
+        sides = tuple(round(longest * scale) for scale in SCALES)
+        resizes = f"[dict(type='Resize', scale=(x, x), keep_ratio=True) for x in {sides}]"
+        steps = f'[\n        {resizes},\n        *{f"({kept}[1:])" if own else f"{kept}[1:]"}]'
+    return [
+        f'__load, __augment = {given}',
+        f'tta_pipeline = [__load, dict(__augment, transforms={steps})]',
     ]

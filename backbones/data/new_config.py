@@ -14,7 +14,7 @@ from backbones.data.config_loaders import evaluator, loader
 from backbones.data.config_text import Call, literal, override, statement
 from backbones.data.dataset import Dataset
 from backbones.data.fit_to_data import Fit, fit
-from backbones.data.label_lines import loading_lines
+from backbones.data.label_lines import loading_lines, tta_lines
 from backbones.data.schedules import Pace, Plan, make_plan, plan_for, schedule_lines
 from backbones.data.write_config import (
     BRACES,
@@ -274,13 +274,9 @@ def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit)
         lines.append(_loader(cfg, name, plan, of_split(dataset, name, out), wrap))
     if 'test' not in used(dataset):
         lines.append('test_dataloader = val_dataloader')
-    if tta:
+    if tta or (made.longest and 'tta_pipeline' in cfg):
         given = 'tta_pipeline' if dataset.channels else '_base_.tta_pipeline'
-        lines += [
-            f'__load, __augment = {given}',
-            'tta_pipeline = [',
-            '    __load, dict(__augment, transforms=[__own(x) for x in __augment.transforms])]',
-        ]
+        lines += tta_lines(given, made.longest, own=bool(tta))
     return lines
 
 

@@ -117,6 +117,14 @@ def test_overlaps_with_anchors() -> None:
     assert anchors.share_without(sizes, generator) == pytest.approx(1 / 3)
 
 
+def test_augmented_tests_are_near_the_size_of_the_input(tmp_path: Path) -> None:
+    _, cfg = written(make_masks(tmp_path / 'data'), SEGFORMER)
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == (64, 64)
+    resizes, flips, *_ = cfg.tta_pipeline[1].transforms
+    assert [step.scale for step in resizes] == [(48, 48), (64, 64), (80, 80)]
+    assert len(flips) == 2
+
+
 def test_rare_classes_weigh_more_and_thin_ones_are_named(tmp_path: Path) -> None:
     text, cfg = written(thin(make_masks(tmp_path / 'data')), SEGFORMER)
     assert 'class_weight' not in text  # of 3.1 % and 2.1 % of the pixels

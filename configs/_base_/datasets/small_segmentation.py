@@ -32,3 +32,16 @@ val_dataloader = dict(
     dataset=dict(type='BaseSegDataset', pipeline=test_pipeline),
 )
 test_dataloader = val_dataloader
+
+__load, __augment = _base_.tta_pipeline
+tta_pipeline = [
+    __load,
+    dict(
+        type='TestTimeAug',
+        transforms=[
+            # at the size of the test and near it; the ratios of large images leave too few pixels
+            [dict(type='Resize', scale=(side, side), keep_ratio=True) for side in (96, 128, 160)],
+            *__augment.transforms[1:],
+        ],
+    ),
+]
