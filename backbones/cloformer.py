@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import Convolutions, DropPath, GroupNorm, biased, parameters
+from backbones.ops._watchers import remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.context_gate import context_gate
 from backbones.ops.conv_mlp import conv_mlp
@@ -62,6 +63,7 @@ class Attention(nn.Module):
         self.global_q = nn.Conv2d(dim, low, 1)
         self.global_kv = nn.Conv2d(dim, 2 * low, 1)
         self.proj = nn.Conv2d(dim, dim, 1)
+        remember_layers(self)
 
     @dispatched('context_gate', 'pointwise', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:
@@ -109,6 +111,7 @@ class ConvMlp(nn.Module):
         self.act = nn.GELU()
         self.dwconv = nn.Conv2d(hidden, hidden, 5, stride, 2, groups=hidden)
         self.fc2 = nn.Conv2d(hidden, out, 1)
+        remember_layers(self)
 
     @dispatched('conv_mlp')
     def forward(self, x: Tensor) -> Tensor:

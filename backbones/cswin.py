@@ -16,6 +16,7 @@ from backbones.layers import (
     init_linears,
     parameters,
 )
+from backbones.ops._watchers import remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.cross_shaped_attention import cross_shaped_attention
 from backbones.ops.dispatch import dispatched
@@ -59,6 +60,7 @@ class CrossShapedAttention(nn.Module):
         c = dim // branches
         self.lepe = nn.ModuleList(nn.Conv2d(c, c, 3, padding=1, groups=c) for _ in range(branches))
         self.proj = nn.Linear(dim, dim)
+        remember_layers(self)
 
     @dispatched('cross_shaped_attention', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:

@@ -17,6 +17,7 @@ from backbones.layers import (
     nhwc,
     parameters,
 )
+from backbones.ops._watchers import remember_layers
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.dispatch import dispatched
 from backbones.ops.linear import linear
@@ -61,6 +62,7 @@ class DilatedAttention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim)
         self.proj = nn.Linear(dim, dim)
+        remember_layers(self)
 
     @dispatched('linear', calls=('dilated_attention',))
     def forward(self, x: Tensor) -> Tensor:

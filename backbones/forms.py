@@ -80,8 +80,8 @@ def _choice(module: nn.Module, name: str, x: Tensor, operators: tuple[str, ...])
         return PLAIN, 'fast forms are turned off'
     if active := watcher():
         return PLAIN, f'{active} is active'
-    if found := obstacle(module):
-        return PLAIN, f'{name}.{found}'
+    if found := obstacle(module, name):
+        return PLAIN, found
     forms = {operator: dispatch.form(operator, x) for operator in operators}
     training = 'training' if torch.is_grad_enabled() else 'inference'
     where = f'{training} on {x.device.type} in {str(dispatch.computed_in(x)).split(".")[1]}'

@@ -2,13 +2,14 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import torch
 import torch.fx
 from torch import Tensor, nn
 
 from backbones.errors import UserError
-from backbones.ops._watchers import ordinary
+from backbones.ops._watchers import remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
@@ -76,7 +77,6 @@ class DropPath(nn.Module):
         return f'drop_prob={self.drop_prob:.3g}'
 
 
-@ordinary
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of every position of a (B, C, H, W) map.
 
@@ -87,7 +87,6 @@ class LayerNorm2d(nn.LayerNorm):
         return nchw(super().forward(nhwc(x)))
 
 
-@ordinary
 class GroupNorm(nn.GroupNorm):
     """`nn.GroupNorm` that can follow frozen layers on channels_last maps.
 
@@ -136,6 +135,10 @@ def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = Fa
 class Convolutions(nn.Sequential):
     """Dense convolutions with norms and activations between them, (B, C, H, W) -> (B, C', ...)."""
 
+    def __init__(self, *layers: Any) -> None:
+        super().__init__(*layers)
+        remember_layers(self)
+
     @dispatched('dense_conv', 'pointwise')
     def forward(self, x: Tensor) -> Tensor:
         return super().forward(x)
@@ -165,6 +168,7 @@ class Mlp(nn.Module):
         self.fc1 = nn.Linear(dim, int(dim * ratio))
         self.act = nn.GELU()
         self.fc2 = nn.Linear(int(dim * ratio), dim)
+        remember_layers(self)
 
     @dispatched('mlp')
     def forward(self, x: Tensor) -> Tensor:
@@ -186,6 +190,7 @@ class SelfAttention(nn.Module):
         self.heads = heads
         self.qkv = nn.Linear(dim, 3 * dim, bias=qkv_bias)
         self.proj = nn.Linear(dim, dim)
+        remember_layers(self)
 
     @dispatched('linear', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:

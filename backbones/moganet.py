@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import Convolutions, DropPath, biased, depthwise, parameters
+from backbones.ops._watchers import remember_layers
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.decompose_context import decompose_context
 from backbones.ops.dispatch import dispatched
@@ -63,6 +64,7 @@ class SpatialAggregation(nn.Module):
         self.value = nn.Conv2d(dim, dim, 1)
         self.proj2 = nn.Conv2d(dim, dim, 1)
         self.act = nn.SiLU()
+        remember_layers(self)
 
     @dispatched('pointwise', 'decompose_context', 'depthwise_conv', 'gated_product')
     def forward(self, x: Tensor) -> Tensor:
@@ -102,6 +104,7 @@ class ChannelAggregation(nn.Module):
         self.sigma_scale = nn.Parameter(torch.full((1, hidden, 1, 1), SCALE))
         self.fc2 = nn.Conv2d(hidden, dim, 1)
         self.act = nn.GELU()
+        remember_layers(self)
 
     @dispatched('channel_aggregation')
     def forward(self, x: Tensor) -> Tensor:

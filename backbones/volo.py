@@ -19,6 +19,7 @@ from backbones.layers import (
     nhwc,
     parameters,
 )
+from backbones.ops._watchers import remember_layers
 from backbones.ops.dispatch import dispatched, like, to_fast_layout
 from backbones.ops.linear import linear
 from backbones.ops.outlook_attention import CELLS, outlook_attention
@@ -71,6 +72,7 @@ class Downsample(nn.Module):
         super().__init__()
         self.proj = nn.Conv2d(before, after, 2, 2)
         self.pos_embed = nn.Parameter(torch.zeros(1, TABLE, TABLE, after))
+        remember_layers(self)
 
     def resize_table(self, side: int) -> None:
         """Replace the table by zeros of `side` x `side` cells."""
@@ -102,6 +104,7 @@ class OutlookAttention(nn.Module):
         self.pool = nn.AvgPool2d(2, 2, ceil_mode=True)
         self.logits = nn.Linear(dim, heads * CELLS**2)
         self.proj = nn.Linear(dim, dim)
+        remember_layers(self)
 
     @dispatched('linear', calls=('outlook_attention',))
     def forward(self, x: Tensor) -> Tensor:
@@ -117,6 +120,10 @@ class OutlookAttention(nn.Module):
 
 class Resizes(nn.ModuleDict):
     """Per level, the module that brings its stage's map, at stride 8, 16, 16, 16, to its stride."""
+
+    def __init__(self, resizes: dict[str, nn.Module]) -> None:
+        super().__init__(resizes)
+        remember_layers(self)
 
     @dispatched('dense_conv')
     def forward(self, x: Tensor, level: int) -> Tensor:

@@ -235,6 +235,88 @@ def test_a_changed_layer_is_the_one_that_runs(cls: type, change: Callable) -> No
         assert own and all(p.grad is not None for p in own)
 
 
+def with_other_activations(model: nn.Module) -> None:
+    for module in list(model.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.GELU | nn.SiLU):
+                setattr(module, name, nn.ReLU())
+            elif isinstance(child, nn.ReLU):
+                setattr(module, name, nn.Tanh())
+
+
+def with_approximated_gelu(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.GELU):
+            module.approximate = 'tanh'
+
+
+def with_dilated_convolutions(model: nn.Module) -> None:
+    for module in model.modules():
+        same = getattr(module, 'padding', None) == (1, 1) and module.stride == (1, 1)
+        if isinstance(module, nn.Conv2d) and same:
+            module.dilation = module.padding = (2, 2)
+
+
+def with_replicated_borders(model: nn.Module) -> None:
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d) and module.padding == (1, 1):
+            module.padding_mode = 'replicate'
+
+
+def without_projections(model: nn.Module) -> None:
+    for module in list(model.modules()):
+        proj = getattr(module, 'proj', None)
+        if isinstance(proj, nn.Linear) and proj.in_features == proj.out_features:
+            module.proj = nn.Identity()
+
+
+@pytest.mark.parametrize(
+    'edit',
+    [
+        with_other_activations,
+        with_approximated_gelu,
+        with_dilated_convolutions,
+        with_replicated_borders,
+        without_projections,
+    ],
+)
+@every_backbone
+def test_edited_models_compute_what_their_layers_say(cls: type, edit: Callable) -> None:
+    model = build(cls)
+    edit(model)
+    x = torch.randn(2, 3, 64, 64, generator=torch.Generator().manual_seed(1))
+    assert_same(model(x), build_plain_twin(model)(x), 1e-5)
+
+
+@pytest.mark.parametrize('kind', [nn.Linear, nn.Conv2d])
+@every_backbone
+def test_a_replaced_forward_of_a_layer_type_sees_every_layer(cls: type, kind: type) -> None:
+    model, seen, original = build(cls), set(), kind.forward
+
+    def forward(layer: nn.Module, x: Tensor) -> Tensor:
+        seen.add(layer)
+        return original(layer, x)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(kind, 'forward', forward)
+        model(image())
+    assert seen == {m for m in model.modules() if isinstance(m, kind)}
+
+
+@every_backbone
+def test_a_replaced_function_sees_every_layer(cls: type) -> None:
+    model, seen, original = build(cls), [], nn.functional.linear
+
+    def linear(x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:
+        seen.append(weight)
+        return original(x, weight, *rest)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(nn.functional, 'linear', linear)
+        model(image())
+    assert len(seen) == sum(isinstance(m, nn.Linear) for m in model.modules())
+
+
 @every_backbone
 def test_layers_without_the_bias_they_had_are_taken_as_they_are(cls: type) -> None:
     model = build(cls)

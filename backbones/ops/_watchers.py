@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import Any
 
 import torch
 import torch.autograd.forward_ad as forward_ad
+import torch.nn.functional as functional
 from torch import Tensor, nn
 from torch.nn.modules import module as hooks
-
-Class = TypeVar('Class', bound=type)
 
 
 def _private(path: str, default: Callable[[], Any]) -> Callable[[], Any]:
@@ -28,11 +27,23 @@ _GLOBAL_HOOKS = [
     getattr(hooks, f'_global_{name}_hooks', {})
     for name in ('forward', 'forward_pre', 'backward', 'backward_pre')
 ]
-_LAYERS: set[type] = {
-    *(nn.AvgPool2d, nn.BatchNorm2d, nn.Conv2d, nn.ConvTranspose2d, nn.GELU, nn.Identity),
-    *(nn.Linear, nn.MaxPool2d, nn.ReLU, nn.SiLU),
-}
-_CONTAINERS = frozenset((nn.ModuleDict, nn.ModuleList))  # they have no forward of their own
+# attributes that operators have to know of; they read sizes from weights
+_ATTRIBUTES = (
+    *('kernel_size', 'stride', 'padding', 'dilation', 'groups', 'padding_mode', 'output_padding'),
+    'approximate',
+)
+# what counters of operations and quantisers replace for all modules at once
+_FUNCTIONS = [
+    (owner, vars(owner), name, vars(owner)[name])
+    for owner, names in {
+        nn.Module: ('__call__',),
+        nn.Conv2d: ('forward',),
+        nn.Linear: ('forward',),
+        nn.GELU: ('forward',),
+        functional: ('conv2d', 'linear', 'gelu'),
+    }.items()
+    for name in names
+]
 ORDINARY_TENSORS = frozenset((Tensor, nn.Parameter, type(None)))
 
 
@@ -51,6 +62,9 @@ def watcher() -> str | None:
     for kind in _GLOBAL_HOOKS:
         if kind:
             return 'a global module hook'
+    for owner, members, name, function in _FUNCTIONS:
+        if members[name] is not function:
+            return f'a replacement of {owner.__name__}.{name}'
     return None
 
 
@@ -62,53 +76,65 @@ def _watching_functions() -> bool:
     return any(not isinstance(m, DeviceContext) for m in _get_current_function_mode_stack())
 
 
-def ordinary(cls: Class) -> Class:
-    """Count a layer class of this project among the ordinary ones; a decorator."""
-    _LAYERS.add(cls)
-    return cls
+def remember_layers(module: nn.Module) -> None:
+    """Record the layers of a dispatched module, the last statement of its `__init__`.
+
+    Its fast form is written for these: `obstacle` finds what was replaced or changed since.
+    """
+    module.layers_as_built = _layers(module)
 
 
-def obstacle(module: nn.Module) -> str | None:
-    """Name the first child that would notice that it is not called, and why; None if none would.
+def _layers(module: nn.Module) -> dict[str, tuple]:
+    """Return the type, the attributes and the layers of each child."""
+    return {
+        name: (
+            type(child),
+            tuple((a, vars(child)[a]) for a in _ATTRIBUTES if a in vars(child)),
+            _layers(child),
+        )
+        for name, child in module._modules.items()
+    }
+
+
+def obstacle(module: nn.Module, name: str = '') -> str | None:
+    """Say which layer would notice that it is not called, and why; None if none would.
 
     It runs at every call, so it is written for speed.
+
+    Args:
+        name: of the module, which the sentence begins with.
     """
-    for name, child in module._modules.items():
-        kind, state = type(child), child.__dict__
-        if kind in _LAYERS:
-            for parameter in state['_parameters'].values():
-                if type(parameter) not in ORDINARY_TENSORS:
-                    return f'{name} has a parameter of type {type(parameter).__name__}'
-            if kind is nn.Conv2d and not _is_ordinary(state):
-                return f'{name} has an unsupported stride, padding or dilation'
-        elif kind not in _CONTAINERS:
-            return f'{name} is a {kind.__module__}.{kind.__qualname__}'
-        elif found := obstacle(child):
-            return f'{name}.{found}'
+    state = module.__dict__
+    found = _obstacle(state, state.get('layers_as_built', {}))
+    return None if found is None else ' '.join((name + found[0], found[1])).lstrip('. ')
+
+
+def _obstacle(state: dict[str, Any], built: dict[str, tuple]) -> tuple[str, str] | None:
+    """Return the path of the layer, each name behind a point, and what is unusual about it."""
+    for parameter in state['_parameters'].values():
+        if type(parameter) not in ORDINARY_TENSORS:
+            return '', f'has a parameter of type {type(parameter).__name__}'
+    children = state['_modules']
+    if len(children) != len(built):
+        return '', f'has {len(children)} layers instead of {len(built)}'
+    for name, (kind, attributes, layers) in built.items():
+        child = children.get(name)
+        if type(child) is not kind:
+            now = f'{type(child).__module__}.{type(child).__qualname__}'
+            return f'.{name}', f'is a {now} instead of a {kind.__name__}'
+        inside = child.__dict__
+        for attribute, value in attributes:
+            if inside[attribute] != value:
+                return f'.{name}', f'has {attribute} {inside[attribute]!r} instead of {value!r}'
         if (
-            state['_forward_hooks']
-            or state['_forward_pre_hooks']
-            or state['_backward_hooks']
-            or state['_backward_pre_hooks']
+            inside['_forward_hooks']
+            or inside['_forward_pre_hooks']
+            or inside['_backward_hooks']
+            or inside['_backward_pre_hooks']
         ):
-            return f'{name} has hooks'
-        if 'forward' in state or state.get('_compiled_call_impl') is not None:
-            return f'{name} has its own forward'
+            return f'.{name}', 'has hooks'
+        if 'forward' in inside or inside.get('_compiled_call_impl') is not None:
+            return f'.{name}', 'has its own forward'
+        if found := _obstacle(inside, layers):
+            return f'.{name}{found[0]}', found[1]
     return None
-
-
-def _is_ordinary(conv: dict[str, Any]) -> bool:
-    """Return whether the operators support a convolution with these attributes.
-
-    It is 1x1, or dense, or depthwise with padding that keeps the size of its input.
-    """
-    kernel, padding, dilation = conv['kernel_size'], conv['padding'], conv['dilation']
-    if conv['padding_mode'] != 'zeros':
-        return False
-    if conv['groups'] == 1:
-        if kernel == (1, 1) and (conv['stride'] != (1, 1) or padding != (0, 0)):
-            return False
-        return dilation == (1, 1) and not isinstance(padding, str)
-    side, reach = kernel[0], kernel[0] // 2 * dilation[0]
-    depthwise = conv['groups'] == conv['in_channels'] == conv['out_channels']
-    return depthwise and kernel == (side, side) and padding == (reach, reach) and side % 2 == 1
