@@ -4,7 +4,6 @@ Training, checks, predictions and pictures call it, so that they see the same nu
 """
 
 import logging
-import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,12 +11,15 @@ from pathlib import Path
 import cv2
 import numpy as np
 import tifffile
-from PIL import ExifTags, Image
+from PIL import ExifTags
 
 from backbones.errors import UnreadableError
+from backbones.orientation import SWAPPED, UPRIGHT, orientation_of, turned
 
 ARRAYS = ('.npy',)
 TIFF = ('.tif', '.tiff')
+HEADS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # of TIFF and BigTIFF
+FLAT = 16  # rows: an array of fewer has its channels first
 SIDES = {'Y', 'X'}
 LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
 TAILS = (2, 98)  # percent of the values that a picture shows as black and white
@@ -28,9 +30,14 @@ logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it tells more than i
 class Stored:
     """What a TIFF or `.npy` file says that it holds."""
 
-    size: tuple[int, int]  # width and height in pixels
+    size: tuple[int, int]  # width and height in pixels, as `read_pixels` returns it
     channels: int
     dtype: np.dtype
+    orientation: int = UPRIGHT
+
+    @property
+    def turned(self) -> bool:
+        return self.orientation != UPRIGHT
 
 
 def stored(path: Path) -> Stored | None:
@@ -39,17 +46,19 @@ def stored(path: Path) -> Stored | None:
     Raises:
         UnreadableError: it is damaged, or holds no image.
     """
-    suffix = path.suffix.lower()
-    if suffix not in ARRAYS + TIFF:
+    if not is_special(path):
         return None
+    orientation = UPRIGHT
     try:
-        if suffix in ARRAYS:
+        if path.suffix.lower() in ARRAYS:
             array = np.load(path, mmap_mode='r', allow_pickle=False)
             axes = 'YX' if array.ndim == 2 else 'YXS'
             shape, dtype = array.shape, array.dtype
         else:
             with tifffile.TiffFile(path) as file:
                 axes, shape, dtype = _pages(file)
+                tag = file.pages.first.tags.get(ExifTags.Base.Orientation)
+                orientation = int(tag.value) if tag else UPRIGHT
     except Exception as error:  # tifffile raises anything for a damaged header
         raise UnreadableError(f'{path}: damaged image ({error})') from error
     place = _order(path, axes, shape)
@@ -58,7 +67,16 @@ def stored(path: Path) -> Stored | None:
         raise UnreadableError(f'{path}: damaged image (shape {tuple(shape)})')
     if dtype.kind not in 'biuf':
         raise UnreadableError(f'{path}: values of type {dtype}; allowed: integers and floats')
-    return Stored((width, height), shape[place[2]] if len(place) > 2 else 1, dtype)
+    size = (height, width) if orientation in SWAPPED else (width, height)
+    return Stored(size, shape[place[2]] if len(place) > 2 else 1, dtype, orientation)
+
+
+def is_special(path: Path) -> bool:
+    """Return whether a file is an array, or a TIFF by its suffix and its first bytes."""
+    if path.suffix.lower() not in TIFF:
+        return path.suffix.lower() in ARRAYS
+    with path.open('rb') as file:
+        return file.read(4) in HEADS
 
 
 def _pages(file: tifffile.TiffFile) -> tuple[str, tuple[int, ...], np.dtype]:
@@ -74,7 +92,8 @@ def _pages(file: tifffile.TiffFile) -> tuple[str, tuple[int, ...], np.dtype]:
 def _order(path: Path, axes: str, shape: Sequence[int]) -> list[int]:
     """Return the places of rows, columns and channels, if there is more than one, among axes."""
     others = [i for i, axis in enumerate(axes) if axis not in SIDES and shape[i] > 1]
-    if len(axes) != len(shape) or not set(axes) >= SIDES or len(others) > 1:
+    flipped = path.suffix.lower() in ARRAYS and len(shape) > 2 and shape[0] < min(FLAT, *shape[1:])
+    if len(axes) != len(shape) or not set(axes) >= SIDES or len(others) > 1 or flipped:
         raise UnreadableError(
             f'{path}: shape {tuple(shape)}; allowed: height and width with one kind of channels, '
             'in .npy (height, width, channels): save each image as a file'
@@ -82,7 +101,7 @@ def _order(path: Path, axes: str, shape: Sequence[int]) -> list[int]:
     return [axes.index('Y'), axes.index('X'), *others]
 
 
-def read_pixels(path: Path, channels: int | None = None) -> np.ndarray:
+def read_pixels(path: Path, channels: int | None = None, values: str | None = None) -> np.ndarray:
     """Read an image file.
 
     TIFF: the bands of a page, or the pages. PNG and other formats: RGB, with alpha as a fourth
@@ -90,18 +109,21 @@ def read_pixels(path: Path, channels: int | None = None) -> np.ndarray:
 
     Args:
         channels: how many there have to be.
+        values: the type that they have to have, such as 'uint16'.
 
     Returns:
         (H, W, C), with the values and the type of the file.
 
     Raises:
-        UnreadableError: missing or damaged, of another number of channels, or NaN or infinite.
+        UnreadableError: missing or damaged, of other channels or values, or NaN or infinite.
     """
     if not path.is_file():
         raise UnreadableError(f'{path}: missing image')
-    pixels = _special(path) if path.suffix.lower() in ARRAYS + TIFF else _ordinary(path)
+    pixels = _special(path) if is_special(path) else _ordinary(path)
     if channels is not None and pixels.shape[2] != channels:
         raise UnreadableError(f'{path}: {pixels.shape[2]} channels instead of {channels}')
+    if values is not None and pixels.dtype.name != values:
+        raise UnreadableError(f'{path}: values of type {pixels.dtype.name} instead of {values}')
     if pixels.dtype.kind == 'f' and not np.isfinite(pixels).all():
         raise UnreadableError(f'{path}: NaN or infinite values; replace them by a number')
     return pixels
@@ -128,7 +150,7 @@ def _special(path: Path) -> np.ndarray:
     place = _order(path, axes, pixels.shape)
     rest = [i for i in range(pixels.ndim) if i not in place]
     pixels = pixels.transpose(*place, *rest)
-    return pixels.reshape(*pixels.shape[:2], -1)
+    return turned(pixels.reshape(*pixels.shape[:2], -1), header.orientation)
 
 
 def _ordinary(path: Path) -> np.ndarray:
@@ -141,28 +163,7 @@ def _ordinary(path: Path) -> np.ndarray:
     pixels = np.atleast_3d(pixels)
     if pixels.shape[2] > 1:
         pixels = pixels[..., [2, 1, 0, 3][: pixels.shape[2]]]
-    return _turned(pixels, _orientation(path))
-
-
-def _orientation(path: Path) -> int:
-    with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of odd EXIF tags
-        try:
-            with Image.open(path) as image:
-                return image.getexif().get(ExifTags.Base.Orientation, 1)
-        except Exception:  # Pillow raises anything for damaged tags, and OpenCV has read it
-            return 1
-
-
-def _turned(pixels: np.ndarray, orientation: int) -> np.ndarray:
-    """Apply an EXIF orientation."""
-    if orientation in (5, 6, 7, 8):
-        pixels = pixels.swapaxes(0, 1)
-    if orientation in (3, 4, 7, 8):
-        pixels = pixels[::-1]
-    if orientation in (2, 3, 6, 7):
-        pixels = pixels[:, ::-1]
-    return np.ascontiguousarray(pixels)
+    return turned(pixels, orientation_of(path))
 
 
 def to_rgb(pixels: np.ndarray, bands: Sequence[int] = (0, 1, 2)) -> np.ndarray:

@@ -32,7 +32,7 @@ FLOORS = (
     'variants',
     'ops',
     'atomic_write families package_files pixels tables hf_models timm_models',
-    'errors',
+    'errors orientation',
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}
 FILES = sorted(p for p in PACKAGE.rglob('*.py') if '.mim' not in p.parts)

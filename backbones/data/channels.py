@@ -38,19 +38,25 @@ def choose_channels(splits: Iterable[Split]) -> int:
     return max(sorted(set(numbers)), key=numbers.count)
 
 
-def check_channels(split: Split, channels: int, faults: Faults) -> None:
+def usual_values(splits: Iterable[Split], channels: int) -> str | None:
+    """Return the type that most images of these channels have; None if there are none."""
+    facts = [fact for split in splits for fact in split.facts.values() if not fact.fault]
+    kinds = [fact.kind for fact in facts if fact.channels == channels]
+    return max(sorted(set(kinds)), key=kinds.count) if kinds else None
+
+
+def check_channels(split: Split, dataset: Dataset, faults: Faults) -> None:
     """Add a fault for each image that the loader refuses, or whose values have another range."""
+    channels = dataset.channels
     good = [fact for fact in split.facts.values() if not fact.fault]
     if not channels:
         for fact in good:
             if fact.channels not in (1, 3, 4) and fact.frames == 1:
                 faults.add('channels-differ', split.images, _named(fact), total=len(good))
         return
-    kinds = [fact.kind for fact in good if fact.channels == channels]
-    usual = max(sorted(set(kinds)), key=kinds.count) if kinds else ''
     for fact in good:
-        if fact.channels != channels or fact.kind != usual:
-            example = f'{_named(fact)}, the others {channels} x {usual}'
+        if fact.channels != channels or fact.kind != dataset.values:
+            example = f'{_named(fact)}, the others {channels} x {dataset.values}'
             faults.add('channels-differ', split.images, example, total=len(good))
 
 
@@ -96,8 +102,13 @@ def set_channels(model: dict, dataset: Dataset) -> dict:
     return dict(model, backbone=backbone, data_preprocessor=new)
 
 
-def pipeline_lines(cfg: Config, channels: int, splits: Sequence[str]) -> list[str]:
+def pipeline_lines(
+    cfg: Config, channels: int, values: str | None, splits: Sequence[str]
+) -> list[str]:
     """Return the lines that define `__channels`, which turns a pipeline of the base into ours.
+
+    Args:
+        channels, values: see `LoadChannels`.
 
     Raises:
         UserError: a step that computes with colours is inside another one, or the base mixes
@@ -126,7 +137,8 @@ def pipeline_lines(cfg: Config, channels: int, splits: Sequence[str]) -> list[st
     return [
         *lines,
         '__channels = lambda steps: [',
-        f"    dict(type='{LOADER}', channels={channels}) if x['type'] == '{ORDINARY}' else x",
+        f"    dict(type='{LOADER}', channels={channels}, values={values!r})",
+        f"    if x['type'] == '{ORDINARY}' else x",
         f"    for x in steps if x['type'] not in {sorted(left_out)}]",
     ]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from backbones.data.channels import check_channels, choose_channels
+from backbones.data.channels import check_channels, choose_channels, usual_values
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
@@ -83,11 +83,12 @@ def check_dataset(
     if dataset.channels is None:
         dataset.channels = choose_channels(dataset.splits.values())
     if dataset.channels:
+        dataset.values = dataset.values or usual_values(dataset.splits.values(), dataset.channels)
         report.notes.append(
             f'images are read with {dataset.channels} channels, with the values of the files'
         )
     for split in dataset.splits.values():
-        _check_image_files(split, faults, channels=dataset.channels)
+        _check_image_files(split, dataset, faults)
         if dataset.detection:
             _check_sizes(split, faults)
             InstanceChecks(split, faults).run()
@@ -116,9 +117,9 @@ def _look_at_files(
             facts[fact.path] = fact
 
 
-def _check_image_files(split: Split, faults: Faults, *, channels: int) -> None:
-    total = len(split.facts)
-    check_channels(split, channels, faults)
+def _check_image_files(split: Split, dataset: Dataset, faults: Faults) -> None:
+    total, channels = len(split.facts), dataset.channels
+    check_channels(split, dataset, faults)
     if not total:
         faults.add('empty-split', split.source, split.name)
     for path, fact in split.facts.items():

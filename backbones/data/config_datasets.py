@@ -16,7 +16,7 @@ from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import mapping_of
 from backbones.data.listing import list_files, list_images, read_lines
-from backbones.data.load_channels import channels_of
+from backbones.data.load_channels import channels_of, values_of
 from backbones.data.mask_folders import Pair, pair_by_name
 from backbones.data.pair_list import read_pairs
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks, steps
@@ -104,6 +104,7 @@ def _split(
         faults.add('wrong-config', place, f'metainfo.classes is {_few(classes)} here and '
                    f'{_few(dataset.classes)} in train_dataloader')  # fmt: skip
     dataset.channels = channels_of(part.get('pipeline')) or dataset.channels or 0
+    dataset.values = values_of(part.get('pipeline')) or dataset.values
     cls = find_class(part['type'], cfg.get('default_scope'))
     bases = {base.__name__ for base in inspect.getmro(cls)} if cls else set()
     root = part.get('data_root') or ''

@@ -68,6 +68,8 @@ class Dataset:
         zero_ignored: label 0 means "ignore", and the first class is label 1.
         channels: how many of them are read from each image, as they are; 0 for RGB of 8 bits; None
             until the images decide.
+        values: the type of their values, such as 'uint16', if they are read as they are; None until
+            the images decide.
         mapping: which values or colours of label maps are which labels; None if they are labels.
         ignore: values of label maps that shall be ignored, if `mapping` does not say so yet.
         settled: whether that is known without looking at the values, as in a config.
@@ -81,6 +83,7 @@ class Dataset:
     classes: tuple[str, ...] = ()
     zero_ignored: bool = False
     channels: int | None = None
+    values: str | None = None
     mapping: LabelMapping | None = None
     ignore: tuple[int, ...] = ()
     settled: bool = False

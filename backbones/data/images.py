@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import BinaryIO
 
 import cv2
 import numpy as np
@@ -19,16 +18,16 @@ from PIL import ExifTags, Image
 from backbones.data.file_signs import has_end, what_else
 from backbones.data.label_mapping import raw_values
 from backbones.errors import UnreadableError
+from backbones.orientation import SWAPPED, UPRIGHT, orientation_in
 from backbones.pixels import ARRAYS, LARGEST, read_pixels, stored
 
-TURNED = range(2, 9)  # EXIF orientations for which loading rotates or mirrors an image
-SWAPPED = (5, 6, 7, 8)  # those that swap width and height
 LARGE = 1 << 26  # pixels; images above this are decoded one at a time
 # errors that Pillow raises for damaged files of various kinds
 DAMAGED = (
     *(OSError, SyntaxError, ValueError, TypeError, KeyError, EOFError, MemoryError),
     *(struct.error, zlib.error, OverflowError, IndexError, AttributeError),
 )
+SIDES = (ExifTags.Base.ImageWidth, ExifTags.Base.ImageLength)
 ARRAY = 'array'  # format of a .npy file
 COLOURED = ('RGB', 'RGBA', 'LA', 'PA', 'CMYK', 'YCbCr')  # modes of several channels
 DEEP_MODES = ('I', 'F', 'I;16', 'I;16B', 'I;16L', 'I;16N')
@@ -170,10 +169,13 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
     )
     if 'transparency' in image.info and found.mode != 'RGBA':
         found.mode += ' with transparency'
-    orientation = _exif(found.path, image).get(ExifTags.Base.Orientation)
-    found.turned = orientation in TURNED
+    orientation = orientation_in(found.path, image)
+    found.turned = orientation != UPRIGHT
+    if found.format == 'TIFF':  # some versions of Pillow have swapped the sides
+        width, height = (image.tag_v2[side] for side in SIDES)  # type: ignore[attr-defined]
+        found.size = width, height
     if orientation in SWAPPED:
-        found.size = image.size[::-1]
+        found.size = found.size[::-1]
     if found.format == 'PNG':  # Pillow reports 16-bit colours as RGB
         with open(found.path, 'rb') as file:
             found.bits = file.read(25)[24]
@@ -203,33 +205,11 @@ def _read_channels(found: ImageFacts) -> None:
         found.bits = 8 * there.dtype.itemsize
     if found.fault:  # by Pillow
         found.fault = found.detail = ''
-        found.size = there.size
+        found.size, found.turned = there.size, there.turned
         found.mode = f'{there.channels} channels of {there.dtype}'
         found.format = ARRAY if found.path.suffix.lower() in ARRAYS else 'TIFF'
-    if there.size == found.size or there.size == found.size[::-1]:
+    if there.size == found.size:
         found.channels, found.kind = there.channels, there.dtype.name
-
-
-def _exif(path: Path, image: Image.Image) -> Image.Exif:
-    """Read EXIF tags from the header alone; for a PNG, Pillow would decode all pixels."""
-    if image.format != 'PNG':
-        return image.getexif()
-    exif = Image.Exif()
-    for kind, size, file in png_chunks(path):
-        if kind == b'eXIf' and size < 1 << 20:
-            exif.load(file.read(size))
-            break
-    return exif
-
-
-def png_chunks(path: Path) -> Iterator[tuple[bytes, int, BinaryIO]]:
-    """Yield type and size of a PNG's chunks, with the file positioned at their content."""
-    with open(path, 'rb') as file:
-        place = 8
-        while len(head := (file.seek(place), file.read(8))[1]) == 8:
-            size, kind = struct.unpack('>I4s', head)
-            yield kind, size, file
-            place += 12 + size
 
 
 def _is_lossy(path: Path) -> bool:
@@ -250,7 +230,8 @@ def _decode(found: ImageFacts) -> None:
     """Load all pixels with both libraries: OpenCV silently fills a truncated JPEG with grey."""
     with _in_turn(found):
         try:
-            if cv2.imread(str(found.path), cv2.IMREAD_COLOR) is None:
+            # as mmcv does: imread does not read all that imdecode does
+            if cv2.imdecode(np.fromfile(found.path, np.uint8), cv2.IMREAD_COLOR) is None:
                 found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
                 return
             with Image.open(found.path) as image:

@@ -28,22 +28,23 @@ class LoadChannels(BaseTransform):
 
     Args:
         channels: of every image.
+        values: their type, such as 'uint16'; None accepts every type.
 
     Raises:
-        UnreadableError: an image cannot be read, or has another number of channels.
+        UnreadableError: an image cannot be read, or has other channels or values.
     """
 
-    def __init__(self, channels: int) -> None:
-        self.channels = channels
+    def __init__(self, channels: int, values: str | None = None) -> None:
+        self.channels, self.values = channels, values
 
     def transform(self, results: dict) -> dict:
-        pixels = read_pixels(Path(results['img_path']), self.channels)
+        pixels = read_pixels(Path(results['img_path']), self.channels, self.values)
         results['img'] = pixels.astype(np.float32)
         results['img_shape'] = results['ori_shape'] = pixels.shape[:2]
         return results
 
     def __repr__(self) -> str:
-        return f'{LOADER}(channels={self.channels})'
+        return f'{LOADER}(channels={self.channels}, values={self.values!r})'
 
 
 class AnyChannels:
@@ -65,7 +66,14 @@ class AnyChannels:
 
 def channels_of(pipeline: object) -> int | None:
     """Return the channels that a pipeline's loader reads; None if it reads ordinary images."""
+    return _loader(pipeline).get('channels')
+
+
+def values_of(pipeline: object) -> str | None:
+    """Return the type of the values that a pipeline's loader accepts; None if it is not said."""
+    return _loader(pipeline).get('values')
+
+
+def _loader(pipeline: object) -> dict:
     steps = pipeline if isinstance(pipeline, list | tuple) else ()
-    return next(
-        (step['channels'] for step in steps if step['type'].rpartition('.')[2] == LOADER), None
-    )
+    return next((step for step in steps if step['type'].rpartition('.')[2] == LOADER), {})

@@ -283,7 +283,7 @@ def _label_maps(dataset: Dataset, cfg: Config, out: Path, plan: Plan, made: Fit)
 def _channels(dataset: Dataset, cfg: Config) -> list[str]:
     if not dataset.channels:
         return []
-    lines = pipeline_lines(cfg, dataset.channels, used(dataset))
+    lines = pipeline_lines(cfg, dataset.channels, dataset.values, used(dataset))
     if cfg.get('tta_pipeline'):
         lines.append('tta_pipeline = __channels(_base_.tta_pipeline)')
     return lines

@@ -13,7 +13,7 @@ from torch import nn
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.data.listing import SUFFIXES
-from backbones.data.load_channels import channels_of
+from backbones.data.load_channels import channels_of, values_of
 from backbones.data.training_record import check_training
 from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pytorch
 from backbones.deploy.metadata import digest, of_config
@@ -128,6 +128,7 @@ def read_model(
             classes=own or list(classes_in(file) or ()),
             palette=_stated(dataset, 'palette') or None,
             bands=_stated(dataset, 'bands') or None,
+            values=values_of(dataset.get('pipeline')),
             checkpoint_sha256=digest(checkpoint),
             **of_config(cfg),
         ),

@@ -1,10 +1,8 @@
 """A file of tools/export.py as a model; neither PyTorch nor OpenMMLab is imported."""
 
-import json
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import supervision as sv
@@ -12,13 +10,13 @@ import supervision as sv
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.errors import UserError, listed
+from backbones.inference.about import read_about
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.pasting import pasted
 from backbones.inference.sessions import RUNTIMES, Outputs, open_file
 from backbones.inference.shaping import Shaping, padded, resized
 from backbones.inference.tiles import starts
 
-FORMAT = 1  # of the metadata, docs/export.md
 KINDS = {
     'semantic': ('logits', 'labels'),
     'boxes': ('boxes', 'scores', 'labels'),
@@ -50,23 +48,36 @@ class ExportedModel:
 
     def __init__(self, path: str, *, tile: int | None, batch: int, amp: bool) -> None:
         self.session = open_file(path, bf16=amp)
-        about = {**_of_outputs(self.session.outputs), **_read(self.session.about)}
+        about = {**_of_outputs(self.session.outputs), **read_about(path, self.session.about)}
         self.outputs = KINDS.get(about['task'], ())
         if not self.outputs:
             raise UserError(
                 f'{path} is a model of the task {about["task"]} with the outputs '
                 f'{listed(self.session.outputs)}; predictions need one of: {", ".join(KINDS)}'
             )
+        self.path = path
         self.images, channels, height, width = self.session.shape
-        self.channels = None if about.get('input', 'RGB').startswith('RGB') else channels
+        colours = about.get('input', 'RGB').startswith('RGB')
+        self.channels = None if colours else channels
+        self.values = about.get('values')
         self.size = (height, width) if height and width else None  # None: every size
         self.segments = about['task'] == 'semantic'
         self.window = about.get('sliding_window') if not tile else None
         faults = []
-        if about.get('format', FORMAT) > FORMAT:
+        if missing := [name for name in self.outputs if name not in self.session.outputs]:
             faults.append(
-                f'was written by a newer version, {about.get("version")}: update this one'
+                f'lacks the outputs {listed(missing)} of the task {about["task"]}; it has '
+                f'{listed(self.session.outputs)}'
             )
+        if (colours and channels not in (None, 3)) or not (colours or channels):
+            faults.append(
+                f'takes images of {channels or "any number of"} channels, but its metadata say '
+                f'{about.get("input", "nothing about them")}'
+            )
+        if 'mean' in about and channels not in (None, len(about['mean'])):
+            faults.append(f'has {len(about["mean"])} means for {channels} channels')
+        if self.window and self.size and any(a > b for a, b in zip(self.window['size'], self.size)):
+            faults.append(f'takes {height} x {width} pixels, less than its windows')
         if self.images == 1 and batch > 1:
             faults.append(f'takes 1 image at once, not {batch}')
         if self.segments and tile and self.size not in (None, (tile, tile)):
@@ -129,6 +140,7 @@ class ExportedModel:
             some = [*inputs[first : first + together]]
             filled = some + some[-1:] * (together - len(some))  # a file may take exactly so many
             out = self.session.run(np.stack(filled), [*names, *(['counts'] if counted else [])])
+            self._check_classes(out)
             ends = np.cumsum(out.pop('counts')) if counted else None
             for i in range(len(some)):
                 if ends is not None:
@@ -138,6 +150,18 @@ class ExportedModel:
                     yield out
                 else:
                     yield {name: values[i] for name, values in out.items()}
+
+    def _check_classes(self, out: Outputs) -> None:
+        """Refuse results of other classes than the metadata name."""
+        count, number = len(self.meta['classes']), 0
+        if 'logits' in out:
+            number = out['logits'].shape[1]
+            if number == 1 and self.foreground is not None:  # one score for two classes
+                return
+        elif 'labels' in out:
+            number = out['labels'].max(initial=-1) + 1
+        if number > count or ('logits' in out and number != count):
+            raise UserError(f'{self.path} tells {number} classes apart, and names {count}')
 
     def _instances(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
         kept = out['scores'] >= score
@@ -197,13 +221,6 @@ class ExportedModel:
             labels[scores > best] = number
             best = np.maximum(best, scores)
         return labels
-
-
-def _read(about: Mapping[str, str]) -> dict[str, Any]:
-    """Read a file's metadata; text stands as it is, and everything else is JSON."""
-    texts = ('version', 'model', 'task', 'input', 'pad_to_multiples_of', 'precision', 'mask_frame')
-    return {k: v if k in texts and v != 'null' else json.loads(v) for k, v in about.items()
-            if not k.endswith('sha256')}  # fmt: skip
 
 
 def _of_outputs(outputs: Sequence[str]) -> dict[str, str]:

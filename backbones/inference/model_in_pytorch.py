@@ -8,7 +8,7 @@ import supervision as sv
 import torch
 from mmengine.config import Config
 
-from backbones.data.load_channels import channels_of
+from backbones.data.load_channels import channels_of, values_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
@@ -44,7 +44,8 @@ class ModelInPyTorch:
         if self.on_cpu:  # convolutions then need not turn their inputs and outputs around
             self.module.to(memory_format=torch.channels_last)
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
-        self.channels = channels_of(next(innermost(cfg.test_dataloader.dataset))['pipeline'])
+        pipeline = next(innermost(cfg.test_dataloader.dataset))['pipeline']
+        self.channels, self.values = channels_of(pipeline), values_of(pipeline)
         self.bytes_per_pixel: float = bytes_per_pixel(cfg, len(self.meta['classes']))
 
     def prepare(self, image: Picture) -> dict:

@@ -167,7 +167,9 @@ class Predictor:
 
     def read(self, path: Path) -> tuple[np.ndarray, list[str]]:
         """Read an image as in training, with notes on what might surprise."""
-        return read_channels(path, self.channels) if self.channels else read_image(path)
+        if self.channels:
+            return read_channels(path, self.channels, self.model.values)
+        return read_image(path)
 
     def find(self, image: Picture) -> Found:
         """Find the instances in an image, or its label map.

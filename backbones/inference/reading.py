@@ -56,6 +56,6 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
     return np.asarray(cv2.cvtColor(pixels, cv2.COLOR_BGR2RGB), np.uint8), notes
 
 
-def read_channels(path: Path, channels: int) -> tuple[np.ndarray, list[str]]:
+def read_channels(path: Path, channels: int, values: str | None) -> tuple[np.ndarray, list[str]]:
     """Read an image as `LoadChannels` does; see `read_pixels`. Returns no notes."""
-    return read_pixels(path, channels), []
+    return read_pixels(path, channels, values), []

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from backbones.errors import MissingFileError, UserError, first_line, installed
+from backbones.inference.attempts import OUT_OF_MEMORY
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}  # by suffix
 SECTION = ['dense_backbones']  # of OpenVINO's metadata
@@ -78,9 +79,7 @@ class OnnxRuntime:
         try:
             return dict(zip(names, self.session.run(names, {'image': pixels})))
         except Exception as error:
-            if 'Failed to allocate' in str(error):
-                raise MemoryError from error
-            raise
+            raise _said(error, pixels) from error
 
 
 class OpenVino:
@@ -112,8 +111,18 @@ class OpenVino:
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
         with self.lock:
-            found = self.request.infer({'image': pixels})
-            return {name: found[name].copy() for name in names}  # the next call reuses the memory
+            try:
+                found = self.request.infer({'image': pixels})
+                return {name: found[name].copy() for name in names}  # the next call reuses them
+            except Exception as error:
+                raise _said(error, pixels) from error
+
+
+def _said(error: Exception, pixels: np.ndarray) -> Exception:
+    if OUT_OF_MEMORY.search(str(error)):
+        return MemoryError()
+    shape = ' x '.join(map(str, pixels.shape))
+    return UserError(f'the file cannot be run on images of {shape}: {first_line(error)}')
 
 
 def package(name: str) -> ModuleType:

@@ -12,12 +12,14 @@ from mmengine.config import Config
 from mmengine.registry import DATASETS
 from own_data import SIZE, json_file, make_coco, make_masks, noise
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from backbones.cli import check_data
 from backbones.data.channels import pipeline_lines
 from backbones.data.images import image_facts
 from backbones.data.new_config import new_config
 from backbones.errors import UnreadableError, UserError
+from backbones.inference.reading import read_image
 from backbones.openmmlab.build import build_model, enter_library
 from backbones.pixels import read_pixels, to_rgb, view
 
@@ -84,6 +86,75 @@ def test_ordinary_images_are_rgb_turned_as_the_camera_says(tmp_path: Path) -> No
     assert read_pixels(tmp_path / 'grey.tif').shape == (*SIZE[::-1], 1)
 
 
+SUFFIXES = ('jpg', 'png', 'webp', 'tif')
+XMP = (
+    '<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:RDF xmlns:rdf="http://www.w3.org/1999/02/22-rdf-'
+    'syntax-ns#"><rdf:Description rdf:about="" xmlns:tiff="http://ns.adobe.com/tiff/1.0/" '
+    'tiff:Orientation="6"/></rdf:RDF></x:xmpmeta>'
+)
+
+
+@pytest.mark.parametrize('suffix', SUFFIXES)
+@pytest.mark.parametrize('orientation', [*range(1, 9), 'in XMP alone'])
+def test_the_check_and_every_reader_turn_an_image_as_training_does(
+    suffix: str, orientation, tmp_path: Path
+) -> None:
+    """OpenCV ignores the tag of WebP, and all that stands in XMP alone."""
+    from mmcv.transforms import LoadImageFromFile
+
+    path = tmp_path / f'a.{suffix}'
+    options = dict(lossless=True) if suffix == 'webp' else {}
+    if orientation in range(1, 9):
+        options['exif'] = Image.Exif()
+        options['exif'][0x0112] = orientation
+    elif suffix == 'png':
+        options['pnginfo'] = PngInfo()
+        options['pnginfo'].add_itxt('XML:com.adobe.xmp', XMP)
+    elif suffix == 'tif':
+        options['tiffinfo'] = {700: XMP.encode()}
+    else:
+        options['xmp'] = XMP.encode()
+    Image.fromarray(bands(0, 3).astype(np.uint8)).save(path, **options)
+    trained = LoadImageFromFile()(dict(img_path=str(path)))['img'][..., ::-1]
+    facts = image_facts(path, decode=True)
+    assert not facts.fault and facts.size == trained.shape[1::-1]
+    assert facts.turned == (orientation in range(2, 9) and suffix != 'webp')
+    for pixels in (read_pixels(path), read_image(path)[0]):
+        assert np.array_equal(pixels, trained)
+
+
+@pytest.mark.parametrize('orientation', range(1, 9))
+def test_a_tiff_of_many_channels_is_turned_as_its_tag_says(orientation: int, tmp_path) -> None:
+    pixels = bands(0)
+    tag = [(274, 'H', 1, orientation, True)]
+    options = dict(photometric='minisblack', planarconfig='contig', extratags=tag)
+    tifffile.imwrite(tmp_path / 'a.tif', pixels, **options)
+    colours = Image.fromarray(pixels[..., :3].astype(np.uint8))
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    colours.save(tmp_path / 'b.png', exif=exif)
+    facts, read = image_facts(tmp_path / 'a.tif', decode=True), read_pixels(tmp_path / 'a.tif')
+    assert facts.size == read.shape[1::-1] and facts.turned == (orientation > 1)
+    assert np.array_equal(read[..., :3].astype(np.uint8), read_pixels(tmp_path / 'b.png'))
+
+
+def test_a_png_called_tif_is_read_as_what_it_is(tmp_path: Path) -> None:
+    noise(tmp_path / 'a.png')
+    (tmp_path / 'a.png').rename(tmp_path / 'a.tif')
+    assert read_pixels(tmp_path / 'a.tif').shape == (*SIZE[::-1], 3)
+    assert not image_facts(tmp_path / 'a.tif', decode=True).fault
+
+
+def test_validation_images_of_other_values_are_an_error(tmp_path: Path) -> None:
+    """Of 16 bits in training and 8 in validation, each split is in order by itself."""
+    replace_images(make_coco(tmp_path), '.tif')
+    assert not check_data.check(str(tmp_path)).faults.errors
+    for path in tmp_path.glob('val/*.tif'):
+        save(path, (bands(0) // 256).astype(np.uint8))
+    (fault,) = check_data.check(str(tmp_path)).faults.errors
+    assert (fault.kind, fault.count) == ('channels-differ', 3)
+
+
 def test_pictures_stretch_what_has_more_than_8_bits() -> None:
     grey = to_rgb(np.linspace(0, 4000, 10000).reshape(100, 100, 1))
     assert grey.shape == (100, 100, 3) and (grey == grey[..., :1]).all()
@@ -98,13 +169,15 @@ def test_pictures_stretch_what_has_more_than_8_bits() -> None:
         (np.full((8, 8, 2), np.nan, np.float32), 'NaN or infinite'),
         (np.zeros((4, 8, 8, 2), np.uint8), 'shape .4, 8, 8, 2.; allowed: height and width'),
         (np.zeros((8, 8, 3), np.uint8), '3 channels instead of 2'),
+        (np.zeros((2, 64, 48), np.uint8), 'shape .2, 64, 48.; allowed: height and width'),
+        (np.zeros((8, 8, 2), np.uint8), 'values of type uint8 instead of float32'),
         (np.zeros((8, 8, 2), complex), 'values of type complex128'),
     ],
 )
 def test_what_is_no_image_of_these_channels_is_refused(pixels, message, tmp_path: Path) -> None:
     np.save(tmp_path / 'a.npy', pixels)
     with pytest.raises(UnreadableError, match=message):
-        read_pixels(tmp_path / 'a.npy', 2)
+        read_pixels(tmp_path / 'a.npy', 2, 'float32')
 
 
 @pytest.mark.parametrize(
@@ -207,7 +280,7 @@ def test_a_base_that_needs_colours_is_refused() -> None:
     ):
         cfg = Config(dict(train_dataloader=dict(dataset=dataset)))
         with pytest.raises(UserError, match=said):
-            pipeline_lines(cfg, BANDS, ['train'])
+            pipeline_lines(cfg, BANDS, 'uint16', ['train'])
 
 
 @pytest.mark.slow

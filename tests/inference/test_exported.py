@@ -16,7 +16,7 @@ from PIL import Image
 
 from backbones import Predictor
 from backbones.drawing.palette import Classes
-from backbones.errors import UserError
+from backbones.errors import UnreadableError, UserError
 from backbones.openmmlab.extra import RUNTIME_COMMAND
 
 RNG = np.random.default_rng(0)
@@ -215,3 +215,62 @@ def test_pictures_have_the_colours_of_the_dataset(tmp_path: Path) -> None:
     predictor = Predictor(file)
     colours = Classes(predictor.meta).colours.colors
     assert [[*colour.as_rgb()] for colour in colours] == palette and 'bands' not in predictor.meta
+
+
+LIES = dict(
+    classes=[1, {}, [1, 2], 'red', ['a', 'b'], ['a', 'b', 'c', 'd', 'e']],
+    palette=[[[1, 2]], [[0, 0, 256]] * 3, 'red'],
+    bands=[[1], 'x', [0, 1, -1]],
+    mean=['x', [1, 2], [None] * 3, ['a'] * 3],
+    task=['features', '{}', 'panoptic'],
+    format=[2, 'x', -1, [1]],
+    mask_threshold=['x', 2, [0.5]],
+    mask_frame=['x'],
+    foreground_threshold=['x'],
+    sliding_window=[[1], dict(size=[8, 8]), dict(size=[8, 8], stride=[0, 8]), 'x',
+                    dict(size=[4, 4], stride=[8, 8])],
+    transforms=['x', [1], [{}], [dict(type=1)], [dict(type='Resize', scale='x')],
+                [dict(type='Resize', scale=[0, 0])], [dict(type='Resize')],
+                [dict(type='ResizeToMultiple', size_divisor=0)]],
+)  # fmt: skip
+
+
+@pytest.mark.parametrize('key', LIES)
+@pytest.mark.parametrize('kind', [exported.segmentor, exported.detector])
+def test_metadata_that_lie_are_said_or_do_not_matter(kind, key: str, tmp_path: Path) -> None:
+    """Whatever a file says about itself, a sentence or the right result follows."""
+    image = np.zeros((40, 60, 3), np.uint8)
+    expected = Predictor(str(kind(tmp_path / 'true.onnx'))).find(image)
+    refused = 0
+    for number, value in enumerate(LIES[key]):
+        path = kind(tmp_path / f'{number}.onnx', **{key: value})
+        try:
+            found = Predictor(str(path)).find(image)
+        except UserError as error:
+            refused += 1
+            assert str(path) in str(error)
+        else:
+            assert str(found) == str(expected), value
+    assert refused
+
+
+def test_foreign_metadata_do_not_matter_and_missing_ones_are_said(tmp_path: Path) -> None:
+    image = np.zeros((40, 60, 3), np.uint8)
+    path = exported.segmentor(tmp_path / 'a.onnx', author='Jo', stride='{32', names="{0: 'a'}")
+    assert Predictor(str(path)).find(image).shape == (40, 60)
+    with pytest.raises(UserError, match='names no classes'):
+        Predictor(str(exported.segmentor(tmp_path / 'b.onnx', classes='null')))
+    with pytest.raises(UserError, match='takes images of 4 channels, but its metadata say nothing'):
+        Predictor(str(exported.segmentor(tmp_path / 'c.onnx', channels=4)))
+
+
+def test_a_file_takes_the_values_that_it_was_trained_on(tmp_path: Path) -> None:
+    """8 bits in the place of 16 would be black to it."""
+    about = dict(input='channels as in the images', values='uint16', classes=list('abcd'))
+    path = exported.segmentor(tmp_path / 'a.onnx', channels=4, **about)
+    for kind in ('uint16', 'uint8'):
+        np.save(tmp_path / f'{kind}.npy', np.ones((40, 60, 4), kind))
+    predictor = Predictor(str(path))
+    assert predictor.predict(tmp_path / 'uint16.npy').found.shape == (40, 60)
+    with pytest.raises(UnreadableError, match='values of type uint8 instead of uint16'):
+        predictor.predict(tmp_path / 'uint8.npy')

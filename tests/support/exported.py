@@ -9,11 +9,13 @@ HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
 CLASSES = ['red', 'green', 'blue']
 
 
-def segmentor(path: Path, sides: str = 'height, width', images: str = '1', **about: object) -> Path:
+def segmentor(
+    path: Path, sides: str = 'height, width', images: str = '1', channels: int = 3, **about: object
+) -> Path:
     """A segmentor whose scores are the colours: the label of a pixel is its brightest channel."""
     text = f"""{HEAD}
-        g (float[{images}, 3, {sides}] image)
-            => (float[{images}, 3, {sides}] logits, int64[{images}, {sides}] labels) {{
+        g (float[{images}, {channels}, {sides}] image)
+            => (float[{images}, {channels}, {sides}] logits, int64[{images}, {sides}] labels) {{
             logits = Identity (image)
             labels = ArgMax <axis = 1, keepdims = 0> (image)
         }}"""

@@ -1,0 +1,113 @@
+"""What an exported file says about itself, checked before anything relies on it."""
+
+import json
+import math
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from backbones.errors import UserError
+
+FORMAT = 1  # of these facts, docs/export.md
+Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is
+
+
+def _is_number(value: object) -> bool:
+    real = isinstance(value, int | float) and not isinstance(value, bool)
+    return real and math.isfinite(value)  # type: ignore[arg-type]
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+
+
+def _is_share(value: Any) -> bool:
+    return _is_number(value) and 0 <= value <= 1
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _is_list(value: Any, each: Callable[[Any], bool], length: int | None = None) -> bool:
+    return (
+        isinstance(value, list)
+        and len(value) in ((len(value),) if length is None else (length,))
+        and all(map(each, value))
+    )
+
+
+def _is_colour(value: Any) -> bool:
+    return _is_list(value, lambda v: _is_count(v, 0) and v < 256, 3)
+
+
+def _is_window(value: Any) -> bool:
+    sides = ('size', 'stride')
+    if not isinstance(value, dict) or not all(_is_list(value.get(k), _is_count, 2) for k in sides):
+        return False
+    return all(step <= side for side, step in zip(value['size'], value['stride']))
+
+
+def _is_step(value: Any) -> bool:
+    """Return whether a value is a transform; the arguments that are used have to be numbers."""
+    if not isinstance(value, dict) or not isinstance(value.get('type'), str):
+        return False
+    sides = [value[key] for key in ('scale', 'scale_factor') if value.get(key) is not None]
+    if value['type'].endswith('Resize') and not sides:
+        return False
+    if any(isinstance(side, list) and len(side) != 2 for side in sides):
+        return False
+    numbers = [v for side in sides for v in (side if isinstance(side, list) else [side])]
+    return all(_is_number(v) and v > 0 for v in numbers) and _is_count(value.get('size_divisor', 1))
+
+
+TEXT: Check = _is_text, 'text'
+KNOWN: dict[str, Check] = dict(
+    format=(_is_count, f'a number from 1 to {FORMAT}'),
+    version=TEXT,
+    task=TEXT,
+    input=TEXT,
+    values=TEXT,
+    classes=(lambda v: _is_list(v, _is_text), 'a list of names'),
+    palette=(lambda v: _is_list(v, _is_colour), 'a list of [red, green, blue] from 0 to 255'),
+    bands=(lambda v: _is_list(v, lambda n: _is_count(n, 0), 3), 'three numbers of channels'),
+    mean=(lambda v: _is_list(v, _is_number), 'a list of numbers'),
+    mask_threshold=(_is_share, '0 to 1'),
+    foreground_threshold=(_is_share, '0 to 1'),
+    mask_frame=(lambda v: v in ('box', 'image'), 'box, image'),
+    sliding_window=(_is_window, 'size and stride in pixels, the latter not larger'),
+    transforms=(lambda v: _is_list(v, _is_step), "a list of a config's transforms"),
+)
+
+
+def read_about(path: str, stored: Mapping[str, str]) -> dict[str, Any]:
+    """Return the facts that predictions use; what a file does not say, or says as null, is absent.
+
+    Args:
+        path: of the file, for errors.
+        stored: its metadata: text as it is, everything else as JSON; others' keys are ignored.
+
+    Raises:
+        UserError: a fact is not of its type.
+    """
+    found, faults = {}, []
+    for key, (is_allowed, allowed) in KNOWN.items():
+        said = stored.get(key, 'null')
+        try:
+            value = said if is_allowed is _is_text or key == 'mask_frame' else json.loads(said)
+        except (ValueError, RecursionError):
+            value = said
+        if value is None or said == 'null':
+            continue
+        if not is_allowed(value):
+            faults.append(f'{key} is {said[:60]}; allowed: {allowed}')
+        found[key] = value
+    newer: Any = found.get('format')
+    if _is_count(newer, FORMAT + 1):
+        version = found.get('version')
+        raise UserError(f'{path} was written by a newer version, {version}: update this one')
+    if faults:
+        raise UserError(
+            f'{path}: its metadata are not those of tools/export.py: {"; ".join(faults)}. Export '
+            'it again'
+        )
+    return found
