@@ -375,6 +375,21 @@ def test_second_derivatives_are_plains_and_else_an_error_that_says_so(cls: type)
         x.grad = None
 
 
+@pytest.mark.parametrize('cls', QUICK, ids=variant_id)
+def test_batches_of_gradients_are_plains_and_else_an_error_that_says_so(cls: type) -> None:
+    model, x = build(cls), image().requires_grad_()
+
+    def slopes() -> Tensor:
+        outputs = model(x)[-1].mean((0, 2, 3))
+        batch = torch.eye(len(outputs))
+        return torch.autograd.grad(outputs, x, batch, is_grads_batched=True)[0]
+
+    with pytest.raises(UserError, match=r'is_grads_batched=True .* `with backbones.plain\(\):`'):
+        slopes()
+    with plain():
+        assert slopes().shape[1:] == x.shape
+
+
 @every_backbone
 def test_copies_and_pickles_are_the_same_model(cls: type) -> None:
     model = build(cls)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import UserError, did_you_mean
-from backbones.ops._watchers import ORDINARY_TENSORS, obstacle, transform, watcher
+from backbones.ops._watchers import ORDINARY_TENSORS, are_batched, obstacle, transform, watcher
 
 Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
@@ -249,27 +249,32 @@ def refuse_second_derivatives(x: Tensor) -> Tensor:
 
 
 def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
-    """Reject second derivatives of a fast form when they are requested.
+    """Reject what a fast form's backward pass cannot do when it is requested.
 
     Raises:
-        UserError: the backward pass is recorded (`create_graph=True`).
+        UserError: the backward pass is recorded (`create_graph=True`), or runs for several
+            gradients at once (`is_grads_batched=True`).
     """
 
     @functools.wraps(backward)
-    def run(*arguments: Any) -> Any:
+    def run(ctx: Any, *gradients: Any) -> Any:
         _check_once()
-        return backward(*arguments)
+        if are_batched(gradients):
+            raise UserError(_NEEDS_PLAIN.format('is_grads_batched=True needs batches of gradients'))
+        return backward(ctx, *gradients)
 
     return run
 
 
 def _check_once(*gradient: Tensor) -> None:
     if torch.is_grad_enabled():
-        raise UserError(
-            'create_graph=True needs derivatives of gradients, which fast forms do not have; run '
-            'the forward pass inside `with backbones.plain():`, or build the backbone with '
-            'create(..., fast=False)'
-        )
+        raise UserError(_NEEDS_PLAIN.format('create_graph=True needs derivatives of gradients'))
+
+
+_NEEDS_PLAIN = (
+    '{}, which fast forms do not have; run the forward pass inside `with backbones.plain():`, or '
+    'build the backbone with create(..., fast=False)'
+)
 
 
 def like(x: Tensor, images: Tensor) -> Tensor:
