@@ -11,7 +11,7 @@ from mmengine.structures import InstanceData
 from torch import nn
 
 from backbones.errors import UserError, first_line
-from backbones.openmmlab.config_tree import nodes, replace_sync_bn
+from backbones.openmmlab.config_tree import channels_in, nodes, replace_sync_bn
 from backbones.openmmlab.console import warnings_only
 from backbones.openmmlab.registries import import_scope
 from backbones.package_files import LIBRARIES
@@ -25,17 +25,26 @@ def check_fit(cfg: Config, model: ConfigDict) -> None:
     Raises:
         UserError: the model cannot be built or run; one line.
     """
-    if 'TrackDataPreprocessor' in str(model.get('data_preprocessor')):
-        raise UserError('it takes video clips, and only models of single images can be tried')
+    check_single_images(model)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             built = build_for_trial(cfg, model)
             built.eval()  # not chained: some backbones return None
             built.test_step(empty_batch(cfg, model))
-            _run_auxiliary_heads(built, image_side(model))
+            _run_auxiliary_heads(built, channels_in(model), image_side(model))
     except Exception as error:  # third-party code may raise anything
         raise UserError(first_line(error)) from error
+
+
+def check_single_images(model: ConfigDict) -> None:
+    """Refuse a model of video clips.
+
+    Raises:
+        UserError: it is one.
+    """
+    if 'TrackDataPreprocessor' in str(model.get('data_preprocessor')):
+        raise UserError('the model takes video clips; only models of single images are allowed')
 
 
 def build_model(
@@ -104,11 +113,11 @@ def build_for_trial(cfg: Config, model: ConfigDict) -> nn.Module:
     return built
 
 
-def _run_auxiliary_heads(built: nn.Module, side: int) -> None:
+def _run_auxiliary_heads(built: nn.Module, channels: int, side: int) -> None:
     """Run the auxiliary heads, which MMSegmentation's models use in training only."""
     heads = getattr(built, 'auxiliary_head', None)
     if heads is not None:
-        features = built.extract_feat(torch.zeros(1, 3, side, side))
+        features = built.extract_feat(torch.zeros(1, channels, side, side))
         for head in heads if isinstance(heads, nn.ModuleList) else [heads]:
             head(features)
 
@@ -142,7 +151,7 @@ def empty_batch(cfg: Config, model: ConfigDict) -> dict:
     if needs_proposals(model):
         sample.proposals = whole_image(side)
     return dict(
-        inputs=[torch.full((3, side, side), 114, dtype=torch.uint8)],
+        inputs=[torch.full((channels_in(model), side, side), 114, dtype=torch.uint8)],
         data_samples=[sample],
     )
 

@@ -29,6 +29,11 @@ def with_backbone(model: ConfigDict | None) -> ConfigDict:
     return part
 
 
+def channels_in(model: dict) -> int:
+    """Return the number of channels of the images that a model's backbone reads."""
+    return (model.get('backbone') or {}).get('in_channels', 3)
+
+
 def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
     """Yield the dict and all dicts inside it."""
     yield part

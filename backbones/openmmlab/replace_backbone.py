@@ -3,25 +3,22 @@
 import copy
 import logging
 
-import torch
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from backbones.adapted_variants import AdaptedVariant
-from backbones.errors import UserError, first_line
+from backbones.errors import UserError
 from backbones.families import RECIPES
-from backbones.openmmlab.build import build_model, check_fit, enter_library
-from backbones.openmmlab.config_tree import nodes, with_backbone
-from backbones.openmmlab.registries import add_import, find_class
+from backbones.openmmlab.build import check_fit, enter_library
+from backbones.openmmlab.config_tree import channels_in, nodes, with_backbone
+from backbones.openmmlab.levels import Level, choose_levels, measure_levels
+from backbones.openmmlab.registries import add_import
 from backbones.package_files import config_file, own_recipe
-from backbones.pyramid import Pyramid
 from backbones.registry import variant
 from backbones.timm_interface import STRIDES
 from backbones.variants import Variant
 
 NAMED = ('published',)
-PROBE = 128  # height and width of the image used to measure the old backbone, pixels
-Level = tuple[int, int]  # channels and stride of a feature map
 
 
 def swap_backbone(
@@ -31,10 +28,10 @@ def swap_backbone(
 
     The old backbone is built and run on a small image to find its channels and strides. Ours emits
     the levels with these strides, and each `in_channels` that reads an old level gets the channels
-    of the new one. One prediction on a small image then verifies that the model fits. Input is
-    normalised as on ImageNet, and the variant's published weights are loaded for training. All
-    settings of the old backbone are dropped, including frozen stages and weights, and so is
-    `load_from`.
+    of the new one. One prediction on a small image then verifies that the model fits. Images of
+    three channels are normalised as on ImageNet; other channels keep their number, mean and
+    deviation. The variant's published weights are loaded for training. All settings of the old
+    backbone are dropped, including frozen stages and weights, and so is `load_from`.
 
     Args:
         cfg: any config for MMDetection or MMSegmentation.
@@ -61,14 +58,17 @@ def swap_backbone(
     cfg = copy.deepcopy(cfg)
     model = with_backbone(cfg.get('model'))
     old = model.backbone
-    levels = _measure(cfg, old)
-    chosen = _choose_levels(levels)
+    levels = measure_levels(cfg, old)
+    chosen = choose_levels(levels)
     new = row.settings(_method(model) if recipe or 'drop_path_rate' in old else None)
     if chosen != [0, 1, 2, 3]:
         new['out_indices'] = tuple(chosen)
+    if channels_in(model) == 3:
+        _normalise(cfg, row)
+    else:
+        new['in_channels'] = channels_in(model)
     model.backbone = ConfigDict({**new, **(settings or {})})
     channels = row.channels_of(settings or {})
-    _normalise(cfg, row)
     _connect(cfg, model, levels, [(channels[i], STRIDES[i]) for i in chosen], name)
     if recipe:
         _take_recipe(cfg, row, _method(model))
@@ -94,59 +94,6 @@ def _method(model: ConfigDict) -> str:
         return 'detection'
     heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
     return 'semantic_fpn' if heads[0]['type'] == 'FPNHead' else 'upernet'
-
-
-def _measure(cfg: Config, old: ConfigDict) -> list[Level]:
-    """Return the channels and strides that a backbone emits.
-
-    Raises:
-        UserError: it cannot be built or run here, or emits something other than maps.
-    """
-    cls = find_class(old['type'], cfg.default_scope)
-    if isinstance(cls, type) and issubclass(cls, Pyramid):
-        ours = build_model(cfg, old, device='meta')
-        return list(zip(ours.channels, ours.strides))
-    try:
-        backbone = build_model(cfg, old)
-        backbone.eval()  # not chained: some return None
-        with torch.no_grad():
-            maps = backbone(torch.zeros(1, 3, PROBE, PROBE))
-    except Exception as error:  # third-party code may raise anything
-        raise UserError(
-            f'--backbone: cannot measure the levels of the old backbone, {old["type"]}, on an '
-            f'image of {PROBE}x{PROBE}: {first_line(error)}'
-        ) from error
-    if isinstance(maps, torch.Tensor):
-        raise UserError(
-            f'--backbone: the old backbone, {old["type"]}, emits a single map; ours emit a tuple '
-            'of maps, which its head cannot read'
-        )
-    if not all(isinstance(m, torch.Tensor) and m.ndim == 4 for m in maps):
-        raise UserError(
-            f'--backbone: the old backbone, {old["type"]}, emits more than feature maps, which '
-            'ours cannot replace'
-        )
-    return [(m.shape[1], PROBE // m.shape[2]) for m in maps]
-
-
-def _choose_levels(levels: list[Level]) -> list[int]:
-    """Choose which of our levels replace the old ones: those with the same strides.
-
-    Four levels that start at stride 4 are matched one by one, since dilated backbones do not halve
-    their last ones.
-
-    Raises:
-        UserError: there are no such levels.
-    """
-    strides = [stride for _, stride in levels]
-    if len(levels) == 4 and strides[0] == STRIDES[0]:
-        return [0, 1, 2, 3]
-    if strides == sorted(set(strides) & set(STRIDES)):
-        return [STRIDES.index(stride) for stride in strides]
-    raise UserError(
-        f'--backbone: the old backbone emits the strides {strides}; allowed: a rising subset '
-        f'of {list(STRIDES)}, the strides of ours'
-    )
 
 
 def _normalise(cfg: Config, row: Variant) -> None:

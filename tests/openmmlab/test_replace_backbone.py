@@ -2,6 +2,7 @@
 
 import json
 import re
+from importlib import import_module
 from pathlib import Path
 
 import any_config
@@ -48,6 +49,17 @@ def test_our_leaves_turn_into_one_another(before: str, after: str, name: str, un
         k: v for k, v in dict(out_indices=(1, 2, 3)).items() if before.startswith('retinanet')
     }
     assert model == expected
+
+
+def test_a_model_of_four_channels_keeps_their_number_mean_and_deviation() -> None:
+    cfg = load('upernet_cloformer_nano_digits')
+    four = dict(mean=[1.0, 2.0, 3.0, 4.0], std=[5.0, 6.0, 7.0, 8.0], bgr_to_rgb=False)
+    cfg.model.data_preprocessor.update(type='ChannelSegDataPreProcessor', **four)
+    cfg.model.backbone.in_channels = 4
+    import_module('backbones.data.channels_mmseg')  # as a config of such images does
+    model = swap_backbone(cfg, 'moganet_xt').model  # predicts once on such an image
+    assert model.backbone.in_channels == 4 and model.backbone.type == 'MogaNet'
+    assert {key: model.data_preprocessor[key] for key in four} == four
 
 
 @pytest.mark.parametrize(
