@@ -105,6 +105,7 @@ def hf_variant(arch: str) -> AdaptedVariant:
     row = AdaptedVariant(HfPyramid, arch, hf_models.SCHEME, kind, weights)
     colours = hf_models.processor(arch)
     row.set_colours(colours.get('image_mean'), colours.get('image_std'))
+    row.licence = hf_models.licence(arch)
     return row
 
 

@@ -100,13 +100,36 @@ def set_entry(name: str, config: Any, keys: tuple[str, ...], value: object) -> N
 @functools.lru_cache(maxsize=4)
 def processor(name: str) -> dict[str, Any]:
     """Return how a model's images are to be prepared; {} where its author wrote nothing."""
+    path = _file(name, 'preprocessor_config.json')
+    try:
+        return json.loads(Path(path).read_text()) if path else {}
+    except ValueError:
+        return {}  # colours stay those of ImageNet
+
+
+@functools.lru_cache(maxsize=4)
+def licence(name: str) -> str | None:
+    """Return the licence that a model's card states; None where there is none."""
+    import yaml
+    from huggingface_hub import metadata_load
+
+    path = _file(name, 'README.md')
+    try:
+        facts = (metadata_load(path) if path else None) or {}
+    except (ValueError, yaml.YAMLError):
+        return None
+    # the hub's word for one that it does not know is 'other'
+    return facts.get('license_name') or facts.get('license')
+
+
+def _file(name: str, file: str) -> str | None:
+    """Return where a file of a repository or folder is; None if it has none, or no network."""
     from transformers.utils import cached_file
 
     try:
-        path = cached_file(name, 'preprocessor_config.json')
-        return json.loads(Path(path).read_text()) if path else {}
-    except (OSError, ValueError):  # none, or no network: colours stay those of ImageNet
-        return {}
+        return cached_file(name, file)
+    except (OSError, ValueError):
+        return None
 
 
 def written_by(config: Any) -> set[str]:

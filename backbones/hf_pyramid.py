@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.errors import UserError, listed
-from backbones.hf_models import SCHEME, build, quiet, read_config, set_entry, written_by
+from backbones.hf_models import SCHEME, build, licence, quiet, read_config, set_entry, written_by
 
 LOG = logging.getLogger('backbones')
 REPEATED = {'layer', 'layers', 'block', 'blocks', 'stage', 'stages', 'level', 'levels'}
@@ -79,6 +79,9 @@ class HfPyramid(AdaptedPyramid):
     def own_size(self) -> tuple[int, int]:
         size = self.image_size or getattr(self.config, 'image_size', None) or PROBE
         return (size, size) if isinstance(size, int) else tuple(size)
+
+    def licence(self) -> str | None:
+        return licence(self.arch)
 
     def no_weight_decay(self) -> set[str]:
         names = (name for name, _ in self.named_parameters())

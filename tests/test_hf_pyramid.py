@@ -46,6 +46,7 @@ def saved(tmp_path_factory):
         made.save_pretrained(folder)
         colours = dict(image_mean=[0.5, 0.4, 0.3], image_std=[0.2, 0.2, 0.2])
         (folder / 'preprocessor_config.json').write_text(json.dumps(colours))
+        (folder / 'README.md').write_text('---\nlicense: other\nlicense_name: "toy-1"\n---\n# Toy')
         return str(folder)
 
     return save
@@ -117,6 +118,7 @@ def test_a_row_knows_weights_and_colours_and_a_config_is_changed_by_it(saved) ->
     folder = saved('convnext')
     row = backbones.variant(f'hf:{folder}')
     assert row.weights == f'{folder}/model.safetensors' and row.mean == (127.5, 102.0, 76.5)
+    assert row.licence == row.model.licence() == 'toy-1'
     cfg = Config.fromfile(backbones.config_file('upernet_cswin_nano_digits'))
     swapped = backbones.swap_backbone(cfg, f'hf:{folder}')
     assert swapped.model.backbone.type == 'HfPyramid'
