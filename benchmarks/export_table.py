@@ -30,9 +30,9 @@ from backbones.deploy.models import exportable
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.torch_file import Whole
 from backbones.errors import UserError, first_line
-from backbones.openmmlab.build import build_for_trial
+from backbones.openmmlab.build import build_for_trial, check_single_images
 from backbones.openmmlab.config import read_config
-from backbones.openmmlab.config_tree import nodes
+from backbones.openmmlab.config_tree import nodes, with_backbone
 from backbones.openmmlab.replace_backbone import swap_backbone
 
 DOCS = Path(__file__).parent.parent / 'docs'
@@ -41,11 +41,11 @@ CONFIGS = Path(__file__).with_name('any_config.txt').read_text().split()
 SIZES = ((128, 160), (99, 130), (64, 96))
 FIXED = (96, 128)
 COLOURS = Preprocessing((0,) * 3, (1,) * 3, rgb=True, divisor=32)
-LARGE = {'ssd300': (300, 300)}  # in place of `FIXED`
+LARGE = {'ssd300': (300, 300), 'mobilenet_v3': (512, 512)}  # of models that take no smaller ones
 SMALL = dict(
     dims=(32, 64, 128, 256), depths=(1, 1, 1, 1), heads=(4, 4, 8, 16), local_heads=(3, 2, 4, 4)
 )
-FEW = dict(num_layers=2, stacked_convs=1, num_queries=30)  # in place of more than four
+FEW = dict(num_layers=2, num_cp=2, stacked_convs=1, num_queries=30)  # in place of more than four
 SPREAD = (
     'cls',
     'fc_reg',
@@ -56,19 +56,21 @@ SPREAD = (
     'convs_pred',
     'obj',
 )
-SPREAD += ('object_pred', 'cls_convs', 'conv_reg')
+SPREAD += ('object_pred', 'cls_convs', 'conv_reg', 'cls_out')
 
 
 def small(cfg: Config) -> Config:
     """Give a config a small backbone, and few layers wherever it counts them."""
     try:
         cfg = swap_backbone(cfg, 'cloformer_xxs')
-        cfg.model.backbone.arch = dict(SMALL, mlp_ratio=4)
+        with_backbone(cfg.model).backbone.arch = dict(SMALL, mlp_ratio=4)
     except UserError:
         pass  # one that reads other levels keeps its own
+    backbone = {id(node) for node in nodes(cfg.model.get('backbone', {}))}
     for node in nodes(cfg.model):
         for key, value in FEW.items():
-            if isinstance(node.get(key), int) and node[key] > max(value, 3):
+            many = isinstance(node.get(key), int) and node[key] > max(value, 3)
+            if many and id(node) not in backbone:
                 node[key] = value
     for name in ('test_cfg', 'panoptic_fusion_head'):
         most(cfg.model.get(name))
@@ -83,7 +85,7 @@ def most(settings: ConfigDict | None) -> None:
                 node[key] = 25
 
 
-def lively(model: nn.Module, run: object) -> None:
+def lively(model: nn.Module, run: object, size: tuple[int, int]) -> None:
     """Spread the scores of a new detector: it would find nothing, or everything alike."""
     torch.manual_seed(0)
     model.eval()
@@ -100,7 +102,7 @@ def lively(model: nn.Module, run: object) -> None:
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
             hooks.append(layer.register_forward_hook(spread))
-    (image,) = sources.samples([], [SIZES[0]], COLOURS)
+    (image,) = sources.samples([], [size], COLOURS)
     run(image)
     for hook in hooks:
         hook.remove()
@@ -110,13 +112,25 @@ def source(name: str, *, dynamic: bool) -> sources.Source:
     """A config's model with random weights, to be exported."""
     torch.manual_seed(0)
     cfg = small(read_config(name))
+    check_single_images(cfg.model)
     model = build_for_trial(cfg, cfg.model)
+    exportable(model)  # refused before it predicts, which may take more than images
     structures = import_module(f'{cfg.default_scope}.structures')
     sample = getattr(structures, 'DetDataSample', None) or structures.SegDataSample
     preprocessing = sources.preprocessing_of(cfg, dynamic)
     run = compare.model_in_pytorch(model, sample, preprocessing.divisor)
-    lively(model, run)
+    lively(model, run, sizes_of(name)[0])
     return sources.Source(model, preprocessing, run, dict(model=name), [])
+
+
+def large(name: str) -> tuple[int, int] | None:
+    """Return the size of a config whose model takes no smaller images."""
+    return next((size for part, size in LARGE.items() if part in name), None)
+
+
+def sizes_of(name: str) -> tuple[tuple[int, int], ...]:
+    """Return the sizes at which a config's model is compared."""
+    return (size,) if (size := large(name)) else SIZES
 
 
 def as_module(source: sources.Source) -> Callable[[list[np.ndarray]], list[compare.Outputs]]:
@@ -127,7 +141,7 @@ def as_module(source: sources.Source) -> Callable[[list[np.ndarray]], list[compa
         height, width = images[0].shape[:2]
         whole = Whole(module, source.preprocessing, (height, width))
         with torch.no_grad():
-            outputs = whole(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2))
+            outputs = whole(torch.from_numpy(np.stack(images)).permute(0, 3, 1, 2).contiguous())
         return compare.apart({k: v.numpy() for k, v in zip(module.outputs, outputs, strict=True)})
 
     return run
@@ -145,6 +159,7 @@ def summary(found: list[compare.Difference]) -> dict:
 
 def try_module(name: str) -> dict:
     """Compare the module that is exported."""
+    export.SIZES = sizes_of(name)
     try:
         model = source(name, dynamic=True)
         return summary(export.compared(model, as_module(model), export.Target(None, None)))
@@ -154,8 +169,9 @@ def try_module(name: str) -> dict:
 
 def try_files(name: str) -> dict[str, dict]:
     """Export a config's model: for any size and batch or, where that fails, for one size."""
+    export.SIZES = sizes_of(name)
     outcome: dict[str, dict] = {}
-    fixed = next((size for part, size in LARGE.items() if part in name), FIXED)
+    fixed = large(name) or FIXED
     for mode, size, batch in (('any', None, None), ('fixed', fixed, 1)):
         try:
             with tempfile.TemporaryDirectory() as folder:
@@ -222,7 +238,6 @@ def page(results: dict[str, dict]) -> str:
 def main() -> None:
     torch.set_num_threads(1)
     MMLogger.get_instance('export_table', log_level='ERROR')  # else each parameter is a line
-    export.SIZES = SIZES
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     wanted = sys.argv[1:]
     for name in CONFIGS:

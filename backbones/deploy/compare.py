@@ -134,8 +134,14 @@ def model_in_pytorch(
         image = image[..., ::-1] if colours else image  # BGR, as cv2 reads
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
         batch = dict(inputs=[pixels], data_samples=[sample(metainfo=about)])
-        with torch.no_grad():
-            (found,) = model.test_step(batch)
+        try:
+            with torch.no_grad():
+                (found,) = model.test_step(batch)
+        except Exception as error:  # third-party code may raise anything
+            raise UserError(
+                f'the model cannot predict on an image of {size[0]} x {size[1]} pixels in PyTorch: '
+                f'{first_line(error)}'
+            ) from error
         if hasattr(model, 'decode_head'):
             logits, labels = found.seg_logits.data[None], found.pred_sem_seg.data
             return dict(logits=logits.numpy(), labels=labels.numpy())

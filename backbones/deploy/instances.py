@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.deploy.one_stage import Kind, Level, activated, candidates, choose, flat, priors
+from backbones.deploy.dense_heads import Kind, Level, activated, flat, priors
+from backbones.deploy.one_stage import candidates, choose
 from backbones.deploy.select import clip
 
 COORDINATES = 8  # strides in which positions relative to an instance are counted

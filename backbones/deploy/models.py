@@ -19,6 +19,10 @@ ALLOWED = (
 )
 NMS = {'type', 'iou_threshold', 'class_agnostic', 'split_thr', 'max_num'}
 RTMDET = ('RTMDetInsHead', 'RTMDetInsSepBNHead')
+REFUSED = {
+    'PointHead': 'it refines points chosen at run time',
+    'LightHamHead': 'it begins with random numbers at each prediction',
+}
 ROIS = ('StandardRoIHead', 'CascadeRoIHead', 'DynamicRoIHead', 'PISARoIHead')
 
 
@@ -51,7 +55,8 @@ def exportable(model: Any, *, padded: bool = True) -> Any:
     Raises:
         UserError: the model cannot be exported; says why.
     """
-    model = copy.deepcopy(model).eval()
+    model = copy.deepcopy(model)
+    model.eval()  # not chained: some return None
     kind = type(model).__name__
     hold_for_every_size(model)
     if hasattr(model, 'out_indices'):
@@ -60,8 +65,8 @@ def exportable(model: Any, *, padded: bool = True) -> Any:
         last = type(parts(model.decode_head)[-1]).__name__
         if last in ('MaskFormerHead', 'Mask2FormerHead'):
             return SemanticQueries(model)
-        if last == 'PointHead':
-            raise UserError('PointHead cannot be exported: it refines points chosen at run time')
+        if last in REFUSED:
+            raise UserError(f'{last} cannot be exported: {REFUSED[last]}')
         return Segmentor(model)
     if kind in TRANSFORMERS:
         return BoxQueries(model, padded=padded)

@@ -21,7 +21,7 @@ from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.tracing import STRIDE
 from backbones.errors import UserError
 from backbones.inference.reading import read_image
-from backbones.openmmlab.build import build_model
+from backbones.openmmlab.build import build_model, check_single_images
 from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import find_class
 from backbones.registry import create, variant
@@ -105,6 +105,7 @@ def read_model(
             f'{config}: give a checkpoint of the whole model, as saved by tools/train.py'
         )
     cfg = load_config(config, options=options, backbone=backbone)
+    check_single_images(cfg.model)
     model = build_model(cfg)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     file, own = read(checkpoint), _stated(dataset, 'classes')

@@ -6,7 +6,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.ops import roi_align
 
-from backbones.deploy.one_stage import Kind, candidates, choose
+from backbones.deploy.dense_heads import Kind
+from backbones.deploy.one_stage import candidates, choose
 from backbones.deploy.select import NOTHING, Boxes, apart, decode
 
 RPN = Kind()

@@ -14,6 +14,9 @@ QUICK = (
     'mmdet::deformable_detr/deformable-detr_r50_16xb2-50e_coco',
     'mmdet::rtmdet/rtmdet-ins_s_8xb32-300e_coco',
     'mmdet::mask2former/mask2former_r50_8xb2-lsj-50e_coco-panoptic',
+    'mmdet::foveabox/fovea_r50_fpn_gn-head-align_4xb4-2x_coco',
+    'mmdet::reppoints/reppoints-moment_r50_fpn_1x_coco',
+    'mmdet::tood/tood_r50_fpn_1x_coco',
 )
 KNOWN = json.loads(export_table.RESULTS.read_text())
 SIZE = (67, 90)  # padded to 96 x 96
@@ -36,6 +39,16 @@ def test_a_head_finds_in_a_batch_what_its_library_finds(name: str, monkeypatch) 
         (
             'mmdet::sabl/sabl-faster-rcnn_r50_fpn_1x_coco',
             'bbox_coder is a BucketingBBoxCoder',
+        ),
+        ('mmdet::fast_rcnn/fast-rcnn_r50_fpn_1x_coco', 'FastRCNN cannot be exported'),
+        ('mmdet::lad/lad_r50-paa-r101_fpn_2xb8_coco_1x', 'LADHead cannot be exported'),
+        (
+            'mmseg::segnext/segnext_mscan-t_1xb16-adamw-160k_ade20k-512x512',
+            'LightHamHead cannot be exported: it begins with random numbers',
+        ),
+        (
+            'mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_test-mot17halfval',
+            'the model takes video clips',
         ),
     ],
     ids=lambda text: text.split('/')[0],
