@@ -12,6 +12,7 @@ from backbones.drawing.paint import Found
 from backbones.errors import UserError, listed
 from backbones.inference.about import read_about
 from backbones.inference.memory import MASKS, SCORE
+from backbones.inference.model import digest_of
 from backbones.inference.pasting import pasted
 from backbones.inference.sessions import RUNTIMES, Outputs, open_file
 from backbones.inference.shaping import Shaping, padded, resized
@@ -100,6 +101,11 @@ class ExportedModel:
         self.bytes_per_pixel: float = (
             SCORE * count if self.segments else MASKS * ('masks' in self.outputs)
         )
+
+    def digest(self) -> str:
+        weights = Path(self.path).with_suffix('.bin')  # of OpenVINO
+        is_apart = self.path.endswith('.xml') and weights.is_file()
+        return digest_of([Path(self.path), *([weights] if is_apart else [])])
 
     def prepare(self, image: Picture) -> dict:
         inside = self.shaping.size(*image.shape[:2])

@@ -1,6 +1,8 @@
 """What `Predictor` needs of a model, whichever library runs it."""
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, Protocol
 
 from backbones.drawing.captions import Picture
@@ -38,3 +40,15 @@ class Model(Protocol):
 
     def decide(self, scores: Scores) -> Any:
         """Return the labels (h, w) of scores, in host memory."""
+
+    def digest(self) -> str:
+        """Return a digest of all that decides on the results: the weights and the settings."""
+
+
+def digest_of(files: Iterable[Path], settings: str = '') -> str:
+    """Return a short digest of files and of a text."""
+    found = hashlib.sha256(settings.encode())
+    for file in files:
+        with file.open('rb') as opened:
+            found.update(hashlib.file_digest(opened, 'sha256').digest())
+    return found.hexdigest()[:16]

@@ -1,6 +1,7 @@
 """A config's model with a checkpoint, run by MMDetection or MMSegmentation."""
 
 import contextlib
+import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
@@ -8,12 +9,14 @@ import supervision as sv
 import torch
 from mmengine.config import Config
 
+from backbones.checkpoints.fetch import locate
 from backbones.data.load_channels import channels_of, values_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
 from backbones.inference.folding import fold
 from backbones.inference.memory import MASKS, SCORE
+from backbones.inference.model import digest_of
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
 from backbones.openmmlab.config import read_config
 from backbones.openmmlab.config_tree import has_mask_head, innermost
@@ -35,6 +38,8 @@ class ModelInPyTorch:
     ) -> None:
         cfg = deepcopy(config) if isinstance(config, Config) else read_config(str(config))
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
+        self.checkpoint = checkpoint
+        self.settings = json.dumps([cfg.get('model'), cfg.get('test_dataloader')], default=str)
         self.amp = amp
         self.segments = cfg.get('default_scope') == 'mmseg'
         self.module, self.meta = load_trained(cfg, checkpoint, pick_device(device))
@@ -74,6 +79,9 @@ class ModelInPyTorch:
             return scores.argmax(0).cpu()
         # one score for two classes
         return (scores[0].sigmoid() > self.module.decode_head.threshold).cpu()
+
+    def digest(self) -> str:
+        return digest_of([locate(self.checkpoint)[0]], self.settings)
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:

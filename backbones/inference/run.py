@@ -75,7 +75,7 @@ def run(
         check_format(as_labels, segments=predictor.segments, classes=number, images=chosen.inside)
     weights = os.path.abspath(checkpoint or config)
     about = dict(config=config, checkpoint=weights, score=score, tile=tile, backbone=backbone,
-                 amp=amp, as_labels=as_labels)  # fmt: skip
+                 amp=amp, as_labels=as_labels, model=predictor.model.digest())  # fmt: skip
     if clips:
         return run_clips(predictor, [*chosen.inside], out=out, fps=fps, about=about)
     results = Results(
@@ -119,7 +119,8 @@ def _predict(
     names = chosen.names()
     console = Console(stderr=True)
     hidden = not console.is_terminal
-    left = [path for path, inside in chosen.inside.items() if inside.as_posix() not in results.done]
+    left = [path for path, inside in chosen.inside.items()
+            if not results.has(path, inside.as_posix())]  # fmt: skip
     parts = list(batched(left, predictor.batch))
     try:
         for paths in track(parts, 'predicting', console=console, disable=hidden):

@@ -86,7 +86,7 @@ class Results:
         self.segments = segments
         self.notes = Counter[str]()  # see `Prediction`
         self.seconds = 0.0  # time of the model in this call
-        self.done: set[str] = set()  # images, by their names in `images.json`
+        self.done: dict[str, str] = {}  # paths of the images, by their names in `images.json`
         self.amounts = Counter[int]()  # instances or pixels by class
         self.present = Counter[int]()  # images that contain the class
         self.scores = Counter[int]()  # sum of scores by class
@@ -119,6 +119,7 @@ class Results:
         entry: dict = dict(
             image=dict(id=number, file_name=file_name, width=width, height=height),
             notes=prediction.notes,
+            path=str(prediction.path),
         )
         self._save(f'pictures/{name}.jpg', prediction.picture()[..., ::-1])
         found = prediction.found
@@ -133,6 +134,20 @@ class Results:
         self._append(entry, 'a')
         self.seconds += prediction.seconds
         self._count(entry)
+
+    def has(self, path: Path, file_name: str) -> bool:
+        """Return whether an image is done.
+
+        Raises:
+            UserError: another image of that name is.
+        """
+        done = self.done.get(file_name)
+        if done not in (None, str(path)):
+            raise UserError(
+                f'{self.lines} has {file_name} of {done}, and this call means {path}: choose a new '
+                'folder for the latter'
+            )
+        return done is not None
 
     def finish(self) -> None:
         """Write the files that describe all images."""
@@ -154,7 +169,7 @@ class Results:
             atomic_write.write(self.folder / file, json.dumps(content).encode())
 
     def _count(self, entry: dict) -> None:
-        self.done.add(entry['image']['file_name'])
+        self.done[entry['image']['file_name']] = entry['path']
         self.notes.update(entry['notes'])
         amounts = Counter({int(c): n for c, n in entry.get('pixels', {}).items()})
         for one in entry.get('instances', ()):

@@ -152,6 +152,20 @@ def test_an_interrupted_call_is_continued(album: Path, tmp_path: Path) -> None:
     assert 'holds results of another call' in said
 
 
+def test_an_interrupted_call_is_continued_by_an_equal_one_only(tmp_path: Path) -> None:
+    """The same command means something else: other images of that name, or other weights."""
+    file, out = exported.segmentor(tmp_path / 'x.onnx'), tmp_path / 'out'
+    for camera in ('one', 'two'):
+        (tmp_path / camera).mkdir()
+        Image.new('RGB', (60, 40)).save(tmp_path / camera / 'a.png')
+    tool('predict', file, tmp_path / 'one', '--out', out)
+    said = tool('predict', file, tmp_path / 'two', '--out', out, '--resume', fails=True)
+    assert f'has a.png of {tmp_path}/one/a.png, and this call means {tmp_path}/two/a.png' in said
+    exported.segmentor(file, palette=[[1, 2, 3]] * 3)
+    said = tool('predict', file, tmp_path / 'one', '--out', out, '--resume', fails=True)
+    assert 'holds results of another call (model ' in said
+
+
 @pytest.mark.parametrize(
     'options, message',
     [
