@@ -12,7 +12,7 @@ from backbones import atomic_write
 from backbones.data.config_text import WIDTH
 from backbones.data.dataset import Dataset
 from backbones.data.pair_list import pairs_text
-from backbones.errors import UserError, shown
+from backbones.errors import UserError, listed, shown
 from backbones.openmmlab.config_tree import innermost
 
 BRACES = '{{', '{\\x7b'  # MMEngine treats the former as a variable, even in a string
@@ -54,8 +54,8 @@ def of_split(dataset: Dataset, name: str, out: Path) -> dict:
     if not dataset.detection:
         labels = os.path.relpath(split.source, dataset.root)
         prefix = dict(data_prefix=dict(img_path=images, seg_map_path=labels))
-        listed = dict(ann_file=str(_written(dataset, name, out).absolute()))
-        return {**listed, **prefix} if is_listed(dataset) else prefix
+        own = dict(ann_file=str(_written(dataset, name, out).absolute()))
+        return {**own, **prefix} if is_listed(dataset) else prefix
     if split.own_file:
         file = str(_written(dataset, name, out).absolute())
     else:
@@ -71,16 +71,40 @@ def write_annotations(dataset: Dataset, out: Path) -> None:
     """Write files beside the config where those of the data do not serve.
 
     Annotations as COCO, or lists of images and their label maps.
+
+    Raises:
+        UserError: images for training would become images for validation.
     """
-    listed = is_listed(dataset)
-    for name in used(dataset):
-        split = dataset.splits[name]
-        if not split.own_file and not listed:
-            continue
-        file = _written(dataset, name, out)
+    every = is_listed(dataset)
+    texts = {
+        _written(dataset, name, out): json.dumps(split.records) if dataset.detection
+        else pairs_text(split)
+        for name in used(dataset) if (split := dataset.splits[name]).own_file or every
+    }  # fmt: skip
+    trained = _images(_written(dataset, 'train', out))
+    for file, text in texts.items():
+        if file.stem != 'train' and (both := sorted(trained & _images_in(text))):
+            raise UserError(
+                f'{file.with_stem("train")} has {listed(both)}, and {file} would have them '
+                'now: a model that was trained with the former would be judged by images that it '
+                f'has learnt. Choose another --out, or remove the folder {file.parent} if there is '
+                'no such model'
+            )
+    for file, text in texts.items():
         file.parent.mkdir(parents=True, exist_ok=True)
-        text = json.dumps(split.records) if dataset.detection else pairs_text(split)
-        file.write_text(text, encoding='utf-8')
+        atomic_write.write(file, text.encode())
+
+
+def _images(file: Path) -> set[str]:
+    """Return the images in a file that was written before, none if there is none."""
+    return _images_in(file.read_text(encoding='utf-8')) if file.is_file() else set()
+
+
+def _images_in(text: str) -> set[str]:
+    try:
+        return {entry['file_name'] for entry in json.loads(text)['images']}
+    except (ValueError, TypeError, KeyError):  # a list of pairs, or a file of somebody else's
+        return {line.partition('\t')[0] for line in text.splitlines() if '\t' in line}
 
 
 def is_listed(dataset: Dataset) -> bool:
