@@ -7,7 +7,7 @@ A file that tools/export.py made stands for both: tools/predict.py FILE.onnx IMA
 import argparse
 import sys
 
-EXPORTED = ('.onnx', '.xml')
+EXPORTED = ('.onnx', '.xml', '.pt2')
 
 
 def parse_args(argv: list[str]) -> argparse.Namespace:

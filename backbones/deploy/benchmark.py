@@ -19,6 +19,7 @@ import numpy as np
 from backbones.deploy.bench_worker import BATCHES
 from backbones.errors import UserError
 from backbones.inference.exported_model import is_exported
+from backbones.inference.sessions import RUNTIMES
 from backbones.tables import table
 
 REST = 0.05  # seconds between turns, in which the threads of the last one fall asleep
@@ -62,7 +63,8 @@ class Process:
         self.candidate = candidate
         asked = dict(vars(candidate), images=images, size=size)
         # a file is timed as it runs where there is no PyTorch
-        alone = "sys.modules['torch'] = None; " if is_exported(candidate.model) else ''
+        without = is_exported(candidate.model) and RUNTIMES[Path(candidate.model).suffix] != 'torch'
+        alone = "sys.modules['torch'] = None; " if without else ''
         program = f'import sys; {alone}from backbones.deploy.bench_worker import main; main()'
         threads = str(candidate.threads)
         path = os.pathsep.join([str(ROOT), *filter(None, [os.environ.get('PYTHONPATH')])])

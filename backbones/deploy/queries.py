@@ -17,8 +17,8 @@ from backbones.deploy.deformable import (
     with_plain_sizes,
 )
 from backbones.deploy.select import Boxes
+from backbones.drawing.panoptic import OFFSET
 
-OFFSET = 1000  # of an instance's number in a panoptic map, as in MMDetection
 TRANSFORMERS = {
     'DETR': one_level,
     'ConditionalDETR': one_level,

@@ -16,8 +16,7 @@ from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.select import suppress_in_pytorch
 from backbones.deploy.tracing import SAMPLE, exporting, traced
-
-FACTS = 'metadata.json'  # inside the file
+from backbones.inference.sessions import FACTS
 
 
 class Whole(nn.Module):

@@ -14,6 +14,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
+from backbones.drawing.panoptic import segments
 from backbones.drawing.pictures import SCORE, Half, picture
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
@@ -39,7 +40,7 @@ def draw(
     Raises:
         UserError: the sample predicts neither boxes nor a label map.
     """
-    return picture(image, [Half('', predicted(sample, score))], meta)
+    return picture(image, [Half('', predicted(sample, score, meta))], meta)
 
 
 def side_by_side(
@@ -49,18 +50,26 @@ def side_by_side(
 
     Args, Returns, Raises: see `draw`. If the ground truth was not loaded, the bare image is drawn.
     """
-    truth, found = found_in(sample, 'gt'), predicted(sample, score)
+    truth, found = found_in(sample, 'gt'), predicted(sample, score, meta)
     left = 'ground truth' if truth is not None else 'image (no ground truth)'
     right = f'prediction, score >= {score:g}' if isinstance(found, sv.Detections) else 'prediction'
     return picture(image, [Half(left, truth), Half(right, found)], meta)
 
 
-def predicted(sample: BaseDataElement, score: float) -> Found:
+def predicted(sample: BaseDataElement, score: float, meta: Mapping) -> Found:
     """Return the predicted label map, or the instances with a score of at least `score`.
+
+    The segments of a panoptic model are instances, too; see `segments`.
+
+    Args:
+        sample, score, meta: see `draw`.
 
     Raises:
         UserError: there is neither.
     """
+    if 'pred_panoptic_seg' in sample:
+        panoptic = np.asarray(sample.pred_panoptic_seg.sem_seg.cpu())[0]
+        return segments(panoptic, len(meta['classes']))
     found = found_in(sample, 'pred')
     if found is None:
         raise UserError(

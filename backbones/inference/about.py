@@ -71,6 +71,7 @@ KNOWN: dict[str, Check] = dict(
     palette=(lambda v: _is_list(v, _is_colour), 'a list of [red, green, blue] from 0 to 255'),
     bands=(lambda v: _is_list(v, lambda n: _is_count(n, 0), 3), 'three numbers of channels'),
     mean=(lambda v: _is_list(v, _is_number), 'a list of numbers'),
+    pad_to_multiples_of=(_is_count, 'a number from 1'),
     mask_threshold=(_is_share, '0 to 1'),
     foreground_threshold=(_is_share, '0 to 1'),
     mask_frame=(lambda v: v in ('box', 'image'), 'box, image'),

@@ -1,14 +1,16 @@
-"""A file of tools/export.py as a model; neither PyTorch nor OpenMMLab is imported."""
+"""A file of tools/export.py as a model; OpenMMLab is not imported, PyTorch only for a .pt2 file."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
 
+import cv2
 import numpy as np
 import supervision as sv
 
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
+from backbones.drawing.panoptic import segments
 from backbones.errors import UserError, listed
 from backbones.inference.about import read_about
 from backbones.inference.memory import MASKS, SCORE
@@ -22,6 +24,7 @@ KINDS = {
     'semantic': ('logits', 'labels'),
     'boxes': ('boxes', 'scores', 'labels'),
     'instances': ('boxes', 'scores', 'labels', 'masks'),
+    'panoptic': ('panoptic',),
 }
 
 
@@ -58,11 +61,14 @@ class ExportedModel:
             )
         self.path = path
         self.images, channels, height, width = self.session.shape
+        self.multiple = 1  # of the sides in pixels; files of the other runtimes pad by themselves
+        if Path(path).suffix == '.pt2' and not height:
+            self.multiple = about.get('pad_to_multiples_of', 1)
         colours = about.get('input', 'RGB').startswith('RGB')
         self.channels = None if colours else channels
         self.values = about.get('values')
         self.size = (height, width) if height and width else None  # None: every size
-        self.segments = about['task'] == 'semantic'
+        self.segments, self.panoptic = (about['task'] == kind for kind in ('semantic', 'panoptic'))
         self.window = about.get('sliding_window') if not tile else None
         faults = []
         if missing := [name for name in self.outputs if name not in self.session.outputs]:
@@ -99,7 +105,7 @@ class ExportedModel:
         self.meta: Mapping = {name: value for name, value in told.items() if value}
         count = len(self.meta['classes'])
         self.bytes_per_pixel: float = (
-            SCORE * count if self.segments else MASKS * ('masks' in self.outputs)
+            SCORE * count if self.segments else MASKS * (self.outputs[-1] in ('masks', 'panoptic'))
         )
 
     def digest(self) -> str:
@@ -111,14 +117,15 @@ class ExportedModel:
         inside = self.shaping.size(*image.shape[:2])
         pixels = resized(image, inside).astype(np.float32)
         if not self.window:
-            pixels = padded(pixels, self.size, self.mean)
+            pixels = self._padded(pixels)
         inputs = np.ascontiguousarray(pixels.transpose(2, 0, 1))
         return dict(inputs=inputs, inside=inside, shape=image.shape[:2])
 
     def predict(self, prepared: Sequence[dict], score: float) -> list[tuple[Found, float]]:
         if not self.segments:
             found = self._run([one['inputs'] for one in prepared], self.outputs)
-            return [self._instances(out, one, score) for out, one in zip(found, prepared)]
+            read = self._segments if self.panoptic else self._instances
+            return [read(out, one, score) for out, one in zip(found, prepared)]
         simple = not self.window and all(one['inside'] == one['shape'] for one in prepared)
         if simple:
             found = self._run([one['inputs'] for one in prepared], ['labels'])
@@ -137,6 +144,10 @@ class ExportedModel:
         if len(scores) > 1:
             return scores.argmax(0)
         return 1 / (1 + np.exp(-scores[0])) > self.foreground  # one score for two classes
+
+    def _padded(self, pixels: np.ndarray) -> np.ndarray:
+        height, width = (-(-side // self.multiple) * self.multiple for side in pixels.shape[:2])
+        return padded(pixels, self.size or (height, width), self.mean)
 
     def _run(self, inputs: Sequence[np.ndarray], names: Sequence[str]) -> Iterator[Outputs]:
         """Yield each image's outputs, without the axis of images."""
@@ -190,6 +201,13 @@ class ExportedModel:
         )
         return found, float(out['scores'].max(initial=0))
 
+    def _segments(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
+        (height, width), shape = one['inside'], one['shape']
+        panoptic: np.ndarray = out['panoptic'][:height, :width].astype(np.int32)  # for OpenCV
+        if (height, width) != shape:
+            panoptic = cv2.resize(panoptic, shape[::-1], interpolation=cv2.INTER_NEAREST)
+        return segments(panoptic, len(self.meta['classes'])), 1.0
+
     def _logits(self, prepared: Sequence[dict]) -> Iterator[np.ndarray]:
         """Yield each image's logits, (C, h, w), at the size that the model saw."""
         if self.window:
@@ -207,7 +225,7 @@ class ExportedModel:
         total = np.zeros((0, *count.shape), np.float32)
         for y, x in product(*(starts(*side) for side in sides)):
             part = image[:, y : y + height, x : x + width].transpose(1, 2, 0)
-            inputs = padded(part, self.size, self.mean).transpose(2, 0, 1)
+            inputs = self._padded(part).transpose(2, 0, 1)
             ((logits,),) = (out.values() for out in self._run([inputs], ['logits']))
             if not len(total):
                 total = np.zeros((len(logits), *count.shape), np.float32)

@@ -17,6 +17,7 @@ class Model(Protocol):
     channels: int | None  # of images that are read with all of theirs; None for RGB
     values: str | None  # the type of theirs, such as 'uint16'; None for every type
     segments: bool  # whether it finds label maps, not instances
+    panoptic: bool  # whether the instances are segments, which cover the image
     bytes_per_pixel: float  # of an image, for what is found in it
     on_cpu: bool  # whether that is in host memory
 

@@ -5,7 +5,6 @@ import json
 from collections.abc import Iterator, Sequence
 from copy import deepcopy
 
-import supervision as sv
 import torch
 from mmengine.config import Config
 
@@ -42,6 +41,8 @@ class ModelInPyTorch:
         self.settings = json.dumps([cfg.get('model'), cfg.get('test_dataloader')], default=str)
         self.amp = amp
         self.segments = cfg.get('default_scope') == 'mmseg'
+        tests = cfg.model.get('test_cfg') or {}
+        self.panoptic = 'panoptic_fusion_head' in cfg.model and tests.get('panoptic_on', True)
         self.module, self.meta = load_trained(cfg, checkpoint, pick_device(device))
         fold(self.module)
         self.device = next(self.module.parameters()).device.type
@@ -62,10 +63,9 @@ class ModelInPyTorch:
             samples = self.module.test_step(_collated(prepared))
         made = []
         for sample in samples:
-            found = predicted(sample, score)
-            detects = isinstance(found, sv.Detections)
-            best = max(sample.pred_instances.scores.tolist(), default=0.0) if detects else 0.0
-            made.append((found, best))
+            found = predicted(sample, score, self.meta)
+            scores = sample.pred_instances.scores.tolist() if 'pred_instances' in sample else []
+            made.append((found, max(scores, default=0.0)))
         return made
 
     def scores(self, prepared: Sequence[dict]) -> list[torch.Tensor]:

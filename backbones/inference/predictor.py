@@ -37,8 +37,8 @@ class Predictor:
     """A trained detector or segmentor: a config with a checkpoint, or a file of tools/export.py.
 
     Args:
-        config: path or name of a config, or a Config; or an exported file, `.onnx` or `.xml`, which
-            needs neither PyTorch nor OpenMMLab (see `exported_model`).
+        config: path or name of a config, or a Config; or an exported file, `.onnx`, `.xml` or
+            `.pt2`, which does not need OpenMMLab (see `exported_model`).
         checkpoint: trained with the config; see `backbones.checkpoints.read`. None for a file.
         score: minimum score of reported instances.
         tile: side in pixels of the square tiles that larger images are cut into and that the model
@@ -103,6 +103,11 @@ class Predictor:
                 )
             self.model = ModelInPyTorch(
                 config, checkpoint, backbone=backbone, device=device, tile=tile, amp=amp
+            )
+
+        if tile and self.model.panoptic:
+            raise UserError(
+                f'{config} is a panoptic model, which divides whole images: leave out the tile'
             )
 
     @property

@@ -1,5 +1,6 @@
 """Open an exported file in the runtime that its name stands for."""
 
+import json
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -12,7 +13,8 @@ import numpy as np
 from backbones.errors import MissingFileError, UserError, first_line, installed
 from backbones.inference.attempts import OUT_OF_MEMORY
 
-RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino'}  # by suffix
+RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino', '.pt2': 'torch'}  # by suffix
+FACTS = 'metadata.json'  # inside a file of torch.export
 SECTION = ['dense_backbones']  # of OpenVINO's metadata
 Outputs = dict[str, np.ndarray]
 Shape = tuple[int | None, ...]  # None where a length is free
@@ -37,7 +39,7 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     """Open an exported file.
 
     Args:
-        path: of an `.onnx` or an `.xml` file.
+        path: of an `.onnx`, an `.xml` or a `.pt2` file.
         threads: number of CPU threads; None is OMP_NUM_THREADS if that is set, as for PyTorch, else
             the runtime's own choice.
         bf16: let OpenVINO compute in bfloat16.
@@ -49,11 +51,12 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     if not Path(path).is_file():
         raise MissingFileError(f'{path} does not exist')
     threads = threads or int(os.environ.get('OMP_NUM_THREADS') or 0)
-    if Path(path).suffix == '.xml':
+    suffix = Path(path).suffix
+    if suffix == '.xml':
         return OpenVino(path, threads, bf16)
     if bf16:
         raise UserError(f'{path}: bfloat16 is for OpenVINO files (.xml) and for checkpoints')
-    return OnnxRuntime(path, threads)
+    return TorchExport(path, threads) if suffix == '.pt2' else OnnxRuntime(path, threads)
 
 
 class OnnxRuntime:
@@ -123,6 +126,35 @@ def _said(error: Exception, pixels: np.ndarray) -> Exception:
         return MemoryError()
     shape = ' x '.join(map(str, pixels.shape))
     return UserError(f'the file cannot be run on images of {shape}: {first_line(error)}')
+
+
+class TorchExport:
+    """A file of torch.export; see `Session`. It is a program, whose text PyTorch executes."""
+
+    def __init__(self, file: str, threads: int) -> None:
+        self.torch = package('torch')
+        package('torchvision')  # registers the operators of detectors
+        if threads:
+            self.torch.set_num_threads(threads)
+        facts = {FACTS: ''}
+        try:
+            program = self.torch.export.load(file, extra_files=facts)
+        except Exception as error:  # it raises whatever reading a zip and a program can
+            raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
+        self.about = json.loads(facts[FACTS] or '{}')
+        names = program.graph_signature.user_inputs
+        shapes = {
+            n.name: tuple(n.meta['val'].shape) for n in program.graph.nodes if n.name in names
+        }
+        self.shape = _shape_of(shapes, file)
+        self.outputs = tuple(json.loads(self.about.get('outputs', '[]')))
+        self.module = program.module()
+
+    def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        with self.torch.no_grad():
+            found = self.module(self.torch.from_numpy(pixels))
+        by_name = dict(zip(self.outputs, found, strict=True))
+        return {name: by_name[name].numpy() for name in names}
 
 
 def package(name: str) -> ModuleType:

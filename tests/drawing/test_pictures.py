@@ -17,7 +17,7 @@ from PIL import Image
 
 from backbones.drawing.captions import legend, title
 from backbones.drawing.palette import Classes
-from backbones.drawing.samples import draw, found_in, side_by_side
+from backbones.drawing.samples import draw, found_in, predicted, side_by_side
 from backbones.errors import UserError
 
 RED, GREEN, BLUE = (255, 0, 0), (0, 255, 0), (0, 0, 255)
@@ -74,6 +74,19 @@ def test_instances_below_the_score_are_left_out() -> None:
     assert picture[100, 10].tolist() == [0, 255, 0], 'the line of the box'
     assert picture[400, 300].tolist() == [128, 128, 128]
     assert draw(GREY, sample, META, score=0.1)[400, 300].tolist() == [0, 0, 255]
+
+
+def test_a_panoptic_prediction_is_its_segments() -> None:
+    panoptic = torch.full((1, 48, 64), 3)  # nothing
+    panoptic[:, :10], panoptic[:, 20:, :32], panoptic[:, 20:, 32:] = 0, 1001, 2001
+    sample = DetDataSample(pred_panoptic_seg=PixelData(sem_seg=panoptic))
+    found = predicted(sample, 0.5, META)
+    assert found.class_id.tolist() == [0, 1, 1] and found.mask.sum((1, 2)).tolist() == [
+        640,
+        896,
+        896,
+    ]
+    assert found.xyxy.tolist() == [[0, 0, 64, 10], [0, 20, 32, 48], [32, 20, 64, 48]]
 
 
 def test_names_do_not_lie_on_each_other_and_a_crowd_has_none() -> None:

@@ -120,6 +120,36 @@ def test_openvino_gives_the_same_results(kind, album: Path, tmp_path: Path) -> N
             assert np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.mask, b.mask)
 
 
+@pytest.mark.parametrize('sides', ['height, width', '64, 96'], ids=['every size', 'one size'])
+def test_the_segments_of_a_panoptic_file_cover_their_pixels(sides: str, tmp_path: Path) -> None:
+    file = exported.panoptic(tmp_path / 'x.onnx', sides)
+    image = patches(64, 96)
+    found = Predictor(file).find(image)
+    assert found.class_id.tolist() == [0, 1] and found.confidence.tolist() == [1, 1]
+    for mask, box, channel in zip(found.mask, found.xyxy, (0, 1)):
+        expected = image.argmax(2) == channel
+        assert np.array_equal(mask, expected)
+        rows, columns = np.nonzero(expected)
+        corners = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        assert box.tolist() == corners
+    larger = Predictor(file).find(cv2.resize(image, (192, 128), interpolation=cv2.INTER_NEAREST))
+    assert larger.mask.shape == (2, 128, 192)
+    with pytest.raises(UserError, match=r'x.onnx is a panoptic model, which divides whole images'):
+        Predictor(file, tile=64)
+
+
+def test_a_program_of_pytorch_is_predicted_like_other_files(album: Path, tmp_path: Path) -> None:
+    file = exported.program(tmp_path / 'x.pt2')
+    for size in ((64, 96), (45, 70)):  # the second is padded
+        image = patches(*size)
+        assert np.array_equal(Predictor(file).find(image), image.argmax(2))
+    said = tool('predict', file, album / 'a.png', '--out', tmp_path / 'out')
+    assert 'images: 1 of 1' in said
+    (tmp_path / 'cut.pt2').write_bytes(file.read_bytes()[:200])
+    with pytest.raises(UserError, match=r'cut.pt2 cannot be opened'):
+        Predictor(tmp_path / 'cut.pt2')
+
+
 @pytest.mark.parametrize('sides', ['height, width', '64, 64'], ids=['every size', 'one size'])
 @pytest.mark.parametrize('tile', [None, 64])
 def test_label_maps_have_the_size_of_the_image(sides: str, tile: int | None, tmp_path) -> None:

@@ -46,6 +46,36 @@ def detector(path: Path, sides: str = 'height, width', **about: object) -> Path:
     return _save(path, text, about)
 
 
+def panoptic(path: Path, sides: str = 'height, width', **about: object) -> Path:
+    """A panoptic model: what is red is class 0, what is green the first instance of class 1."""
+    text = f"""{HEAD}
+        g (float[1, 3, {sides}] image) => (int64[1, {sides}] panoptic) {{
+            numbers = Constant <value = int64[3] {{0, 1001, 3}}> ()
+            brightest = ArgMax <axis = 1, keepdims = 0> (image)
+            panoptic = Gather (numbers, brightest)
+        }}"""
+    return _save(path, text, dict(task='panoptic', **about))
+
+
+def program(path: Path) -> Path:
+    """The segmentor as a file of torch.export, which takes multiples of 32 pixels."""
+    import torch
+
+    from backbones.deploy.metadata import as_text
+    from backbones.deploy.torch_file import save
+
+    class Segmentor(torch.nn.Module):
+        def forward(self, image: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return image.clone(), image.argmax(1)
+
+    sides = {i: 32 * torch.export.Dim(f'side{i}', min=1, max=100) for i in (2, 3)}
+    image = torch.zeros(1, 3, 64, 96)
+    made = torch.export.export(Segmentor(), (image,), dynamic_shapes=dict(image=sides))
+    facts = dict(task='semantic', outputs=['logits', 'labels'], pad_to_multiples_of='32')
+    save(made, path, as_text(dict(facts, classes=CLASSES)))
+    return path
+
+
 def backbone(path: Path) -> Path:
     text = f"""{HEAD}
         g (float[1, 3, 32, 32] image) => (float[1, 3, 32, 32] level0) {{
