@@ -91,8 +91,8 @@ def without_old_backbones() -> dict[str, Config]:
     return {m: swap_backbone(read_config(path), 'cloformer_xxs') for m, path in METHODS.items()}
 
 
-def attempt(name: str, bases: dict[str, Config], *, exporting: bool) -> dict:
-    """Try a model under all methods; a text is the reason of a failure, '' a success."""
+def attempt(name: str, bases: dict[str, Config], exported: Config | None) -> dict:
+    """Try a model under methods, and as a file; a text is the reason of a failure, '' a success."""
     remember_models()
     torch.manual_seed(0)
     row, settings = backbones.variant(f'timm:{name}'), {}
@@ -109,8 +109,8 @@ def attempt(name: str, bases: dict[str, Config], *, exporting: bool) -> dict:
     found['equal'] = reason(lambda: compare(name, settings))
     for method, base in bases.items():
         found[method] = reason(lambda: train(base, name, settings))  # noqa: B023
-    if exporting:
-        found['export'] = reason(lambda: export_one(bases[EXPORTED], name, settings))
+    if exported:
+        found['export'] = reason(lambda: export_one(exported, name, settings))
     return found
 
 
@@ -182,7 +182,7 @@ def export_one(base: Config, name: str, settings: dict) -> None:
         raise UserError(f'{wrong[0].what}: {wrong[0].found:.1e}, allowed {wrong[0].allowed:.0e}')
 
 
-def in_process(name: str, bases: dict[str, Config], *, exporting: bool) -> dict:
+def in_process(name: str, bases: dict[str, Config], exported: Config | None) -> dict:
     """Call `attempt` in a process with limits; a process that ends early says which."""
     context = multiprocessing.get_context('fork')
     ours, theirs = context.Pipe(duplex=False)
@@ -192,7 +192,7 @@ def in_process(name: str, bases: dict[str, Config], *, exporting: bool) -> dict:
         resource.setrlimit(resource.RLIMIT_CPU, (CPU_SECONDS,) * 2)
         started = time.process_time()
         try:
-            found = attempt(name, bases, exporting=exporting)
+            found = attempt(name, bases, exported)
         except UserError as error:
             found = dict(model=name, refused=str(error))
         except Exception as error:
@@ -275,17 +275,23 @@ def main(argv: list[str] | None = None) -> None:
     torch.set_num_threads(1)
     MMLogger.get_instance('timm_table', log_level='ERROR')  # else each parameter is a line
     bases = without_old_backbones()
+    exported = bases[EXPORTED] if args.export else None
     for name in args.models:
         chosen = {method: bases[method] for method in args.methods}
-        print(json.dumps(in_process(name, chosen, exporting=args.export)), flush=True)
+        print(json.dumps(in_process(name, chosen, exported)), flush=True)
     if args.models:
         return
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     results = {name: known[name] for name in smallest() if name in known}
     for name, model in sorted(smallest().items(), key=lambda item: SIZES[item[1]][0]):
-        wanted = name not in results or name in args.again
-        if wanted or (args.export and 'export' not in results[name]):
-            results[name] = in_process(model, bases, exporting=args.export)
+        changed = name not in results or name in args.again
+        if changed:
+            results[name] = in_process(model, bases, None)
+        if exported and 'export' not in results[name] and 'equal' in results[name]:
+            file = in_process(model, {}, exported)  # a failure leaves the other columns as they are
+            results[name]['export'] = file.get('export', file.get('failed'))
+            changed = True
+        if changed:
             print(name, json.dumps(results[name]), flush=True)
             text = json.dumps({n: results[n] for n in sorted(results)}, indent=1)
             RESULTS.write_text(text + '\n')  # after each: all take an hour
