@@ -99,7 +99,7 @@ class Predictor:
             if checkpoint is None:
                 raise UserError(
                     f'{config}: give the checkpoint that was trained with this config, or a file '
-                    f'of tools/export.py ({" or ".join(RUNTIMES)}) instead of the config'
+                    f'of tools/export.py ({", ".join(RUNTIMES)}) instead of the config'
                 )
             self.model = ModelInPyTorch(
                 config, checkpoint, backbone=backbone, device=device, tile=tile, amp=amp

@@ -59,7 +59,7 @@ def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
     checkpoint = tmp_path / 'x.pth'
     words = [CONFIG, checkpoint, 'x.pt', 'gone.onnx', '--against', 'yolo', '--rounds', 0]
     said = tool('benchmark', *words, '--threads', 0, fails=True)
-    for fault in ('x.pt is no exported file (.onnx or .xml)', 'gone.onnx does not exist',
+    for fault in ('x.pt is no exported file (.onnx, .xml, .pt2)', 'gone.onnx does not exist',
                   '--against yolo; allowed: timm:NAME or an .onnx file', '--rounds 0; allowed',
                   '--threads 0; allowed', 'x.pth does not exist'):  # fmt: skip
         assert fault in said
