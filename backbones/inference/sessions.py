@@ -151,8 +151,11 @@ class TorchExport:
         self.module = program.module()
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
-        with self.torch.no_grad():
-            found = self.module(self.torch.from_numpy(pixels))
+        try:
+            with self.torch.no_grad():
+                found = self.module(self.torch.from_numpy(pixels))
+        except Exception as error:
+            raise _said(error, pixels) from error
         by_name = dict(zip(self.outputs, found, strict=True))
         return {name: by_name[name].numpy() for name in names}
 
