@@ -43,7 +43,7 @@ def tta_lines(given: str, longest: int | None, *, own: bool) -> list[str]:
     else:
         sides = tuple(round(longest * scale) for scale in SCALES)
         resizes = f"[dict(type='Resize', scale=(x, x), keep_ratio=True) for x in {sides}]"
-        steps = f'[\n        {resizes},\n        *{f"({kept}[1:])" if own else f"{kept}[1:]"}]'
+        steps = f'[\n    {resizes},\n    *{f"({kept}[1:])" if own else f"{kept}[1:]"}]'
     return [
         f'__load, __augment = {given}',
         f'tta_pipeline = [__load, dict(__augment, transforms={steps})]',

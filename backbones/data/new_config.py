@@ -13,7 +13,8 @@ from backbones.data.config_checks import reduces
 from backbones.data.config_loaders import evaluator, loader
 from backbones.data.config_text import Call, literal, override, statement
 from backbones.data.dataset import Dataset
-from backbones.data.fit_to_data import Fit, fit
+from backbones.data.fit_to_data import fit
+from backbones.data.fitted import Fit
 from backbones.data.label_lines import loading_lines, tta_lines
 from backbones.data.schedules import Pace, Plan, make_plan, plan_for, schedule_lines
 from backbones.data.write_config import (

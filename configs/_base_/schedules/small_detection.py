@@ -10,4 +10,5 @@ param_scheduler = [
     dict(type='CosineAnnealingLR', by_epoch=True, begin=0, end=12, convert_to_iter_based=True),
 ]
 default_hooks = dict(checkpoint=dict(max_keep_ckpts=1, save_best='coco/bbox_mAP_50'))
+auto_scale_lr = dict(enable=False, base_batch_size=4)
 randomness = dict(seed=0)

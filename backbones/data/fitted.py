@@ -1,0 +1,69 @@
+"""What was decided for a config by the data, and sizes of its inputs."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from mmengine.config import Config
+
+from backbones.data.config_text import literal, statement
+from backbones.data.pipelines import steps
+from backbones.data.write_config import comments
+
+STRIDE = 32  # of the coarsest level: sizes of inputs are multiples
+
+
+@dataclass
+class Fit:
+    """Decisions, and the sentences about them.
+
+    Args:
+        model: the model's settings.
+        steps: type of a transform -> the settings that change in it.
+        batch: images per iteration; None keeps the base's.
+        reasons: one sentence for each decision, with the number that it came from.
+        misfits: what does not fit all the same.
+    """
+
+    model: dict
+    steps: dict[str, dict] = field(default_factory=dict)
+    batch: int | None = None
+    reasons: list[str] = field(default_factory=list)
+    misfits: list[str] = field(default_factory=list)
+
+    @property
+    def longest(self) -> int | None:
+        """The longer side of an input in pixels; None if it is the base's."""
+        return self.steps['Resize']['scale'][0] if 'Resize' in self.steps else None
+
+    def lines(self) -> list[str]:
+        """Return the config's lines: the reasons, and a function that changes a pipeline."""
+        lines = comments(self.reasons)
+        if self.steps:
+            lines += [
+                statement('__fit', literal(self.steps)),
+                "__fitted = lambda steps: [dict(x, **__fit.get(x['type'], {})) for x in steps]",
+            ]
+        return lines
+
+    def wrap(self) -> str:
+        """Return what is made of the expression for a pipeline."""
+        return '__fitted({})' if self.steps else '{}'
+
+
+def longest_of(cfg: Config, images: np.ndarray) -> int | None:
+    """Return the longer side to which the base resizes the median image, if it does."""
+    resizes = [*steps(cfg.val_dataloader, 'Resize')]
+    scale = resizes[0].get('scale') if resizes else None
+    if not scale or not isinstance(scale, list | tuple) or len(scale) != 2:
+        return None
+    sizes = np.median(images, 0)
+    return round(sizes.max() * min(max(scale) / sizes.max(), min(scale) / sizes.min()))
+
+
+def scaled(longest: int) -> dict[str, dict]:
+    return {kind: dict(scale=(longest, longest)) for kind in ('RandomResize', 'Resize')}
+
+
+def rounded(side: float) -> int:
+    """Round up to a multiple of the coarsest stride."""
+    return -int(-side // STRIDE) * STRIDE
