@@ -1,9 +1,9 @@
 """Strict loading: what fits is loaded whole, what does not is an error that lists the keys."""
 
-from functools import re
+import re
+from functools import cache
 from pathlib import Path
 
-import cache
 import pytest
 import torch
 from conftest import (
