@@ -15,7 +15,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         'config', help='config that the checkpoint was trained with, or an exported file'
     )
-    if not any(word.endswith(EXPORTED) for word in argv):
+    if not any(word.lower().endswith(EXPORTED) for word in argv):
         parser.add_argument('checkpoint', help='left out after an exported file')
     parser.add_argument(
         'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"; or video files'
@@ -49,7 +49,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> None:
     args = parse_args(sys.argv[1:] if argv is None else argv)
-    if args.config.endswith(EXPORTED):  # late imports: --help must answer at once
+    if args.config.lower().endswith(EXPORTED):  # late imports: --help must answer at once
         import backbones.cli.runtime
         from backbones.errors import plain_errors as session
     else:

@@ -118,7 +118,7 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
                             threads, dict(device='cpu', amp=True))  # fmt: skip
         for file in args.files:
             yield Candidate(Path(file).name, 'predictor', file, None, threads)
-            if args.amp and file.endswith('.xml'):
+            if args.amp and file.lower().endswith('.xml'):
                 yield Candidate(f'{Path(file).name}, bfloat16', 'predictor', file, None, threads,
                                 dict(amp=True))  # fmt: skip
         if any(rival.startswith('timm:') for rival in args.against):

@@ -52,7 +52,7 @@ class Candidate:
     def megabytes(self) -> float | None:
         """Size on disk; OpenVINO's weights lie beside its file."""
         path = Path(self.checkpoint or self.model)
-        files = [path, path.with_suffix('.bin')] if path.suffix == '.xml' else [path]
+        files = [path, path.with_suffix('.bin')] if path.suffix.lower() == '.xml' else [path]
         return sum(f.stat().st_size for f in files) / 1e6 if path.is_file() else None
 
 

@@ -30,7 +30,7 @@ KINDS = {
 
 def is_exported(path: object) -> bool:
     """Return whether a path names an exported file, by its suffix."""
-    return isinstance(path, str | Path) and Path(path).suffix in RUNTIMES
+    return isinstance(path, str | Path) and Path(path).suffix.lower() in RUNTIMES
 
 
 class ExportedModel:
@@ -110,7 +110,7 @@ class ExportedModel:
 
     def digest(self) -> str:
         weights = Path(self.path).with_suffix('.bin')  # of OpenVINO
-        is_apart = self.path.endswith('.xml') and weights.is_file()
+        is_apart = self.path.lower().endswith('.xml') and weights.is_file()
         return digest_of([Path(self.path), *([weights] if is_apart else [])])
 
     def prepare(self, image: Picture) -> dict:

@@ -1,9 +1,11 @@
 """Predict from a command line and write a folder of results."""
 
+import math
 import os
 import signal
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.progress import track
@@ -52,7 +54,8 @@ def run(
             `Results` and `Predictor`.
     """
     for folder in filter(os.path.isdir, images):
-        if os.path.commonpath(map(os.path.abspath, (folder, out))) == os.path.abspath(folder):
+        # links to folders are followed
+        if Path(out).resolve().is_relative_to(Path(folder).resolve()):
             raise UserError(
                 f'--out {out} lies in {folder}, so the next call would read the pictures in it as '
                 'images; choose a folder outside'
@@ -77,6 +80,11 @@ def run(
     about = dict(config=config, checkpoint=weights, score=score, tile=tile, backbone=backbone,
                  amp=amp, as_labels=as_labels, model=predictor.model.digest())  # fmt: skip
     if clips:
+        if predictor.channels:
+            raise UserError(
+                f'{config} reads images of {predictor.channels} channels as they are, and frames '
+                'of a video are RGB'
+            )
         return run_clips(predictor, [*chosen.inside], out=out, fps=fps, about=about)
     results = Results(
         new_folder(out, resume=resume),
@@ -106,7 +114,7 @@ def _check_options(clips: bool, *, resume: bool, as_labels: str | None, fps: flo
         faults.append('--as-labels is for images')
     if fps is not None and not clips:
         faults.append('--fps is for videos')
-    if fps is not None and fps <= 0:
+    if fps is not None and not 0 < fps < math.inf:
         faults.append(f'--fps {fps:g}; allowed: above 0')
     if faults:
         raise UserError('; '.join(faults))

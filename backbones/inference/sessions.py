@@ -51,7 +51,7 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     if not Path(path).is_file():
         raise MissingFileError(f'{path} does not exist')
     threads = threads or int(os.environ.get('OMP_NUM_THREADS') or 0)
-    suffix = Path(path).suffix
+    suffix = Path(path).suffix.lower()
     if suffix == '.xml':
         return OpenVino(path, threads, bf16)
     if bf16:

@@ -6,12 +6,13 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.errors import MissingFileError, UserError
+from backbones.errors import MissingFileError, UserError, first_line
 from backbones.openmmlab.config_tree import innermost
 from backbones.openmmlab.options import check_option
 from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import find_config
 
+KINDS = ('.py', '.json', '.yaml', '.yml')
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -78,8 +79,11 @@ def read_config(path: str) -> Config:
         UserError: the file is not valid Python, or imports a package that is not installed, as
             some of MMDetection's configs do.
     """
+    file = find_config(path)
+    if Path(file).suffix not in KINDS and Path(file).is_file():
+        raise UserError(f'{path} is no config; allowed: a file named {" or ".join(KINDS)}')
     try:
-        return Config.fromfile(find_config(path))
+        return Config.fromfile(file)
     except MissingFileError:
         raise
     except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine only gives the path
@@ -91,6 +95,10 @@ def read_config(path: str) -> Config:
     except ImportError as error:
         reason = str(error.__cause__ or error)  # MMEngine's own message lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
+    except Exception as error:
+        if Path(file).suffix == '.py':  # the config's own error, with its place in it
+            raise
+        raise UserError(f'config {path} cannot be read: {first_line(error)}') from error
 
 
 def _move_data(cfg: Config, data_root: str) -> None:

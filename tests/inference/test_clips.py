@@ -85,10 +85,15 @@ def test_what_is_not_for_videos_is_refused(tmp_path: Path) -> None:
         ([clip, tmp_path / 'b.png'], 'predict on them in two calls'),
         ([tmp_path / 'b.png', '--fps', 3], '--fps is for videos'),
         ([clip, '--fps', 0], '--fps 0; allowed: above 0'),
+        ([clip, '--fps', 'nan'], '--fps nan; allowed: above 0'),
+        ([clip, '--fps', 'inf'], '--fps inf; allowed: above 0'),
         ([clip, tmp_path / 'a.mkv'], 'several videos are called a:'),
     ):
         said = tool('predict', file, *words, '--out', tmp_path / 'out', fails=True)
         assert said.startswith('error: ') and message in said
+    bands = exported.segmentor(tmp_path / 'y.ONNX', channels=4, input='as they are')
+    said = tool('predict', bands, clip, '--out', tmp_path / 'out', fails=True)
+    assert 'reads images of 4 channels as they are, and frames of a video are RGB' in said
     assert not (tmp_path / 'out').exists()
     with pytest.raises(UnreadableError, match=r'gone\.mp4: not a readable video'):
         Clip(tmp_path / 'gone.mp4')

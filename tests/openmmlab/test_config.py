@@ -426,6 +426,21 @@ def test_tables_of_metrics() -> None:
 
 
 @pytest.mark.parametrize(
+    ('name', 'text', 'message'),
+    [
+        ('x.onnx', 'x', r'x.onnx is no config; allowed: a file named .py or .json'),
+        ('x.json', '{', r'x.json cannot be read: '),
+        ('x.json', '[1]', r'x.json cannot be read: '),
+        ('x.yaml', 'a: [', r'x.yaml cannot be read: '),
+    ],
+)
+def test_a_file_that_is_no_config_is_one_line(name, text, message, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(errors.UserError, match=message):
+        config.read_config(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
     'text, message',
     [
         (
