@@ -66,22 +66,17 @@ def _crop_boxes(made: Fit, boxes: BoxStatistics, longest: int, cfg: Config) -> i
 def _scale_of_boxes(boxes: BoxStatistics, dataset: Dataset, limits: dict) -> tuple[int, str]:
     """Return the longer side of an input in pixels, and why.
 
-    The median box gets `typical` pixels, and that of the class with the smallest ones `small`.
+    The median box of the class with the smallest ones gets `small` pixels.
     """
     sides = np.sqrt(boxes.boxes.prod(1))
     relative = np.sqrt(boxes.at(1).prod(1))  # to the longer side of the image
     medians = {i: np.median(relative[boxes.labels == i]) for i in np.unique(boxes.labels)}
     smallest = min(medians, key=lambda i: medians[i])
-    of_class = limits['small'] / medians[smallest]
-    of_all = limits['typical'] / np.median(relative)
-    longest = int(np.clip(rounded(max(of_class, of_all)), limits['least'], limits['longest']))
-    of, whose = boxes.labels >= 0, 'the median box'
-    if of_class > of_all:
-        name = shown(dataset.classes[smallest])
-        of, whose = (
-            boxes.labels == smallest,
-            f'the median box of {name}, the class with the smallest,',
-        )
+    wanted = rounded(limits['small'] / medians[smallest])
+    longest = int(np.clip(wanted, limits['least'], limits['longest']))
+    of, whose = boxes.labels == smallest, 'the median box'
+    if len(medians) > 1:
+        whose += f' of {shown(dataset.classes[smallest])}, the class with the smallest,'
     was, seen = np.median(sides[of]), np.median(relative[of]) * longest
     there = f'{longest} pixels (images have {np.median(boxes.images.max(1)):.0f})'
     return longest, f'{there}: {whose} is {was:.0f} pixels there and {seen:.0f} here'

@@ -93,9 +93,9 @@ def test_small_objects_enlarge_the_input_and_large_ones_the_crop(tmp_path: Path)
     text, cfg = written(boxes(make_coco(tmp_path / 'large'), [(60, 44)]), GFL)
     assert cfg.val_dataloader.dataset.pipeline[1].scale == (224, 224)
     assert 'does not fit' not in text  # 210 pixels
-    text, cfg = written(boxes(make_coco(tmp_path / 'alike'), [(8, 8)]), GFL)
-    assert cfg.val_dataloader.dataset.pipeline[1].scale == (256, 256)  # 32 of 8 times 64
-    assert 'the median box is 8 pixels there and 32 here' in text
+    text, cfg = written(boxes(make_coco(tmp_path / 'alike'), [(6, 6)]), GFL)
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == (256, 256)  # 24 of 6 times 64
+    assert 'the class with the smallest, is 6 pixels there and 24 here' in text
 
 
 def test_whole_images_are_trained_on_where_an_iteration_can_take_two(tmp_path: Path) -> None:
@@ -103,8 +103,8 @@ def test_whole_images_are_trained_on_where_an_iteration_can_take_two(tmp_path: P
     resize, crop = (cfg.train_dataloader.dataset.pipeline[i] for i in (2, 3))
     assert resize.scale[0] * resize.ratio_range[1] <= crop.crop_size[0]  # cuts nothing
     assert 'whole images of about 224x192, 4 in an iteration' in text
-    text, cfg = written(boxes(make_coco(tmp_path / 'more'), [(5, 5)]), GFL)
-    assert cfg.val_dataloader.dataset.pipeline[1].scale == (416, 416)
+    text, cfg = written(boxes(make_coco(tmp_path / 'more'), [(4, 4)]), GFL)
+    assert cfg.val_dataloader.dataset.pipeline[1].scale == (384, 384)
     assert cfg.train_dataloader.batch_size == 2
     assert cfg.optim_wrapper.optimizer.lr == 0.0011 and 'scaled by the root' in text
 

@@ -2,7 +2,7 @@
 _base_ = ['small_detection.py']
 
 # the first level is finer than a detector's of boxes
-fitted = dict(typical=24, least=128, least_crop=128)
+fitted = dict(least=128, least_crop=128)
 
 train_pipeline, test_pipeline = (
     [dict(x, with_mask=True) if x['type'] == 'LoadAnnotations' else x for x in steps]
