@@ -7,6 +7,7 @@ import sys
 import traceback
 from collections.abc import Iterable, Iterator
 from importlib import import_module
+from pathlib import Path
 from types import ModuleType
 
 SHOWN = 12  # entries that an error lists
@@ -80,10 +81,18 @@ def listed(entries: Iterable) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's type and message in one line; without a message, the failing code."""
-    code = traceback.extract_tb(error.__traceback__)[-1].line if error.__traceback__ else ''
-    line = (str(error).strip() or code or '').partition('\n')[0]
+    """Return an error's type and message in one line; without a message, the code that failed."""
+    line = (str(error).strip() or _where(error)).partition('\n')[0]
     return f'{type(error).__name__}: {" ".join(line.split()).rstrip(".")}'
+
+
+def _where(error: BaseException) -> str:
+    """Return the line that raised an error, with its file and number; PyTorch's `_assert` aside."""
+    frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != '_assert']
+    if not frames:
+        return ''
+    *_, frame = frames
+    return f'{frame.line} ({"/".join(Path(frame.filename).parts[-3:])}, line {frame.lineno})'
 
 
 @contextlib.contextmanager

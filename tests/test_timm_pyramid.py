@@ -252,3 +252,10 @@ def test_a_row_names_the_weights_and_what_images_they_expect() -> None:
     assert row.weights == 'hf-hub:timm/vit_base_patch16_siglip_224.webli'
     assert row.mean == (127.5,) * 3 and row.std == (127.5,) * 3
     assert row.licence == 'apache-2.0'
+
+
+def test_an_assertion_without_a_message_is_said_with_its_place() -> None:
+    model = backbones.create('timm:halonet_h1').eval()
+    told = r'halonet_h1 does not take images of 128 x 128 pixels: AssertionError: _assert\(H % .*'
+    with pytest.raises(UserError, match=told + r'timm/layers/halo_attn.py, line \d+\)'):
+        model(torch.zeros(1, 3, 128, 128))
