@@ -87,8 +87,6 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.timing import timed
     from backbones.data.new_config import new_config, wanted_by
     from backbones.data.write_config import write_config
-    from backbones.errors import UserError
-    from backbones.openmmlab.config import read_config
 
     with session():
         report = check_data.check(
@@ -120,19 +118,20 @@ def main(argv: list[str] | None = None) -> None:
             recipe=args.recipe,
             flips=args.flips,
             minutes=args.minutes,
-            measure=lambda text: timed(text, report.dataset, args.out),
+            measure=lambda text: timed(text, args.out),
             allowed=args.allow,
             start=start,
         )
-        write_config(text, report.dataset, args.out)
-        if start:
-            try:
-                check_start(read_config(str(args.out)), start)
-            except UserError:
-                args.out.unlink()
-                raise
+        older = write_config(
+            text,
+            report.dataset,
+            args.out,
+            check=(lambda cfg: check_start(cfg, start)) if start else None,
+        )
         if notice:
             print(notice)
+        if older:
+            print(f'the config that was there is now {older}')
     print(f'\n{text}\nwritten to {args.out}; next: tools/train.py {args.out}')
 
 

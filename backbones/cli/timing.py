@@ -4,14 +4,17 @@ import tempfile
 from pathlib import Path
 
 from backbones.cli.resolve import TrainOptions, resolve_training
-from backbones.data.dataset import Dataset
 from backbones.data.schedules import Pace
-from backbones.data.write_config import write_config
 from backbones.training.pace import measure
 
 
-def timed(text: str, dataset: Dataset, out: Path) -> Pace:
-    """Write a config and measure it, as `tools/train.py` would run it here."""
-    write_config(text, dataset, out)
-    with tempfile.TemporaryDirectory() as work_dir:
-        return measure(resolve_training(TrainOptions(config=str(out), work_dir=work_dir)).cfg)
+def timed(text: str, out: Path) -> Pace:
+    """Measure the config of `out`, which is not written, as `tools/train.py` would run it here."""
+    trial = out.with_name(f'.{out.stem}_timed.py')  # beside it: bases are relative
+    trial.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        trial.write_text(text, encoding='utf-8')
+        with tempfile.TemporaryDirectory() as work_dir:
+            return measure(resolve_training(TrainOptions(config=str(trial), work_dir=work_dir)).cfg)
+    finally:
+        trial.unlink(missing_ok=True)

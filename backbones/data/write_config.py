@@ -3,7 +3,7 @@
 import json
 import os
 import textwrap
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from mmengine.config import Config
@@ -122,11 +122,18 @@ def comments(texts: Iterable[str]) -> list[str]:
     return [comment(line) for text in texts for line in textwrap.wrap(text, WIDTH - 2)]
 
 
-def write_config(text: str, dataset: Dataset, out: Path) -> None:
+def write_config(
+    text: str, dataset: Dataset, out: Path, *, check: Callable[[Config], None] | None = None
+) -> Path | None:
     """Write a config after MMEngine has read back the right dataset from it.
 
     Args:
         text: what `new_config` returned for `out`.
+        check: raises an error if the config cannot be used; nothing is written then.
+
+    Returns:
+        Where a config of another text, which somebody may have edited, was moved; None if there
+        was none.
 
     Raises:
         UserError: MMEngine would read other names or paths; nothing is written.
@@ -135,15 +142,22 @@ def write_config(text: str, dataset: Dataset, out: Path) -> None:
     trial = out.with_name(f'.{out.stem}_trial.py')  # beside it: bases are relative
     try:
         trial.write_text(text, encoding='utf-8')
-        faults = _differences(Config.fromfile(trial), dataset, out)
+        cfg = Config.fromfile(trial)
     finally:
         trial.unlink(missing_ok=True)
-    if faults:
+    if faults := _differences(cfg, dataset, out):
         raise UserError(
             f'{out} was not written, since MMEngine would read it differently: '
             f'{"; ".join(faults)}. Rename the classes or folders'
         )
+    if check:
+        check(cfg)
+    older = out.with_name(f'{out.name}.old')
+    changes = out.is_file() and out.read_bytes() != text.encode()
+    if changes:
+        os.replace(out, older)
     atomic_write.write(out, text.encode())
+    return older if changes else None
 
 
 def _differences(cfg: Config, dataset: Dataset, out: Path) -> list[str]:

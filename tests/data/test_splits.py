@@ -159,3 +159,15 @@ def test_images_of_a_training_split_do_not_become_validation_later(folder: Path,
     with pytest.raises(UserError, match='images that it has learnt'):
         write(1)
     assert {path: path.read_bytes() for path in sorted((tmp_path / 'own').iterdir())} == before
+
+
+@pytest.mark.parametrize('folder', ['coco'], indirect=True)
+def test_a_config_that_somebody_has_edited_is_kept(folder: Path, tmp_path: Path) -> None:
+    out = tmp_path / 'own.py'
+    command = ('new_config', folder, '--base', 'retinanet_cloformer_nano_small', '--val', '0.25',
+               '--out', out)  # fmt: skip
+    assert '.old' not in tool(*command) + tool(*command)
+    edited = f'{out.read_text()}my_setting = 1\n'
+    out.write_text(edited)
+    assert f'the config that was there is now {out}.old' in tool(*command)
+    assert (tmp_path / 'own.py.old').read_text() == edited != out.read_text()
