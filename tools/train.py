@@ -98,6 +98,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.report.evaluate import after_training
     from backbones.report.start_block import start_block
     from backbones.training import devices, failures, preflight, resume, signals
+    from backbones.training.data_record import DataRecord
     from backbones.training.dry_run import DryRun
     from backbones.training.hooks import StartReport
     from backbones.training.lora import runner_for
@@ -113,6 +114,7 @@ def main(argv: list[str] | None = None) -> None:
             preflight.check_weights(runner)
             stopping = signals.SignalHook(resume.command(options.config, options.resume))
             runner.register_hook(stopping)
+            runner.register_hook(DataRecord())
             runner.register_hook(StartReport(lambda r: start_block(r, run.dataset, notices)))
             if run.dry_run:
                 skip = run.cfg.get('skip_unreadable', False)

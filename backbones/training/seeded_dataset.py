@@ -10,6 +10,7 @@ import torch
 from torch.utils.data import Dataset
 
 from backbones.errors import UnreadableError
+from backbones.pixels import is_special, read_pixels
 
 
 class SeededIndex(int):
@@ -89,6 +90,8 @@ def seed_all(*key: int) -> None:
 def _is_image(path: Path) -> bool:
     try:
         content = np.frombuffer(path.read_bytes(), np.uint8)
-        return content.size > 0 and cv2.imdecode(content, cv2.IMREAD_UNCHANGED) is not None
-    except (OSError, cv2.error):
+        if content.size and cv2.imdecode(content, cv2.IMREAD_UNCHANGED) is not None:
+            return True
+        return is_special(path) and read_pixels(path).size > 0  # which OpenCV does not know
+    except (OSError, cv2.error, UnreadableError):
         return False

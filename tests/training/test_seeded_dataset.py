@@ -65,3 +65,15 @@ def test_errors_of_the_pipeline_stay_what_they_are(tmp_path: Path) -> None:
     assert unreadable_file(dataset, 2) is None
     with pytest.raises(ZeroDivisionError):
         loaded(dataset, 0)
+
+
+def test_an_error_in_a_pipeline_is_not_blamed_on_an_image_that_opencv_does_not_know(
+    tmp_path: Path,
+) -> None:
+    dataset = images(tmp_path, None)
+    for kind, whole in (('whole', True), ('cut', False)):
+        path = tmp_path / f'{kind}.npy'
+        np.save(path, np.zeros((40, 40, 5), np.uint16))
+        path.write_bytes(path.read_bytes()[: None if whole else 500])
+        dataset.data_list = [dict(img_path=str(path))]
+        assert unreadable_file(dataset, 0) == (None if whole else str(path))
