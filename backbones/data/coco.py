@@ -11,6 +11,7 @@ from backbones.data.faults import Faults
 from backbones.data.foreign import json_sign
 from backbones.data.image_finder import ImageFinder, relocate, there
 from backbones.data.listing import start_of
+from backbones.data.numbers import LARGEST_ID, is_id
 
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
@@ -114,9 +115,10 @@ def _rebase(images: list[dict], folder: Path, root: Path) -> None:
 
 
 def _count_from_one(records: dict[str, list[dict]]) -> bool:
-    """Number annotations anew if one has the id 0, which COCO's metric takes for "not found"."""
+    """Number annotations anew if a metric cannot hold an id, or takes it for "not found"."""
     ids = [annotation.get('id') for annotation in records['annotations']]
-    if not any(i == 0 and not isinstance(i, bool) for i in ids) or len({*map(str, ids)}) < len(ids):
+    odd = any(is_id(i) and not 0 < i < LARGEST_ID for i in ids)
+    if not odd or len({*map(str, ids)}) < len(ids):
         return False
     for number, annotation in enumerate(records['annotations'], 1):
         annotation['id'] = number
@@ -156,6 +158,9 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
     try:
         raw = file.read_bytes()
         content = json.loads(raw.decode('utf-8-sig'))
+        twice = [part for part in PARTS if raw.count(b'"%s":' % part.encode()) > 1]
+        if twice and (said := _repeated(raw)):
+            faults.add('wrong-structure', file, f'it has {said!r} twice, and the last is read')
     except (ValueError, OSError) as error:
         faults.add('broken-file', file, error)
         return {part: [] for part in PARTS}
@@ -182,6 +187,13 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
                     faults.add('wrong-type', file, f'{field} {str(entry[field])[:40]}')
                     entry[field] = str(entry[field])  # hashable, for look-ups
     return records
+
+
+def _repeated(raw: bytes) -> str:
+    """Return a part that a file has twice at its top, of which JSON keeps the last; '' if none."""
+    pairs = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=list)
+    keys = [pair[0] for pair in pairs if isinstance(pair, tuple)]
+    return next((part for part in PARTS if keys.count(part) > 1), '')
 
 
 def image_folder(root: Path, file: Path, records: dict) -> Path:

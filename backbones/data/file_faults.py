@@ -112,7 +112,7 @@ FILES = {
         'ids are used more than once, so that one entry replaces another', 'number them from 1'
     ),
     'annotation-id-zero': Kind(
-        'annotations have the id 0, which the COCO metric treats as "not found"',
+        'annotations have the id 0 or below, which the COCO metrics treat as "not found"',
         'number the annotations from 1',
     ),
     'duplicate-file-name': Kind(

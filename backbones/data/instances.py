@@ -5,9 +5,10 @@ from collections import Counter
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
-from backbones.data.numbers import is_box, is_number, rounded
+from backbones.data.numbers import LARGEST_ID, is_box, is_id, is_number, rounded
 from backbones.data.segmentations import SLACK, check_mask, has_mask
 
+TINY = 0.05  # share of a box without a mask, whose area is a placeholder
 MOSTLY = 0.5  # share of annotations above which a pattern is a mistake of the whole file
 
 
@@ -45,8 +46,10 @@ class InstanceChecks:
             number = entry.get('id')
             if 'id' not in entry:
                 self.add('missing-field', f'{what} without id: {_short(entry)}')
-            elif not isinstance(number, int) or isinstance(number, bool):
+            elif not is_id(number):
                 self.add('wrong-type', f'{what} id {number!r}')
+            elif abs(number) >= LARGEST_ID:
+                self.add('wrong-type', f'{what} id {number}, which is not below 2 ** 53')
         for number, times in count.items():
             if times > 1 and number is not None:
                 self.add('duplicate-id', f'{what} id {number}, {times} times')
@@ -119,7 +122,7 @@ class InstanceChecks:
     def _check_fields(self, annotation: dict, where: str) -> None:
         """Check the fields that decide whether an annotation is learnt and counted."""
         total = len(self.annotations)
-        if annotation.get('id') == 0 and self.split.name != 'train':
+        if is_id(annotation.get('id')) and annotation['id'] < 1 and self.split.name != 'train':
             self.add('annotation-id-zero', where)
         for field in ('iscrowd', 'area'):
             if field in annotation and annotation[field] is None:
@@ -206,7 +209,9 @@ class InstanceChecks:
             return 'box-beyond'
         if not is_number(area) or area <= 0:
             return 'area-empty'
-        return 'area-too-large' if area > (w + 1) * (h + 1) * 1.01 else ''
+        if area > (w + 1) * (h + 1) * 1.01:
+            return 'area-too-large'
+        return 'area-too-small' if area < TINY * w * h and not has_mask(annotation) else ''
 
     def _check_mask(self, annotation: dict, image: dict, where: str, *, compare: bool) -> None:
         found, bounds = check_mask(annotation['segmentation'], image['width'], image['height'])

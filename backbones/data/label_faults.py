@@ -51,6 +51,11 @@ INSTANCES = {
         'annotations have an area larger than their box, which confuses small, medium and large',
         'set area to the area of the mask, or to width times height of the box',
     ),
+    'area-too-small': warning(
+        'annotations without a mask have an area far below that of their box, which confuses '
+        'small, medium and large',
+        'set area to width times height of the box',
+    ),
     'mask-missing': Kind(
         'annotations have a box but no segmentation, while others have one',
         'add the masks, or remove "segmentation" everywhere and train a box detector',

@@ -4,6 +4,8 @@ import math
 from collections.abc import Collection
 from typing import TypeGuard
 
+LARGEST_ID = 1 << 53  # faster-coco-eval computes with ids as floats
+
 
 def are_numbers(values: Collection[object]) -> bool:
     """Return whether all values are numbers that floats can hold: finite, and not 10 ** 400.
@@ -16,6 +18,10 @@ def are_numbers(values: Collection[object]) -> bool:
         return all(map(math.isfinite, values))  # type: ignore[arg-type]
     except OverflowError:
         return False
+
+
+def is_id(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool)
 
 
 def is_number(value: object) -> TypeGuard[float]:

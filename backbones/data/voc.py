@@ -142,6 +142,8 @@ def _annotation(
     if name not in numbers:
         faults.add('unknown-class', split.source, f'{name!r} in {file.name}')
         return None
+    if twice := [tag for tag in ('name', 'bndbox', 'polygon') if len(obj.findall(tag)) > 1]:
+        faults.add('wrong-structure', split.source, f'{file.name}: an object has two of {twice[0]}')
     points = obj.find('polygon')
     try:
         x1, y1, x2, y2 = (float(obj.findtext(f'bndbox/{corner}', '')) for corner in CORNERS)

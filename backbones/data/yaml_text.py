@@ -4,6 +4,7 @@ YAML reads `no` as False, `02146` as 1126 and `12:30` as 750, but as class names
 as written. Aliases and nesting are limited, since a few hundred bytes can expand to gigabytes.
 """
 
+from collections import Counter
 from pathlib import Path
 
 import yaml
@@ -71,5 +72,12 @@ def _value(node: yaml.Node) -> object:
     if isinstance(node, yaml.SequenceNode):
         return [_value(entry) for entry in node.value]
     if isinstance(node, yaml.MappingNode):
-        return {str(_value(key)): _value(value) for key, value in node.value}
+        pairs = [(str(_value(key)), _value(value)) for key, value in node.value]
+        found = dict(pairs)
+        if len(found) < len(pairs):
+            twice = next(
+                key for key, count in Counter(key for key, _ in pairs).items() if count > 1
+            )
+            raise YamlError(f'it has {twice!r} twice')
+        return found
     return None if node.style is None and node.value in EMPTY else node.value

@@ -12,6 +12,7 @@ from PIL import Image
 
 from backbones.cli import check_data
 from backbones.data.label_values import read_labels
+from backbones.errors import UserError
 
 
 def errors(root: Path) -> set[str]:
@@ -188,3 +189,46 @@ def test_label_maps_with_a_palette_beside_ones_with_equal_channels(tmp_path: Pat
         labels = read_labels(path, report.dataset)
         assert labels is not None
         assert labels.max() == 1 + int(path.stem) % 2
+
+
+@pytest.mark.parametrize('settings', ['names: [a, b]\nnames: [b, a]', 'names: {0: a, 1: b, 1: c}'])
+def test_yaml_with_a_key_twice(tmp_path: Path, settings: str) -> None:
+    make_yolo(tmp_path)
+    (tmp_path / 'data.yaml').write_text(f'train: images/train\nval: images/val\n{settings}\n')
+    with pytest.raises(UserError, match=r"data.yaml cannot be read: it has '(names|1)' twice"):
+        check_data.check(str(tmp_path))
+
+
+def test_coco_with_a_list_twice(tmp_path: Path) -> None:
+    """JSON keeps the last without a word."""
+    file = json_file(make_coco(tmp_path), 'train')
+    categories = [dict(id=3, name='tree'), dict(id=7, name='große Blume')]
+    file.write_text(f'{file.read_text()[:-1]}, "categories": {json.dumps(categories)}}}')
+    assert errors(tmp_path) == {'wrong-structure'}
+
+
+@pytest.mark.parametrize(
+    'more',
+    [
+        '<name>tree</name>',
+        '<bndbox><xmin>1</xmin><ymin>1</ymin><xmax>5</xmax><ymax>5</ymax></bndbox>',
+    ],
+)
+def test_voc_object_with_two_names_or_boxes(tmp_path: Path, more: str) -> None:
+    change(make_voc(tmp_path) / 'Annotations/train_0.xml', '</object>', f'{more}</object>')
+    assert errors(tmp_path) == {'wrong-structure'}
+
+
+@pytest.mark.parametrize('first', [0, -5, -(2**62), 2**62, 10**30])
+def test_ids_of_annotations_that_a_metric_does_not_hold_are_counted_anew(
+    tmp_path: Path, first: int
+) -> None:
+    """With ids below 1, perfect predictions score 0 with FasterCocoMetric, 0.6 with the other."""
+    content = json.loads(json_file(make_coco(tmp_path), 'val').read_text())
+    for i, one in enumerate(content['annotations']):
+        one['id'] = first + i
+    write(tmp_path, 'val', content)
+    report = check_data.check(str(tmp_path))
+    assert not report.faults.errors
+    split = report.dataset.splits['val']
+    assert split.own_file and [one['id'] for one in split.records['annotations']] == [1, 2, 3]
