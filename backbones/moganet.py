@@ -17,6 +17,7 @@ from backbones.ops.pointwise import pointwise
 from backbones.pyramid import Pyramid
 from backbones.registry import register
 from backbones.stage import Stage
+from backbones.timm_interface import FeatureInfo
 from backbones.variants import Variant, rates
 
 KERNELS, DILATIONS = (5, 5, 7), (1, 2, 3)
@@ -210,6 +211,14 @@ class MogaNet(Pyramid):
     def build_levels(self) -> None:
         for name, dim in zip(self.NORM_NAMES[: self.num_stages], self.arch['dims']):
             self.add_module(name, nn.BatchNorm2d(dim))
+
+    @property
+    def feature_info(self) -> FeatureInfo:
+        """Name the norms, which emit the levels: timm's nets that run stages in turn then fail."""
+        info = super().feature_info
+        for stage, name in zip(info, self.NORM_NAMES):
+            stage['module'] = name
+        return info
 
     def forward_stage(self, i: int, x: Tensor) -> Tensor:
         return getattr(self, self.NORM_NAMES[i])(super().forward_stage(i, x))
