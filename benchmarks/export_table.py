@@ -45,7 +45,7 @@ LARGE = {'ssd300': (300, 300), 'mobilenet_v3': (512, 512)}  # of models that tak
 SMALL = dict(
     dims=(32, 64, 128, 256), depths=(1, 1, 1, 1), heads=(4, 4, 8, 16), local_heads=(3, 2, 4, 4)
 )
-FEW = dict(num_layers=2, num_cp=2, stacked_convs=1, num_queries=30)  # in place of more than four
+FEW = dict(num_layers=2, num_cp=0, stacked_convs=1, num_queries=30)  # in place of more than four
 SPREAD = (
     'cls',
     'fc_reg',
@@ -109,9 +109,13 @@ def lively(model: nn.Module, run: object, size: tuple[int, int]) -> None:
 
 
 def source(name: str, *, dynamic: bool) -> sources.Source:
-    """A config's model with random weights, to be exported."""
+    """A config's small model with random weights, to be exported."""
+    return source_of(small(read_config(name)), name, dynamic=dynamic)
+
+
+def source_of(cfg: Config, name: str, *, dynamic: bool) -> sources.Source:
+    """A model with random weights, to be exported."""
     torch.manual_seed(0)
-    cfg = small(read_config(name))
     check_single_images(cfg.model)
     model = build_for_trial(cfg, cfg.model)
     exportable(model)  # refused before it predicts, which may take more than images
