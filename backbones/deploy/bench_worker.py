@@ -13,7 +13,7 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.errors import UserError
+from backbones.errors import UserError, first_line
 
 BATCHES = (1, 4, 8)  # images at once that are timed
 Act = Callable[[int, int], object]  # of the number of an image, and how many of it at once
@@ -30,16 +30,15 @@ def main() -> None:
 
         try:
             act, batches = _KINDS[asked['kind']](asked)
+            answer(batches=batches)
+            for line in sys.stdin:
+                task = json.loads(line)
+                start = time.perf_counter()
+                act(task['image'], task['batch'])
+                seconds = time.perf_counter() - start
+                answer(ms=1000 * seconds, peak_mib=peak_mib())
         except UserError as error:
             answer(error=str(error))
-            return
-        answer(batches=batches)
-        for line in sys.stdin:
-            task = json.loads(line)
-            start = time.perf_counter()
-            act(task['image'], task['batch'])
-            seconds = time.perf_counter() - start
-            answer(ms=1000 * seconds, peak_mib=peak_mib())
 
 
 def peak_mib() -> float | None:
@@ -75,7 +74,10 @@ def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
     runtime = package('onnxruntime')
     options = runtime.SessionOptions()
     options.intra_op_num_threads = int(os.environ['OMP_NUM_THREADS'])
-    session = runtime.InferenceSession(asked['model'], options, ['CPUExecutionProvider'])
+    try:
+        session = runtime.InferenceSession(asked['model'], options, ['CPUExecutionProvider'])
+    except Exception as error:  # it has exceptions of its own
+        raise UserError(f'{asked["model"]} cannot be opened: {first_line(error)}') from error
     given = session.get_inputs()
     kinds = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
     if len(given) != 1 or len(given[0].shape) != 4 or given[0].type not in kinds:
@@ -84,18 +86,29 @@ def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
     own, (height, width) = given[0].shape, asked['size']
     shape = [n if isinstance(n, int) else free for n, free in zip(own, (1, 3, height, width))]
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(kinds[given[0].type])
-    return lambda image, batch: session.run(None, {given[0].name: pixels}), [shape[0]]
+
+    def act(image: int, batch: int) -> None:
+        try:
+            session.run(None, {given[0].name: pixels})
+        except Exception as error:
+            raise UserError(
+                f'{asked["model"]} cannot be run on images of {shape}: {first_line(error)}'
+            ) from error
+
+    return act, [shape[0]]
 
 
 def _backbone(asked: dict) -> tuple[Act, list[int] | None]:
-    """Time a backbone alone, on noise: of a config, or a model of timm by its name."""
+    """Time a backbone alone, on noise: of a config, or a model of timm by its name.
+
+    Both give maps at strides 4 to 32, which some models of timm have to be given.
+    """
     import torch
 
     if asked['model'].startswith('timm:'):
-        import timm
+        from backbones.registry import create
 
-        name = asked['model'].removeprefix('timm:')
-        model = timm.create_model(name, features_only=True)
+        model = create(asked['model'])
     else:
         from backbones.openmmlab.build import build_model
         from backbones.openmmlab.config import read_config

@@ -55,6 +55,19 @@ def test_a_process_says_why_it_cannot_start(tmp_path: Path) -> None:
         benchmark.measure([wrong], [], size=[32, 32], rounds=1)
 
 
+@pytest.mark.parametrize(
+    'model, message',
+    [
+        ('timm:halonet_h1', r'^rival: halonet_h1 does not take images of 64 x 64 pixels'),
+        ('timm:resnet_18', r"^rival: timm has no model 'resnet_18'; did you mean"),
+    ],
+)
+def test_a_rival_that_cannot_be_timed_is_a_sentence(model: str, message: str) -> None:
+    rival = Candidate('rival', 'backbone', model, None, 1)
+    with pytest.raises(UserError, match=message):
+        benchmark.measure([rival], ['a.png'], size=[64, 64], rounds=1)
+
+
 def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
     checkpoint = tmp_path / 'x.pth'
     words = [CONFIG, checkpoint, 'x.pt', 'gone.onnx', '--against', 'yolo', '--rounds', 0]
