@@ -103,8 +103,7 @@ def hf_variant(arch: str) -> AdaptedVariant:
     file = folder / 'model.safetensors'
     weights = (str(file) if file.is_file() else None) if folder.is_dir() else f'hf-hub:{arch}'
     row = AdaptedVariant(HfPyramid, arch, hf_models.SCHEME, kind, weights)
-    colours = hf_models.processor(arch)
-    row.set_colours(colours.get('image_mean'), colours.get('image_std'))
+    row.mean, row.std = hf_models.colours(arch) or (row.mean, row.std)
     row.licence = hf_models.licence(arch)
     return row
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import json
+import math
 from collections.abc import Iterator
 from importlib.util import find_spec
 from pathlib import Path
@@ -24,7 +25,7 @@ def refusals(name: str) -> Iterator[None]:
         yield
     except UserError:
         raise
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, ImportError) as error:
+    except Exception as error:  # anything, for settings that contradict each other
         raise UserError(f'transformers cannot build {SCHEME}{name}: {first_line(error)}') from error
 
 
@@ -97,14 +98,54 @@ def set_entry(name: str, config: Any, keys: tuple[str, ...], value: object) -> N
     raise UserError(f'{SCHEME}{name}: a {config.model_type} has no {listed(keys)} to be set')
 
 
-@functools.lru_cache(maxsize=4)
-def processor(name: str) -> dict[str, Any]:
+NUMBERS = ('image_mean', 'image_std')
+Colours = tuple[tuple[float, ...], tuple[float, ...]]
+
+
+def colours(name: str) -> Colours | None:
+    """Return mean and deviation of a model's images, from 0 to 255; None where nothing is said.
+
+    Raises:
+        UserError: what is said are not three numbers each.
+    """
+    said = _processor(name)
+    if said.get('do_rescale', True):
+        scale = 1 / said.get('rescale_factor', 1 / 255)
+    else:  # of images that are so already, unless the numbers are for bytes
+        scale = 1 if max(said.get('image_mean') or (0,)) > 1 else 255
+    if not said.get('do_normalize', True):
+        return (0.0,) * 3, (float(scale),) * 3
+    if not said.get('image_mean') or not said.get('image_std'):
+        return None
+    mean, std = (tuple(round(scale * value, 4) for value in said[key]) for key in NUMBERS)
+    return mean, std
+
+
+def _processor(name: str) -> dict[str, Any]:
     """Return how a model's images are to be prepared; {} where its author wrote nothing."""
     path = _file(name, 'preprocessor_config.json')
     try:
-        return json.loads(Path(path).read_text()) if path else {}
+        said = json.loads(Path(path).read_text()) if path else {}
     except ValueError:
-        return {}  # colours stay those of ImageNet
+        said = None
+    faults = []
+    if not isinstance(said, dict):
+        said, faults = {}, ['it is no JSON object']
+    for key in NUMBERS:
+        value = said.get(key)
+        three = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
+        if value is not None and not (three and (key == 'image_mean' or min(value) > 0)):
+            faults.append(f'{key} is {str(value)[:40]}; allowed: three numbers')
+    factor = said.get('rescale_factor', 1)
+    if not _is_number(factor) or factor <= 0:
+        faults.append(f'rescale_factor is {str(factor)[:40]}; allowed: above 0')
+    if faults:
+        raise UserError(f'{SCHEME}{name}: preprocessor_config.json: {"; ".join(faults)}')
+    return said
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @functools.lru_cache(maxsize=4)
@@ -119,7 +160,8 @@ def licence(name: str) -> str | None:
     except (ValueError, yaml.YAMLError):
         return None
     # the hub's word for one that it does not know is 'other'
-    return facts.get('license_name') or facts.get('license')
+    said = facts.get('license_name') or facts.get('license')
+    return ', '.join(map(str, said)) if isinstance(said, list) else said
 
 
 def _file(name: str, file: str) -> str | None:
@@ -138,8 +180,12 @@ def written_by(config: Any) -> set[str]:
     import transformers
 
     names: set[str] = set()
-    for name in getattr(config, 'architectures', None) or ():
-        if cls := getattr(transformers, name, None):
+    written = getattr(config, 'architectures', None)
+    for name in written if isinstance(written, list) else ():
+        cls = getattr(transformers, name, None) if isinstance(name, str) else None
+        # a file may name anything: only a model of this kind is built
+        model = isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
+        if model and getattr(cls, 'config_class', None) is type(config):
             with torch.device('meta'):
                 names |= set(cls(config).state_dict())
     return names

@@ -11,7 +11,16 @@ from torch import Tensor, nn
 
 from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.errors import UserError, listed
-from backbones.hf_models import SCHEME, build, licence, quiet, read_config, set_entry, written_by
+from backbones.hf_models import (
+    SCHEME,
+    build,
+    licence,
+    quiet,
+    read_config,
+    refusals,
+    set_entry,
+    written_by,
+)
 
 LOG = logging.getLogger('backbones')
 REPEATED = {'layer', 'layers', 'block', 'blocks', 'stage', 'stages', 'level', 'levels'}
@@ -34,15 +43,16 @@ class HfPyramid(AdaptedPyramid):
             set_entry(self.arch, config, ('drop_path_rate',), drop_path_rate)
         if self.image_size:
             set_entry(self.arch, config, ('image_size',), list(self.image_size))
-        if self.in_channels != 3:
+        if self.in_channels != getattr(config, 'num_channels', 3):
             set_entry(self.arch, config, ('num_channels',), self.in_channels)
-        config.out_indices = list(range(len(config.stage_names)))
+        with refusals(self.arch):
+            config.out_indices = list(range(len(config.stage_names)))
         config.dtype = torch.float32
         self.config = config
         return build(self.arch, config)
 
     def maps(self) -> list[tuple[int, float]]:
-        with torch.device('meta'):
+        with refusals(self.arch), torch.device('meta'):
             shapes = build(self.arch, self.config).eval()
             found = shapes(torch.empty(1, self.in_channels, *self.own_size())).feature_maps
         if not all(isinstance(m, Tensor) and m.ndim == 4 for m in found):

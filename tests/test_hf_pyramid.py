@@ -125,6 +125,62 @@ def test_a_row_knows_weights_and_colours_and_a_config_is_changed_by_it(saved) ->
     assert swapped.model.decode_head.in_channels == [8, 16, 24, 32]
 
 
+def changed(folder: str, file: str, **changes: object) -> Path:
+    path = Path(folder, file)
+    path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return path
+
+
+@pytest.mark.parametrize(
+    ('said', 'mean', 'std'),
+    [
+        (dict(), 127.5, 51.0),
+        (dict(rescale_factor=1 / 127.5), 63.75, 25.5),
+        (dict(do_rescale=False, image_mean=[120.0] * 3, image_std=[60.0] * 3), 120.0, 60.0),
+        (dict(do_rescale=False), 127.5, 51.0),
+        (dict(do_normalize=False), 0.0, 255.0),
+    ],
+)
+def test_colours_are_those_that_a_model_was_trained_on(saved, said, mean, std) -> None:
+    """Mean and deviation depend on the scale that the same file gives the values."""
+    folder = saved('convnext')
+    changed(folder, 'preprocessor_config.json', **said)
+    row = backbones.variant(f'hf:{folder}')
+    assert (row.mean[0], row.std[0]) == (mean, std)
+
+
+ODD = [
+    ('preprocessor_config.json', dict(image_mean=[0.5])),
+    ('preprocessor_config.json', dict(image_mean='abc')),
+    ('preprocessor_config.json', dict(image_std=[0, 0, 0])),
+    ('preprocessor_config.json', dict(rescale_factor=0)),
+    ('config.json', dict(hidden_sizes=[8, 16, 24])),
+    ('config.json', dict(hidden_sizes=[-8, 16, 24, 32])),
+    ('config.json', dict(hidden_sizes='abcd')),
+    ('config.json', dict(hidden_sizes=[8, 16, 24, 10**9])),
+    ('config.json', dict(depths=[1, 1, 2, 1])),
+    ('config.json', dict(auto_map=dict(AutoConfig='a.B'), model_type='own')),
+]
+
+
+@pytest.mark.parametrize(('file', 'changes'), ODD)
+def test_odd_settings_of_a_folder_are_refused_in_a_sentence(saved, file, changes) -> None:
+    folder = saved('convnext')
+    changed(folder, file, **changes)
+    with pytest.raises(UserError, match=folder):
+        backbones.variant(f'hf:{folder}')
+        backbones.create(f'hf:{folder}', pretrained=True)
+
+
+@pytest.mark.parametrize('names', [['pipeline'], ['is_torch_available'], [1], ['BertModel']])
+def test_a_folder_cannot_have_anything_but_its_model_built(saved, names: list) -> None:
+    folder = saved('convnext')
+    changed(folder, 'config.json', architectures=names)
+    assert backbones.create(f'hf:{saved("convnext")}', pretrained=True)
+    with pytest.raises(CheckpointError, match=r'missing in the file|unknown to the model'):
+        backbones.create(f'hf:{folder}', pretrained=True)
+
+
 def test_other_files_and_folders_are_refused_in_a_sentence(saved, tmp_path: Path) -> None:
     from safetensors.torch import load_file, save_file
 
