@@ -182,7 +182,7 @@ def written_by(config: Any) -> set[str]:
     names: set[str] = set()
     written = getattr(config, 'architectures', None)
     for name in written if isinstance(written, list) else ():
-        cls = getattr(transformers, name, None) if isinstance(name, str) else None
+        cls: Any = getattr(transformers, name, None) if isinstance(name, str) else None
         # a file may name anything: only a model of this kind is built
         model = isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
         if model and getattr(cls, 'config_class', None) is type(config):
