@@ -16,7 +16,7 @@ from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import mapping_of
 from backbones.data.listing import list_files, list_images, read_lines
-from backbones.data.load_channels import channels_of, values_of
+from backbones.data.load_channels import channels_of, loading_of, values_of
 from backbones.data.mask_folders import Pair, pair_by_name
 from backbones.data.pair_list import read_pairs
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks, steps
@@ -60,6 +60,10 @@ def read_datasets(
              for part in innermost(cfg[LOADERS[name]].dataset)]  # fmt: skip
     roots = [part['data_root'] for part in parts if part.get('data_root')]
     dataset = Dataset('config', Path((roots or ['.'])[0]), found)
+    loads = [loading_of(part.get('pipeline')) for part in parts if part.get('pipeline')]
+    if other := [said for said in loads if said != loads[0]]:
+        faults.add('wrong-config', 'dataloaders', f'images are loaded with {loads[0] or "defaults"}'
+                   f' in one dataset and with {other[0] or "defaults"} in another')  # fmt: skip
     for name in splits:
         loader = cfg.get(LOADERS[name])
         if not loader:

@@ -9,10 +9,13 @@ import torch
 from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
+from backbones.errors import UserError
 from backbones.pixels import read_pixels
 
 LOADER = 'LoadChannels'
 ORDINARY = 'LoadImageFromFile'
+# settings of the libraries' loader that give RGB of 8 bits, turned as the camera says
+PLAIN = dict(color_type=('color',), imdecode_backend=(None, 'cv2', 'pillow', 'turbojpeg'))
 # steps of pipelines that compute with red, green and blue, or with values from 0 to 255
 OF_COLOURS = (
     *('PhotoMetricDistortion', 'YOLOXHSVRandomAug', 'ColorTransform', 'AutoContrast', 'Equalize'),
@@ -72,6 +75,32 @@ def channels_of(pipeline: object) -> int | None:
 def values_of(pipeline: object) -> str | None:
     """Return the type of the values that a pipeline's loader accepts; None if it is not said."""
     return _loader(pipeline).get('values')
+
+
+def loading_of(pipeline: object) -> dict:
+    """Return the settings of a pipeline's loader of images that decide on the values.
+
+    Those that give RGB of 8 bits, turned as the camera says, are the same: {}.
+    """
+    steps = pipeline if isinstance(pipeline, list | tuple) else ()
+    kinds = (LOADER, ORDINARY)
+    step: dict = next((s for s in steps if s['type'].rpartition('.')[2] in kinds), {})
+    keys = ('channels', 'values', *PLAIN)
+    return {k: step[k] for k in keys if k in step and step[k] not in PLAIN.get(k, ())}
+
+
+def check_reading(pipeline: object, source: str) -> None:
+    """Refuse a pipeline whose images are not those that predictions read.
+
+    Raises:
+        UserError: it loads them in another way.
+    """
+    odd = {key: value for key, value in loading_of(pipeline).items() if key in PLAIN}
+    if odd:
+        raise UserError(
+            f'{source}: the test pipeline loads images with {odd}, but predictions read RGB of 8 '
+            'bits, turned as the camera says: train and test with that, or with LoadChannels'
+        )
 
 
 def _loader(pipeline: object) -> dict:

@@ -13,7 +13,7 @@ from torch import nn
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.data.listing import SUFFIXES
-from backbones.data.load_channels import channels_of, values_of
+from backbones.data.load_channels import channels_of, check_reading, values_of
 from backbones.data.training_record import check_training
 from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pytorch
 from backbones.deploy.metadata import digest, of_config
@@ -106,8 +106,9 @@ def read_model(
         )
     cfg = load_config(config, options=options, backbone=backbone)
     check_single_images(cfg.model)
-    model = build_model(cfg)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
+    check_reading(dataset.get('pipeline'), config)
+    model = build_model(cfg)
     file, own = read(checkpoint), _stated(dataset, 'classes')
     load_model(model, checkpoint, file=file, classes=own)
     check_training(cfg, file, checkpoint)

@@ -12,7 +12,7 @@ from torch import nn
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
 from backbones.data.config_checks import check_numbers
-from backbones.data.load_channels import LOADER
+from backbones.data.load_channels import LOADER, ORDINARY, check_reading
 from backbones.data.training_record import check_training
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
@@ -97,7 +97,8 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
     steps = []
     for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
         kind = step['type'].rpartition('.')[2]
-        if kind == 'LoadImageFromFile':
+        if kind == ORDINARY:
+            check_reading([step], str(cfg.filename))
             loaded = f'{cfg.default_scope}.LoadImageFromNDArray'
             step = dict(type=loaded, to_float32=step.get('to_float32', False))
         elif kind == LOADER:

@@ -607,6 +607,8 @@ CONFIG_MISTAKES = [
     ('wrong-config', "val_dataloader['dataset']['pipeline'] = [*_base_.test_pipeline[:2]]"),
     ('wrong-config', "train_dataloader['dataset']['pipeline'] = [dict(type='LoadAnnotations')]"),
     ('class-left-out', "train_dataloader['dataset']['metainfo'] = dict(classes=('tree',))"),
+    ('wrong-config', "val_dataloader['dataset']['pipeline'] = [dict(_base_.test_pipeline[0], "
+                     "color_type='unchanged'), *_base_.test_pipeline[1:]]"),
 ]  # fmt: skip
 
 

@@ -475,3 +475,20 @@ def test_predictions_become_a_dataset_that_the_check_reads(
     other = 'coco' if layout == 'masks' else 'masks'
     wrong = tool(*command[:-3], other, '--out', tmp_path / 'no', fails=True)
     assert f'--as-labels {other}: the model predicts' in wrong
+
+
+@pytest.mark.parametrize(
+    'setting', [dict(color_type='unchanged'), dict(imdecode_backend='tifffile')]
+)
+def test_a_config_that_loads_other_images_than_predictions_is_refused(
+    setting: dict, weights: dict[str, str]
+) -> None:
+    """With color_ignore_orientation, it would learn and test turned images as they lie."""
+    cfg = Config.fromfile(config_file(DETECTION))
+    loader = cfg.test_dataloader.dataset.pipeline[0]
+    loader.update(imdecode_backend='pillow')
+    with as_a_process():
+        Predictor(cfg, weights[DETECTION])
+    loader.update(setting)
+    with as_a_process(), pytest.raises(UserError, match=r'predictions read RGB of 8 bits'):
+        Predictor(cfg, weights[DETECTION])
