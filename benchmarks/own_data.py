@@ -1,0 +1,90 @@
+"""Train a config once for each seed, and print the mean and spread of what it reaches.
+
+The numbers of docs/own_data_measured.md come from here: one thread, CPU seconds of the whole
+command tools/train.py with all its processes. A seed that is there already is not trained again.
+"""
+
+import argparse
+import json
+import os
+import resource
+import statistics
+import subprocess
+import sys
+from pathlib import Path
+
+from mmengine.config import Config
+
+TOOLS = Path(__file__).parents[1] / 'tools'
+MAIN = {'coco/bbox_mAP': 'AP', 'coco/bbox_mAP_50': 'AP50', 'coco/segm_mAP': 'mask AP',
+        'coco/segm_mAP_50': 'mask AP50', 'mIoU': 'mIoU'}  # fmt: skip
+CHOOSING = ('coco/segm_mAP_50', 'coco/bbox_mAP_50', 'mIoU')  # of best.pth, the first that is there
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
+    parser.add_argument('config', type=Path)
+    parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
+    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of all seeds')
+    args = parser.parse_args()
+    runs = [args.out / f'seed_{seed}' for seed in args.seeds]
+    for seed, folder in zip(args.seeds, runs):
+        if not (folder / 'cpu_seconds').is_file():
+            train(args.config, seed, folder)
+    rows = [measured(folder) for folder in runs]
+    for name in rows[0]:
+        print(f'{name}: {spread([row[name] for row in rows])}')
+
+
+def train(config: Path, seed: int, folder: Path) -> None:
+    """Train with one thread, then test best.pth if the data have a test split."""
+    options = ['--cfg-options', f'randomness.seed={seed}']
+    before = cpu_seconds()
+    call('train.py', config, '--work-dir', folder, *options)
+    used = cpu_seconds() - before
+    cfg = Config.fromfile(config)
+    if cfg.test_dataloader.dataset != cfg.val_dataloader.dataset:
+        call('test.py', config, folder / 'best.pth', '--work-dir', folder / 'test', *options)
+    (folder / 'cpu_seconds').write_text(f'{used:.0f}')
+
+
+def call(tool: str, *arguments: object) -> None:
+    command = [sys.executable, str(TOOLS / tool), *map(str, arguments)]
+    subprocess.run(command, check=True, env={**os.environ, 'OMP_NUM_THREADS': '1'})
+
+
+def cpu_seconds() -> float:
+    """Return the seconds of all processes started from here that have ended."""
+    used = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return used.ru_utime + used.ru_stime
+
+
+def measured(folder: Path) -> dict[str, float]:
+    """Return what a run has reached: its best and last validation, and the test of best.pth."""
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    key = next(key for key in CHOOSING if any(key in line for line in lines))
+    validations = [line for line in lines if key in line]
+    found = {'CPU s': float((folder / 'cpu_seconds').read_text())}
+    parts = {'best': max(validations, key=lambda line: line[key]), 'last': validations[-1]}
+    test = folder / 'test/metrics.json'
+    if test.is_file():
+        content = json.loads(test.read_text())
+        parts['test'] = content['metrics']
+    for part, metrics in parts.items():
+        found |= {f'{part} {MAIN[k]}': metrics[k] for k in MAIN if k in metrics}
+    if test.is_file() and content['class_iou']:
+        found |= {f'test IoU {name}': iou for name, iou in content['class_iou'].items()}
+    return found
+
+
+def spread(values: list[float]) -> str:
+    """Write the mean, the standard deviation and the values themselves."""
+    deviation = statistics.stdev(values) if len(values) > 1 else 0.0
+    digits = 3 if max(values) <= 1 else 1
+    listed = ', '.join(f'{value:.{digits}f}' for value in values)
+    return f'{statistics.mean(values):.{digits}f} ± {deviation:.{digits}f} ({listed})'
+
+
+if __name__ == '__main__':
+    main()
