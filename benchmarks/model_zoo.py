@@ -22,6 +22,10 @@ METRICS = dict(box='box AP', mask='mask AP', box50='box AP50', box75='box AP75',
                mask50='mask AP50', mask75='mask AP75', miou='mIoU', miou_ms='multi-scale',
                macc='mAcc')  # fmt: skip
 COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weights')
+NANOS = (
+    'Those of the embedded digits are one training run each, with seed 0, which the slow tests '
+    'repeat. Those of small datasets are [means of three seeds](own_data_measured.md).'
+)
 HEAD = """\
 # Model zoo
 
@@ -210,6 +214,7 @@ def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
         if not leaf.cfg and 'measured here' in leaf.title and 'Not yet' not in leaf.title
     ]
     text += '\n## Nano architectures from scratch, measured here\n\n'
+    text += f'{NANOS}\n\n'
     return f'{text}{table(("config", "result"), nanos, padded=False)}\n'
 
 

@@ -12,7 +12,7 @@ from backbones.errors import shown
 from backbones.openmmlab.config_tree import with_backbone
 
 LARGE = 0.95  # quantile of the boxes that have to fit into a crop
-WHOLE = (0.8, 1.2)  # sizes of whole images to train on, relative to that of the test
+WHOLE = (0.75, 1.1)  # sizes of whole images to train on, relative to that of the test
 FEW = 0.05  # share of boxes that may not fit before it is said
 
 

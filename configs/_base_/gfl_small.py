@@ -10,7 +10,9 @@ model = dict(
         feat_channels=64,
         stacked_convs=2,
         norm_cfg=dict(type='GN', num_groups=8),
-        anchor_generator=dict(strides=[8, 16, 32]),
+        # assigns by squares of 32 to 128 pixels: of MMDetection's, twice as large, those around a
+        # small object overlap it no better than its larger neighbour, which then gets its cells
+        anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32]),
     ),
     # objects cut off at a tile's edge and marked as crowds are not background
     train_cfg=dict(assigner=dict(ignore_iof_thr=0.5)),
