@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.deploy.deformable_convolution import by_torchvision
 from backbones.errors import UserError, first_line
 
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
@@ -47,7 +48,7 @@ def exporting(model: Any) -> Iterator[None]:
         UserError: PyTorch cannot export it; gives its reason.
     """
     try:
-        with torch.no_grad(), quiet():
+        with torch.no_grad(), quiet(), by_torchvision():
             yield
     except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
         kind, reason = type(model.model).__name__, first_line(error.__cause__ or error)
