@@ -2,6 +2,7 @@
 
 import contextlib
 import difflib
+import errno
 import os
 import sys
 import traceback
@@ -95,16 +96,30 @@ def _where(error: BaseException) -> str:
     return f'{frame.line} ({"/".join(Path(frame.filename).parts[-3:])}, line {frame.lineno})'
 
 
+# errors of the operating system that name a file, a folder or a disk
+OF_FILES = (
+    *(errno.ENOENT, errno.EACCES, errno.EPERM, errno.EEXIST, errno.ENOTDIR, errno.EISDIR),
+    *(errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EROFS, errno.EIO, errno.ESTALE),
+    *(errno.ENAMETOOLONG, errno.ELOOP),
+)
+
+
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
     """End the program with one message on an error that its user can fix.
 
-    Other errors keep their traceback; if DENSE_BACKBONES_TRACEBACK is set, so do these.
+    That is a UserError, or what the operating system says of a file: that a disk is full, or that a
+    folder does not exist. Other errors keep their traceback; if DENSE_BACKBONES_TRACEBACK is set,
+    so do these.
     """
     try:
         yield
-    except UserError as error:
-        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
+    except (UserError, OSError) as error:
+        said = str(error)
+        if isinstance(error, OSError):
+            said = f'{error.filename or "a file"}: {error.strerror}'
+        unknown = isinstance(error, OSError) and error.errno not in OF_FILES
+        if unknown or os.environ.get('DENSE_BACKBONES_TRACEBACK'):
             raise
         sys.stdout.flush()
-        sys.exit(f'error: {error}')
+        sys.exit(f'error: {said}')

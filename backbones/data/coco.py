@@ -22,7 +22,7 @@ MANY = 20  # JSON files in one folder; of more, this many show whether they are 
 def find(root: Path) -> dict[str, list[Path]]:
     """Return the annotation files of each split, empty if this is not a COCO dataset."""
     files: list[Path] = []
-    for folder in (root / 'annotations', root, *sorted(p for p in root.iterdir() if p.is_dir())):
+    for folder in (root / 'annotations', root, *sorted(filter(_is_part, root.iterdir()))):
         here = sorted(f for f in folder.glob('*.json') if f.is_file())
         if len(here) <= MANY or all(map(_may_be_coco, here[:MANY])):
             files += here
@@ -32,6 +32,11 @@ def find(root: Path) -> dict[str, list[Path]]:
     for file in [*instances, *_tests(root, files)] if instances else files:
         found.setdefault(split_of_file(root, file) or 'train', []).append(file)
     return found
+
+
+def _is_part(folder: Path) -> bool:
+    """Return whether it is a folder other than those that `new_config` writes beside a config."""
+    return folder.is_dir() and not folder.with_name(f'{folder.name}.py').is_file()
 
 
 def _tests(root: Path, files: list[Path]) -> list[Path]:

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from backbones import atomic_write
 from backbones.drawing.samples import side_by_side
-from backbones.errors import shown
+from backbones.errors import UserError, shown
 from backbones.pixels import view
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
@@ -189,7 +189,9 @@ def _examples(
         sample = example.sample
         image = view(sample.img_path, meta.get('bands'))
         picture = side_by_side(image, sample, meta, score=SCORE)
-        mmcv.imwrite(picture[..., ::-1], str(folder / f'{name}_{i}.jpg'))
+        file = folder / f'{name}_{i}.jpg'
+        if not mmcv.imwrite(picture[..., ::-1], str(file)):
+            raise UserError(f'{file} could not be written: is the disk full?')
         measure = 'F1' if scores.detection else 'mean IoU'
         caption = f'{Path(sample.img_path).name}: {measure} {example.score:.3f}'
         parts.append(_image(f'{name}_{i}.jpg', caption))

@@ -171,3 +171,25 @@ def test_a_config_that_somebody_has_edited_is_kept(folder: Path, tmp_path: Path)
     out.write_text(edited)
     assert f'the config that was there is now {out}.old' in tool(*command)
     assert (tmp_path / 'own.py.old').read_text() == edited != out.read_text()
+
+
+@pytest.mark.parametrize('layout', ['coco', 'yolo', 'voc'])
+def test_a_config_among_the_data_is_no_part_of_them(layout: str, tmp_path: Path) -> None:
+    """Nor are the annotations that lie beside it."""
+    root = getattr(own_data, f'make_{layout}')(tmp_path)
+    before = check_data.check(str(root)).counts
+    command = ('--base', 'retinanet_cloformer_nano_small', '--allow', 'similar-classes')
+    tool('new_config', root, *command, '--out', root / 'own.py')
+    if layout == 'coco':
+        shutil.copytree(root / 'annotations', root / 'own')
+    assert check_data.check(str(root)).counts == before
+
+
+def test_pictures_that_cannot_be_written_are_an_error(tmp_path: Path, monkeypatch) -> None:
+    root = own_data.make_coco(tmp_path / 'data')
+    monkeypatch.setattr('cv2.imwrite', lambda *_: False)  # as on a full disk
+    said = tool('check_data', root, '--pictures', tmp_path / 'pictures', fails=True)
+    assert 'pictures/train.png could not be written: is the disk full?' in said
+    (tmp_path / 'file').touch()
+    said = tool('check_data', root, '--pictures', tmp_path / 'file/pictures', fails=True)
+    assert f'error: {tmp_path}/file/pictures: Not a directory' in said

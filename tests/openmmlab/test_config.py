@@ -1,5 +1,6 @@
 """Errors before the start: each says what is wrong, with the value, and what is allowed."""
 
+import errno
 import json
 import os
 from pathlib import Path
@@ -408,6 +409,20 @@ def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
     monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
     with pytest.raises(errors.UserError), errors.plain_errors():
         raise errors.UserError('no such thing')
+
+
+def test_what_the_system_says_of_a_file_ends_the_program_with_one_message(
+    tmp_path: Path, monkeypatch
+) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    said = rf'^error: {tmp_path}/a/b: No such file or directory$'
+    with pytest.raises(SystemExit, match=said), errors.plain_errors():
+        (tmp_path / 'a/b').mkdir()
+    with pytest.raises(SystemExit, match=r'^error: a file: File too large'), errors.plain_errors():
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # of a file that was open
+    monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
+    with pytest.raises(FileNotFoundError), errors.plain_errors():
+        (tmp_path / 'a/b').mkdir()
 
 
 @pytest.mark.parametrize('kind', [ValueError, FileNotFoundError, ImportError, RuntimeError])
