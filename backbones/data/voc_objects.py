@@ -52,15 +52,21 @@ def read(
                 for i, label in pairs]  # fmt: skip
         instances = in_parallel(lambda each: _instances(each[1], each[2], known), work,
                                 title=f'instances of {name}', progress=False)  # fmt: skip
-        for (image, label, _), (size, some, fault) in zip(work, instances):
+        for (image, label, _), (size, some, there, fault) in zip(work, instances):
             number = records.add_image(image.relative_to(images).as_posix(), size)
-            if fault:
-                faults.add('broken-shape', objects, f'{label.name}: {fault}', total=len(work))
+            said = [fault] if fault else []
             for kind, shape in some:
-                if kind < len(names) and kind != background:
+                if kind == background:
+                    said.append('an instance lies on the background')
+                elif kind is None or len(names) <= kind < IGNORED:
+                    what = 'a colour that no name has' if kind is None else f'label {kind}'
+                    faults.add('unknown-class', objects, f'{label.name}: {what}')
+                elif kind < IGNORED:
                     records.add(number, names[kind], shape)
-                elif kind not in (IGNORED, background):
-                    faults.add('unknown-class', objects, f'{label.name}: label {kind}')
+            alone = there - {kind for kind, _ in some} - {background, IGNORED}
+            said += [f'label {kind} has no instance' for kind in sorted(alone) if not fault]
+            for what in said:
+                faults.add('broken-shape', objects, f'{label.name}: {what}', total=len(work))
         split = Split(name, objects, images, records=records.as_coco(), own_file=True)
         splits.append(split)
     return splits, classes
@@ -68,16 +74,20 @@ def read(
 
 def _instances(
     label: Path, objects: Path | None, known: dict[int, int]
-) -> tuple[tuple[int, int] | None, list[tuple[int, dict]], str]:
-    """Return an image's size, the label and shape of each instance, and what is wrong."""
+) -> tuple[tuple[int, int] | None, list[tuple[int | None, dict]], set[int], str]:
+    """Return an image's size, the label and shape of each instance, all labels, and a fault.
+
+    The label is None for a colour that no name has.
+    """
     if objects is None:
-        return None, [], 'there is no map of instances'
+        return None, [], set(), 'there is no map of instances'
     try:
         kinds, parts = (read_raw(path, in_colours=bool(known)) for path in (label, objects))
     except DAMAGED as error:
-        return None, [], str(error)
+        return None, [], set(), str(error)
     if kinds.shape != parts.shape or kinds.ndim != 2:
-        return None, [], f'its size is {kinds.shape}, that of the instances {parts.shape}'
+        said = f'its size is {kinds.shape}, that of the instances {parts.shape}'
+        return None, [], set(), said
     size = kinds.shape[1], kinds.shape[0]
     found = []
     for value in np.unique(parts):
@@ -86,6 +96,8 @@ def _instances(
         mask = parts == value
         values, counts = np.unique(kinds[mask], return_counts=True)
         commonest = int(values[counts.argmax()])
-        kind = known.get(commonest, IGNORED) if known else commonest
+        kind = known.get(commonest) if known else commonest
         found.append((kind, shapes.encoded(mask, 0, 0, size)))
-    return size, found, ''
+    every = np.unique(kinds).tolist()
+    there = {known[value] for value in every if value in known} if known else {*every}
+    return size, found, there, ''

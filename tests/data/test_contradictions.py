@@ -232,3 +232,36 @@ def test_ids_of_annotations_that_a_metric_does_not_hold_are_counted_anew(
     assert not report.faults.errors
     split = report.dataset.splits['val']
     assert split.own_file and [one['id'] for one in split.records['annotations']] == [1, 2, 3]
+
+
+def voc_instance(root: Path, label: int, instance: int) -> Path:
+    """One image with a class map and a map of instances, each of one square."""
+    noise(root / 'JPEGImages/0.jpg')
+    for folder, value in (('SegmentationClass', label), ('SegmentationObject', instance)):
+        pixels = np.zeros((48, 64), np.uint8)
+        pixels[8:32, 8:40] = value
+        (root / folder).mkdir(parents=True)
+        Image.fromarray(pixels).save(root / folder / '0.png')
+    (root / 'classes.txt').write_text('background\nflower\n')
+    return root
+
+
+@pytest.mark.parametrize(
+    ('label', 'instance', 'kind'),
+    [(1, 7, ''), (0, 7, 'broken-shape'), (1, 0, 'broken-shape'), (2, 7, 'unknown-class')],
+)
+def test_maps_of_classes_and_of_instances_that_differ(
+    tmp_path: Path, label: int, instance: int, kind: str
+) -> None:
+    """An instance on the background, and a class without an instance, were left out."""
+    report = check_data.check(str(voc_instance(tmp_path, label, instance)), layout='voc-objects')
+    found = {fault.kind for fault in report.faults.errors} - {'no-validation', 'no-annotations'}
+    assert found == ({kind} if kind else set())
+
+
+def test_an_instance_in_a_colour_that_no_name_has(tmp_path: Path) -> None:
+    root = voc_instance(tmp_path, 9, 7)
+    (root / 'classes.txt').unlink()
+    (root / 'labelmap.txt').write_text('background:0,0,0::\nflower:8,8,8::\n')
+    report = check_data.check(str(root), layout='voc-objects')
+    assert 'unknown-class' in {fault.kind for fault in report.faults.errors}
