@@ -22,7 +22,7 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
     for name in dataset.classes:
         if str(name) != str(name).strip():
             faults.add('blank-in-name', dataset.root, repr(name))
-        key = ''.join(str(name).split()).casefold()
+        key = _plain(str(name))
         close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
         if key in plain or close:
             other = plain[key] if key in plain else plain[close[0]]
@@ -31,6 +31,12 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
         plain[key] = name
     if dataset.detection:
         _check_categories(dataset, faults)
+
+
+def _plain(name: str) -> str:
+    """Return a name without what is easily overlooked: case, blanks, invisible signs, forms."""
+    seen = (c for c in unicodedata.normalize('NFKC', name) if unicodedata.category(c) != 'Cf')
+    return ''.join(''.join(seen).split()).casefold()
 
 
 def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:

@@ -20,8 +20,10 @@ LOOKED_AT = 200  # images among which one with labels has to be
 
 def find_names(root: Path) -> Path | None:
     """Return the file with the class names, if images of the folder have YOLO's label files."""
+    said = _facts(root).get('names')  # a path of the machine that has trained with it
+    named = [root / Path(said.replace('\\', '/')).name] if said else []
     files = (file for name in FILES for file in sorted(root.glob(name)))
-    file = next(filter(Path.is_file, files), None)
+    file = next(filter(Path.is_file, [*named, *files]), None)
     if file is None:
         return None
     folders = (root / folder for folder in _folders(root).values())
@@ -32,15 +34,21 @@ def find_names(root: Path) -> Path | None:
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
     splits = _listed(root) or _folders(root)
-    return dict(splits, names=read_lines(file), path=root)
+    count = _facts(root).get('classes')
+    return dict(splits, names=read_lines(file), path=root, **(dict(nc=count) if count else {}))
 
 
 def _listed(root: Path) -> dict[str, str]:
     """Return the text files that list the images of each split, if obj.data names them."""
-    lines = read_lines(root / DATA) if (root / DATA).is_file() else []
-    pairs = [[part.strip() for part in line.partition('=')[::2]] for line in lines]
-    files = {split_of(key): Path(said).name for key, said in pairs if split_of(key)}
+    files = {split_of(k): Path(said).name for k, said in _facts(root).items() if split_of(k)}
     return {str(split): name for split, name in files.items() if (root / name).is_file()}
+
+
+def _facts(root: Path) -> dict[str, str]:
+    """Return what obj.data says."""
+    lines = read_lines(root / DATA) if (root / DATA).is_file() else []
+    pairs = (line.partition('=') for line in lines)
+    return {key.strip(): said.strip() for key, _, said in pairs}
 
 
 def _folders(root: Path) -> dict[str, str]:

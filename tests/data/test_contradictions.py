@@ -265,3 +265,35 @@ def test_an_instance_in_a_colour_that_no_name_has(tmp_path: Path) -> None:
     (root / 'labelmap.txt').write_text('background:0,0,0::\nflower:8,8,8::\n')
     report = check_data.check(str(root), layout='voc-objects')
     assert 'unknown-class' in {fault.kind for fault in report.faults.errors}
+
+
+@pytest.mark.parametrize(
+    ('facts', 'classes', 'kinds'),
+    [
+        ('classes = 2\nnames = data/obj.names', ('a', 'b'), set()),
+        ('classes = 3\nnames = data/obj.names', ('a', 'b'), {'class-count'}),
+        ('classes = 2\nnames = data\\other.names', ('b', 'a'), set()),
+    ],
+)
+def test_darknet_says_which_names_count_and_how_many(
+    tmp_path: Path, facts: str, classes: tuple[str, ...], kinds: set[str]
+) -> None:
+    for i in range(4):
+        noise(tmp_path / f'obj_train_data/{i}.png')
+        (tmp_path / f'obj_train_data/{i}.txt').write_text('0 .5 .5 .5 .5\n')
+    names = ''.join(f'data/obj_train_data/{i}.png\n' for i in range(4))
+    for file, text in (('obj.names', 'a\nb'), ('other.names', 'b\na'), ('train.txt', names),
+                       ('obj.data', f'train = data/train.txt\n{facts}')):  # fmt: skip
+        (tmp_path / file).write_text(text)
+    report = check_data.check(str(tmp_path))
+    assert report.dataset.classes == classes
+    assert {fault.kind for fault in report.faults.errors} == {'no-validation'} | kinds
+
+
+@pytest.mark.parametrize('twin', ['tree\u200b', '\uff54ree', 'T ree'])
+def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
+    make_yolo(tmp_path)
+    content = yaml.safe_load((tmp_path / 'data.yaml').read_text())
+    (tmp_path / 'data.yaml').write_text(yaml.safe_dump({**content, 'names': ['tree', twin]}))
+    warnings = {fault.kind for fault in check_data.check(str(tmp_path)).faults.warnings}
+    assert 'similar-classes' in warnings
