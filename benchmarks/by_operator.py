@@ -1,0 +1,123 @@
+#!/usr/bin/env python
+"""Where a backbone's time goes, in PyTorch and in OpenVINO: benchmarks/by_operator.py [NAME ...]
+
+One image on one thread. PyTorch's profiler and OpenVINO's counters give each operator's own time,
+which is added up by kind; both runtimes measure in turns. Needs the extra `openvino`.
+"""
+
+import argparse
+import tempfile
+from collections import Counter
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+from torch.profiler import ProfilerActivity, profile
+
+import backbones
+from backbones.deploy import export
+from backbones.deploy import source as sources
+from backbones.tables import table
+
+NAMES = ('moganet_t', 'cswin_t')
+RUNS = 10
+# by parts of the names of operators, PyTorch's and OpenVINO's; the first that fits counts
+KINDS = {
+    'attention': ('scaled_dot', 'flash', 'softmax', 'scaleddotproduct', 'mha'),
+    'convolution': ('conv',),
+    'matrix product': ('addmm', 'bmm', 'matmul', 'linear', 'fullyconnected', '::mm', 'gemm'),
+    'norm': ('norm', 'mvn'),
+    'activation': ('gelu', 'silu', 'sigmoid', 'relu', 'swish', 'hardswish'),
+    'sums, products': ('add', 'sub', 'mul', 'div', 'eltwise', 'mean', 'reduce', 'sum', 'subgraph'),
+    'moving data': (
+        *('copy', 'clone', 'contiguous', 'pad', 'cat', 'concat', 'transpose', 'permute', 'reshape'),
+        *(
+            'reorder',
+            'split',
+            'slice',
+            'roll',
+            'index',
+            'gather',
+            'fill',
+            'empty',
+            'view',
+            'unsafe',
+        ),
+        *('convert', 'select', 'expand', 'to_', 'stack', 'resize', 'as_strided', 'unfold'),
+    ),
+}
+OTHER = 'other'
+
+
+def kind_of(name: str, depthwise: bool) -> str:
+    """Return the kind of an operator by its name."""
+    name = name.lower()
+    kind = next((k for k, parts in KINDS.items() if any(part in name for part in parts)), OTHER)
+    return 'depthwise convolution' if kind == 'convolution' and depthwise else kind
+
+
+def in_pytorch(model: nn.Module, images: torch.Tensor) -> Counter[str]:
+    """Return the microseconds of one pass by kind of operator."""
+    cpu = [ProfilerActivity.CPU]
+    with torch.inference_mode(), profile(activities=cpu, record_shapes=True) as measured:
+        model(images)
+    found: Counter[str] = Counter()
+    for event in measured.key_averages(group_by_input_shape=True):
+        kernel = next((s for s in event.input_shapes[1:2] if len(s) == 4), (0, 0, 0, 0))
+        depthwise = kernel[1] == 1 and kernel[0] > 1
+        found[kind_of(event.key, depthwise)] += event.self_cpu_time_total
+    return found
+
+
+def in_openvino(request: object, pixels: np.ndarray) -> Counter[str]:
+    """Return the microseconds of one pass by kind of node."""
+    request.infer({'image': pixels})  # type: ignore[attr-defined]
+    found: Counter[str] = Counter()
+    for node in request.profiling_info:  # type: ignore[attr-defined]
+        depthwise = node.node_type == 'GroupConvolution' or '_dw_' in node.exec_type
+        found[kind_of(node.node_type, depthwise)] += node.real_time.total_seconds() * 1e6
+    return found
+
+
+def compare(name: str, side: int) -> list[list[str]]:
+    """Return a row for each kind of operator: milliseconds in PyTorch and in OpenVINO."""
+    import openvino
+
+    model = backbones.create(name).eval()
+    source = sources.of_backbone(name, model, dynamic=False)
+    with tempfile.TemporaryDirectory() as folder:
+        file = Path(folder, 'x.xml')
+        result = export.export(source, file, export.Target((side, side), 1, 'openvino'))
+        assert result.agrees, export.text(result.differences)
+        options = dict(INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=1, PERF_COUNT=True)
+        request = openvino.compile_model(str(file), 'CPU', options).create_infer_request()
+    images = torch.randn(1, 3, side, side)
+    model, images = (x.to(memory_format=torch.channels_last) for x in (model, images))
+    turns = [
+        (in_pytorch(model, images), in_openvino(request, images.contiguous().numpy()))
+        for _ in range(RUNS + 1)
+    ][1:]
+    rows = []
+    kinds = sorted({k for pair in turns for part in pair for k in part})
+    medians = {k: [np.median([t[i][k] for t in turns]) / 1000 for i in (0, 1)] for k in kinds}
+    for kind, (ours, theirs) in sorted(medians.items(), key=lambda item: -max(item[1])):
+        if max(ours, theirs) >= 0.05:
+            rows.append([name, kind, f'{ours:.1f}', f'{theirs:.1f}'])
+    total = [f'{sum(m[i] for m in medians.values()):.1f}' for i in (0, 1)]
+    return [*rows, [name, 'all', *total]]
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
+    parser.add_argument('--side', type=int, default=256, help='of the image, in pixels')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    rows = [row for name in args.names for row in compare(name, args.side)]
+    print(table(['backbone', 'operators', 'PyTorch, ms', 'OpenVINO, ms'], rows))
+
+
+if __name__ == '__main__':
+    main()
