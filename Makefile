@@ -38,7 +38,7 @@ quickstart: $(INSTALLED)
 example: $(INSTALLED)
 	$(BIN)/python tools/make_example.py trees
 	$(BIN)/python tools/check_data.py data/trees --pictures work_dirs/trees/labels
-	$(BIN)/python tools/new_config.py data/trees --base gfl_cloformer_nano_small --flips all --epochs 12 --out work_dirs/trees.py
+	$(BIN)/python tools/new_config.py data/trees --base gfl_cloformer_nano_small --flips all --epochs 16 --out work_dirs/trees.py
 	$(BIN)/python tools/train.py work_dirs/trees.py --resume
 	rm -rf work_dirs/trees/found
 	$(BIN)/python tools/predict.py work_dirs/trees.py work_dirs/trees/best.pth data/trees/held_out.png --tile 320 --score 0.3 --out work_dirs/trees/found
