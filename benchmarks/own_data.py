@@ -18,6 +18,7 @@ from mmengine.config import Config
 TOOLS = Path(__file__).parents[1] / 'tools'
 MAIN = {'coco/bbox_mAP': 'AP', 'coco/bbox_mAP_50': 'AP50', 'coco/segm_mAP': 'mask AP',
         'coco/segm_mAP_50': 'mask AP50', 'mIoU': 'mIoU'}  # fmt: skip
+TESTED = ('best', 'last')
 CHOOSING = ('coco/segm_mAP_50', 'coco/bbox_mAP_50', 'mIoU')  # of best.pth, the first that is there
 
 
@@ -37,14 +38,16 @@ def main() -> None:
 
 
 def train(config: Path, seed: int, folder: Path) -> None:
-    """Train with one thread, then test best.pth if the data have a test split."""
+    """Train with one thread, then test best.pth and last.pth if the data have a test split."""
     options = ['--cfg-options', f'randomness.seed={seed}']
     before = cpu_seconds()
     call('train.py', config, '--work-dir', folder, *options)
     used = cpu_seconds() - before
     cfg = Config.fromfile(config)
     if cfg.test_dataloader.dataset != cfg.val_dataloader.dataset:
-        call('test.py', config, folder / 'best.pth', '--work-dir', folder / 'test', *options)
+        for name in TESTED:
+            weights, out = folder / f'{name}.pth', folder / f'test_{name}'
+            call('test.py', config, weights, '--work-dir', out, *options)
     (folder / 'cpu_seconds').write_text(f'{used:.0f}')
 
 
@@ -60,22 +63,23 @@ def cpu_seconds() -> float:
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Return what a run has reached: its best and last validation, and the test of best.pth."""
+    """Return what a run has reached: its best and last validation, and their weights' tests."""
     (log,) = folder.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     key = next(key for key in CHOOSING if any(key in line for line in lines))
     validations = [line for line in lines if key in line]
     found = {'CPU s': float((folder / 'cpu_seconds').read_text())}
     parts = {'best': max(validations, key=lambda line: line[key]), 'last': validations[-1]}
-    test = folder / 'test/metrics.json'
-    if test.is_file():
-        content = json.loads(test.read_text())
-        parts['test'] = content['metrics']
+    classes = {}
+    for name in TESTED:
+        test = folder / f'test_{name}/metrics.json'
+        if test.is_file():
+            content = json.loads(test.read_text())
+            parts[f'test {name}'] = content['metrics']
+            classes |= {f'test {name} IoU {c}': v for c, v in content['class_iou'].items()}
     for part, metrics in parts.items():
         found |= {f'{part} {MAIN[k]}': metrics[k] for k in MAIN if k in metrics}
-    if test.is_file() and content['class_iou']:
-        found |= {f'test IoU {name}': iou for name, iou in content['class_iou'].items()}
-    return found
+    return found | classes
 
 
 def spread(values: list[float]) -> str:
