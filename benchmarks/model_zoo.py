@@ -24,7 +24,7 @@ METRICS = dict(box='box AP', mask='mask AP', box50='box AP50', box75='box AP75',
 COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weights')
 NANOS = (
     'Those of the embedded digits are one training run each, with seed 0, which the slow tests '
-    'repeat. Those of small datasets are [means of three seeds](own_data_measured.md).'
+    'repeat. Those of small datasets are explained in [what was tried](own_data_measured.md).'
 )
 HEAD = """\
 # Model zoo

@@ -56,8 +56,7 @@ def _crop_boxes(made: Fit, boxes: BoxStatistics, longest: int, cfg: Config) -> i
         large = float(np.quantile(boxes.at(longest).max(1), LARGE))
         crop = min(max(rounded(large), limits['least_crop']), limits['crop'], longest)
         made.reasons.append(
-            f'crops of {crop} pixels, as two whole images are too large for an iteration; '
-            f'{LARGE:.0%} of the boxes are smaller than {large:.0f}'
+            f'crops of {crop} pixels: {LARGE:.0%} of the boxes are smaller than {large:.0f}'
         )
     made.steps['RandomCrop'] = dict(crop_size=(crop, crop))
     return crop
