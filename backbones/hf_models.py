@@ -109,11 +109,11 @@ def colours(name: str) -> Colours | None:
         UserError: what is said are not three numbers each.
     """
     said = _processor(name)
-    if said.get('do_rescale', True):
-        scale = 1 / said.get('rescale_factor', 1 / 255)
+    if said.get('do_rescale') is not False:
+        scale = 1 / (said.get('rescale_factor') or 1 / 255)
     else:  # of images that are so already, unless the numbers are for bytes
         scale = 1 if max(said.get('image_mean') or (0,)) > 1 else 255
-    if not said.get('do_normalize', True):
+    if said.get('do_normalize') is False:
         return (0.0,) * 3, (float(scale),) * 3
     if not said.get('image_mean') or not said.get('image_std'):
         return None
@@ -136,8 +136,8 @@ def _processor(name: str) -> dict[str, Any]:
         three = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
         if value is not None and not (three and (key == 'image_mean' or min(value) > 0)):
             faults.append(f'{key} is {str(value)[:40]}; allowed: three numbers')
-    factor = said.get('rescale_factor', 1)
-    if not _is_number(factor) or factor <= 0:
+    factor = said.get('rescale_factor')
+    if factor is not None and not (_is_number(factor) and factor > 0):
         faults.append(f'rescale_factor is {str(factor)[:40]}; allowed: above 0')
     if faults:
         raise UserError(f'{SCHEME}{name}: preprocessor_config.json: {"; ".join(faults)}')

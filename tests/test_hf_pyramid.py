@@ -139,6 +139,7 @@ def changed(folder: str, file: str, **changes: object) -> Path:
         (dict(do_rescale=False, image_mean=[120.0] * 3, image_std=[60.0] * 3), 120.0, 60.0),
         (dict(do_rescale=False), 127.5, 51.0),
         (dict(do_normalize=False), 0.0, 255.0),
+        (dict(do_normalize=None, do_rescale=None, rescale_factor=None), 127.5, 51.0),
     ],
 )
 def test_colours_are_those_that_a_model_was_trained_on(saved, said, mean, std) -> None:

@@ -36,7 +36,8 @@ def find(root: Path) -> dict[str, list[Path]]:
 
 def _is_part(folder: Path) -> bool:
     """Return whether it is a folder other than those that `new_config` writes beside a config."""
-    return folder.is_dir() and not folder.with_name(f'{folder.name}.py').is_file()
+    config = folder.with_name(f'{folder.name}.py')  # or a program called train.py, say
+    return folder.is_dir() and '_base_ = ' not in start_of(config)
 
 
 def _tests(root: Path, files: list[Path]) -> list[Path]:

@@ -177,7 +177,9 @@ def test_a_config_that_somebody_has_edited_is_kept(folder: Path, tmp_path: Path)
 def test_a_config_among_the_data_is_no_part_of_them(layout: str, tmp_path: Path) -> None:
     """Nor are the annotations that lie beside it."""
     root = getattr(own_data, f'make_{layout}')(tmp_path)
+    (root / 'train.py').write_text('print()')  # no config
     before = check_data.check(str(root)).counts
+    assert [*before] == ['train', 'val']
     command = ('--base', 'retinanet_cloformer_nano_small', '--allow', 'similar-classes')
     tool('new_config', root, *command, '--out', root / 'own.py')
     if layout == 'coco':
