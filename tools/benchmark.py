@@ -8,7 +8,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('files', nargs='*', help='exported from them, .onnx or .xml')
+    parser.add_argument('files', nargs='*', help='exported from them: .onnx, .xml, .pt2')
     parser.add_argument(
         '--data', action='store_true', help="also the metric, on the config's validation images"
     )
@@ -21,6 +21,9 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument('--rounds', type=int, default=10, metavar='N', help='of turns (10)')
     parser.add_argument(
         '--amp', action='store_true', help='also the checkpoint and .xml files in bfloat16'
+    )
+    parser.add_argument(
+        '--compile', action='store_true', help='also the checkpoint with a compiled backbone'
     )
     parser.add_argument(
         '--against',

@@ -43,6 +43,9 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
     )
+    parser.add_argument(
+        '--compile', action='store_true', help='compile the backbone, for many images of one size'
+    )
     parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
     return parser.parse_args(argv)
 

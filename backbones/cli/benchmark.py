@@ -116,6 +116,9 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
         if args.amp:
             yield Candidate('checkpoint, bfloat16', 'predictor', args.config, args.checkpoint,
                             threads, dict(device='cpu', amp=True))  # fmt: skip
+        if args.compile:
+            yield Candidate('checkpoint, compiled', 'predictor', args.config, args.checkpoint,
+                            threads, dict(device='cpu', compile=True))  # fmt: skip
         for file in args.files:
             yield Candidate(Path(file).name, 'predictor', file, None, threads)
             if args.amp and file.lower().endswith('.xml'):

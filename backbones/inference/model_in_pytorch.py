@@ -13,6 +13,7 @@ from backbones.data.load_channels import channels_of, values_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
+from backbones.inference.compiling import compile_backbone
 from backbones.inference.folding import fold
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.model import digest_of
@@ -34,6 +35,7 @@ class ModelInPyTorch:
         device: str,
         tile: int | None,
         amp: bool,
+        compiled: bool,
     ) -> None:
         cfg = deepcopy(config) if isinstance(config, Config) else read_config(str(config))
         cfg = swap_backbone(cfg, backbone) if backbone else cfg
@@ -49,6 +51,8 @@ class ModelInPyTorch:
         self.on_cpu = self.device == 'cpu'
         if self.on_cpu:  # convolutions then need not turn their inputs and outputs around
             self.module.to(memory_format=torch.channels_last)
+        if compiled:
+            compile_backbone(self.module, on_cpu=self.on_cpu)
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
         pipeline = next(innermost(cfg.test_dataloader.dataset))['pipeline']
         self.channels, self.values = channels_of(pipeline), values_of(pipeline)

@@ -53,6 +53,8 @@ class Predictor:
             them the same size; the results are the same.
         amp: compute in bfloat16 under autocast; on CPUs this pays off if they support it in
             hardware (AMX, AVX-512 BF16). Scores change in the third digit.
+        compile: compile the backbone of a checkpoint by Inductor, which needs a C++ compiler on
+            CPUs, and half a minute or more for each of the first two sizes of images.
 
     Raises:
         UserError: a value is out of range or does not go with a file; or see `load_trained`,
@@ -70,6 +72,7 @@ class Predictor:
         backbone: str | None = None,
         batch: int = 1,
         amp: bool = False,
+        compile: bool = False,
     ) -> None:
         faults = []
         if not 0 <= score <= 1:
@@ -84,7 +87,7 @@ class Predictor:
         self.surest = 0.0  # highest score so far, including instances below `score`
         self.model: Model
         if is_exported(config):
-            given = dict(checkpoint=checkpoint, backbone=backbone,
+            given = dict(checkpoint=checkpoint, backbone=backbone, compile=compile or None,
                          device=None if device in ('auto', 'cpu') else device)  # fmt: skip
             if wrong := [f'{name} {value}' for name, value in given.items() if value is not None]:
                 raise UserError(
@@ -101,10 +104,8 @@ class Predictor:
                     f'{config}: give the checkpoint that was trained with this config, or a file '
                     f'of tools/export.py ({", ".join(RUNTIMES)}) instead of the config'
                 )
-            self.model = ModelInPyTorch(
-                config, checkpoint, backbone=backbone, device=device, tile=tile, amp=amp
-            )
-
+            self.model = ModelInPyTorch(config, checkpoint, backbone=backbone, device=device,
+                                        tile=tile, amp=amp, compiled=compile)  # fmt: skip
         if tile and self.model.panoptic:
             raise UserError(
                 f'{config} is a panoptic model, which divides whole images: leave out the tile'

@@ -36,6 +36,7 @@ def run(
     device: str,
     backbone: str | None,
     amp: bool,
+    compile: bool = False,
     resume: bool,
     as_labels: str | None = None,
     fps: float | None = None,
@@ -72,6 +73,7 @@ def run(
         device=device,
         backbone=backbone,
         amp=amp,
+        compile=compile,
     )
     if as_labels:
         number = len(predictor.meta['classes'])
