@@ -174,7 +174,7 @@ class AdaptedPyramid(Adapter):
     def _maps(self, images: Tensor) -> list[Tensor]:
         try:
             return self.trunk_maps(images)
-        except (AssertionError, RuntimeError, ValueError) as error:  # the ways to refuse a size
+        except (AssertionError, IndexError, RuntimeError, ValueError) as error:  # of a size
             if torch.compiler.is_compiling() or not self._is_about_size(images, error):
                 raise
             height, width = images.shape[-2:]

@@ -254,8 +254,19 @@ def test_a_row_names_the_weights_and_what_images_they_expect() -> None:
     assert row.licence == 'apache-2.0'
 
 
-def test_an_assertion_without_a_message_is_said_with_its_place() -> None:
-    model = backbones.create('timm:halonet_h1').eval()
-    told = r'halonet_h1 does not take images of 128 x 128 pixels: AssertionError: _assert\(H % .*'
-    with pytest.raises(UserError, match=told + r'timm/layers/halo_attn.py, line \d+\)'):
-        model(torch.zeros(1, 3, 128, 128))
+@pytest.mark.parametrize(
+    'name, side, reason',
+    [
+        # an assertion without a message is said with its place
+        (
+            'halonet_h1',
+            128,
+            r'AssertionError: _assert\(H % .* \(.*halo_attn.py, line \d+',
+        ),
+        ('mvitv2_tiny', 256, 'IndexError: index 111 is out of bounds'),
+    ],
+)
+def test_a_size_that_a_model_does_not_take_is_said(name: str, side: int, reason: str) -> None:
+    model = backbones.create(f'timm:{name}').eval()
+    with pytest.raises(UserError, match=f'{name} does not take images of {side} x .*{reason}'):
+        model(torch.zeros(1, 3, side, side))
