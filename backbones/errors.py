@@ -116,10 +116,11 @@ def plain_errors() -> Iterator[None]:
         yield
     except (UserError, OSError) as error:
         said = str(error)
-        if isinstance(error, OSError):
+        if isinstance(error, OSError) and error.errno in OF_FILES:
             said = f'{error.filename or "a file"}: {error.strerror}'
-        unknown = isinstance(error, OSError) and error.errno not in OF_FILES
-        if unknown or os.environ.get('DENSE_BACKBONES_TRACEBACK'):
+        elif not isinstance(error, UserError):
+            raise
+        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
             raise
         sys.stdout.flush()
         sys.exit(f'error: {said}')

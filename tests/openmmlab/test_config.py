@@ -406,6 +406,8 @@ def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
     monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
     with pytest.raises(SystemExit, match=r'^error: no such thing$'), errors.plain_errors():
         raise errors.UserError('no such thing')
+    with pytest.raises(SystemExit, match=r'^error: no x$'), errors.plain_errors():
+        raise errors.MissingFileError('no x')  # a FileNotFoundError, too
     monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
     with pytest.raises(errors.UserError), errors.plain_errors():
         raise errors.UserError('no such thing')
