@@ -44,13 +44,13 @@ class LabelNames:
                 if there.get(name, value) != value:
                     return f'{name!r} is {value} in {self.file}, and {there[name]} in {other.file}'
             return ''
-        here, others = self._in_order(other.names), other._in_order(self.names)
+        here, others = self.in_order(other.names), other.in_order(self.names)
         for one, another in zip(here, others):
             if one != another:
                 return f'{self.file} has {one!r} before {another!r}, unlike {other.file}'
         return ''
 
-    def _in_order(self, known: Sequence[str]) -> list[str]:
+    def in_order(self, known: Sequence[str]) -> list[str]:
         """Return the known names in the order of their numbers; none if these are colours."""
         numbers: dict[str, int] = {}
         for number, name in enumerate(self.names):
