@@ -225,7 +225,7 @@ def page(results: dict[str, dict]) -> str:
         "exported gives the library's own predictions, two padded images at once, in PyTorch.",
         '"Any size and batch" and "one size" mean that it was exported by the code of',
         '`tools/export.py` and gives them in onnxruntime as well, at three sizes and for one and',
-        'two images; most were not tried as a file yet. The last column has the largest',
+        'two images; the others were not tried as a file yet. The last column has the largest',
         'differences, for maps and logits relative to the largest value.',
         '',
         f'{len(results)} configs: {fit} have such a module, and {files} of them were exported.',
