@@ -56,7 +56,9 @@ SPREAD = (
     'convs_pred',
     'obj',
 )
-SPREAD += ('object_pred', 'cls_convs', 'conv_reg', 'cls_out')
+SPREAD += ('object_pred', 'cls_convs', 'conv_reg', 'cls_out', 'rtm_kernel')
+# all layers of these, which would otherwise give all instances the same, even mask
+SPREAD_BELOW = ('bbox_head.kernel_convs.', 'bbox_head.mask_head.')
 
 
 def small(cfg: Config) -> Config:
@@ -97,7 +99,8 @@ def lively(model: nn.Module, run: object, size: tuple[int, int]) -> None:
         return out * factor
 
     for name, layer in model.named_modules():
-        if name.rstrip('.0123456789').endswith(SPREAD) and isinstance(layer, nn.Conv2d | nn.Linear):
+        named = name.rstrip('.0123456789').endswith(SPREAD) or name.startswith(SPREAD_BELOW)
+        if named and isinstance(layer, nn.Conv2d | nn.Linear):
             nn.init.normal_(layer.weight)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
