@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from backbones.errors import UserError
 from backbones.layers import LayerNorm2d
 
 
@@ -38,6 +39,9 @@ def probe(model: Any, size: Sequence[int]) -> tuple[tuple[Tensor, ...], list[str
     Returns:
         Its levels, and the names of parameters that none of them depends on, such as those of a
         last class token.
+
+    Raises:
+        UserError: the shapes cannot be known without computing numbers.
     """
     replaced = {
         id(t): torch.empty_like(t, device='meta').requires_grad_(t.is_floating_point())
@@ -47,7 +51,14 @@ def probe(model: Any, size: Sequence[int]) -> tuple[tuple[Tensor, ...], list[str
     shapes = copy.deepcopy(model, replaced)
     shapes.frozen_stages = -1  # else it computes no gradients
     with torch.enable_grad():
-        levels = shapes(torch.empty(2, model.in_channels, *size, device='meta'))
+        try:
+            levels = shapes(torch.empty(2, model.in_channels, *size, device='meta'))
+        except RuntimeError as error:
+            if 'meta tensors' not in str(error):
+                raise
+            raise UserError(
+                f'{model.arch} cannot be a backbone: the shapes of its maps depend on numbers'
+            ) from error
         if any(level.requires_grad for level in levels):
             sum(level.sum() for level in levels if level.requires_grad).backward()
     return levels, [name for name, t in shapes.named_parameters() if t.grad is None]
