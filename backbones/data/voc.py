@@ -14,6 +14,7 @@ from backbones.data.faults import Faults
 from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
 from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
+from backbones.data.voc_masks import files_of_splits
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
@@ -23,13 +24,11 @@ DIGITS = 9  # maximum of a width or height
 
 def find(root: Path) -> dict[str, list[Path]]:
     """Return the XML files of each split, by `ImageSets/Main`, by folder, or all as training."""
-    sets = root / 'ImageSets' / 'Main'
-    lists = {name: sets / f'{name}.txt' for name in ('train', 'val', 'test')}
-    if (root / 'Annotations').is_dir() and any(file.is_file() for file in lists.values()):
+    lists = files_of_splits(root / 'ImageSets' / 'Main')
+    if (root / 'Annotations').is_dir() and lists:
         return {
             name: [_listed(root / 'Annotations', line) for line in read_lines(file)]
             for name, file in lists.items()
-            if file.is_file()
         }
     found: dict[str, list[Path]] = {}
     files = list_files(root, ('.xml',))

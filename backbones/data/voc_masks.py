@@ -41,12 +41,8 @@ def read(
 
 def lists(root: Path, labels: Path) -> dict[str, list[str]]:
     """Return the names of each split's label maps, without suffix."""
-    found: dict[str, list[str]] = {}
-    for file in directly_in(root / 'ImageSets' / 'Segmentation'):
-        name = file.stem.lower()
-        split = next((split for split, words in SPLITS.items() if name in words), None)
-        if split and file.suffix == '.txt':
-            found[split] = read_lines(file)
+    files = files_of_splits(root / 'ImageSets' / 'Segmentation')
+    found = {split: read_lines(file) for split, file in files.items()}
     if 'train' in found:
         return found
     every = [p.relative_to(labels).with_suffix('').as_posix() for p in list_images(labels)]
@@ -54,6 +50,13 @@ def lists(root: Path, labels: Path) -> dict[str, list[str]]:
         split = next(filter(None, map(split_of, stem.split('/')[:-1])), 'train')
         found.setdefault(split, []).append(stem)
     return {split: found[split] for split in SPLITS if split in found}
+
+
+def files_of_splits(folder: Path) -> dict[str, Path]:
+    """Return the list of each split in a folder of ImageSets: train.txt, val.txt or valid.txt."""
+    files = {file.stem.lower(): file for file in directly_in(folder) if file.suffix == '.txt'}
+    found = {name: [files[w] for w in words if w in files] for name, words in SPLITS.items()}
+    return {name: some[0] for name, some in found.items() if some}
 
 
 def pairs_of(

@@ -157,6 +157,14 @@ def test_lists_of_windows_and_with_suffixes_are_read(voc: Path) -> None:
     assert len(images_of(check_data.check(str(voc)).dataset)) == 6
 
 
+@pytest.mark.parametrize('name', ['valid', 'validation', 'Val'])
+def test_the_list_of_validation_images_has_any_usual_name(name: str, voc: Path) -> None:
+    lists = voc / 'ImageSets/Main'
+    (lists / 'val.txt').rename(lists / f'{name}.txt')
+    report = check_data.check(str(voc))
+    assert report.faults.errors == [] and [*report.dataset.splits] == ['train', 'val']
+
+
 @pytest.mark.parametrize(
     'text, kind, said',
     [
