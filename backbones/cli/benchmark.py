@@ -23,7 +23,7 @@ from backbones.errors import UserError
 from backbones.inference import Predictor, read_image
 from backbones.inference.exported_model import is_exported
 from backbones.inference.image_files import find_images
-from backbones.inference.sessions import RUNTIMES, open_file
+from backbones.inference.sessions import RUNTIMES, open_file, runtime_of
 from backbones.openmmlab.config import read_config
 
 IMAGES = 5  # of the validation set
@@ -121,7 +121,7 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
                             threads, dict(device='cpu', compile=True))  # fmt: skip
         for file in args.files:
             yield Candidate(Path(file).name, 'predictor', file, None, threads)
-            if args.amp and file.lower().endswith('.xml'):
+            if args.amp and runtime_of(file) == 'openvino':
                 yield Candidate(f'{Path(file).name}, bfloat16', 'predictor', file, None, threads,
                                 dict(amp=True))  # fmt: skip
         if any(rival.startswith('timm:') for rival in args.against):

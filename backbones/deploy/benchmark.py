@@ -18,8 +18,7 @@ import numpy as np
 
 from backbones.deploy.bench_worker import BATCHES
 from backbones.errors import UserError
-from backbones.inference.exported_model import is_exported
-from backbones.inference.sessions import RUNTIMES
+from backbones.inference.sessions import runtime_of
 from backbones.tables import table
 
 REST = 0.05  # seconds between turns, in which the threads of the last one fall asleep
@@ -52,7 +51,7 @@ class Candidate:
     def megabytes(self) -> float | None:
         """Size on disk; OpenVINO's weights lie beside its file."""
         path = Path(self.checkpoint or self.model)
-        files = [path, path.with_suffix('.bin')] if path.suffix.lower() == '.xml' else [path]
+        files = [path, path.with_suffix('.bin')] if runtime_of(path) == 'openvino' else [path]
         return sum(f.stat().st_size for f in files) / 1e6 if path.is_file() else None
 
 
@@ -63,7 +62,7 @@ class Process:
         self.candidate = candidate
         asked = dict(vars(candidate), images=images, size=size)
         # a file is timed as it runs where there is no PyTorch
-        without = is_exported(candidate.model) and RUNTIMES[Path(candidate.model).suffix] != 'torch'
+        without = runtime_of(candidate.model) not in (None, 'torch')
         alone = "sys.modules['torch'] = None; " if without else ''
         program = f'import sys; {alone}from backbones.deploy.bench_worker import main; main()'
         threads = str(candidate.threads)

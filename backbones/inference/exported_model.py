@@ -16,7 +16,7 @@ from backbones.inference.about import read_about
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.model import digest_of
 from backbones.inference.pasting import pasted
-from backbones.inference.sessions import RUNTIMES, Outputs, open_file
+from backbones.inference.sessions import Outputs, open_file, runtime_of
 from backbones.inference.shaping import Shaping, padded, resized
 from backbones.inference.tiles import starts
 
@@ -30,7 +30,7 @@ KINDS = {
 
 def is_exported(path: object) -> bool:
     """Return whether a path names an exported file, by its suffix."""
-    return isinstance(path, str | Path) and Path(path).suffix.lower() in RUNTIMES
+    return isinstance(path, str | Path) and runtime_of(path) is not None
 
 
 class ExportedModel:
@@ -62,7 +62,7 @@ class ExportedModel:
         self.path = path
         self.images, channels, height, width = self.session.shape
         self.multiple = 1  # of the sides in pixels; files of the other runtimes pad by themselves
-        if Path(path).suffix == '.pt2' and not height:
+        if runtime_of(path) == 'torch' and not height:
             self.multiple = about.get('pad_to_multiples_of', 1)
         colours = about.get('input', 'RGB').startswith('RGB')
         self.channels = None if colours else channels
@@ -110,7 +110,7 @@ class ExportedModel:
 
     def digest(self) -> str:
         weights = Path(self.path).with_suffix('.bin')  # of OpenVINO
-        is_apart = self.path.lower().endswith('.xml') and weights.is_file()
+        is_apart = runtime_of(self.path) == 'openvino' and weights.is_file()
         return digest_of([Path(self.path), *([weights] if is_apart else [])])
 
     def prepare(self, image: Picture) -> dict:

@@ -20,6 +20,11 @@ Outputs = dict[str, np.ndarray]
 Shape = tuple[int | None, ...]  # None where a length is free
 
 
+def runtime_of(path: str | Path) -> str | None:
+    """Return the runtime that a file's suffix stands for; None if it is no exported file."""
+    return RUNTIMES.get(Path(path).suffix.lower())
+
+
 class Session(Protocol):
     """A file in memory, ready to run."""
 
@@ -51,12 +56,12 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     if not Path(path).is_file():
         raise MissingFileError(f'{path} does not exist')
     threads = threads or int(os.environ.get('OMP_NUM_THREADS') or 0)
-    suffix = Path(path).suffix.lower()
-    if suffix == '.xml':
+    runtime = runtime_of(path)
+    if runtime == 'openvino':
         return OpenVino(path, threads, bf16)
     if bf16:
         raise UserError(f'{path}: bfloat16 is for OpenVINO files (.xml) and for checkpoints')
-    return TorchExport(path, threads) if suffix == '.pt2' else OnnxRuntime(path, threads)
+    return TorchExport(path, threads) if runtime == 'torch' else OnnxRuntime(path, threads)
 
 
 class OnnxRuntime:

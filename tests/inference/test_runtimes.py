@@ -21,6 +21,8 @@ from torch import nn
 
 from backbones import Predictor
 from backbones.inference import UnreadableError
+from backbones.inference.exported_model import is_exported
+from backbones.inference.sessions import runtime_of
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.config import read_config
 
@@ -166,3 +168,11 @@ def test_a_file_holds_for_a_minute_of_images(model: tuple[str, Path, Path], albu
     assert sum(found['faults'].values()) == pytest.approx(0.2 * found['images'], abs=2)
     assert {Path(fault.split(': ')[0]).name for fault in found['faults']} == {'cut.png', 'page.jpg'}
     assert max(found['memories'][2:]) - found['memories'][1] < 16, 'MiB'
+
+
+@pytest.mark.parametrize(
+    'name, runtime',
+    [('a.onnx', 'onnxruntime'), ('a.XML', 'openvino'), ('a.pt2', 'torch'), ('a.pth', None)],
+)
+def test_a_suffix_in_any_case_stands_for_a_runtime(name: str, runtime: str | None) -> None:
+    assert runtime_of(name) == runtime and is_exported(name) == (runtime is not None)
