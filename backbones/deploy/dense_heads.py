@@ -63,25 +63,12 @@ def dense_levels(head: Any, maps: Any) -> list[Level]:
 def gfl_levels(head: Any, maps: Any) -> list[Level]:
     """Read the output of GFLHead, which predicts a distribution for each side of a box."""
     levels = []
-    for i, level in enumerate(dense_levels_of_distances(head, *maps)):
+    for i, level in enumerate(plain_levels(head, maps, 4 * (head.reg_max + 1))):
         stride = head.prior_generator.strides[i][0]
         shares = level.deltas.unflatten(-1, (4, head.reg_max + 1)).softmax(-1)
         sides = (shares * (head.integral.project * stride)).sum(-1)  # OpenVINO fails at a product
         levels.append(level._replace(deltas=sides, priors=head.anchor_center(level.priors)))
     return levels
-
-
-def dense_levels_of_distances(head: Any, scores: Any, deltas: Any) -> list[Level]:
-    """Read scores, and distributions over distances that are not decoded yet."""
-    return [
-        Level(
-            flat(score, head.cls_out_channels).sigmoid(),
-            None,
-            flat(delta, 4 * (head.reg_max + 1)),
-            anchors,
-        )
-        for score, delta, anchors in zip(scores, deltas, priors(head, scores))
-    ]
 
 
 def yolox_levels(head: Any, maps: Any) -> list[Level]:
@@ -144,11 +131,13 @@ def reppoints_levels(head: Any, maps: Any) -> list[Level]:
     ]
 
 
-def plain_levels(head: Any, maps: Any) -> list[Level]:
-    """Read scores and four numbers for each place."""
+def plain_levels(head: Any, maps: Any, numbers: int = 4) -> list[Level]:
+    """Read scores, and numbers that are not decoded yet, for each place."""
     scores, deltas = maps
     return [
-        Level(activated(head, flat(score, head.cls_out_channels)), None, flat(delta, 4), points)
+        Level(
+            activated(head, flat(score, head.cls_out_channels)), None, flat(delta, numbers), points
+        )
         for score, delta, points in zip(scores, deltas, priors(head, scores))
     ]
 

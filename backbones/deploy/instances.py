@@ -6,9 +6,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.deploy.dense_heads import Kind, Level, activated, flat, priors
+from backbones.deploy.dense_heads import (
+    Kind,
+    Level,
+    activated,
+    decode_by_coder,
+    flat,
+    priors,
+)
 from backbones.deploy.one_stage import candidates, choose
-from backbones.deploy.select import clip
 
 COORDINATES = 8  # strides in which positions relative to an instance are counted
 
@@ -29,8 +35,7 @@ def levels(head: Any, maps: Any) -> list[Level]:
 
 
 def decode(head: Any, places: Tensor, deltas: Tensor, size: Tensor) -> Tensor:
-    boxes = head.bbox_coder.decode(places[:, :2], deltas)
-    return clip(boxes, size) if head.bbox_coder.clip_border else boxes
+    return decode_by_coder(head, places[:, :2], deltas, size)
 
 
 KIND = Kind(levels, decode)
