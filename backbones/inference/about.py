@@ -1,27 +1,22 @@
 """What an exported file says about itself, checked before anything relies on it."""
 
 import json
-import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from backbones.data.numbers import is_id, is_number
 from backbones.errors import UserError
 
 FORMAT = 1  # of these facts, docs/export.md
 Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is
 
 
-def _is_number(value: object) -> bool:
-    real = isinstance(value, int | float) and not isinstance(value, bool)
-    return real and math.isfinite(value)  # type: ignore[arg-type]
-
-
 def _is_count(value: object, least: int = 1) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= least
+    return is_id(value) and value >= least
 
 
 def _is_share(value: Any) -> bool:
-    return _is_number(value) and 0 <= value <= 1
+    return is_number(value) and 0 <= value <= 1
 
 
 def _is_text(value: object) -> bool:
@@ -29,11 +24,7 @@ def _is_text(value: object) -> bool:
 
 
 def _is_list(value: Any, each: Callable[[Any], bool], length: int | None = None) -> bool:
-    return (
-        isinstance(value, list)
-        and len(value) in ((len(value),) if length is None else (length,))
-        and all(map(each, value))
-    )
+    return isinstance(value, list) and length in (None, len(value)) and all(map(each, value))
 
 
 def _is_colour(value: Any) -> bool:
@@ -57,7 +48,7 @@ def _is_step(value: Any) -> bool:
     if any(isinstance(side, list) and len(side) != 2 for side in sides):
         return False
     numbers = [v for side in sides for v in (side if isinstance(side, list) else [side])]
-    return all(_is_number(v) and v > 0 for v in numbers) and _is_count(value.get('size_divisor', 1))
+    return all(is_number(v) and v > 0 for v in numbers) and _is_count(value.get('size_divisor', 1))
 
 
 TEXT: Check = _is_text, 'text'
@@ -70,7 +61,7 @@ KNOWN: dict[str, Check] = dict(
     classes=(lambda v: _is_list(v, _is_text), 'a list of names'),
     palette=(lambda v: _is_list(v, _is_colour), 'a list of [red, green, blue] from 0 to 255'),
     bands=(lambda v: _is_list(v, lambda n: _is_count(n, 0), 3), 'three numbers of channels'),
-    mean=(lambda v: _is_list(v, _is_number), 'a list of numbers'),
+    mean=(lambda v: _is_list(v, is_number), 'a list of numbers'),
     pad_to_multiples_of=(_is_count, 'a number from 1'),
     mask_threshold=(_is_share, '0 to 1'),
     foreground_threshold=(_is_share, '0 to 1'),
