@@ -69,12 +69,12 @@ class AnyChannels:
 
 def channels_of(pipeline: object) -> int | None:
     """Return the channels that a pipeline's loader reads; None if it reads ordinary images."""
-    return _loader(pipeline).get('channels')
+    return _loader(pipeline, LOADER).get('channels')
 
 
 def values_of(pipeline: object) -> str | None:
     """Return the type of the values that a pipeline's loader accepts; None if it is not said."""
-    return _loader(pipeline).get('values')
+    return _loader(pipeline, LOADER).get('values')
 
 
 def loading_of(pipeline: object) -> dict:
@@ -82,9 +82,7 @@ def loading_of(pipeline: object) -> dict:
 
     Those that give RGB of 8 bits, turned as the camera says, are the same: {}.
     """
-    steps = pipeline if isinstance(pipeline, list | tuple) else ()
-    kinds = (LOADER, ORDINARY)
-    step: dict = next((s for s in steps if s['type'].rpartition('.')[2] in kinds), {})
+    step = _loader(pipeline, LOADER, ORDINARY)
     keys = ('channels', 'values', *PLAIN)
     return {k: step[k] for k in keys if k in step and step[k] not in PLAIN.get(k, ())}
 
@@ -103,6 +101,7 @@ def check_reading(pipeline: object, source: str) -> None:
         )
 
 
-def _loader(pipeline: object) -> dict:
+def _loader(pipeline: object, *kinds: str) -> dict:
+    """Return the first step of these types; {} if there is none."""
     steps = pipeline if isinstance(pipeline, list | tuple) else ()
-    return next((step for step in steps if step['type'].rpartition('.')[2] == LOADER), {})
+    return next((step for step in steps if step['type'].rpartition('.')[2] in kinds), {})
