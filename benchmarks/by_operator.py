@@ -5,13 +5,13 @@ One image on one thread. PyTorch's profiler and OpenVINO's counters give each op
 which is added up by kind; both runtimes measure in turns. Needs the extra `openvino`.
 """
 
-import argparse
 import tempfile
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import torch
+from one_thread import asked
 from torch import nn
 from torch.profiler import ProfilerActivity, profile
 
@@ -20,7 +20,6 @@ from backbones.deploy import export
 from backbones.deploy import source as sources
 from backbones.tables import table
 
-NAMES = ('moganet_t', 'cswin_t')
 RUNS = 10
 # by parts of the names of operators, PyTorch's and OpenVINO's; the first that fits counts
 KINDS = {
@@ -32,19 +31,18 @@ KINDS = {
     'sums, products': ('add', 'sub', 'mul', 'div', 'eltwise', 'mean', 'reduce', 'sum', 'subgraph'),
     'moving data': (
         *('copy', 'clone', 'contiguous', 'pad', 'cat', 'concat', 'transpose', 'permute', 'reshape'),
+        *('reorder', 'split', 'slice', 'roll', 'index', 'gather', 'fill', 'empty', 'view'),
         *(
-            'reorder',
-            'split',
-            'slice',
-            'roll',
-            'index',
-            'gather',
-            'fill',
-            'empty',
-            'view',
             'unsafe',
+            'convert',
+            'select',
+            'expand',
+            'to_',
+            'stack',
+            'resize',
+            'as_strided',
+            'unfold',
         ),
-        *('convert', 'select', 'expand', 'to_', 'stack', 'resize', 'as_strided', 'unfold'),
     ),
 }
 OTHER = 'other'
@@ -109,12 +107,7 @@ def compare(name: str, side: int) -> list[list[str]]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
-    parser.add_argument('--side', type=int, default=256, help='of the image, in pixels')
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
+    args = asked(__doc__)
     rows = [row for name in args.names for row in compare(name, args.side)]
     print(table(['backbone', 'operators', 'PyTorch, ms', 'OpenVINO, ms'], rows))
 

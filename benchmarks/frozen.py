@@ -5,18 +5,16 @@ Eager and compiled take turns in one process, in CPU time on one thread; the gai
 eager's time divided by compiled's, pair by pair. Needs a C++ compiler.
 """
 
-import argparse
 import statistics
 import time
 from collections.abc import Callable
 
 import torch
-from torch._inductor import config as inductor
+from one_thread import asked
 
 import backbones
 from backbones.tables import table
 
-NAMES = ('moganet_t', 'cswin_t')
 PAIRS = 7
 
 
@@ -31,7 +29,7 @@ def row(name: str, side: int) -> list:
     """Compare one backbone; see the module."""
     model = backbones.create(name).eval().to(memory_format=torch.channels_last)
     images = torch.randn(1, 3, side, side).to(memory_format=torch.channels_last)
-    compiled = torch.compile(model)
+    compiled = torch.compile(model, options=dict(freezing=True))  # as `Predictor` compiles it
     start = time.process_time()
     with torch.no_grad():
         compiled(images)
@@ -51,13 +49,7 @@ def row(name: str, side: int) -> list:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
-    parser.add_argument('--side', type=int, default=256, help='of the image, in pixels')
-    args = parser.parse_args()
-    torch.set_num_threads(1)
-    torch.manual_seed(0)
-    inductor.freezing = True
+    args = asked(__doc__)
     head = ['backbone', 'eager, ms', 'compiled, ms', 'gain', 'compiling, s', 'difference']
     rows = []
     for name in args.names:

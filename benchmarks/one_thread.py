@@ -1,0 +1,22 @@
+"""The command line of benchmarks of whole backbones on one thread."""
+
+import argparse
+
+import torch
+
+NAMES = ('moganet_t', 'cswin_t')
+
+
+def asked(text: str | None) -> argparse.Namespace:
+    """Parse `names` of backbones and the `side` of an image in pixels, and prepare PyTorch.
+
+    Args:
+        text: what the benchmark does, for `--help`.
+    """
+    parser = argparse.ArgumentParser(description=text)
+    parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
+    parser.add_argument('--side', type=int, default=256, help='of the image, in pixels')
+    args = parser.parse_args()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    return args
