@@ -26,9 +26,8 @@ def settle(dataset: Dataset, faults: Faults) -> None:
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
     if any(fact.grey for fact in facts) and not dataset.mapping:
-        dataset.mapping = LabelMapping(
-            tuple(range(len(dataset.classes)))
-        )  # which reads one channel
+        # reads one channel
+        dataset.mapping = LabelMapping(tuple(range(len(dataset.classes))))
 
 
 def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:

@@ -145,9 +145,8 @@ class DurableCheckpointHook(CheckpointHook):
         """Save the new best checkpoint, then delete the previous one."""
         if not self.save_best:
             return
-        if (
-            'auto' in self.key_indicators
-        ):  # MMEngine takes the first: boxes, even if masks are learnt
+        if 'auto' in self.key_indicators:
+            # MMEngine takes the first: boxes, even if masks are learnt
             metrics = dict(sorted(metrics.items(), key=lambda m: not m[0].endswith(MASKS)))
         before = self._best()
         self._set_best([None] * len(before))  # MMEngine would delete the previous one first
