@@ -137,6 +137,12 @@ FILES = {
         'put the images into JPEGImages beside Annotations, with the same subfolders, or each '
         'label file beside its image, and correct the name in it',
     ),
+    'embedded-image': Kind(
+        'labelme files hold another image than the file that they name, and labelme shows the one '
+        'that they hold',
+        'open them in labelme; if the shapes fit the file, remove "imageData" from them or --allow '
+        'embedded-image',
+    ),
     'labels-in-two-places': Kind(
         'label files are both in labels/ and beside the images, and YOLO reads only one of them',
         'move them into labels/, with the same subfolders as the images in images/',

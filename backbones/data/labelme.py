@@ -6,6 +6,7 @@ import io
 import json
 import math
 from collections.abc import Iterator
+from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -15,10 +16,12 @@ from PIL import Image
 from backbones.data import shapes
 from backbones.data.collected import Collected
 from backbones.data.dataset import Split, split_of
+from backbones.data.embedded_image import contradiction
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.images import DAMAGED
 from backbones.data.listing import SUFFIXES, list_files, start_of
+from backbones.data.parallel import in_parallel
 
 LOOKED_AT = 20  # JSON files, one of which has to be labelme's
 IGNORED = '__ignore__'  # labelme's name of what is neither learnt nor counted
@@ -48,12 +51,20 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     Returns:
         Splits, and the labels that occur, sorted.
     """
-    read_files = {file: found for file in files if (found := _load(file, faults))}
+    finder = ImageFinder(root)
+    load = partial(_load, finder=finder)
+    read_files = {}
+    for file, (found, kind, said) in zip(
+        files, in_parallel(load, files, title='labelme', progress=False)
+    ):
+        if kind:
+            faults.add(kind, file.parent, f'{file.name}: {said}')
+        if found:
+            read_files[file] = found
     labels = {shape['label'] for found in read_files.values() for shape in _closed(found)}
     classes = tuple(sorted(labels))
     masks = any(s.get('shape_type', 'polygon') not in UPRIGHT
                 for found in read_files.values() for s in _closed(found))  # fmt: skip
-    finder = ImageFinder(root)
     collected = Collected(root, classes)
     for file, found in read_files.items():
         inside = file.relative_to(root).parent.parts
@@ -74,16 +85,18 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     return collected.splits(), classes
 
 
-def _load(file: Path, faults: Faults) -> dict | None:
+def _load(file: Path, finder: ImageFinder) -> tuple[dict | None, str, str]:
+    """Return the content without the image in it, and the kind of what is wrong, with details."""
     try:
         content = json.loads(file.read_text(encoding='utf-8-sig'))
     except (ValueError, OSError, RecursionError) as error:
-        faults.add('broken-file', file.parent, f'{file.name}: {error}')
-        return None
+        return None, 'broken-file', str(error)
     if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
-        faults.add('wrong-structure', file.parent, f'{file.name}: no list "shapes"')
-        return None
-    return content
+        return None, 'wrong-structure', 'no list "shapes"'
+    embedded, image = content.pop('imageData', None), _image(file, content, finder)
+    if image and (said := contradiction(embedded, image)):
+        return content, 'embedded-image', f'the embedded image {said}'
+    return content, '', ''
 
 
 def _closed(content: dict) -> Iterator[dict]:

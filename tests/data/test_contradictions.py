@@ -1,6 +1,9 @@
 """Two files of a folder, or two parts of one, that say the same fact and differ."""
 
+import base64
+import io
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -8,7 +11,7 @@ import numpy as np
 import pytest
 import yaml
 from own_data import NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo, noise, write
-from PIL import Image
+from PIL import ExifTags, Image, ImageOps
 
 from backbones.cli import check_data
 from backbones.data.label_values import read_labels
@@ -106,6 +109,52 @@ def test_labelme_file_of_one_image_that_names_another(tmp_path: Path) -> None:
     assert 'ambiguous-image' in errors(tmp_path)
     (tmp_path / '0_flip.png').unlink()
     assert 'ambiguous-image' not in errors(tmp_path)
+
+
+def picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
+    """Blobs of colour, which JPEG keeps."""
+    pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
+    return Image.fromarray(pixels).resize(size)
+
+
+def in_text(image: Image.Image, kind: str = 'JPEG') -> str:
+    file = io.BytesIO()
+    image.save(file, kind)
+    return base64.b64encode(file.getvalue()).decode()
+
+
+@pytest.mark.parametrize(
+    ('embedded', 'said'),
+    [
+        (in_text(picture(0)), ''),
+        (in_text(picture(0).point(lambda v: v // 2 + 60), 'PNG'), ''),  # other contrast
+        (in_text(picture(1)), r'a\.json: the embedded image shows something else than a\.png'),
+        (in_text(picture(0, (32, 24))), r'a\.json: the embedded image is 32x24, a\.png 64x48'),
+        (in_text(picture(0))[:60], r'a\.json: the embedded image cannot be read'),
+        ('?', r'a\.json: the embedded image cannot be read'),
+    ],
+)
+def test_labelme_file_with_another_image_in_it(tmp_path: Path, embedded: str, said: str) -> None:
+    """labelme shows the embedded one, on which the shapes were drawn."""
+    picture(0).save(tmp_path / 'a.png')
+    shape = dict(label='a', points=[[1, 1], [30, 30]], shape_type='rectangle')
+    content = dict(shapes=[shape], imagePath='a.png', imageData=embedded)
+    (tmp_path / 'a.json').write_text(json.dumps(content))
+    report = check_data.check(str(tmp_path))
+    examples = [f.examples[0] for f in report.faults.errors if f.kind == 'embedded-image']
+    assert len(examples) == bool(said) and all(re.match(said, text) for text in examples)
+
+
+def test_labelme_embeds_photographs_as_they_are_shown(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    picture(0).save(tmp_path / 'a.jpg', exif=exif)
+    shape = dict(label='a', points=[[1, 1], [30, 30]], shape_type='rectangle')
+    for shown, kinds in ((ImageOps.exif_transpose(Image.open(tmp_path / 'a.jpg')), set()),
+                         (picture(0), {'embedded-image'})):  # fmt: skip
+        content = dict(shapes=[shape], imagePath='a.jpg', imageData=in_text(shown))
+        (tmp_path / 'a.json').write_text(json.dumps(content))
+        assert errors(tmp_path) - {'no-validation'} == kinds
 
 
 @pytest.mark.parametrize('degrees', ['x', 'nan', 'inf'])
