@@ -31,6 +31,7 @@ FLOORS = (
     'registry',
     'variants',
     'ops',
+    'folder_lock',
     'atomic_write families package_files pixels tables hf_models timm_models',
     'errors orientation',
 )

@@ -95,6 +95,7 @@ def main(argv: list[str] | None = None) -> None:
     import backbones.cli.requirements  # noqa: F401, late: --help must answer at once
     from backbones.cli.resolve import TrainOptions, resolve_training
     from backbones.cli.session import session
+    from backbones.folder_lock import owning
     from backbones.report.evaluate import after_training
     from backbones.report.start_block import start_block
     from backbones.training import devices, failures, preflight, resume, signals
@@ -102,7 +103,6 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.training.dry_run import DryRun
     from backbones.training.hooks import StartReport
     from backbones.training.lora import runner_for
-    from backbones.training.work_dir_lock import owning
 
     options = TrainOptions(**vars(args))
     with session():

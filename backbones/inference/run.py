@@ -21,7 +21,7 @@ from backbones.inference.memory import TooLargeError
 from backbones.inference.predictor import Predictor
 from backbones.inference.run_clips import are_clips, run_clips
 from backbones.inference.stop import Stop
-from backbones.inference.writers import Results, new_folder
+from backbones.inference.writers import Results, owned_folder
 
 
 def run(
@@ -51,14 +51,14 @@ def run(
         The exit code: 0, 1 if some images have no prediction, or 128 + the signal's number.
 
     Raises:
-        UserError: `out` lies in a folder of `images`; or see `find_images`, `new_folder`,
+        UserError: `out` lies in a folder of `images`; or see `find_images`, `owned_folder`,
             `Results` and `Predictor`.
     """
-    for folder in filter(os.path.isdir, images):
+    for source in filter(os.path.isdir, images):
         # links to folders are followed
-        if Path(out).resolve().is_relative_to(Path(folder).resolve()):
+        if Path(out).resolve().is_relative_to(Path(source).resolve()):
             raise UserError(
-                f'--out {out} lies in {folder}, so the next call would read the pictures in it as '
+                f'--out {out} lies in {source}, so the next call would read the pictures in it as '
                 'images; choose a folder outside'
             )
     clips = are_clips(images)
@@ -88,20 +88,27 @@ def run(
                 'of a video are RGB'
             )
         return run_clips(predictor, [*chosen.inside], out=out, fps=fps, about=about)
-    results = Results(
-        new_folder(out, resume=resume),
-        Classes(predictor.meta),
-        segments=predictor.segments,
-        about=about,
-        layout=as_labels,
-    )
+    with owned_folder(out, resume=resume) as folder:
+        results = Results(
+            folder,
+            Classes(predictor.meta),
+            segments=predictor.segments,
+            about=about,
+            layout=as_labels,
+        )
+        return _run(chosen, predictor, results)
+
+
+def _run(chosen: Images, predictor: Predictor, results: Results) -> int:
+    """Predict, write and print a summary; return the exit code."""
     start = time.perf_counter()
     failed: list[str] = []
     with Stop() as stop:
         _predict(chosen, predictor, results, failed, stop)
     print(_report(chosen, results, failed, time.perf_counter() - start))
     if results.done and not results.amounts:
-        print(f'nothing reached the score {score:g}; the highest score is {predictor.surest:.2f}')
+        surest = predictor.surest
+        print(f'nothing reached the score {predictor.score:g}; the highest score is {surest:.2f}')
     if stop.received:
         print(f'{signal.Signals(stop.received).name}: add --resume to the command to continue')
         return 128 + stop.received
@@ -149,14 +156,18 @@ def _predict(
 
 def _report(chosen: Images, results: Results, failed: list[str], seconds: float) -> str:
     number = len(results.done) - results.resumed
+    done = sum(inside.as_posix() in results.done for inside in chosen.inside.values())
     lines = [results.summary(), ''] if results.amounts else []
-    lines.append(f'images: {len(results.done)} of {len(chosen.inside)} in {seconds:.1f} s')
-    if results.resumed:
-        lines[-1] += f', including {results.resumed} from before'
+    lines.append(f'images: {done} of {len(chosen.inside)} in {seconds:.1f} s')
+    if done > number:
+        lines[-1] += f', including {done - number} from before'
     if number:
         rates = number / seconds, number / results.seconds
         lines[-1] += '; {:.3g} images/s, {:.3g} images/s for the model alone'.format(*rates)
     lines += [f'  {count}: {note}' for note, count in results.notes.items()]
+    if others := len(results.done) - done:
+        images = 'image' if others == 1 else 'images'
+        lines.append(f'  {others} {images} of an earlier call, not named in this one, as well')
     if chosen.others:
         lines.append(f'not images, by suffix: {suffixes(chosen.others)}')
     lines.append(f'results: {results.folder}/ with {", ".join(results.files)}')

@@ -23,7 +23,7 @@ from backbones.inference.attempts import attempt, batched
 from backbones.inference.clips import SUFFIXES, Clip, Frame, Sink, writing
 from backbones.inference.predictor import Predictor
 from backbones.inference.stop import Stop
-from backbones.inference.writers import instance, new_folder, rle
+from backbones.inference.writers import instance, owned_folder, rle
 from backbones.tables import table
 
 
@@ -63,17 +63,17 @@ def run_clips(
         number.
 
     Raises:
-        UserError: two files have the same name; or see `new_folder`.
+        UserError: two files have the same name; or see `owned_folder`.
     """
     names = Counter(path.stem for path in paths)
     if twice := [name for name, count in names.items() if count > 1]:
         raise UserError(f'several videos are called {listed(twice)}: predict on them in own calls')
-    folder = new_folder(out, resume=False)
-    work = _Work(predictor, folder, fps, about)
-    with Stop() as stop:
-        for path in paths:
-            work.predict(path, stop)
-    print(work.summary())
+    with owned_folder(out, resume=False) as folder:
+        work = _Work(predictor, folder, fps, about)
+        with Stop() as stop:
+            for path in paths:
+                work.predict(path, stop)
+        print(work.summary())
     if stop.received:
         print(f'{signal.Signals(stop.received).name}: the results end here; to go on, predict anew')
         return 128 + stop.received

@@ -1,5 +1,6 @@
 """Write results to a folder: pictures, COCO JSON or label maps, and a summary table."""
 
+import contextlib
 import itertools
 import json
 import os
@@ -16,6 +17,8 @@ from backbones import atomic_write
 from backbones.drawing.paint import pixels_of
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
+from backbones.folder_lock import NAME as LOCK
+from backbones.folder_lock import owning
 from backbones.inference.as_dataset import DatasetWriter
 from backbones.inference.prediction import Prediction
 from backbones.tables import table
@@ -25,30 +28,29 @@ LINES = 'predictions.jsonl'
 DATASET = 'dataset'
 
 
-def new_folder(path: str, *, resume: bool) -> Path:
-    """Create a folder in which results of different calls cannot mix.
+@contextlib.contextmanager
+def owned_folder(path: str, *, resume: bool) -> Iterator[Path]:
+    """Create a folder in which results of different calls cannot mix, and own it meanwhile.
 
     Args:
         path: the folder.
         resume: continue from what an interrupted call left there.
 
     Raises:
-        UserError: the folder is not empty, or cannot be created.
+        UserError: the folder is not empty; or see `owning`.
     """
     folder = Path(path)
-    if not resume and folder.is_dir() and (held := sum(1 for _ in folder.iterdir())):
-        more = (
-            'add --resume to continue an interrupted call, ' if (folder / LINES).is_file() else ''
-        )
-        raise UserError(
-            f'--out {path} is not empty ({held} entries), so old results would mix with new ones: '
-            f'{more}choose a new folder, or remove this one first'
-        )
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:  # a file of that name exists, or no permission
-        raise UserError(f'--out {path} cannot be created: {error.strerror}') from error
-    return folder
+    with owning(path) as notices:
+        held = sum(file.name != LOCK for file in folder.iterdir())
+        if held and not resume:
+            lines = (folder / LINES).is_file()
+            more = 'add --resume to continue an interrupted call, ' if lines else ''
+            raise UserError(
+                f'--out {path} is not empty ({held} entries), so old results would mix with new '
+                f'ones: {more}choose a new folder, or remove this one first'
+            )
+        print(*notices, sep='\n', end='\n' if notices else '')
+        yield folder
 
 
 class Results:

@@ -12,11 +12,13 @@ import exported
 import numpy as np
 import pytest
 from conftest import ROOT, tool
+from owner import Owner
 from PIL import Image
 
 from backbones import Predictor
 from backbones.drawing.palette import Classes
 from backbones.errors import UnreadableError, UserError
+from backbones.folder_lock import NAME
 from backbones.openmmlab.extra import RUNTIME_COMMAND
 
 RNG = np.random.default_rng(0)
@@ -194,6 +196,24 @@ def test_an_interrupted_call_is_continued_by_an_equal_one_only(tmp_path: Path) -
     exported.segmentor(file, palette=[[1, 2, 3]] * 3)
     said = tool('predict', file, tmp_path / 'one', '--out', out, '--resume', fails=True)
     assert 'holds results of another call (model ' in said
+
+
+@pytest.mark.parametrize('options', [(), ('--resume',)])
+def test_two_calls_do_not_write_into_one_folder(options: tuple, album: Path, tmp_path) -> None:
+    file, out = exported.segmentor(tmp_path / 'x.onnx'), tmp_path / 'out'
+    if options:
+        tool('predict', file, album / 'a.png', '--out', out)
+    owner = Owner(out)
+    command = ('predict', file, album / 'turned.jpg', '--out', out, *options)
+    before = {path: path.stat().st_mtime_ns for path in out.rglob('*.*') if path.name != NAME}
+    said = tool(*command, fails=True)
+    assert f'{out} is in use by another run, process {owner.process.pid} on' in said
+    assert before == {path: path.stat().st_mtime_ns for path in before}
+    owner.kill()
+    said = tool(*command)
+    assert f'taken over from process {owner.process.pid}' in said and 'images: 1 of 1' in said
+    assert ('1 image of an earlier call' in said) == bool(options)
+    assert not (out / NAME).exists()
 
 
 @pytest.mark.parametrize(

@@ -220,7 +220,7 @@ def test_of_two_trainings_one_owns_the_folder_and_a_copy_is_on_its_own(
         assert reached - INTERVAL <= again.start and again.iterations == reached + 2
         assert f'from {folder}/iter_' in again.output and 'taken over' in again.output
         assert read(str(folder / 'last.pth'))['meta']['iter'] == reached + 2
-        assert not [*folder.glob('.*')] and not (folder / 'training.lock').exists()
+        assert not [*folder.glob('.*')] and not (folder / 'owner.lock').exists()
         if folder is copy:
             assert before == {path: path.stat().st_mtime_ns for path in work_dir.rglob('*.pth')}
 

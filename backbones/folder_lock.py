@@ -1,4 +1,4 @@
-"""Give each work dir to one training run at a time: a second would overwrite its files."""
+"""Give each folder of results to one run at a time: a second would overwrite its files."""
 
 import contextlib
 import errno
@@ -15,7 +15,7 @@ from pathlib import Path
 from backbones import atomic_write
 from backbones.errors import UserError
 
-NAME = 'training.lock'
+NAME = 'owner.lock'
 BEAT = 5.0  # seconds between an owner's signs of life
 WATCHED = 8  # beats without a sign after which a process on another machine counts as ended
 # environment variables in which launchers set a process's rank
@@ -24,28 +24,28 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # on some network fil
 
 
 @contextlib.contextmanager
-def owning(work_dir: str, launcher: str = 'none') -> Iterator[list[str]]:
-    """Own a work dir; the first of several processes does so for all.
+def owning(folder: str, launcher: str = 'none') -> Iterator[list[str]]:
+    """Own a folder; the first of several processes does so for all.
 
-    The file `training.lock` names the owner: host, process and start time. The system's lock on it
+    The file `owner.lock` names the owner: host, process and start time. The system's lock on it
     ends with the process, however that ends. For file systems without locks between machines, the
     owner touches the file every few seconds, and other machines watch for that; clocks are not
     compared.
 
     Args:
-        work_dir: created if it does not exist.
+        folder: created if it does not exist.
         launcher: MMEngine's.
 
     Yields:
         A notice if the previous owner was killed.
 
     Raises:
-        UserError: another run owns the work dir, or it is not writable.
+        UserError: another run owns the folder, or it is not writable.
     """
     if int(os.environ.get(RANKS.get(launcher, ''), 0)):
         yield []
         return
-    path = Path(work_dir, NAME)
+    path = Path(folder, NAME)
     file, notices = _take(path)
     ended = threading.Event()
     beating = threading.Thread(target=_beat, args=(file.fileno(), ended), daemon=True)
@@ -132,15 +132,14 @@ def _left_over(path: Path, before: dict, locked: bool) -> str:
             if now != beat:
                 raise _refusal(path, before)
     return (
-        f'{path.parent}: taken over from {_named(before)}, which ended without releasing the '
-        'work dir'
+        f'{path.parent}: taken over from {_named(before)}, which ended without releasing the folder'
     )
 
 
 def _refusal(path: Path, before: dict) -> UserError:
     return UserError(
-        f'{path.parent} is in use by another training run, {_named(before)}; two runs would '
-        'overwrite each other: wait for it to end, stop it, or choose another --work-dir'
+        f'{path.parent} is in use by another run, {_named(before)}; two runs would overwrite '
+        'each other: wait for it to end, stop it, or choose another folder'
     )
 
 

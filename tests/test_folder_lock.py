@@ -1,54 +1,24 @@
-"""A work dir has one owner, also after kills, copies, and on another machine."""
+"""A folder has one owner, also after kills, copies, and on another machine."""
 
 import json
 import os
 import signal
 import time
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
 from pathlib import Path
 
 import pytest
+from owner import Owner
 
+from backbones import folder_lock
 from backbones.errors import UserError
-from backbones.training import work_dir_lock
-from backbones.training.work_dir_lock import NAME, owning
-
-
-def _own(work_dir: Path, pipe: Connection) -> None:
-    """What another process does: own the folder until it is told to end."""
-    try:
-        with owning(str(work_dir)) as notices:
-            pipe.send(notices)
-            pipe.recv()
-    except UserError as error:
-        pipe.send(str(error))
-
-
-class Other:
-    """Another process that owns, or asks for, a work dir."""
-
-    def __init__(self, work_dir: Path) -> None:
-        context = get_context('fork')
-        self.pipe, theirs = context.Pipe()
-        self.process = context.Process(target=_own, args=(work_dir, theirs))
-        self.process.start()
-        self.said = self.pipe.recv()
-
-    def end(self) -> None:
-        self.pipe.send('end')
-        self.process.join()
-
-    def kill(self) -> None:
-        os.kill(self.process.pid, signal.SIGKILL)
-        self.process.join()
+from backbones.folder_lock import NAME, owning
 
 
 def test_a_second_run_is_refused_by_name_and_may_start_after_the_first(tmp_path: Path) -> None:
-    first = Other(tmp_path / 'run')
+    first = Owner(tmp_path / 'run')
     assert first.said == []
     process = first.process.pid
-    with pytest.raises(UserError, match=rf'another training run, process {process} on .*--work'):
+    with pytest.raises(UserError, match=rf'another run, process {process} on .*another folder'):
         owning(str(tmp_path / 'run')).__enter__()
     assert json.loads((tmp_path / 'run' / NAME).read_text())['process'] == process
     first.end()
@@ -58,16 +28,16 @@ def test_a_second_run_is_refused_by_name_and_may_start_after_the_first(tmp_path:
 
 
 def test_a_killed_owner_is_followed_with_a_notice(tmp_path: Path) -> None:
-    first = Other(tmp_path)
+    first = Owner(tmp_path)
     first.kill()
     with owning(str(tmp_path)) as (notice,):
         assert f'process {first.process.pid} on' in notice and 'taken over' in notice
-        assert f'process {os.getpid()} on' in Other(tmp_path).said
+        assert f'process {os.getpid()} on' in Owner(tmp_path).said
 
 
 def test_a_child_that_outlives_a_killed_owner_owns_nothing(tmp_path: Path, monkeypatch) -> None:
     """As a loader's worker does when the training is killed."""
-    take = work_dir_lock._take
+    take = folder_lock._take
 
     def take_and_fork(path: Path) -> tuple:
         taken = take(path)
@@ -78,8 +48,8 @@ def test_a_child_that_outlives_a_killed_owner_owns_nothing(tmp_path: Path, monke
         (tmp_path / 'child').write_text(str(child))
         return taken
 
-    monkeypatch.setattr(work_dir_lock, '_take', take_and_fork)
-    first = Other(tmp_path)
+    monkeypatch.setattr(folder_lock, '_take', take_and_fork)
+    first = Owner(tmp_path)
     child = int((tmp_path / 'child').read_text())
     monkeypatch.undo()
     first.kill()
@@ -93,22 +63,22 @@ def test_a_child_that_outlives_a_killed_owner_owns_nothing(tmp_path: Path, monke
 def test_an_owner_on_another_machine_counts_as_long_as_it_beats(
     beats: bool, tmp_path: Path, monkeypatch
 ) -> None:
-    monkeypatch.setattr(work_dir_lock, 'BEAT', 0.05)
+    monkeypatch.setattr(folder_lock, 'BEAT', 0.05)
     path = tmp_path / NAME
     path.write_text(json.dumps(dict(host='far', process=1, machine='x', since='noon')))
     if beats:
         sleep = time.sleep
-        monkeypatch.setattr(work_dir_lock.time, 'sleep', lambda s: (sleep(s), os.utime(path)))
+        monkeypatch.setattr(folder_lock.time, 'sleep', lambda s: (sleep(s), os.utime(path)))
         with pytest.raises(UserError, match='process 1 on far, since noon'):
             owning(str(tmp_path)).__enter__()
     else:
         with owning(str(tmp_path)) as (notice,):
             assert 'process 1 on far' in notice
-            assert f'process {os.getpid()} on' in Other(tmp_path).said
+            assert f'process {os.getpid()} on' in Owner(tmp_path).said
 
 
 def test_the_owner_beats(tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(work_dir_lock, 'BEAT', 0.01)
+    monkeypatch.setattr(folder_lock, 'BEAT', 0.01)
     with owning(str(tmp_path)):
         os.utime(tmp_path / NAME, (1, 1))
         for _ in range(500):
@@ -120,10 +90,10 @@ def test_the_owner_beats(tmp_path: Path, monkeypatch) -> None:
 
 def test_without_locks_the_process_that_the_file_names_decides(tmp_path: Path, monkeypatch) -> None:
     def fail(*_: object) -> None:
-        raise OSError(work_dir_lock.errno.ENOLCK, 'no locks')
+        raise OSError(folder_lock.errno.ENOLCK, 'no locks')
 
-    first = Other(tmp_path)
-    monkeypatch.setattr(work_dir_lock.fcntl, 'lockf', fail)
+    first = Owner(tmp_path)
+    monkeypatch.setattr(folder_lock.fcntl, 'lockf', fail)
     with pytest.raises(UserError, match=f'process {first.process.pid} on'):
         owning(str(tmp_path)).__enter__()
     first.kill()
@@ -133,7 +103,7 @@ def test_without_locks_the_process_that_the_file_names_decides(tmp_path: Path, m
 
 @pytest.mark.parametrize('text', ['', '{', '[]', '[' * 100_000, 'x' * 100_000, '{"process": "1"}'])
 def test_any_lock_file_is_taken_over(text: str, tmp_path: Path, monkeypatch) -> None:
-    monkeypatch.setattr(work_dir_lock, 'BEAT', 0)
+    monkeypatch.setattr(folder_lock, 'BEAT', 0)
     (tmp_path / NAME).write_text(text)
     with owning(str(tmp_path)):
         assert json.loads((tmp_path / NAME).read_text())['process'] == os.getpid()
