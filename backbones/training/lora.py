@@ -125,6 +125,11 @@ class LoraHook(Hook):
                 'the checkpoint is from a training run without --lora: resume without it, or start '
                 'in another work dir from its weights (load_from)'
             )
+        if said := contradiction(self.kept, unwrapped(runner), checkpoint['state_dict']):
+            raise CheckpointError(
+                f'the adapters in the checkpoint {said}: it was changed after it was written. '
+                'Resume from another one, or start in another work dir from its weights (load_from)'
+            )
 
     def before_train(self, runner: Runner) -> None:
         """Replace the merged weights, which MMEngine has loaded by now."""
@@ -133,6 +138,37 @@ class LoraHook(Hook):
             for name, layer in adapters(unwrapped(runner)):
                 for own, tensor in zip(_parts(layer), kept[name], strict=True):
                     own.data.copy_(tensor)
+
+
+def contradiction(kept: Any, model: nn.Module, state: dict[str, Tensor]) -> str:
+    """Say how adapters of a file differ from a model's or from the file's weights, '' if not.
+
+    Args:
+        kept: the file's entry `lora`.
+        model: with adapters.
+        state: the file's weights, into which the adapters are merged.
+    """
+    layers = dict(adapters(model))
+    if not isinstance(kept, dict) or kept.keys() != layers.keys():
+        return 'are not those of the layers of this model'
+    for name, layer in layers.items():
+        shapes = [tuple(tensor.shape) for tensor in _parts(layer)]
+        found = [tuple(getattr(tensor, 'shape', ())) for tensor in kept[name]]
+        if found != shapes:
+            return f'of {name} have the shapes {found}; allowed: {shapes}'
+        base, first, second = kept[name]
+        merged = base + (second.flatten(1) @ first.flatten(1)).reshape(base.shape)
+        saved = state.get(f'{name}.weight')
+        if saved is None or not _are_close(merged, saved):
+            return f'of {name} do not give the weights that the checkpoint has for that layer'
+    return ''
+
+
+def _are_close(merged: Tensor, saved: Tensor) -> bool:
+    """Compare up to the precision of matrix products on GPUs."""
+    if merged.shape != saved.shape:
+        return False
+    return bool((merged - saved.cpu()).abs().max() <= 1e-3 * merged.abs().max())
 
 
 def _parts(layer: Any) -> list[Tensor]:

@@ -133,6 +133,43 @@ def test_a_checkpoint_gives_the_adapters_back_to_the_last_bit() -> None:
         LoraHook().after_load_checkpoint(runner, {})
 
 
+LIES = {
+    'a layer is missing': lambda kept, name: kept.pop(name),
+    'a layer too many': lambda kept, name: kept.update(more=kept[name]),
+    'no list of layers': lambda kept, name: kept.clear(),
+    'two tensors': lambda kept, name: kept[name].pop(),
+    'no tensors': lambda kept, name: kept.update({name: [1, 2, 3]}),
+    'a shape that would be repeated': lambda kept, name: kept[name].__setitem__(
+        1, kept[name][1][:1]
+    ),
+    'another rank': lambda kept, name: kept.update(
+        {name: [kept[name][0], kept[name][1][:2], kept[name][2][:, :2]]}
+    ),
+    'NaN': lambda kept, name: kept[name][1].fill_(torch.nan),
+    'other weights below': lambda kept, name: kept[name][0].add_(1),
+    'an adapter of another run': lambda kept, name: kept[name][2].normal_(),
+}
+
+
+@pytest.mark.lora
+@pytest.mark.parametrize('lie', LIES)
+def test_adapters_that_contradict_the_weights_beside_them_are_refused(lie: str) -> None:
+    (cls,) = (c for c in BACKBONES if c.__name__ == 'CloFormer')
+    model = nano(cls)
+    add_adapters(model, 4)
+    with torch.no_grad():
+        for _, layer in adapters(model):
+            layer.lora_B['default'].weight.normal_()
+    checkpoint = dict(state_dict=model.state_dict())
+    runner = SimpleNamespace(model=model, _resume=True)
+    LoraHook().before_save_checkpoint(runner, checkpoint)
+    checkpoint = copy.deepcopy(checkpoint)
+    LoraHook().after_load_checkpoint(runner, checkpoint)
+    LIES[lie](checkpoint['lora'], next(iter(checkpoint['lora'])))
+    with pytest.raises(CheckpointError, match='the adapters in the checkpoint'):
+        LoraHook().after_load_checkpoint(runner, checkpoint)
+
+
 @pytest.mark.lora
 @pytest.mark.slow
 def test_a_training_run_with_adapters_resumes_and_is_tested_without_them(tmp_path: Path) -> None:
