@@ -1,25 +1,29 @@
 """Let Inductor compile the backbone of a model that predicts."""
 
 import os
+import re
 import shutil
-from typing import Any
+
+from torch import nn
 
 from backbones.errors import UserError
 
 COMPILERS = ('g++', 'clang++')  # that Inductor looks for
+OUTERMOST = re.compile(r'((?!backbone\.)\w+\.)*backbone')  # the name of a backbone in a model
 
 
-def compile_backbone(model: Any, *, on_cpu: bool) -> None:
+def compile_backbone(model: nn.Module, *, on_cpu: bool) -> None:
     """Compile a detector's or segmentor's backbone at its next call, with its weights frozen.
 
-    Heads are left alone: what they do depends on what they find.
+    Heads are left alone: what they do depends on what they find. Of a model that holds several
+    backbones, such as a teacher's and a student's, each is compiled if it is called.
 
     Args:
         model: in eval mode, with its weights, which must not change any more.
         on_cpu: whether it computes there.
 
     Raises:
-        UserError: there is no C++ compiler.
+        UserError: there is no C++ compiler, or no backbone.
     """
     named = os.environ.get('CXX')
     if on_cpu and not any(map(shutil.which, [named] if named else COMPILERS)):
@@ -27,4 +31,9 @@ def compile_backbone(model: Any, *, on_cpu: bool) -> None:
             f'compile needs a C++ compiler, but there is no {named or " or ".join(COMPILERS)}: '
             'install one, or leave compile out'
         )
-    model.backbone.compile(options=dict(freezing=True))
+    # not what a backbone may hold under the same name
+    found = [part for name, part in model.named_modules() if OUTERMOST.fullmatch(name)]
+    if not found:
+        raise UserError(f'{type(model).__name__} has no backbone to compile: leave compile out')
+    for backbone in found:
+        backbone.compile(options=dict(freezing=True))

@@ -51,12 +51,20 @@ class ModelInPyTorch:
         self.on_cpu = self.device == 'cpu'
         if self.on_cpu:  # convolutions then need not turn their inputs and outputs around
             self.module.to(memory_format=torch.channels_last)
-        if compiled:
-            compile_backbone(self.module, on_cpu=self.on_cpu)
+        self.compiled = compiled
+        self._compile()
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
         pipeline = next(innermost(cfg.test_dataloader.dataset))['pipeline']
         self.channels, self.values = channels_of(pipeline), values_of(pipeline)
         self.bytes_per_pixel: float = bytes_per_pixel(cfg, len(self.meta['classes']))
+
+    def _compile(self) -> None:
+        if self.compiled:
+            compile_backbone(self.module, on_cpu=self.on_cpu)
+
+    def __setstate__(self, state: dict) -> None:
+        self.__dict__.update(state)
+        self._compile()  # PyTorch leaves compiled code out of copies and pickles
 
     def prepare(self, image: Picture) -> dict:
         image = image if self.channels else image[..., ::-1]  # OpenCV's order
