@@ -125,7 +125,8 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
                 yield Candidate(f'{Path(file).name}, bfloat16', 'predictor', file, None, threads,
                                 dict(amp=True))  # fmt: skip
         if any(rival.startswith('timm:') for rival in args.against):
-            yield Candidate('backbone', 'backbone', args.config, None, threads)
+            name = Path(args.config).stem
+            yield Candidate(name, 'backbone', args.config, None, threads)
         for rival in args.against:
             kind = 'backbone' if rival.startswith('timm:') else 'onnx'
             yield Candidate(rival, kind, rival, None, threads)

@@ -13,10 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from backbones.errors import UserError, first_line
+from backbones.errors import UserError, first_line, listed
 
 BATCHES = (1, 4, 8)  # images at once that are timed
 Act = Callable[[int, int], object]  # of the number of an image, and how many of it at once
+# what to time, with what is said about it: `batches`, None if it takes all; for a rival, `size`
+Made = tuple[Act, dict]
 
 
 def main() -> None:
@@ -29,8 +31,8 @@ def main() -> None:
             answers.flush()
 
         try:
-            act, batches = _KINDS[asked['kind']](asked)
-            answer(batches=batches)
+            act, facts = _KINDS[asked['kind']](asked)
+            answer(**facts)
             for line in sys.stdin:
                 task = json.loads(line)
                 start = time.perf_counter()
@@ -52,7 +54,7 @@ def peak_mib() -> float | None:
     return kib[0] / 1024 if kib else None
 
 
-def _predictor(asked: dict) -> tuple[Act, list[int] | None]:
+def _predictor(asked: dict) -> Made:
     """Time a model from an image in memory to what was found in its pixels."""
     from backbones.inference import Predictor, read_image
 
@@ -64,10 +66,10 @@ def _predictor(asked: dict) -> tuple[Act, list[int] | None]:
         predictor.find_all([images[image]] * batch)
 
     taken = getattr(predictor.model, 'images', None)
-    return act, [taken] if taken else None
+    return act, dict(batches=[taken] if taken else None)
 
 
-def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
+def _onnx(asked: dict) -> Made:
     """Time another's ONNX file: the forward pass alone, on noise."""
     from backbones.inference.sessions import package
 
@@ -84,6 +86,10 @@ def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
         told = ', '.join(f'{i.name} {i.shape} {i.type}' for i in given)
         raise UserError(f'{asked["model"]} takes {told}; a rival takes one image, (N, 3, H, W)')
     own, (height, width) = given[0].shape, asked['size']
+    if isinstance(own[0], int) and own[0] not in BATCHES:
+        raise UserError(
+            f'{asked["model"]} takes {own[0]} images at once; timed are {listed(BATCHES)}'
+        )
     shape = [n if isinstance(n, int) else free for n, free in zip(own, (1, 3, height, width))]
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(kinds[given[0].type])
 
@@ -95,10 +101,10 @@ def _onnx(asked: dict) -> tuple[Act, list[int] | None]:
                 f'{asked["model"]} cannot be run on images of {shape}: {first_line(error)}'
             ) from error
 
-    return act, [shape[0]]
+    return act, dict(batches=[shape[0]], size=shape[2:])
 
 
-def _backbone(asked: dict) -> tuple[Act, list[int] | None]:
+def _backbone(asked: dict) -> Made:
     """Time a backbone alone, on noise: of a config, or a model of timm by its name.
 
     Both give maps at strides 4 to 32, which some models of timm have to be given.
@@ -121,7 +127,7 @@ def _backbone(asked: dict) -> tuple[Act, list[int] | None]:
         with torch.inference_mode():
             model(pixels[batch])
 
-    return act, None
+    return act, dict(batches=None, size=[height, width])
 
 
 _KINDS = {'predictor': _predictor, 'onnx': _onnx, 'backbone': _backbone}

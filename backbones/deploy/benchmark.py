@@ -24,6 +24,7 @@ from backbones.tables import table
 REST = 0.05  # seconds between turns, in which the threads of the last one fall asleep
 HEAD = ('model', 'threads', 'metric', 'median ms', 'of the first', 'p95 ms',
         *(f'images/s at {b}' for b in BATCHES), 'MB on disk', 'peak MiB', 'start s')  # fmt: skip
+WHAT = dict(predictor='image to result', backbone='backbone alone', onnx='forward alone')
 ROOT = Path(__file__).parents[2]
 
 
@@ -78,6 +79,7 @@ class Process:
         )
         ready = self._answer()
         self.start_s = time.perf_counter() - start
+        self.size: list[int] | None = ready.get('size')  # of the noise that a rival gets
         self.batches = [b for b in BATCHES if ready['batches'] is None or b in ready['batches']]
         self.times: dict[int, list[float]] = {batch: [] for batch in self.batches}
         self.peak_mib: float | None = None
@@ -123,7 +125,8 @@ def measure(
         rounds: how often each candidate gets each image, and a batch of each size.
 
     Returns:
-        A row per candidate: times in ms, images per second, memory in MiB, seconds to start.
+        A row per candidate: times in ms, images per second, memory in MiB, seconds to start. Those
+        of a forward pass alone have the height and width of what they got, `size`.
     """
     with contextlib.ExitStack() as stack:
         processes = []
@@ -149,7 +152,8 @@ def _row(process: Process) -> dict[str, Any]:
     times = process.times.get(1) or []
     return dict(
         name=own.name,
-        what='image to result' if own.kind == 'predictor' else 'forward alone',
+        what=WHAT[own.kind],
+        size=process.size,
         threads=own.threads,
         median_ms=statistics.median(times) if times else None,
         p95_ms=float(np.percentile(times, 95)) if times else None,
@@ -177,13 +181,17 @@ def environment() -> dict[str, str]:
 
 def text(rows: Sequence[dict]) -> str:
     """Format the rows as a table; rivals show what is timed beside their names."""
-    base = rows[0]['median_ms']
+    first: dict[str, float | None] = {}  # of whatever is timed in the same way
     cells = []
     for row in rows:
-        alone = row['what'] != 'image to result'
-        share = '' if alone or not row['median_ms'] or not base else row['median_ms'] / base
+        name, base = row['name'], first.setdefault(row['what'], row['median_ms'])
+        share = row['median_ms'] / base if row['median_ms'] and base else ''
+        if row['size']:
+            name += f', {row["what"]}, {row["size"][0]} x {row["size"][1]}'
+        if row['what'] == WHAT['onnx']:  # nothing else is timed like these
+            share = ''
         cells.append([
-            f'{row["name"]}, {row["what"]}' if alone else row['name'],
+            name,
             row['threads'],
             _short(row.get('metric'), 3),
             _short(row['median_ms'], 1),

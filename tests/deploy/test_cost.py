@@ -44,9 +44,23 @@ def test_candidates_are_timed_in_turns(tmp_path: Path) -> None:
     assert rows[0]['megabytes'] == pytest.approx(one.stat().st_size / 1e6)
     rows[1]['metric'] = 0.5
     table = benchmark.text(rows)
-    assert '| many ' in table and ' 0.500 |' in table and 'rival, forward alone' in table
+    assert '| many ' in table and ' 0.500 |' in table and 'rival, forward alone, 32 x 32' in table
     benchmark.plot(rows, tmp_path / 'plot.png')
     assert Image.open(tmp_path / 'plot.png').size[0] > 500
+
+
+def test_a_rival_is_a_share_of_what_is_timed_like_it() -> None:
+    common = dict(threads=1, p95_ms=9.0, images_per_s={}, megabytes=1.0, peak_mib=1.0, start_s=1.0)
+    what, kinds, times = benchmark.WHAT, ('predictor', 'backbone', 'backbone', 'onnx'), (8, 2, 3, 5)
+    rows = [
+        dict(common, name=str(i), what=what[kind], size=[32, 64] if i else None, median_ms=ms)
+        for i, (kind, ms) in enumerate(zip(kinds, times))
+    ]
+    lines = [line.split('|') for line in benchmark.text(rows).splitlines()[2:]]
+    assert [line[1].strip() for line in lines] == [
+        '0', '1, backbone alone, 32 x 64', '2, backbone alone, 32 x 64', '3, forward alone, 32 x 64'
+    ]  # fmt: skip
+    assert [line[5].strip() for line in lines] == ['1.00', '1.00', '1.50', '-']
 
 
 def test_a_process_says_why_it_cannot_start(tmp_path: Path) -> None:
@@ -65,6 +79,12 @@ def test_a_process_says_why_it_cannot_start(tmp_path: Path) -> None:
 def test_a_rival_that_cannot_be_timed_is_a_sentence(model: str, message: str) -> None:
     rival = Candidate('rival', 'backbone', model, None, 1)
     with pytest.raises(UserError, match=message):
+        benchmark.measure([rival], ['a.png'], size=[64, 64], rounds=1)
+
+
+def test_a_rival_for_a_number_of_images_that_is_not_timed_is_refused(tmp_path: Path) -> None:
+    rival = Candidate('it', 'onnx', str(exported.backbone(tmp_path / 'x.onnx', 16)), None, 1)
+    with pytest.raises(UserError, match=r'x.onnx takes 16 images at once; timed are 1, 4, 8$'):
         benchmark.measure([rival], ['a.png'], size=[64, 64], rounds=1)
 
 

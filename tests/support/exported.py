@@ -76,9 +76,9 @@ def program(path: Path) -> Path:
     return path
 
 
-def backbone(path: Path) -> Path:
+def backbone(path: Path, images: int = 1) -> Path:
     text = f"""{HEAD}
-        g (float[1, 3, 32, 32] image) => (float[1, 3, 32, 32] level0) {{
+        g (float[{images}, 3, 32, 32] image) => (float[{images}, 3, 32, 32] level0) {{
             level0 = Identity (image)
         }}"""
     return _save(path, text, {})
