@@ -13,6 +13,7 @@ from mmengine.optim import build_optim_wrapper
 from mmengine.registry import init_default_scope
 
 from backbones import BACKBONES
+from backbones.openmmlab.build import build_model, enter_library
 from backbones.openmmlab.registries import import_scope
 from backbones.training.preflight import check_model
 
@@ -221,3 +222,17 @@ def test_norms_biases_and_position_tables_are_not_decayed(path: str) -> None:
         module, _, kind = name.rpartition('.')
         norm = isinstance(backbone.get_submodule(module), norms)
         assert (rate == 0) == (norm or kind in ('bias', 'pos_embed')), f'{name} decays by {rate}'
+
+
+@pytest.mark.parametrize('name', ['segformer', 'semantic_fpn'])
+def test_a_small_segmentor_predicts_images_narrower_than_its_backbone_needs(name: str) -> None:
+    cfg = Config.fromfile(CONFIGS / f'{name}_cloformer_nano_small.py')
+    enter_library(cfg)
+    from mmseg.structures import SegDataSample
+
+    model = build_model(cfg).eval()
+    image = torch.zeros((3, 24, 48), dtype=torch.uint8)
+    sample = SegDataSample(metainfo=dict(img_shape=(24, 48), ori_shape=(32, 64)))
+    with torch.no_grad():
+        (found,) = model.test_step(dict(inputs=[image], data_samples=[sample]))
+    assert found.pred_sem_seg.data.shape == (1, 32, 64)
