@@ -24,7 +24,8 @@ def main(argv: list[str] | None = None) -> None:
         '--start',
         metavar='FILE|coco|ade20k|none',
         help="a whole model to begin with: a checkpoint, or the authors' file of the base, which "
-        'is the default where there is one and the network answers',
+        'is the default where there is one and the network answers; with --backbone, a file of '
+        'another backbone lends neck and heads',
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
@@ -106,8 +107,9 @@ def main(argv: list[str] | None = None) -> None:
         if report.faults.errors:
             sys.exit('error: no config was written; correct the data first, or use --allow')
         channels = f'{report.dataset.channels} channels' if report.dataset.channels else None
-        changed = '--backbone' if args.backbone else channels
-        start, notice = choose_start(args.start, args.base, changed=changed)
+        start, notice = choose_start(
+            args.start, args.base, backbone=args.backbone, changed=channels
+        )
         text = new_config(
             report.dataset,
             base=args.base,

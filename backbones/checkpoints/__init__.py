@@ -2,7 +2,7 @@
 
 from backbones.checkpoints.files import read
 from backbones.checkpoints.layouts import PublishedKeys, fit
-from backbones.checkpoints.load import Loaded, load_backbone, load_model
+from backbones.checkpoints.load import Loaded, has_backbone, load_backbone, load_model
 from backbones.checkpoints.match import Match, is_own, match
 from backbones.errors import CheckpointError
 
@@ -12,6 +12,7 @@ __all__ = [
     'Match',
     'PublishedKeys',
     'fit',
+    'has_backbone',
     'is_own',
     'load_backbone',
     'load_model',

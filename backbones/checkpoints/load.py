@@ -116,6 +116,7 @@ def load_model(
     file: dict | None = None,
     classes: Sequence[str] | None = None,
     new_classes: Callable[[], set[str]] | None = None,
+    backbone: bool = True,
 ) -> None:
     """Strictly load a whole detector or segmentor: one of ours, or a published dense file.
 
@@ -130,6 +131,9 @@ def load_model(
         new_classes: returns the tensors whose shape depends on the number of classes. If the file
             has other classes, these keep their values, and are logged, as fine-tuning on other data
             requires; None rejects other classes.
+        backbone: False leaves the model's backbone as it is, since the file has another one. Layers
+            that read the backbone, in neck or heads, keep their values if its channels differ; what
+            was loaded and what was not is logged.
 
     Raises:
         MissingFileError, CheckpointError: see `load_backbone`; or the classes differ.
@@ -137,12 +141,13 @@ def load_model(
     file = read(checkpoint) if file is None else file
     trained = classes_in(file)
     _, state = select(file, None, ('state_dict', 'model'), checkpoint)
-    report = _match_model(model, state)
+    report = _match_model(model, state) if backbone else _match_others(model, state)
     strict = new_classes is None
     other_model = strict and not all(map(_other_classes, report.faults))  # the clearer error
     same = other_model or same_classes(trained, classes, checkpoint, fresh=not strict)
     fresh = [] if new_classes is None else _fresh(report, [] if same else new_classes())
-    faults = [fault for fault in report.faults if fault.key not in fresh]
+    readers = [] if backbone else [f.key for f in report.faults if _other_channels(f)]
+    faults = [fault for fault in report.faults if fault.key not in {*fresh, *readers}]
     if faults:
         raise CheckpointError(
             f"{checkpoint} does not fit this config's {type(model).__name__} {describe(faults)}\n"
@@ -150,11 +155,17 @@ def load_model(
             "backbone's file, use tools/train.py --pretrained FILE."
         )
     kept = {key: tensor for key, tensor in report.state.items() if key not in fresh}
-    assert {*kept, *fresh} == set(model.state_dict())
+    own = () if backbone else (key for key in model.state_dict() if key.startswith(PREFIX))
+    assert {*kept, *fresh, *readers, *own} == set(model.state_dict())
     model.load_state_dict(kept, strict=False)
     if fresh:
         others = f' ({listed(trained)} -> {listed(classes)})' if trained and classes else ''
         LOG.warning('initialised anew for other classes%s: %s', others, ', '.join(fresh))
+    if not backbone:
+        parts = ', '.join(dict.fromkeys(key.split('.')[0] for key in kept))
+        LOG.warning('loaded from %s, without its backbone: %s', checkpoint, parts)
+    if readers:
+        LOG.warning('initialised anew for the channels of the backbone: %s', ', '.join(readers))
 
 
 def _fresh(report: Match, of_classes: Iterable[str]) -> list[str]:
@@ -184,6 +195,24 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
     return report
 
 
+def _match_others(model: nn.Module, state: dict[str, Tensor]) -> Match:
+    """Compare all of a whole model's tensors except its backbone's."""
+    target, given = (
+        {key: tensor for key, tensor in tensors.items() if not key.startswith(PREFIX)}
+        for tensors in (model.state_dict(), state)
+    )
+    return match_tensors(target, given)
+
+
+def has_backbone(checkpoint: str, backbone: nn.Module) -> bool:
+    """Return whether the backbone in the file of a whole model is this one, not another."""
+    _, state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
+    part = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
+    if hasattr(backbone, 'PUBLISHED') and not is_own(part):
+        return not match(backbone, part, whole=True).misfits
+    return not match_tensors(backbone.state_dict(), part).misfits
+
+
 def match_tensors(target: dict[str, Tensor], state: dict[str, Tensor]) -> Match:
     """Compare a file's tensors with a model's of the same names."""
     report = Match()
@@ -205,6 +234,14 @@ def _other_classes(fault: Fault) -> bool:
     if not (isinstance(fault.found, tuple) and isinstance(fault.expected, tuple)):
         return False
     return '_head.' in fault.key and fault.found[1:] == fault.expected[1:]
+
+
+def _other_channels(fault: Fault) -> bool:
+    """Return whether a kernel differs in its input channels alone."""
+    if not (isinstance(fault.found, tuple) and isinstance(fault.expected, tuple)):
+        return False
+    found, expected = (shape[:1] + shape[2:] for shape in (fault.found, fault.expected))
+    return len(fault.found) == len(fault.expected) > 1 and found == expected
 
 
 def _part(

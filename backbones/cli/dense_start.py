@@ -30,7 +30,7 @@ def published_files() -> dict[str, str]:
 
 
 def choose_start(
-    given: str | None, base: str, *, changed: str | None = None
+    given: str | None, base: str, *, backbone: str | None = None, changed: str | None = None
 ) -> tuple[str | None, str]:
     """Decide which whole model a training run begins with.
 
@@ -38,8 +38,9 @@ def choose_start(
         given: a file, URL or name on the hub; 'coco' or 'ade20k' for the authors' file of the base;
             'none'; None takes the authors' file if there is one and the network answers.
         base: the config to inherit from, as typed.
-        changed: what replaces a part of the base, such as another backbone, so that its published
-            model no longer fits.
+        backbone: what replaces the base's. The authors' file then has another one, and is no longer
+            the default; asked for, it lends the other parts.
+        changed: what else its published model does not fit, such as other channels.
 
     Returns:
         The file, or None to start from the backbone's weights; and a notice, '' for none.
@@ -58,7 +59,7 @@ def choose_start(
                 f'--start {given}: no such model of {base} was published; allowed with --base '
                 f'{listed(fitting)}; or give a file'
             )
-        if changed:
+        if changed and not backbone:
             raise UserError(
                 f'--start {given}: the published model of {base} does not fit {changed}; remove '
                 'one of them'
@@ -66,7 +67,7 @@ def choose_start(
         return url, ''
     if given is not None:
         return given, ''
-    if url is None or changed:
+    if url is None or backbone or changed:
         return None, ''
     if answers(url):
         return url, f"starts from the authors' whole model, {url}; --start none does not"
@@ -101,4 +102,10 @@ def check_start(cfg: Config, file: str) -> None:
     enter_library(cfg)
     classes = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
     model = build_model(cfg)
-    load_model(model, file, classes=classes, new_classes=lambda: tensors_of_classes(cfg))
+    load_model(
+        model,
+        file,
+        classes=classes,
+        new_classes=lambda: tensors_of_classes(cfg),
+        backbone=cfg.get('load_backbone', True),
+    )

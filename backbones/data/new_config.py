@@ -6,7 +6,9 @@ from pathlib import Path
 
 import supervision as sv
 from mmengine.config import Config
+from torch import nn
 
+from backbones.checkpoints import has_backbone
 from backbones.data.channels import modules_of, pipeline_lines, set_channels
 from backbones.data.class_order import COCO_BY_NAME
 from backbones.data.config_checks import reduces
@@ -29,7 +31,13 @@ from backbones.data.write_config import (
     write_annotations,
 )
 from backbones.errors import MissingFileError, UserError
-from backbones.openmmlab.config_tree import for_classes, has_mask_head, num_classes
+from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config_tree import (
+    for_classes,
+    has_mask_head,
+    num_classes,
+    with_backbone,
+)
 from backbones.openmmlab.registries import imports_of
 from backbones.openmmlab.replace_backbone import doubts, swap_backbone
 from backbones.package_files import config_file, find_config
@@ -100,7 +108,8 @@ def new_config(
         minutes, measure: the time for the training run, instead of epochs, and what measures the
             pace of a config's text.
         allowed: kinds of faults that are intentional.
-        start: a checkpoint of the whole model to begin with; None begins with the backbone's.
+        start: a checkpoint of the whole model to begin with, or, if its backbone is another, of all
+            the rest; None begins with the backbone's.
 
     Raises:
         UserError: the base does not fit the data, or the backbone does not fit the base.
@@ -111,7 +120,8 @@ def new_config(
     model = for_classes(new.model, len(dataset.classes))
     if dataset.channels:
         model = set_channels(model, dataset)
-    if start:  # which has the backbone's weights
+    lends = bool(start and backbone) and not has_backbone(str(start), _backbone(new))
+    if start and not lends:  # which has the backbone's weights
         model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
     made = fit(dataset, cfg, model, flips=flips, keep_anchors=start is not None)
     plan = make_plan(
@@ -131,7 +141,7 @@ def new_config(
             f'_base_ = {expression}',
             *_classes(dataset),
             *made.lines(),
-            *_model(cfg, new, made.model, backbone, start),
+            *_model(cfg, new, made.model, backbone, start, lends=lends),
             *_imports(cfg, dataset, backbone),
             *(_detection(dataset, cfg, out, plan, made) if dataset.detection else
               _label_maps(dataset, cfg, out, plan, made)),
@@ -189,16 +199,23 @@ def _classes(dataset: Dataset) -> list[str]:
     ]
 
 
+def _backbone(cfg: Config) -> nn.Module:
+    return build_model(cfg, with_backbone(cfg.model).backbone, device='meta')
+
+
 def _model(
-    cfg: Config, new: Config, model: object, backbone: str | None, start: str | None
-) -> list[str]:
+    cfg: Config, new: Config, model: object, backbone: str | None, start: str | None, *,
+    lends: bool,
+) -> list[str]:  # fmt: skip
     """Return the lines about the model: classes, what the data decide, and the backbone."""
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [statement('model', change)]
     if start:
+        what = 'all but the backbone of a model' if lends else 'a whole model'
         lines += [
-            '# a whole model; its layers of other classes start anew, and the log names them',
+            f'# {what}; its layers of other classes start anew, and the log names them',
             f'load_from = {start!r}',
+            *(['load_backbone = False'] if lends else []),
         ]
     if backbone is None:
         return lines

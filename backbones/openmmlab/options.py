@@ -18,6 +18,7 @@ RUNNER_KEYS = (
     'dry_run',  # in tools/train.py
     'efficient_conv_bn_eval',
     'find_unused_parameters',
+    'load_backbone',  # in tools/train.py
     'model_wrapper_cfg',
     'skip_unreadable',  # in tools/train.py
     'sync_bn',

@@ -133,7 +133,8 @@ def _state(runner: Runner) -> str:
         at = f'epoch {runner.epoch}, ' if _by_epoch(runner) else ''
         return f'resumed at {at}iteration {runner.iter} from {runner.cfg.load_from}'
     if runner.cfg.get('load_from'):
-        return f'fine-tuned from {runner.cfg.load_from}'
+        part = '' if runner.cfg.get('load_backbone', True) else ', without its backbone'
+        return f'fine-tuned from {runner.cfg.load_from}{part}'
     return 'fresh'
 
 

@@ -113,6 +113,7 @@ def check_weights(runner: Runner) -> None:
         file=read(source),
         classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
         new_classes=lambda: tensors_of_classes(cfg),
+        backbone=cfg.get('load_backbone', True),
     )
     load_model(unwrapped(runner), **settings)  # now, to raise errors early
     runner.register_hook(LoadFrom(**settings))

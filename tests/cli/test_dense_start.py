@@ -11,6 +11,7 @@ from conftest import as_a_process, tool
 from mmengine.config import Config
 from own_data import make_coco
 
+from backbones.checkpoints import load_model
 from backbones.cli import dense_start
 from backbones.cli.dense_start import answers, choose_start, published_files
 from backbones.errors import UserError
@@ -35,7 +36,8 @@ def test_the_authors_model_is_the_default_where_the_network_answers(monkeypatch)
     assert choose_start('coco', BASE) == (url, '')
     assert choose_start('none', BASE) == (None, '')
     assert choose_start('own.pth', BASE) == ('own.pth', '')
-    assert choose_start(None, BASE, changed='--backbone') == (None, '')
+    assert choose_start(None, BASE, backbone='cswin_t') == (None, '')
+    assert choose_start('coco', BASE, backbone='cswin_t') == (url, '')
     assert choose_start(None, 'mask_rcnn_cswin_t_coco') == (None, ''), 'none was published'
     monkeypatch.setattr(dense_start, 'answers', lambda asked: False)
     file, notice = choose_start(None, BASE)
@@ -91,3 +93,28 @@ def test_a_config_begins_with_a_file_and_names_the_layers_that_start_anew(tmp_pa
     before = out.read_text()
     said = tool('new_config', root, '--base', base, '--out', out, '--start', file, fails=True)
     assert "does not fit this config's RetinaNet" in said and out.read_text() == before
+
+
+def test_a_model_lends_all_but_its_backbone_to_another_one(tmp_path: Path) -> None:
+    base, file, out = 'retinanet_cloformer_nano_small', tmp_path / 'start.pth', tmp_path / 'own.py'
+    cfg = Config.fromfile(config_file(base))
+    cfg.model.bbox_head.num_classes = 2  # as many as the data have
+    with as_a_process():
+        enter_library(cfg)
+        lent = build_model(cfg).state_dict()
+        torch.save(dict(state_dict=lent), file)
+    options = ('--base', base, '--out', out, '--start', file, '--backbone', 'moganet_xt')
+    said = tool('new_config', make_coco(tmp_path / 'data'), *options)
+    assert f'loaded from {file}, without its backbone: neck, bbox_head' in said
+    assert 'for the channels of the backbone: neck.lateral_convs.0.conv.weight\n' in said
+    own = Config.fromfile(out)
+    assert own.load_from == str(file) and own.load_backbone is False
+    assert own.model.backbone.type == 'MogaNet' and own.model.backbone.init_cfg.checkpoint
+    with as_a_process():
+        enter_library(own)
+        model = build_model(own)
+        load_model(model, str(file), new_classes=set, backbone=False)
+    state = model.state_dict()
+    new = [key for key in state if key not in lent or not state[key].equal(lent[key])]
+    assert {key.split('.')[0] for key in new} == {'backbone', 'neck'}
+    assert all('lateral_convs' in key for key in new if key.startswith('neck'))
