@@ -6,8 +6,8 @@ import json
 import sys
 from pathlib import Path
 
-LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'cvat', 'createml',
-           'masks')  # fmt: skip
+LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelme-xml', 'cvat',
+           'createml', 'masks')  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

@@ -5,8 +5,8 @@ import argparse
 import sys
 from pathlib import Path
 
-LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'cvat', 'createml',
-           'masks')  # fmt: skip
+LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelme-xml', 'cvat',
+           'createml', 'masks')  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

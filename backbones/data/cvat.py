@@ -1,4 +1,4 @@
-"""Reading "CVAT for images 1.1": one annotations.xml with boxes, polygons and masks."""
+"""Reading CVAT's own XML, for images and video 1.1: boxes, polygons and masks in one file."""
 
 import math
 from collections.abc import Iterator
@@ -10,6 +10,7 @@ from defusedxml.ElementTree import parse
 
 from backbones.data import shapes
 from backbones.data.collected import Collected
+from backbones.data.cvat_tracks import as_images
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
@@ -45,6 +46,8 @@ def read(
         Splits, and the classes: the labels of the task, in its order.
     """
     trees = {file: tree for file in files if (tree := _parse(file, faults)) is not None}
+    trees = {file: as_images(tree, file, faults) if tree.find('track') is not None else tree
+             for file, tree in trees.items()}  # fmt: skip
     listed = [label.findtext('name', '') for tree in trees.values() for label in tree.iter('label')
               if label.find('parent') is None and label.findtext('type') not in OPEN]  # fmt: skip
     tags = [shape for tree in trees.values() for shape in _shapes(tree)]
@@ -55,9 +58,6 @@ def read(
     finder = ImageFinder(root)
     collected = Collected(root, classes)
     for file, tree in trees.items():
-        if tree.find('track') is not None:
-            faults.add('wrong-structure', file, 'it is "CVAT for video", with tracks over frames: '
-                       'export "CVAT for images" or COCO')  # fmt: skip
         for image in tree.iter('image'):
             words = (image.get('subset', ''), *file.relative_to(root).with_suffix('').parts)
             name = next(filter(None, map(split_of, words)), 'train')

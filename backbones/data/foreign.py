@@ -1,5 +1,6 @@
 """Layouts of other programs that are not read: what each is, and what to do."""
 
+import re
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
@@ -8,6 +9,7 @@ from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
 from backbones.data.yolo_labels import has_object
 
 LOOKED_AT = 2000  # files of a folder
+BRUSH = re.compile(r'task-\d+-annotation-\d+-by-.*\.(png|npy)$')
 TO_COCO = 'convert them to COCO'
 
 # signs in a JSON file, in the order of the search: the program, and what to do
@@ -136,8 +138,17 @@ def _others(root: Path) -> str:
     return ''
 
 
+def _brush(root: Path) -> str:
+    if any(BRUSH.match(path.name) for path in islice(walk(root), LOOKED_AT)):
+        return (
+            'It has brush masks of Label Studio, whose names do not say of which image: export the '
+            'brush labels to COCO'
+        )
+    return ''
+
+
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _json, _yolo_without_names, _tables, _others),
+    *(known_set, _brush, _json, _yolo_without_names, _tables, _others),
 )
 
 

@@ -131,6 +131,7 @@ def _colour(words: list[str]) -> Value:
 FILES: dict[str, Callable[[str], list[tuple[str, Value]]]] = {
     'labelmap.txt': _labelmap,
     'label_colors.txt': _camvid,
+    'label_color.txt': _camvid,  # of CVAT's Cityscapes, by its manual
     '*class*.csv': _table,
     '*/_classes.csv': _table,
 }

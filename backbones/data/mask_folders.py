@@ -11,7 +11,8 @@ from backbones.data.faults import EXAMPLES, Faults
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 from backbones.data.nearby_files import near
 
-IMAGES = ('images', 'imgs', 'img', 'image', 'jpegimages', 'leftimg8bit', '701_stillsraw_full')
+IMAGES = ('images', 'imgs', 'img', 'image', 'jpegimages', 'leftimg8bit', 'imgsfine/leftimg8bit',
+          '701_stillsraw_full')  # fmt: skip
 LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt',
           'gtfine', 'labeledapproved_full')  # fmt: skip
 # what is added to the name of an image's folder, and to its own name
@@ -84,7 +85,8 @@ def _end(images: Path, labels: Path) -> Pair | None:
 def _folders(root: Path) -> list[Path]:
     first = [p for p in root.iterdir() if p.is_dir()]
     second = [q for p in first for q in p.iterdir() if q.is_dir()]
-    return first + second
+    third = [r for q in second if q.name == 'leftImg8bit' for r in q.iterdir() if r.is_dir()]
+    return first + second + third
 
 
 def _names(folder: Path) -> Iterator[tuple[str, Path]]:

@@ -11,6 +11,7 @@ from defusedxml.ElementTree import parse
 from backbones.data.cvat import is_cvat
 from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
+from backbones.data.labelme_xml import is_labelme
 from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
 from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
@@ -32,7 +33,8 @@ def find(root: Path) -> dict[str, list[Path]]:
         }
     found: dict[str, list[Path]] = {}
     files = list_files(root, ('.xml',))
-    ours = any('<annotation' in start_of(f) and not is_cvat(f) for f in files[:LOOKED_AT])
+    ours = any('<annotation' in start_of(f) and not is_cvat(f) and not is_labelme(f)
+               for f in files[:LOOKED_AT])  # fmt: skip
     for file in files if ours else ():
         parts = file.relative_to(root).parent.parts
         split = next(filter(None, map(split_of, parts)), 'train')

@@ -149,6 +149,45 @@ def test_a_colour_that_the_list_lacks_is_named_with_its_share(tmp_path: Path) ->
     assert not kinds(report)[0] and report.dataset.classes == map_layouts.CLASSES
 
 
+def test_tracks_need_their_frames(tmp_path: Path) -> None:
+    LAYOUTS['CVAT for video 1.1'].make(tmp_path)
+    file, folder = tmp_path / 'annotations.xml', tmp_path / 'images'
+    written = file.read_text()
+    file.write_text(written.replace('frame="1" keyframe="1" outside="1"', 'frame="2" outside="1"'))
+    report = check_data.check(str(tmp_path))
+    assert 'track 0 has no shape in frame 1, between 0 and 2' in check_data.text(report)
+    for given in ('x', '99999999999'):
+        file.write_text(written.replace('frame="0"', f'frame="{given}"'))
+        assert 'broken-shape' in kinds(check_data.check(str(tmp_path)))[0]
+    file.write_text(written.replace('<track ', '<track task_id="1" ', 1))
+    assert 'several tasks: export each' in check_data.text(check_data.check(str(tmp_path)))
+    file.write_text(written)
+    for number, name in enumerate('abcd'):  # a task of images, in the order of their names
+        (folder / f'frame_{number:06d}.PNG').rename(folder / f'{name}.PNG')
+    report = check_data.check(str(tmp_path))
+    assert not kinds(report)[0] - ALWAYS and len(report.dataset.splits['train'].paths()) == 4
+    (folder / 'd.PNG').unlink()
+    assert 'use ffmpeg -i VIDEO' in check_data.text(check_data.check(str(tmp_path)))
+
+
+@pytest.mark.parametrize(
+    'old, new, kind',
+    [
+        ('<mask>mask_3.png', '<mask>gone.png', 'broken-shape'),
+        ('<x>8</x>', '<x>left</x>', 'broken-shape'),
+        ('<name>cat</name>', '<name/>', 'unnamed-class'),
+        ('</annotation>', '', 'broken-file'),
+    ],
+)
+def test_what_is_wrong_in_labelme_xml_is_named(
+    old: str, new: str, kind: str, tmp_path: Path
+) -> None:
+    LAYOUTS['LabelMe of MIT'].make(tmp_path)
+    for file in (tmp_path / 'Annotations').rglob('*.xml'):
+        file.write_text(file.read_text().replace(old, new))
+    assert kind in kinds(check_data.check(str(tmp_path)))[0]
+
+
 def test_colours_without_a_list_end_with_one(tmp_path: Path) -> None:
     LAYOUTS['CVAT segmentation mask 1.1'].make(tmp_path)
     (tmp_path / 'labelmap.txt').unlink()

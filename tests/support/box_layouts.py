@@ -215,6 +215,72 @@ def _(root: Path) -> None:
     cvat_xml(root, f'{POLYGON}|{MASK}', subset=True)
 
 
+@layout('CVAT for video 1.1', WHOLE, masks=True)
+def _(root: Path) -> None:
+    tracks = ''
+    shapes_of = [
+        '<polygon frame="{i}" keyframe="1" outside="{out}" occluded="0" points="{points}"/>',
+        '<mask frame="{i}" keyframe="1" outside="{out}" occluded="0" rle="0, {rle}" left="{x}" '
+        'top="{y}" width="{w}" height="{h}"/>',
+    ]
+    for i in range(WHOLE['train']):
+        photo(root / f'images/frame_{i:06d}.PNG')
+        for j, (kind, (x, y, w, h)) in enumerate(objects(i)):
+            points = ';'.join(f'{a},{b}' for a, b in pairs(hexagon([x, y, w, h])))
+            seen = dict(x=x, y=y, w=w, h=h, points=points, rle=w * h)
+            both = ''.join(shapes_of[j].format(i=i + out, out=out, **seen) for out in (0, 1))
+            tracks += (
+                f'<track id="{2 * i + j}" label="{NAMES[kind]}" source="manual">{both}</track>'
+            )
+    labels = ''.join(f'<label><name>{name}</name></label>' for name in NAMES)
+    text(root / 'annotations.xml', '<?xml version="1.0" encoding="utf-8"?>\n<annotations>'
+         f'<version>1.1</version><meta><task><size>4</size><labels>{labels}</labels><original_size>'
+         f'<width>{W}</width><height>{H}</height></original_size></task></meta>{tracks}'
+         '</annotations>')  # fmt: skip
+
+
+def labelme_xml(root: Path, file: str, image: str, masks: str) -> None:
+    """Boxes, polygons and masks in turns, and an object that was deleted."""
+    number = 0
+    for split in BOTH:
+        for i, name in enumerate(names_of(split)):
+            photo(root / image.format(split) / f'{name}.jpg')
+            found = '<object><name>old</name><deleted>1</deleted><id>9</id><polygon/></object>'
+            for kind, box in objects(i):
+                number += 1
+                found += f'<object><name>{NAMES[kind]}</name><deleted>0</deleted><id>{number}</id>'
+                found += drawn(root / masks.format(split), box, number) + '</object>'
+            sides = f'<imagesize><nrows>{H}</nrows><ncols>{W}</ncols></imagesize>'
+            text(root / file.format(split) / f'{name}.xml', f'<annotation><filename>{name}.jpg'
+                 f'</filename><folder>{split}</folder><source><sourceImage/></source>{sides}'
+                 f'{found}</annotation>')  # fmt: skip
+
+
+def drawn(masks: Path, box: list[int], number: int) -> str:
+    x, y, w, h = box
+    if number % 3 == 0:
+        masks.mkdir(parents=True, exist_ok=True)
+        pixels = np.zeros((H, W, 4), np.uint8)
+        pixels[y : y + h, x : x + w] = (255, 203, 0, 153)
+        Image.fromarray(pixels).save(masks / f'mask_{number}.png')
+        return f'<segm><username/><mask>mask_{number}.png</mask></segm>'
+    corners = [[x, y], [x + w, y], [x + w, y + h], [x, y + h]]
+    points = corners if number % 3 == 1 else pairs(hexagon(box))
+    kind = '<type>bounding_box</type>' if number % 3 == 1 else ''
+    listed = ''.join(f'<pt><x>{a}</x><y>{b}</y></pt>' for a, b in points)
+    return f'{kind}<polygon><username/>{listed}</polygon>'
+
+
+@layout('CVAT LabelMe 3.0', masks=True)
+def _(root: Path) -> None:
+    labelme_xml(root, '{}', '{}', '{}/Masks')
+
+
+@layout('LabelMe of MIT', masks=True)
+def _(root: Path) -> None:
+    labelme_xml(root, 'Annotations/{}', 'Images/{}', 'Masks/{}')
+
+
 @layout('Label Studio COCO', WHOLE, masks=True, warns={'image-elsewhere'})
 def _(root: Path) -> None:
     images_of(root, 'images', WHOLE)

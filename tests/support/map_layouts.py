@@ -264,6 +264,15 @@ def _(root: Path) -> None:
     cityscapes(root, 'labelIds', (7, 8, 11), 3)
 
 
+@layout('CVAT Cityscapes 1.0', maps=True, classes=CLASSES)
+def _(root: Path) -> None:
+    cityscapes(root, 'labelIds', (0, 1, 2), 0)
+    (root / 'imgsFine').mkdir()
+    (root / 'leftImg8bit').rename(root / 'imgsFine/leftImg8bit')
+    text(root / 'label_colors.txt', ''.join(f'{r} {g} {b} {name}\n' for name, (r, g, b)
+                                            in zip(CLASSES, COLOURS)))  # fmt: skip
+
+
 @layout('ADEChallengeData2016', maps=True, classes=('wall', 'building', 'sky'),
         warns={'void-ignored'})  # fmt: skip
 def _(root: Path) -> Path:
