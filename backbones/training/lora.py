@@ -58,8 +58,9 @@ def add_adapters(backbone: nn.Module, rank: int) -> None:
     for name in norms:
         if hasattr(backbone, name):
             getattr(backbone, name).requires_grad_(True)
-    backbone.register_state_dict_post_hook(_to_plain)
-    backbone.register_load_state_dict_pre_hook(_from_plain)
+    for _, layer in adapters(backbone):
+        layer.register_state_dict_post_hook(_to_plain)
+        layer.register_load_state_dict_pre_hook(_from_plain)
     # a backbone draws its own initial weights, also those of layers inside adapters
     backbone.init_weights = _resetting(backbone, backbone.init_weights)
 
@@ -80,27 +81,25 @@ def adapters(backbone: nn.Module) -> Iterator[tuple[str, Any]]:
             yield name, module
 
 
-def _to_plain(backbone: nn.Module, state: dict, prefix: str, _: object) -> None:
-    for name, layer in adapters(backbone):
-        start = f'{prefix}{name}.'
-        for key in [key for key in state if key.startswith(start)]:
-            value = state.pop(key)
-            kind, _, rest = key.removeprefix(start).partition('.')
-            if kind == BASE:
-                merged = rest == 'weight'
-                state[start + rest] = (
-                    value + layer.get_delta_weight(NAME).detach() if merged else value
-                )
+def _to_plain(layer: Any, state: dict, prefix: str, _: object) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        value = state.pop(key)
+        kind, _, rest = key.removeprefix(prefix).partition('.')
+        if kind == BASE:
+            merged = rest == 'weight'
+            state[prefix + rest] = (
+                value + layer.get_delta_weight(NAME).detach() if merged else value
+            )
 
 
-def _from_plain(backbone: nn.Module, state: dict, prefix: str, *_: object) -> None:
-    for name, layer in adapters(backbone):
-        start = f'{prefix}{name}.'
-        for key in [key for key in state if key.startswith(start)]:
-            state[f'{start}{BASE}.{key.removeprefix(start)}'] = state.pop(key)
-        for part in PARTS:
-            key, weight = f'{start}{part}.{NAME}.weight', getattr(layer, part)[NAME].weight
-            state[key] = torch.zeros_like(weight) if part == PARTS[1] else weight.detach()
+def _from_plain(layer: Any, state: dict, prefix: str, *_: object) -> None:
+    for key in [key for key in state if key.startswith(prefix)]:
+        state[f'{prefix}{BASE}.{key.removeprefix(prefix)}'] = state.pop(key)
+    for part in PARTS:
+        weight = getattr(layer, part)[NAME].weight
+        state[f'{prefix}{part}.{NAME}.weight'] = (
+            torch.zeros_like(weight) if part == PARTS[1] else weight.detach()
+        )
 
 
 @HOOKS.register_module()

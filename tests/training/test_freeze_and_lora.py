@@ -16,6 +16,7 @@ from backbones.errors import CheckpointError, UserError
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import config_file
+from backbones.timm_pyramid import TimmPyramid
 from backbones.training.lora import LoraHook, adapters, add_adapters, runner_for
 
 NAME = 'mask_rcnn_cloformer_nano_digits'
@@ -97,6 +98,19 @@ def test_adapters_change_no_name_and_are_saved_merged(cls: type) -> None:
     model.load_state_dict(model.state_dict())  # merged, so that the adapters begin anew
     assert all(not layer.lora_B['default'].weight.any() for _, layer in adapters(model))
     assert (levels(model) - expected).abs().max() < 1e-4 * expected.abs().max()
+
+
+@pytest.mark.lora
+def test_a_file_in_the_names_of_timm_is_loaded_below_adapters(tmp_path: Path) -> None:
+    timm = pytest.importorskip('timm')
+    torch.save(timm.create_model('test_vit').state_dict(), tmp_path / 'x.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'x.pth'))
+    plain, adapted = (TimmPyramid('test_vit', init_cfg=init_cfg) for _ in range(2))
+    add_adapters(adapted, 4)
+    for model in (plain, adapted):
+        model.init_weights()
+    weights = adapted.trunk.state_dict()
+    assert all(torch.equal(weights[k], v) for k, v in plain.trunk.state_dict().items())
 
 
 @pytest.mark.lora
