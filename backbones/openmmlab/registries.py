@@ -1,5 +1,7 @@
 """Look up what MMEngine knows of the libraries: their registries and modules."""
 
+from importlib import import_module
+
 from mmengine.config import Config
 from mmengine.registry import Registry, root
 
@@ -39,7 +41,8 @@ def imports_of(cfg: Config) -> list[str]:
 
 
 def add_import(cfg: Config, module: str) -> None:
-    """Add a module to a config's imports, so that the written config works on its own."""
+    """Import a module, and add it to a config's imports: the written config works on its own."""
+    import_module(module)
     if module not in imports_of(cfg):
         others = cfg.get('custom_imports') or dict(allow_failed_imports=False)
         cfg.custom_imports = dict(others, imports=[*imports_of(cfg), module])

@@ -183,6 +183,8 @@ def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
         **ours.optim_wrapper,
         **{key: value for key, value in old.items() if key not in taken and value},
     }
+    if cfg.optim_wrapper.get('constructor') == 'LayerDecay':
+        add_import(cfg, 'backbones.training.layer_decay')
     rate = old.get('optimizer', {}).get('lr')
     for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
         for key in {'eta_min', 'eta_max'} & {*rule}:  # absolute: unscaled, the rate could rise

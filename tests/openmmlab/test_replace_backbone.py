@@ -10,6 +10,7 @@ import pytest
 import torch
 from conftest import tool
 from mmengine.config import Config
+from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 
 from backbones import config_file, variant
 from backbones.cli.settings import set_testing, set_training
@@ -347,6 +348,7 @@ def test_models_of_timm_fit_and_their_images_are_normalised_as_they_expect(
     else:
         cfg = swap_backbone(load(config), name, recipe='published')
         assert cfg.optim_wrapper.optimizer.lr == recipe.lr
-        assert cfg.optim_wrapper.constructor == 'LayerDecay'
+        assert cfg.optim_wrapper.constructor in OPTIM_WRAPPER_CONSTRUCTORS.module_dict
+        assert 'backbones.training.layer_decay' in cfg.custom_imports.imports
         assert cfg.auto_scale_lr.base_batch_size == recipe.batch
         assert cfg.model.backbone.drop_path_rate == recipe.drop_path
