@@ -3,6 +3,7 @@
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ import torch
 
 from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
-from backbones.errors import UserError, shown
-from backbones.inference.sessions import SECTION
+from backbones.errors import UserError
+from backbones.inference.sessions import SECTION, WEIGHTS, digest, openvino_reason
 
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # of arithmetic on CPUs
 
@@ -32,7 +33,7 @@ def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
     try:
         model = openvino.Core().read_model(file.SerializeToString())
     except Exception as error:  # OpenVINO raises RuntimeError for everything
-        raise UserError(f'OpenVINO cannot read the ONNX file: {_reason(error)}') from error
+        raise UserError(f'OpenVINO cannot read the ONNX file: {openvino_reason(error)}') from error
     for output, value in zip(model.outputs, file.graph.output, strict=True):
         output.tensor.set_names({value.name})
     describe(model, metadata)
@@ -69,12 +70,6 @@ def run_compiled(compiled: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
     return guarded('OpenVINO', run)
 
 
-def _reason(error: Exception) -> str:
-    """Return OpenVINO's reason in one line, without the places in its source."""
-    lines = [line.strip() for line in str(error).splitlines()]
-    return shown(' '.join(line for line in lines if line and 'Exception from' not in line))
-
-
 def compile_model(model: Any, precision: str) -> Any:
     """Compile a model for the CPU, with as many threads as PyTorch."""
     options = dict(
@@ -85,11 +80,13 @@ def compile_model(model: Any, precision: str) -> Any:
     try:
         return package('openvino').Core().compile_model(model, 'CPU', options)
     except Exception as error:
-        raise UserError(f'OpenVINO cannot compile the model: {_reason(error)}') from error
+        raise UserError(f'OpenVINO cannot compile the model: {openvino_reason(error)}') from error
 
 
 def save(model: Any, out: Path, precision: str) -> None:
     """Write a model as FILE.xml and FILE.bin; a half-written one is never seen.
+
+    The first has the digest of the second, which is known once that is written.
 
     Args:
         precision: with 'fp16' and 'bf16', weights are stored in 16 bits.
@@ -97,7 +94,14 @@ def save(model: Any, out: Path, precision: str) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
         half = Path(folder, out.name)
-        compress = precision in ('fp16', 'bf16')
-        package('openvino').save_model(model, half, compress_to_fp16=compress)
+        write = partial(
+            package('openvino').save_model,
+            model,
+            half,
+            compress_to_fp16=precision in ('fp16', 'bf16'),
+        )
+        write()
+        describe(model, {WEIGHTS: digest(half.with_suffix('.bin'))})
+        write()
         for suffix in ('.bin', '.xml'):  # the one that names the other comes last
             shutil.move(half.with_suffix(suffix), out.with_suffix(suffix))

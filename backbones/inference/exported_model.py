@@ -158,6 +158,7 @@ class ExportedModel:
             filled = some + some[-1:] * (together - len(some))  # a file may take exactly so many
             out = self.session.run(np.stack(filled), [*names, *(['counts'] if counted else [])])
             self._check_classes(out)
+            self._check_lengths(out)
             ends = np.cumsum(out.pop('counts')) if counted else None
             for i in range(len(some)):
                 if ends is not None:
@@ -179,6 +180,20 @@ class ExportedModel:
             number = out['labels'].max(initial=-1) + 1
         if number > count or ('logits' in out and number != count):
             raise UserError(f'{self.path} tells {number} classes apart, and names {count}')
+
+    def _check_lengths(self, out: Outputs) -> None:
+        """Refuse instances whose outputs do not fit together, or whose scores are no numbers."""
+        if 'boxes' not in out:
+            return
+        parts = {name: values for name, values in out.items() if name != 'counts'}
+        lengths = {len(values) for values in parts.values()}
+        sides = {'boxes': 2, 'scores': 1, 'labels': 1, 'masks': 3}
+        odd = any(values.ndim != sides[name] for name, values in parts.items())
+        if len(lengths) > 1 or odd or out['boxes'].shape[1] != 4:
+            shapes = ', '.join(f'{name} {values.shape}' for name, values in parts.items())
+            raise UserError(f'{self.path} gives outputs that do not fit together: {shapes}')
+        if not np.isfinite(out['scores']).all():
+            raise UserError(f'{self.path} gives scores that are not finite numbers')
 
     def _instances(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
         kept = out['scores'] >= score

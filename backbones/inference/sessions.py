@@ -1,8 +1,11 @@
 """Open an exported file in the runtime that its name stands for."""
 
+import contextlib
+import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -10,12 +13,14 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from backbones.errors import MissingFileError, UserError, first_line, installed
+from backbones.errors import MissingFileError, UserError, first_line, installed, shown
 from backbones.inference.attempts import OUT_OF_MEMORY
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino', '.pt2': 'torch'}  # by suffix
 FACTS = 'metadata.json'  # inside a file of torch.export
 SECTION = ['dense_backbones']  # of OpenVINO's metadata
+WEIGHTS = 'weights_sha256'  # in it: of the file beside it
+PLACES = re.compile(r"^.*Exception from .*$|\bCheck '.*' failed at \S+:\d+:", re.M)
 Outputs = dict[str, np.ndarray]
 Shape = tuple[int | None, ...]  # None where a length is free
 
@@ -95,19 +100,24 @@ class OpenVino:
 
     def __init__(self, file: str, threads: int, bf16: bool) -> None:
         openvino = package('openvino')
-        try:
+        weights = Path(file).with_suffix('.bin')
+        if not weights.is_file():
+            raise MissingFileError(
+                f'{weights} does not exist, which has the weights of {file}: keep the two together'
+            )
+        with _explained(file):
             model = openvino.Core().read_model(file)
             self.about = {k: str(v) for k, v in _section(model).items()}
-            rounds = bf16 or self.about.get('precision') == 'bf16'
-            options = dict(
-                # by itself OpenVINO rounds to bfloat16 wherever the processor can
-                INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
-                PERFORMANCE_HINT='LATENCY',
-                **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
-            )
+        check_weights(weights, self.about)
+        rounds = bf16 or self.about.get('precision') == 'bf16'
+        options = dict(
+            # by itself OpenVINO rounds to bfloat16 wherever the processor can
+            INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
+            PERFORMANCE_HINT='LATENCY',
+            **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
+        )
+        with _explained(file):
             compiled = openvino.compile_model(model, 'CPU', options)
-        except Exception as error:  # it raises RuntimeError for everything
-            raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
         shapes = {
             i.any_name: tuple(d.get_length() if d.is_static else None for d in i.partial_shape)
             for i in model.inputs
@@ -123,14 +133,47 @@ class OpenVino:
                 found = self.request.infer({'image': pixels})
                 return {name: found[name].copy() for name in names}  # the next call reuses them
             except Exception as error:
-                raise _said(error, pixels) from error
+                raise _said(error, pixels, openvino_reason(error)) from error
 
 
-def _said(error: Exception, pixels: np.ndarray) -> Exception:
+@contextlib.contextmanager
+def _explained(file: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # it raises RuntimeError for nearly everything
+        raise UserError(f'{file} cannot be opened: {openvino_reason(error)}') from error
+
+
+def openvino_reason(error: Exception) -> str:
+    """Return OpenVINO's reason in one line, without the places in its source."""
+    return shown(' '.join(PLACES.sub('', str(error)).split()))
+
+
+def check_weights(weights: Path, about: Mapping[str, str]) -> None:
+    """Make sure that the weights of an OpenVINO file were written with it.
+
+    Raises:
+        UserError: those of another training run, perhaps, or damaged.
+    """
+    if about.get(WEIGHTS) not in (None, digest(weights)):
+        raise UserError(
+            f'{weights} is not the file of weights that was exported with '
+            f'{weights.with_suffix(".xml").name}: copy the two together, or export again'
+        )
+
+
+def digest(path: Path) -> str:
+    """Return the SHA-256 of a file."""
+    with path.open('rb') as file:
+        return hashlib.file_digest(file, 'sha256').hexdigest()
+
+
+def _said(error: Exception, pixels: np.ndarray, reason: str = '') -> Exception:
     if OUT_OF_MEMORY.search(str(error)):
         return MemoryError()
     shape = ' x '.join(map(str, pixels.shape))
-    return UserError(f'the file cannot be run on images of {shape}: {first_line(error)}')
+    reason = reason or first_line(error)
+    return UserError(f'the file cannot be run on images of {shape}: {reason}')
 
 
 class TorchExport:

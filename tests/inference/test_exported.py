@@ -338,3 +338,60 @@ def test_a_file_takes_the_values_that_it_was_trained_on(tmp_path: Path) -> None:
     assert predictor.predict(tmp_path / 'uint16.npy').found.shape == (40, 60)
     with pytest.raises(UnreadableError, match='values of type uint8 instead of uint16'):
         predictor.predict(tmp_path / 'uint8.npy')
+
+
+def test_outputs_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
+    for old, new, said in (
+        ('{3, 28, 28}', '{2, 28, 28}', r'boxes \(3, 4\), .* masks \(2, 28, 28\)'),
+        ('one = Constant <value = float[1] {1}>', 'one = Constant <value = float[1, 1, 1, 1] {1}>',
+         r'masks \(1, 3, 28, 28\)'),
+        ('{0.9, 0.8, 0.3}', '{0.9, nan, 0.3}', 'scores that are not finite numbers'),
+    ):  # fmt: skip
+        path = exported.detector(tmp_path / 'x.onnx', change=(old, new))
+        with pytest.raises(UserError, match=f'{path} gives .*{said}'):
+            Predictor(str(path)).find(np.zeros((40, 60, 3), np.uint8))
+
+
+def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
+    pytest.importorskip('openvino')
+    file = exported.as_openvino(exported.detector(folder / 'x.onnx', **about))
+    return file, file.with_suffix('.bin')
+
+
+@pytest.mark.parametrize(
+    ('damage', 'said'),
+    [
+        (lambda xml, weights: None, r'x\.bin does not exist, which has the weights of'),
+        (lambda xml, weights: (xml, b''), r'x\.xml cannot be opened: .*weights'),
+        (lambda xml, weights: (xml, weights[:40]), 'cannot be opened: Incorrect weights in bin'),
+        (lambda xml, weights: (xml, bytes(len(weights))), 'x.bin is not the file of weights'),
+        (lambda xml, weights: (xml, weights + b'0'), 'x.bin is not the file of weights'),
+        (lambda xml, weights: (xml[:900], weights), 'cannot be opened: Error parsing'),
+        (lambda xml, weights: (xml.replace('Broadcast', 'Own'), weights), 'type: Own'),
+    ],
+)
+def test_openvino_files_that_do_not_belong_together_are_refused(
+    damage, said: str, tmp_path
+) -> None:
+    """A .bin of another training run has the same size, and gives other results."""
+    file, weights = openvino_files(tmp_path)
+    image = np.zeros((40, 60, 3), np.uint8)
+    assert len(Predictor(str(file)).find(image)) == 2
+    changed = damage(file.read_text(), weights.read_bytes())
+    weights.unlink()
+    if changed:
+        file.write_text(changed[0])
+        weights.write_bytes(changed[1])
+    with pytest.raises(UserError, match=said) as refused:
+        Predictor(str(file))
+    assert '.cpp' not in str(refused.value)
+
+
+def test_entities_of_an_openvino_file_are_not_expanded(tmp_path: Path) -> None:
+    file, _ = openvino_files(tmp_path)
+    (tmp_path / 'secret').write_text('top secret')
+    kinds = [f'<!ENTITY a "{"a" * 99}">', f'<!ENTITY x SYSTEM "file://{tmp_path}/secret">']
+    kinds += [f'<!ENTITY {b} "{f"&{a};" * 99}">' for a, b in zip('abcdefg', 'bcdefgh')]
+    text = file.read_text().partition('?>')[2].replace('red', '&x;', 1).replace('green', '&h;', 1)
+    file.write_text(f'<?xml version="1.0"?><!DOCTYPE net [{"".join(kinds)}]>{text}')
+    assert Predictor(str(file)).meta['classes'] == ['&x;', '&h;', 'blue']

@@ -22,10 +22,16 @@ def segmentor(
     return _save(path, text, about)
 
 
-def detector(path: Path, sides: str = 'height, width', **about: object) -> Path:
+def detector(
+    path: Path,
+    sides: str = 'height, width',
+    change: tuple[str, str] = ('', ''),
+    **about: object,
+) -> Path:
     """A detector with masks that finds the left half of each image twice, and its upper right.
 
-    The scores are 0.9, 0.8 (class 0 and 1, left) and 0.3 (class 2); masks are full.
+    The scores are 0.9, 0.8 (class 0 and 1, left) and 0.3 (class 2); masks are full. `change`
+    replaces a part of the graph.
     """
     text = f"""{HEAD}
         g (float[1, 3, {sides}] image)
@@ -43,6 +49,8 @@ def detector(path: Path, sides: str = 'height, width', **about: object) -> Path:
             one = Constant <value = float[1] {{1}}> ()
             masks = Expand (one, shape)
         }}"""
+    assert change[0] in text
+    text = text.replace(*change) if change[0] else text
     return _save(path, text, about)
 
 
@@ -98,11 +106,13 @@ def as_openvino(path: Path) -> Path:
     """Write one of these files as OpenVINO's, with its metadata."""
     import openvino
 
+    from backbones.deploy.openvino_file import save
+
     source = onnx.load(path)
     model = openvino.Core().read_model(str(path))
     for output, value in zip(model.outputs, source.graph.output, strict=True):
         output.tensor.set_names({value.name})
     for entry in source.metadata_props:
         model.set_rt_info(entry.value, ['dense_backbones', entry.key])
-    openvino.save_model(model, path.with_suffix('.xml'), compress_to_fp16=False)
+    save(model, path.with_suffix('.xml'), 'fp32')
     return path.with_suffix('.xml')
