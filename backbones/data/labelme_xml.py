@@ -67,7 +67,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
                 continue
             try:
                 made = _converted(obj, root, file)
-            except (*DAMAGED, AttributeError, KeyError) as error:
+            except (*DAMAGED, Image.DecompressionBombError) as error:
                 faults.add('broken-shape', file.parent, f'{where}: {error}')
                 continue
             if made is None:

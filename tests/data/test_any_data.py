@@ -33,6 +33,8 @@ TEXTS = [
     ('labelme, circles and masks, splits', 'train/train_1.json'),
     ('labelme, circles and masks, splits', 'val/val_1.json'),
     ('CVAT for images 1.1, polygons and masks, subsets', 'annotations.xml'),
+    ('CVAT for video 1.1', 'annotations.xml'),
+    ('LabelMe of MIT', 'Annotations/val/val_1.xml'),
     ('CVAT segmentation mask 1.1', 'labelmap.txt'),
     ('CVAT YOLO 1.1, subsets', 'obj.data'),
     ('CamVid with class_dict.csv', 'class_dict.csv'),
