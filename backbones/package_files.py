@@ -55,9 +55,15 @@ def find_config(path: str) -> str:
     shipped = FOLDER / 'configs' / f'{path.removesuffix(".py")}.py'
     if not Path(path).is_file() and Path(path).name == path and shipped.is_file():
         return str(shipped)
+    if Path(path).is_dir():
+        raise UserError(
+            f'{path} is a folder, not a config; tools/new_config.py {path} --base CONFIG '
+            '--out FILE.py writes one for a folder of images'
+        )
     if not Path(path).is_file():
         folders = {Path(path).parent, Path('configs')}
         known = [str(found) for folder in folders for found in folder.glob('*.py')]
+        known += [found.stem for found in (FOLDER / 'configs').glob('*.py')]
         raise MissingFileError(f'config {path} does not exist{did_you_mean(path, known)}')
     return path
 

@@ -101,7 +101,8 @@ def variant(name: str) -> Variant:
     known = variants()
     if name not in known:
         raise UserError(
-            f'no backbone {name!r}; allowed: {", ".join(known)}{did_you_mean(name, known)}'
+            f'no backbone {name!r}; allowed: {", ".join([*known, *(f"{s}NAME" for s in SCHEMES)])}'
+            f'{did_you_mean(name, known)}'
         )
     return known[name]
 

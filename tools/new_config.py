@@ -77,6 +77,9 @@ def main(argv: list[str] | None = None) -> None:
     args = parser.parse_args(argv)
     if args.out.suffix != '.py':
         parser.error(f'--out is {args.out}; allowed: a name ending in .py')
+    for option, number in (('--epochs', args.epochs), ('--batch', args.batch)):
+        if number is not None and number < 1:
+            parser.error(f'{option} is {number}; allowed: at least 1')
     if args.minutes is not None and (args.epochs or args.minutes <= 0):
         parser.error(f'--minutes is {args.minutes:g}; allowed: more than 0, without --epochs')
     if args.recipe and not args.backbone:

@@ -9,7 +9,7 @@ from backbones.data.faults import Faults
 from backbones.data.folder import Options, read_folder
 from backbones.data.schedules import check_schedule
 from backbones.data.splits import split_off_validation
-from backbones.errors import UserError, listed, shown
+from backbones.errors import MissingFileError, UserError, listed, shown
 from backbones.openmmlab import config
 from backbones.tables import table
 
@@ -58,7 +58,12 @@ def check(
     if layout or classes or ignore or enclosing_boxes or channels:
         raise UserError('--layout, --classes, --ignore, --enclosing-boxes and --channels are for a '
                         'folder; remove them for a config')  # fmt: skip
-    cfg = config.load_config(data)
+    try:
+        cfg = config.load_config(data)
+    except MissingFileError as error:
+        if Path(data).exists():  # its base does not
+            raise
+        raise MissingFileError(f'there is no folder {data}, and {error}') from error
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_datasets(cfg, faults)
     report = check_dataset(dataset, faults, decode=decode, progress=progress)

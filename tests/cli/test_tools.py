@@ -235,6 +235,8 @@ def test_real_leaves_train_and_evaluate(
         (('configs/upernet_volo_d4_cityscapes.py', '--data-root', '/nowhere'),
          r'/nowhere/leftImg8bit/train;.*README\.md .* section "Datasets"'),
         (('configs/upernet_dilateformer_q_ade20k.py',), 'does not exist; did you mean'),
+        (('upernet_dilateformer_q_ade20k',), r"does not exist; did you mean 'upernet_dil"),
+        (('configs',), r'configs is a folder, not a config; tools/new_config\.py'),
     ],
 )  # fmt: skip
 def test_bad_input_ends_with_one_plain_message(arguments: tuple, message: str) -> None:
@@ -303,5 +305,7 @@ def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
 def test_create_names_the_allowed_backbones() -> None:
     import backbones
 
-    with pytest.raises(ValueError, match=r"no backbone 'cswin_tiny'; allowed: .*mean 'cswin_t'"):
+    with pytest.raises(
+        ValueError, match=r"no backbone 'cswin_tiny'; allowed: .* timm:NAME, .*mean 'cswin_t'"
+    ):
         backbones.create('cswin_tiny')

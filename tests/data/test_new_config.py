@@ -270,6 +270,21 @@ def test_a_base_that_does_not_fit_is_an_error(make, base, message, tmp_path: Pat
         new_config(dataset, base=base, out=tmp_path / 'own.py')
 
 
+@pytest.mark.parametrize(
+    'options, message',
+    [
+        (('--epochs', 0), '--epochs is 0; allowed: at least 1'),
+        (('--epochs', -3, '--minutes', 5), '--epochs is -3; allowed: at least 1'),
+        (('--batch', 0), '--batch is 0; allowed: at least 1'),
+        ((), 'there is no folder gone, and config gone does not exist'),
+    ],
+)
+def test_what_no_training_run_can_have_writes_no_config(options, message, tmp_path: Path) -> None:
+    out = tmp_path / 'own.py'
+    said = tool('new_config', 'gone', '--base', DETECTION[0], '--out', out, *options, fails=True)
+    assert message in said and not out.exists()
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize(
     'make, base, metric',
