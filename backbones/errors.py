@@ -27,7 +27,7 @@ class MissingOperatorError(UserError, ImportError):
 
 
 class ArgumentError(UserError, TypeError):
-    """An argument that a function does not have."""
+    """An argument that a function does not have, or of a type that it does not take."""
 
 
 class CheckpointError(UserError):
@@ -65,8 +65,9 @@ def did_you_mean(word: str, known: Iterable[str], *, closeness: float = 0.6) -> 
     Returns:
         "; did you mean 'x' or 'y'?", or '' if nothing is close.
     """
-    close = difflib.get_close_matches(str(word), list(known), n=3, cutoff=closeness)
-    return f'; did you mean {" or ".join(map(repr, close))}?' if close else ''
+    spelt = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(word).lower(), spelt, n=3, cutoff=closeness)
+    return f'; did you mean {" or ".join(repr(spelt[name]) for name in close)}?' if close else ''
 
 
 def shown(text: object) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from numbers import Integral, Real
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,7 +15,7 @@ import supervision as sv
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.pictures import SCORE
-from backbones.errors import UserError, listed
+from backbones.errors import ArgumentError, UserError, listed
 from backbones.inference.attempts import attempt, batched
 from backbones.inference.exported_model import ExportedModel, is_exported
 from backbones.inference.memory import check_memory
@@ -64,7 +66,7 @@ class Predictor:
     def __init__(
         self,
         config: str | Path | Config,
-        checkpoint: str | None = None,
+        checkpoint: str | Path | None = None,
         *,
         score: float = SCORE,
         tile: int | None = None,
@@ -75,12 +77,14 @@ class Predictor:
         compile: bool = False,
     ) -> None:
         faults = []
-        if not 0 <= score <= 1:
-            faults.append(f'score is {score}; allowed: 0 to 1')
-        if tile is not None and tile < SMALLEST_TILE:
-            faults.append(f'tile is {tile}; allowed: at least {SMALLEST_TILE} pixels')
-        if batch < 1:
-            faults.append(f'batch is {batch}; allowed: at least 1')
+        if not (isinstance(score, Real) and 0 <= score <= 1):
+            faults.append(f'score is {score!r}; allowed: 0 to 1')
+        if tile is not None and not (isinstance(tile, Integral) and tile >= SMALLEST_TILE):
+            faults.append(f'tile is {tile!r}; allowed: at least {SMALLEST_TILE} pixels')
+        if not (isinstance(batch, Integral) and batch >= 1):
+            faults.append(f'batch is {batch!r}; allowed: at least 1')
+        if not isinstance(checkpoint, str | os.PathLike | None):
+            faults.append(f'checkpoint is a {type(checkpoint).__name__}; allowed: a path or a URL')
         if faults:
             raise UserError('; '.join(faults))
         self.score, self.tile, self.batch = score, tile, batch
@@ -104,7 +108,7 @@ class Predictor:
                     f'{config}: give the checkpoint that was trained with this config, or a file '
                     f'of tools/export.py ({", ".join(RUNTIMES)}) instead of the config'
                 )
-            self.model = ModelInPyTorch(config, checkpoint, backbone=backbone, device=device,
+            self.model = ModelInPyTorch(config, str(checkpoint), backbone=backbone, device=device,
                                         tile=tile, amp=amp, compiled=compile)  # fmt: skip
         if tile and self.model.panoptic:
             raise UserError(
@@ -126,14 +130,16 @@ class Predictor:
         """Number of channels of the images, if the model reads all; None for RGB."""
         return self.model.channels
 
-    def __call__(self, paths: Iterable[str | Path]) -> Iterator[Prediction]:
-        """Predict on image files in the given order, `batch` at a time.
+    def __call__(self, paths: str | Path | Iterable[str | Path]) -> Iterator[Prediction]:
+        """Predict on an image file, or on several in the given order, `batch` at a time.
 
         Raises:
+            ArgumentError: something else than paths is given.
             UnreadableError: see `read_image`.
             TooLargeError: see `check_memory`.
         """
-        for some in batched(map(Path, paths), self.batch):
+        files = [paths] if isinstance(paths, str | os.PathLike) else paths
+        for some in batched(map(_path, files), self.batch):
             for outcome in self.attempt(some):
                 if not isinstance(outcome, Prediction):
                     raise outcome
@@ -181,18 +187,22 @@ class Predictor:
         """Find the instances in an image, or its label map.
 
         Args:
-            image: (H, W, 3) RGB, of any size; or (H, W, C) if the model reads all channels.
+            image: (H, W, 3) RGB, uint8, of any size; or (H, W, C) if the model reads all channels,
+                with numbers of the type that it was trained with.
 
         Returns:
             See `Prediction`.
 
         Raises:
+            ArgumentError: the image is something else.
             TooLargeError: see `check_memory`.
         """
         return self.find_all([image])[0]
 
     def find_all(self, images: Sequence[Picture]) -> list[Found]:
         """Find instances or label maps in several images at once; see `find`."""
+        for image in images:
+            self._check_pixels(image)
         if self.segments and self.tile:
             return [self._label_map(image, self.tile) for image in images]
         whole = [i for i, image in enumerate(images) if not self._is_cut(image)]
@@ -204,6 +214,19 @@ class Predictor:
         found = dict(zip(whole, self._detect(some)))
         return [found[i] if i in found else self._find_in_tiles(image)
                 for i, image in enumerate(images)]  # fmt: skip
+
+    def _check_pixels(self, image: object) -> None:
+        count, kind = self.channels or 3, self.model.values if self.channels else 'uint8'
+        given = f'a {type(image).__name__}'
+        if isinstance(image, np.ndarray):
+            given = f'{image.dtype} of shape {image.shape}'
+            shaped = image.ndim == 3 and image.size and image.shape[2] == count
+            if shaped and kind in (None, str(image.dtype)):
+                return
+        what = f'channels of {kind or "any type"}' if self.channels else 'uint8, RGB'
+        raise ArgumentError(
+            f'the image is {given}; allowed: a numpy array (height, width, {count}), {what}'
+        )
 
     def _is_cut(self, image: Picture) -> bool:
         return self.tile is not None and max(image.shape[:2]) > self.tile
@@ -286,6 +309,14 @@ class Predictor:
         made = self.model.predict(prepared, self.score)
         self.surest = max([self.surest, *(best for _, best in made)])
         return [found for found, _ in made]
+
+
+def _path(given: str | Path) -> Path:
+    if not isinstance(given, str | os.PathLike):
+        raise ArgumentError(
+            f'a {type(given).__name__} is no path of an image; find(image) takes its pixels'
+        )
+    return Path(given)
 
 
 def _large_enough(image: Picture) -> Picture:

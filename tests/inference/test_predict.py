@@ -21,7 +21,7 @@ from pycocotools import mask as coco_mask
 from pycocotools.coco import COCO
 
 from backbones import config_file
-from backbones.errors import MissingFileError, UserError
+from backbones.errors import ArgumentError, MissingFileError, UserError
 from backbones.inference import Predictor, UnreadableError, memory, read_image
 from backbones.inference import predictor as predictor_module
 from backbones.inference.image_files import find_images
@@ -216,6 +216,43 @@ def test_images_of_any_size_are_taken(size: tuple[int, int], predictor: Predicto
     found = predictor.find(np.zeros((*size, 3), np.uint8))
     assert found.mask.shape[1:] == size
     assert np.all(found.xyxy >= 0) and np.all(found.xyxy <= [*size[::-1], *size[::-1]])
+
+
+@pytest.mark.parametrize(
+    'image, given',
+    [
+        (np.zeros((3, 40, 50), np.uint8), r'uint8 of shape \(3, 40, 50\)'),
+        (np.zeros((40, 50), np.uint8), r'uint8 of shape \(40, 50\)'),
+        (np.zeros((40, 50, 4), np.uint8), r'uint8 of shape \(40, 50, 4\)'),
+        (np.zeros((40, 50, 3), np.float32), r'float32 of shape \(40, 50, 3\)'),
+        (np.zeros((0, 50, 3), np.uint8), r'uint8 of shape \(0, 50, 3\)'),
+        (torch.zeros(3, 40, 50), 'a Tensor'),
+        ('image.png', 'a str'),
+    ],
+)
+def test_pixels_in_another_form_are_refused(image, given: str, predictor: Predictor) -> None:
+    said = rf'the image is {given}; allowed: a numpy array \(height, width, 3\), uint8, RGB'
+    with pytest.raises(ArgumentError, match=said):
+        predictor.find(image)
+
+
+def test_one_path_is_enough_and_pixels_are_no_path(predictor: Predictor, tmp_path: Path) -> None:
+    pixels = np.zeros((40, 50, 3), np.uint8)
+    cv2.imwrite(str(tmp_path / 'a.png'), pixels)
+    for path in (tmp_path / 'a.png', str(tmp_path / 'a.png')):
+        assert [found.path for found in predictor(path)] == [tmp_path / 'a.png']
+    with pytest.raises(
+        ArgumentError, match=r'a ndarray is no path of an image; find\(image\) takes'
+    ):
+        list(predictor([pixels]))
+
+
+def test_arguments_of_the_wrong_type_are_named_together() -> None:
+    said = (
+        "score is '0.5'; .*tile is '640'; .*batch is 1.5; .*checkpoint is a dict; allowed: a path"
+    )
+    with pytest.raises(UserError, match=said):
+        Predictor('a.py', dict(state_dict={}), score='0.5', tile='640', batch=1.5)
 
 
 def test_an_image_whose_masks_do_not_fit_into_memory_is_refused(
