@@ -20,6 +20,7 @@ from backbones.data.load_channels import channels_of, loading_of, values_of
 from backbones.data.mask_folders import Pair, pair_by_name
 from backbones.data.pair_list import read_pairs
 from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks, steps
+from backbones.data.pixel_settings import check_pixels
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
 from backbones.openmmlab.registries import find_class
@@ -78,6 +79,7 @@ def read_datasets(
     if found or panoptic or faults.count('missing-data'):  # otherwise the task is unknown
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
+        check_pixels(cfg, splits, faults)
         if cfg.get('default_scope') == 'mmseg':
             check_ignored(cfg, splits, faults)
     return dataset

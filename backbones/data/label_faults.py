@@ -189,6 +189,15 @@ CONFIGS = {
         'classes of the data are not among the named classes, and their annotations are dropped',
         'name them with this spelling, unless this is intentional',
     ),
+    'drawn-validation': Kind(
+        'validation or test images are flipped, cropped or changed at random, but what they are '
+        'compared with is not: metrics would be wrong, and differ from one time to the next',
+        'remove the transform from the pipeline of val_dataloader and test_dataloader',
+    ),
+    'channel-order': warning(
+        'the mean of images is in the other order of channels than the images',
+        'set bgr_to_rgb=True with a mean in the order RGB, as that of ImageNet usually is',
+    ),
     'schedule': warning(
         'the learning rate schedule does not fit the length of the training run',
         'shorten the warm-up to a tenth of the run, and end the schedule with the run',

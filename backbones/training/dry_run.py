@@ -24,7 +24,7 @@ from backbones.errors import UserError, did_you_mean, first_line, listed
 from backbones.openmmlab import console
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.remedies import remedy
-from backbones.training import pace
+from backbones.training import pace, strides
 from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
 from backbones.training.hooks import losses_of
 from backbones.training.seeded_dataset import Samples
@@ -176,8 +176,10 @@ class Trial:
         inner = model.module if is_model_wrapper(model) else model
         model.train()
         mixed = wrapper.optim_context(model) if isinstance(wrapper, OptimWrapper) else None
-        with torch.no_grad(), mixed or contextlib.nullcontext():
+        with torch.no_grad(), mixed or contextlib.nullcontext(), strides.watched(inner) as wrong:
             losses = losses_of(model, batch)
+        if wrong:
+            raise UserError('; '.join(wrong))
         _, values = inner.parse_losses(losses)
         bad = [f'{k} is {float(v)}' for k, v in values.items()
                if 'loss' in k and not math.isfinite(v)]  # fmt: skip

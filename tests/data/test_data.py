@@ -609,6 +609,12 @@ CONFIG_MISTAKES = [
     ('class-left-out', "train_dataloader['dataset']['metainfo'] = dict(classes=('tree',))"),
     ('wrong-config', "val_dataloader['dataset']['pipeline'] = [dict(_base_.test_pipeline[0], "
                      "color_type='unchanged'), *_base_.test_pipeline[1:]]"),
+    ('drawn-validation', "val_dataloader['dataset']['pipeline'] = [*_base_.test_pipeline[:3], "
+                         "dict(type='mmdet.RandomFlip', prob=0.5), _base_.test_pipeline[3]]"),
+    ('wrong-config', "train_dataloader['dataset']['pipeline'] = [*_base_.train_pipeline[:2], "
+                     "dict(type='Normalize', mean=[0], std=[1]), _base_.train_pipeline[2]]"),
+    ('channel-order', "model['data_preprocessor'] = dict(bgr_to_rgb=False, "
+                      'mean=[123.675, 116.28, 103.53])'),
 ]  # fmt: skip
 
 
@@ -783,7 +789,9 @@ def test_every_kind_of_fault_is_tried() -> None:
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
     # in files of their own
     tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
+    tried |= {'embedded-image'}
     tried |= {'test-unannotated', 'too-many-pixels', 'unread-format', *OF_LAYOUTS}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
-                  'annotation-id-zero', 'mixed-suffixes', 'schedule', 'wrong-config'}  # fmt: skip
+                  'annotation-id-zero', 'channel-order', 'drawn-validation', 'mixed-suffixes',
+                  'schedule', 'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from conftest import tool
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
 from mmengine.registry import init_default_scope
@@ -18,6 +19,7 @@ from torch import nn
 from backbones.errors import UserError
 from backbones.openmmlab.runner import QuietRunner
 from backbones.training.dry_run import DryRun
+from backbones.training.strides import contradiction
 
 
 class Record(Hook):
@@ -135,6 +137,34 @@ def test_a_model_that_cannot_predict_is_found_before_the_first_validation(tmp_pa
     runner = runner_of(tmp_path)
     runner.model.val_step = lambda batch: batch['z']
     assert "predict: KeyError: 'z'" in refused(runner)
+
+
+@pytest.mark.parametrize(
+    ('told', 'said'),
+    [([4, 8], ''), ([(4, 4), (8, 8)], ''), ([4.1, 8.2], ''), ([8, 4], 'is 8, 4, but'),
+     ([8, 16], 'is 8, 16, but images of 96 pixels give maps of the strides 4, 8'),
+     ([(4, 4), (8, 16)], 'is 4, 8, but')],
+)  # fmt: skip
+def test_strides_are_those_of_the_maps(told: list, said: str) -> None:
+    maps = [torch.zeros(1, 2, side // 4, 24 * side // 96) for side in (96, 48)]
+    assert contradiction(told, (96, 96), maps).startswith(said) and bool(said) == bool(
+        contradiction(told, (96, 96), maps)
+    )
+
+
+@pytest.mark.parametrize(
+    'option',
+    [
+        'model.rpn_head.anchor_generator.strides=[8,16,32,64]',
+        'model.roi_head.bbox_roi_extractor.featmap_strides=[8,16,32,64]',
+    ],
+)
+def test_a_detector_that_is_told_other_strides_is_refused(option: str, tmp_path: Path) -> None:
+    """Boxes were learnt at twice their distance from the corner, without a word."""
+    tool('make_digits', '--out', tmp_path / 'digits', '--train', 2, '--val', 2)
+    said = tool('train', 'mask_rcnn_cloformer_nano_digits', '--data-root', tmp_path / 'digits',
+                '--work-dir', tmp_path / 'run', '--cfg-options', option, fails=True)  # fmt: skip
+    assert 'strides is 8, 16, 32, 64, but images of 96 pixels give maps of the strides 4' in said
 
 
 def test_images_of_several_sizes_in_a_batch_come_with_the_remedy(tmp_path: Path) -> None:
