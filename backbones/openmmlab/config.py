@@ -96,6 +96,8 @@ def read_config(path: str) -> Config:
         reason = str(error.__cause__ or error)  # MMEngine's own message lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
     except Exception as error:
+        if isinstance(error, TypeError) and '_delete_=True' in str(error):  # of merging with _base_
+            raise UserError(f'config {path}: {error}') from error
         if Path(file).suffix == '.py':  # the config's own error, with its place in it
             raise
         raise UserError(f'config {path} cannot be read: {first_line(error)}') from error

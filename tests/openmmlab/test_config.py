@@ -466,6 +466,11 @@ def test_a_file_that_is_no_config_is_one_line(name, text, message, tmp_path: Pat
         ),
         ("_base_ = ['../none/gone.py']", r'inherits from a file that does not exist'),
         ('model = dict(', r'is not valid Python'),
+        (
+            "_base_ = __import__('backbones').config_file('upernet_cloformer_nano_digits')\n"
+            'model = dict(auxiliary_head=dict(a=1))',
+            r'own.py: auxiliary_head=.* set `_delete_=True` to ignore the base',
+        ),
     ],
 )
 def test_a_config_that_cannot_be_read_is_one_line(text: str, message: str, tmp_path: Path) -> None:
