@@ -137,7 +137,7 @@ def _predict(
     console = Console(stderr=True)
     hidden = not console.is_terminal
     left = [path for path, inside in chosen.inside.items()
-            if not results.has(path, inside.as_posix())]  # fmt: skip
+            if not results.has(path, names[path], inside.as_posix())]  # fmt: skip
     parts = list(batched(left, predictor.batch))
     try:
         for paths in track(parts, 'predicting', console=console, disable=hidden):

@@ -89,6 +89,7 @@ class Results:
         self.notes = Counter[str]()  # see `Prediction`
         self.seconds = 0.0  # time of the model in this call
         self.done: dict[str, str] = {}  # paths of the images, by their names in `images.json`
+        self.names: dict[str, str] = {}  # the same, by the names of their files
         self.amounts = Counter[int]()  # instances or pixels by class
         self.present = Counter[int]()  # images that contain the class
         self.scores = Counter[int]()  # sum of scores by class
@@ -122,6 +123,7 @@ class Results:
             image=dict(id=number, file_name=file_name, width=width, height=height),
             notes=prediction.notes,
             path=str(prediction.path),
+            name=name,
         )
         self._save(f'pictures/{name}.jpg', prediction.picture()[..., ::-1])
         found = prediction.found
@@ -137,13 +139,15 @@ class Results:
         self.seconds += prediction.seconds
         self._count(entry)
 
-    def has(self, path: Path, file_name: str) -> bool:
-        """Return whether an image is done.
+    def has(self, path: Path, name: str, file_name: str) -> bool:
+        """Return whether an image is done; see `add`.
 
         Raises:
-            UserError: another image of that name is.
+            UserError: another image of one of the names is.
         """
         done = self.done.get(file_name)
+        if done is None and name in self.names:
+            done, file_name = self.names[name], f'{name}.*'
         if done not in (None, str(path)):
             raise UserError(
                 f'{self.lines} has {file_name} of {done}, and this call means {path}: choose a new '
@@ -172,6 +176,7 @@ class Results:
 
     def _count(self, entry: dict) -> None:
         self.done[entry['image']['file_name']] = entry['path']
+        self.names[entry['name']] = entry['path']
         self.notes.update(entry['notes'])
         amounts = Counter({int(c): n for c, n in entry.get('pixels', {}).items()})
         for one in entry.get('instances', ()):

@@ -193,6 +193,10 @@ def test_an_interrupted_call_is_continued_by_an_equal_one_only(tmp_path: Path) -
     tool('predict', file, tmp_path / 'one', '--out', out)
     said = tool('predict', file, tmp_path / 'two', '--out', out, '--resume', fails=True)
     assert f'has a.png of {tmp_path}/one/a.png, and this call means {tmp_path}/two/a.png' in said
+    other = tmp_path / 'a.bmp'  # whose label map would have the same name
+    Image.new('RGB', (60, 40)).save(other)
+    said = tool('predict', file, other, '--out', out, '--resume', fails=True)
+    assert f'has a.* of {tmp_path}/one/a.png, and this call means {other}' in said
     exported.segmentor(file, palette=[[1, 2, 3]] * 3)
     said = tool('predict', file, tmp_path / 'one', '--out', out, '--resume', fails=True)
     assert 'holds results of another call (model ' in said
