@@ -202,6 +202,10 @@ CONFIGS = {
         'the learning rate schedule does not fit the length of the training run',
         'shorten the warm-up to a tenth of the run, and end the schedule with the run',
     ),
+    'unsaved': warning(
+        'checkpoints are written at the end of the training run only, so that a kill loses all',
+        'set by_epoch=False, and interval to a number of iterations',
+    ),
     'wrong-classes': Kind(
         'most of the classes never occur in the training split',
         "name your own classes; these are probably another dataset's",

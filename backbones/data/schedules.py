@@ -20,7 +20,7 @@ SWITCHES = ('num_last_epochs', 'switch_epoch')  # arguments of hooks that change
 
 
 def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
-    """Warn of schedules that do not fit the length of the training run.
+    """Warn of schedules that do not fit the length of the training run or how it counts.
 
     Args:
         images: per epoch; 0 if unknown, which skips the check.
@@ -41,12 +41,20 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
         total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
         place, length = f'param_scheduler.{i}', f'the run has {total:g} {unit}'
         last = max([rule.get('begin', 0), *rule.get('milestones', [])])
-        if rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
+        if unit == 'epochs' and not epochs:  # to MMEngine it is one long epoch
+            faults.add('schedule', place, f'{rule["type"]} counts epochs, and the run iterations: '
+                       'it would never act')  # fmt: skip
+        elif rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
             faults.add('schedule', place, f'the warm-up ends after {rule["end"]} {unit}; {length}')
         elif last >= total:
             faults.add('schedule', place, f'{rule["type"]} acts at {last} {unit}; {length}')
         elif rule['type'] != 'LinearLR' and rule.get('end', total) > 1.5 * total:
             faults.add('schedule', place, f'{rule["type"]} ends at {rule["end"]} {unit}; {length}')
+
+    saving = (cfg.get('default_hooks') or {}).get('checkpoint')
+    if saving and iterations and not epochs and saving.get('by_epoch', True):
+        faults.add('unsaved', 'default_hooks.checkpoint', f'interval={saving.get("interval")} '
+                   'counts epochs, and the run iterations')  # fmt: skip
 
 
 @dataclass

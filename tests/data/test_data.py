@@ -603,6 +603,8 @@ CONFIG_MISTAKES = [
                             "data_prefix=dict(img='train/'))"),
     ('filtered-image', "train_dataloader['dataset']['filter_cfg'] = dict(min_size=64)"),
     ('schedule', 'train_cfg = dict(max_iters=60)'),
+    ('schedule', "param_scheduler = [dict(type='MultiStepLR', milestones=[8, 11])]"),
+    ('unsaved', 'default_hooks = dict(checkpoint=dict(by_epoch=True, interval=1))'),
     ('wrong-config', "train_dataloader['batch_size'] = '2'"),
     ('wrong-config', "val_dataloader['dataset']['pipeline'] = [*_base_.test_pipeline[:2]]"),
     ('wrong-config', "train_dataloader['dataset']['pipeline'] = [dict(type='LoadAnnotations')]"),
@@ -793,5 +795,5 @@ def test_every_kind_of_fault_is_tried() -> None:
     tried |= {'test-unannotated', 'too-many-pixels', 'unread-format', *OF_LAYOUTS}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
                   'annotation-id-zero', 'channel-order', 'drawn-validation', 'mixed-suffixes',
-                  'schedule', 'wrong-config'}  # fmt: skip
+                  'schedule', 'unsaved', 'wrong-config'}  # fmt: skip
     assert KINDS.keys() - tried == of_configs
