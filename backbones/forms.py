@@ -9,6 +9,7 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
+from backbones.errors import ArgumentError
 from backbones.ops import dispatch
 from backbones.ops._watchers import obstacle, watcher
 from backbones.ops.dispatch import PLAIN, TRITON
@@ -21,7 +22,12 @@ def explain(model: nn.Module) -> None:
 
     The form depends on the parameters' device and dtype, autocast, whether gradients are enabled,
     and the hooks, adapters and PyTorch modes that are active at the call.
+
+    Raises:
+        ArgumentError: `model` is no module.
     """
+    if not isinstance(model, nn.Module):
+        raise ArgumentError(f'{model!r} is no module; build one with backbones.create(NAME)')
     print(explanation(model))
 
 

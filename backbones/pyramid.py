@@ -257,10 +257,11 @@ class Pyramid(ForTimm):
         Raises:
             UserError: see `backbones.checkpoints.load_backbone`.
         """
-        pretrained = (self.init_cfg or {}).get('type') == 'Pretrained'
-        if self.init_cfg and not pretrained:
+        init_cfg = self.init_cfg
+        pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'
+        if init_cfg and not pretrained:
             raise UserError(
-                f'init_cfg is {self.init_cfg}; allowed: None (the published initialisation) or '
+                f'init_cfg is {init_cfg}; allowed: None (the published initialisation) or '
                 "dict(type='Pretrained', checkpoint=PATH_OR_URL)"
             )
         self.init_from_scratch()

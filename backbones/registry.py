@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fnmatch
 import inspect
 import warnings
 from collections.abc import Callable
@@ -37,9 +38,12 @@ def register(cls: Class) -> Class:
     replaces the earlier one, with a warning.
 
     Raises:
+        ArgumentError: it is no such class.
         UserError: another class has a variant of the same short name.
     """
     backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
+    if not (inspect.isclass(cls) and hasattr(cls, 'ARCHS')):
+        raise ArgumentError(f'{cls!r} is no subclass of backbones.Pyramid')
     backbone.ARCHS = {
         arch: (row if isinstance(row, Variant) else Variant(**row)).of(
             backbone, arch, short_name(backbone, arch)
@@ -79,9 +83,13 @@ def variants() -> dict[str, Variant]:
     return {row.name: row for cls in BACKBONES for row in cls.ARCHS.values()}
 
 
-def list_backbones() -> list[str]:
-    """Return the short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'."""
-    return list(variants())
+def list_backbones(pattern: str = '*') -> list[str]:
+    """Return the short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'.
+
+    Args:
+        pattern: returns only names that match it, such as 'cswin*'.
+    """
+    return fnmatch.filter(variants(), pattern)
 
 
 def names_backbone(text: str) -> bool:

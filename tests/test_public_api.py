@@ -5,11 +5,14 @@ import json
 import pydoc
 import re
 
+import numpy as np
 import pytest
+import torch
 from conftest import ROOT
 from fresh import fresh
 
 import backbones
+from backbones.errors import ArgumentError, UserError
 from backbones.openmmlab.extra import COMMAND
 
 PAGES = [ROOT / 'README.md', *sorted((ROOT / 'docs').rglob('*.md'))]
@@ -33,6 +36,37 @@ def bare() -> dict:
     """The package without the extra."""
     missing = ['mmengine', 'mmcv', 'mmdet', 'mmseg', 'cv2', 'torchvision', 'onnxruntime', 'onnx']
     return json.loads(fresh(BARE, json.dumps(missing)).splitlines()[-1])
+
+
+@pytest.mark.parametrize(
+    'call, message',
+    [
+        (
+            lambda: backbones.register(torch.nn.Linear),
+            'Linear.* is no subclass of backbones.Pyramid',
+        ),
+        (lambda: backbones.explain('cswin_t'), "'cswin_t' is no module; build one with"),
+        (lambda: backbones.swap_backbone('cswin.py', 'volo_d1'), 'cfg is a str; allowed: a Config'),
+        (
+            lambda: backbones.paste(np.zeros((2, 28, 28)), np.zeros((3, 4)), (9, 9)),
+            '2 masks and 3 ',
+        ),
+    ],
+)
+def test_arguments_of_another_kind_are_named(call, message: str) -> None:
+    with pytest.raises(ArgumentError, match=message):
+        call()
+
+
+def test_a_path_as_init_cfg_is_an_error_that_says_how() -> None:
+    model = backbones.CloFormer('xxs', init_cfg='x.pth')
+    with pytest.raises(UserError, match=r"init_cfg is x\.pth; .*dict\(type='Pretrained'"):
+        model.init_weights()
+
+
+def test_names_are_listed_by_a_pattern_as_in_timm() -> None:
+    assert backbones.list_backbones('cswin_?') == ['cswin_t', 'cswin_s', 'cswin_b', 'cswin_l']
+    assert backbones.list_backbones('none') == []
 
 
 def test_every_public_name_is_there_and_says_what_it_is() -> None:

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from backbones.errors import ArgumentError
+
 
 def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.ndarray:
     """Paste each box's (28, 28) mask into the image, as MMDetection does.
@@ -13,7 +15,13 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
 
     Returns:
         (N, H, W) probabilities.
+
+    Raises:
+        ArgumentError: there are not as many boxes as masks.
     """
+    masks, boxes = np.asarray(masks), np.asarray(boxes)
+    if len(masks) != len(boxes):
+        raise ArgumentError(f'{len(masks)} masks and {len(boxes)} boxes; each mask has one box')
     whole = np.zeros((len(masks), *size), np.float32)
     for i, (mask, box) in enumerate(zip(masks, boxes)):
         rows, columns, values = pasted(mask, box, size)

@@ -7,7 +7,7 @@ from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
 from backbones.adapted_variants import AdaptedVariant
-from backbones.errors import UserError
+from backbones.errors import ArgumentError, UserError
 from backbones.families import RECIPES
 from backbones.openmmlab.build import check_fit, enter_library
 from backbones.openmmlab.config_tree import channels_in, nodes, with_backbone
@@ -48,9 +48,15 @@ def swap_backbone(
         The changed copy.
 
     Raises:
+        ArgumentError: `cfg` is no Config.
         UserError: an unknown name or recipe; a config of neither library; a model without a single
             backbone for a feature pyramid; a model that the new backbone does not fit.
     """
+    if not isinstance(cfg, Config):
+        raise ArgumentError(
+            f'cfg is a {type(cfg).__name__}; allowed: a Config, such as '
+            'Config.fromfile(backbones.config_file(NAME))'
+        )
     row = variant(name)
     if recipe is not None and recipe not in NAMED:
         raise UserError(f'recipe is {recipe!r}; allowed: {", ".join(NAMED)}')
