@@ -17,18 +17,19 @@ def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: F
     """
     names = {c.get('id'): c.get('name') for c in split.records['categories']}
     known = {i for i, name in names.items() if not classes or name in classes}
-    images = {image.get('id'): image for image in split.records['images']}
+    images = split.records['images']
+    sides = {image.get('id'): _sides(image) for image in images}
     annotations = split.records['annotations']
     used = {a.get('image_id') for a in annotations if a.get('category_id') in known}
     testing = bool(part.get('test_mode'))
-    for image in split.records['images']:
+    for image in images:
         why = '' if testing else _image_is_left_out(image, part.get('filter_cfg') or {}, used)
         if why:
             split.left_out['images'][why] += 1
             example = f'{image.get("file_name")}: {why}'
             faults.add('filtered-image', split.source, example, total=len(images))
     for annotation in annotations:
-        why = _annotation_is_left_out(annotation, images, known, testing=testing)
+        why = _annotation_is_left_out(annotation, sides, known, testing=testing)
         if why:
             split.left_out['annotations'][why] += 1
 
@@ -41,10 +42,9 @@ def _image_is_left_out(image: dict, rule: dict, used: set) -> str:
     return ''
 
 
-def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testing: bool) -> str:
+def _annotation_is_left_out(annotation: dict, sides: dict, known: set, *, testing: bool) -> str:
     """Return why; a validation split's metric reads the file itself and skips most rules."""
-    image = images.get(annotation.get('image_id'))
-    if image is None:
+    if annotation.get('image_id') not in sides:
         return 'unknown image'
     if annotation.get('category_id') not in known:
         return 'other class'
@@ -55,7 +55,7 @@ def _annotation_is_left_out(annotation: dict, images: dict, known: set, *, testi
     if annotation.get('ignore'):
         return 'ignore'
     x, y, w, h = annotation['bbox']
-    width, height = _sides(image)
+    width, height = sides[annotation['image_id']]
     area = annotation.get('area')
     if w < 1 or h < 1 or (is_number(area) and area <= 0):
         return 'empty box or area'

@@ -27,6 +27,7 @@ class InstanceChecks:
         self.categories = split.records.get('categories', [])
         self.names = {c.get('id'): str(c.get('name', '')) for c in self.categories}
         self.image_of = {image.get('id'): image for image in self.images}
+        self.sized = {i: image for i, image in self.image_of.items() if _is_size(image)}
         crowds = sum(bool(a.get('iscrowd')) for a in self.annotations)
         self.mostly_crowd = crowds > MOSTLY * len(self.annotations)
         self.all_difficult = all(a.get('difficult') for a in self.annotations)
@@ -140,9 +141,10 @@ class InstanceChecks:
             self.add('keypoints-dropped', where, total)
 
     def _where(self, annotation: dict) -> str:
-        image = self.image_of.get(annotation.get('image_id'), {})
-        name = image.get('file_name', f'image id {annotation.get("image_id")!r}')
-        size = f' of {image["width"]}x{image["height"]}' if _is_size(image) else ''
+        number = annotation.get('image_id')
+        image = self.image_of.get(number, {})
+        name = image.get('file_name', f'image id {number!r}')
+        size = f' of {image["width"]}x{image["height"]}' if number in self.sized else ''
         return f'annotation {annotation.get("id")} on {name}{size}'
 
     def _owner(self, annotation: dict, where: str) -> dict | None:
@@ -159,18 +161,15 @@ class InstanceChecks:
             return None
         if {'image_id', 'bbox'} & set(lacks):
             return None
-        image = self.image_of.get(annotation['image_id'])
-        return image if image and _is_size(image) else None
+        return self.sized.get(annotation['image_id'])
 
     def _are_corners(self) -> bool:
         """Return whether boxes must be [x1, y1, x2, y2]: all could be, and many fit only so."""
         beyond = checked = 0
         for annotation in self.annotations:
-            image = self.image_of.get(annotation.get('image_id'))
+            image = self.sized.get(annotation.get('image_id'))
             box = annotation.get('bbox')
-            if image is None or not _is_size(image) or not isinstance(box, list):
-                continue
-            if not is_box(box):
+            if image is None or not is_box(box):
                 continue
             x, y, w, h = box
             if w <= x or h <= y or w > image['width'] + SLACK or h > image['height'] + SLACK:
