@@ -17,6 +17,9 @@ from backbones.pixels import read_pixels
 # of the libraries; for each there is one of ours for any number of channels
 NORMALISERS = ('DetDataPreprocessor', 'SegDataPreProcessor')
 MEASURED = 200  # images that mean and deviation are measured on
+# largest value of an image that is a share, or of 8 bits, and least one that cannot be
+SCALES = dict(float32=(1, 16), float64=(1, 16), uint16=(255, 4095))
+GREY = ('1', 'L', 'LA')  # Pillow's modes
 
 
 def modules_of(cfg: Config) -> list[str]:
@@ -58,6 +61,28 @@ def check_channels(split: Split, dataset: Dataset, faults: Faults) -> None:
         if fact.channels != channels or fact.kind != dataset.values:
             example = f'{_named(fact)}, the others {channels} x {dataset.values}'
             faults.add('channels-differ', split.images, example, total=len(good))
+
+
+def check_scales(dataset: Dataset, faults: Faults) -> None:
+    """Compare images with each other: their largest values, and splits of grey and of colours."""
+    facts = [f for split in dataset.splits.values() for f in split.facts.values() if not f.fault]
+    if dataset.channels:
+        known = [fact for fact in facts if fact.largest and fact.kind in SCALES]
+        low = [fact for fact in known if fact.largest <= SCALES[fact.kind][0]]
+        high = [fact for fact in known if fact.largest > SCALES[fact.kind][1]]
+        few, many = sorted((low, high), key=len)
+        for fact in few:
+            example = f'{fact.path.name} has values up to {fact.largest:g}, ' \
+                      f'{many[0].path.name} up to {many[0].largest:g}'  # fmt: skip
+            faults.add('scales-differ', dataset.root, example, total=len(known))
+        return
+    grey = {name: {fact.mode in GREY for fact in split.facts.values() if not fact.fault}
+            for name, split in dataset.splits.items()}  # fmt: skip
+    without = [name for name, found in grey.items() if found == {True}]
+    coloured = [name for name, found in grey.items() if found == {False}]
+    if without and coloured:
+        example = f'{listed(without)} in grey, {listed(coloured)} in colours'
+        faults.add('grey-split', dataset.root, example)
 
 
 def _named(fact: ImageFacts) -> str:

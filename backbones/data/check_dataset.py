@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from backbones.data.channels import check_channels, choose_channels, usual_values
+from backbones.data.channels import check_channels, check_scales, choose_channels, usual_values
 from backbones.data.dataset import Dataset, Split
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
@@ -94,6 +94,7 @@ def check_dataset(
             InstanceChecks(split, faults).run()
         else:
             check_labels(split, dataset, faults)
+    check_scales(dataset, faults)
     _check_splits(report, complete=sample is None)
     _check_contents(dataset, faults, progress=progress)
     return report

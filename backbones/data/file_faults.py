@@ -30,6 +30,14 @@ IMAGES = {
         'save all of them with the same channels and bits, or move them away; tools/new_config.py '
         '--channels N reads ordinary images with all N channels',
     ),
+    'scales-differ': warning(
+        'images have values of another scale than the others, such as 0 to 1 and 0 to 255',
+        'scale all images alike',
+    ),
+    'grey-split': warning(
+        'all images of a split are grey, and all of another are not',
+        'make sure that these are the images, and not label maps or thumbnails',
+    ),
     'size-swapped': Kind(
         "width and height of annotation and image are swapped, or the image's EXIF orientation "
         'rotates it on loading',

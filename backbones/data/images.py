@@ -52,6 +52,7 @@ class ImageFacts:
         counts: of pixels with each value.
         unmapped: values that stand for no class, with their shares of the pixels.
         grey: whether a label map has several channels that are equal.
+        largest: absolute value of an image that was read as it is; 0 if unknown.
     """
 
     path: Path
@@ -70,6 +71,7 @@ class ImageFacts:
     counts: np.ndarray | None = None
     unmapped: list[tuple[int, float]] = field(default_factory=list)
     grey: bool = False
+    largest: float = 0.0
 
     @property
     def special(self) -> bool:
@@ -243,7 +245,7 @@ def _decode(found: ImageFacts) -> None:
 def _decode_channels(found: ImageFacts) -> None:
     with _in_turn(found):
         try:
-            read_pixels(found.path)
+            found.largest = float(np.abs(read_pixels(found.path)).max(initial=0))
         except UnreadableError as error:
             found.fault, found.detail = 'damaged-image', str(error).partition(': ')[2]
         except MemoryError:

@@ -244,6 +244,23 @@ def test_images_of_other_channels_are_named(tmp_path: Path) -> None:
     ]
 
 
+@pytest.mark.parametrize(
+    ('kind', 'factor', 'found'),
+    [('float32', 255, True), ('float32', 8, False), ('uint16', 1, False), ('uint16', 40, True)],
+)
+def test_images_of_another_scale_are_named(
+    kind: str, factor: float, found: bool, tmp_path: Path
+) -> None:
+    root = replace_images(make_coco(tmp_path), '.npy')
+    for seed, path in enumerate(root.rglob('*.npy')):
+        scale = (255 if kind == 'uint16' else 1) * (factor if path.parent.name == 'val' else 1)
+        save(path, (bands(seed) / bands(seed).max() * scale).astype(kind))
+    faults = check_data.check(str(root)).faults
+    said = [fault.examples[0] for fault in faults.warnings if fault.kind == 'scales-differ']
+    assert bool(said) == found and not faults.errors
+    assert all('.npy has values up to' in text for text in said)
+
+
 def test_one_image_of_five_bands_among_photographs_is_named(tmp_path: Path) -> None:
     root = make_coco(tmp_path)
     save(root / 'train/5.tif', bands(0))

@@ -339,6 +339,17 @@ def test_darknet_says_which_names_count_and_how_many(
     assert {fault.kind for fault in report.faults.errors} == {'no-validation'} | kinds
 
 
+def test_a_split_in_grey_beside_one_in_colours(tmp_path: Path) -> None:
+    """As where the label maps of a split lie in the place of its images."""
+    root = make_coco(tmp_path)
+    for number, path in enumerate(sorted((root / 'val').iterdir())):
+        warnings = {fault.kind for fault in check_data.check(str(root)).faults.warnings}
+        assert 'grey-split' not in warnings, number
+        Image.open(path).convert('L').save(path)
+    warnings = {fault.kind for fault in check_data.check(str(root)).faults.warnings}
+    assert 'grey-split' in warnings
+
+
 @pytest.mark.parametrize('twin', ['tree\u200b', '\uff54ree', 'T ree'])
 def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
     make_yolo(tmp_path)
