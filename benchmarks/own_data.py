@@ -30,8 +30,7 @@ def main() -> None:
     args = parser.parse_args()
     runs = [args.out / f'seed_{seed}' for seed in args.seeds]
     for seed, folder in zip(args.seeds, runs):
-        if not (folder / 'cpu_seconds').is_file():
-            train(args.config, seed, folder)
+        train(args.config, seed, folder)
     rows = [measured(folder) for folder in runs]
     for name in rows[0]:
         print(f'{name}: {spread([row[name] for row in rows])}')
@@ -40,15 +39,17 @@ def main() -> None:
 def train(config: Path, seed: int, folder: Path) -> None:
     """Train with one thread, then test best.pth and last.pth if the data have a test split."""
     options = ['--cfg-options', f'randomness.seed={seed}']
-    before = cpu_seconds()
-    call('train.py', config, '--work-dir', folder, *options)
-    used = cpu_seconds() - before
+    time = folder / 'cpu_seconds'
+    if not time.is_file():
+        before = cpu_seconds()
+        call('train.py', config, '--work-dir', folder, *options)
+        time.write_text(f'{cpu_seconds() - before:.0f}')
     cfg = Config.fromfile(config)
     if cfg.test_dataloader.dataset != cfg.val_dataloader.dataset:
         for name in TESTED:
             weights, out = folder / f'{name}.pth', folder / f'test_{name}'
-            call('test.py', config, weights, '--work-dir', out, *options)
-    (folder / 'cpu_seconds').write_text(f'{used:.0f}')
+            if not (out / 'metrics.json').is_file():
+                call('test.py', config, weights, '--work-dir', out, *options)
 
 
 def call(tool: str, *arguments: object) -> None:
