@@ -8,6 +8,7 @@ from backbones.data.numbers import is_id, is_number
 from backbones.errors import UserError
 
 FORMAT = 1  # of these facts, docs/export.md
+MOST = dict(scale=1 << 16, scale_factor=1 << 10)  # arguments of Resize: pixels, and a ratio
 Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is
 
 
@@ -42,13 +43,14 @@ def _is_step(value: Any) -> bool:
     """Return whether a value is a transform; the arguments that are used have to be numbers."""
     if not isinstance(value, dict) or not isinstance(value.get('type'), str):
         return False
-    sides = [value[key] for key in ('scale', 'scale_factor') if value.get(key) is not None]
-    if value['type'].endswith('Resize') and not sides:
+    said = {key: value[key] for key in MOST if value.get(key) is not None}
+    if value['type'].endswith('Resize') and not said:
         return False
-    if any(isinstance(side, list) and len(side) != 2 for side in sides):
-        return False
-    numbers = [v for side in sides for v in (side if isinstance(side, list) else [side])]
-    return all(is_number(v) and v > 0 for v in numbers) and _is_count(value.get('size_divisor', 1))
+    for key, sides in said.items():
+        numbers = sides if isinstance(sides, list) else [sides, sides]
+        if len(numbers) != 2 or not all(is_number(v) and 0 < v <= MOST[key] for v in numbers):
+            return False
+    return _is_count(value.get('size_divisor', 1))
 
 
 TEXT: Check = _is_text, 'text'

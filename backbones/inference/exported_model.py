@@ -180,9 +180,11 @@ class ExportedModel:
             number = out['labels'].max(initial=-1) + 1
         if number > count or ('logits' in out and number != count):
             raise UserError(f'{self.path} tells {number} classes apart, and names {count}')
+        if 'labels' in out and out['labels'].min(initial=0) < 0:
+            raise UserError(f'{self.path} gives labels below 0, which no class has')
 
     def _check_lengths(self, out: Outputs) -> None:
-        """Refuse instances whose outputs do not fit together, or whose scores are no numbers."""
+        """Refuse instances whose outputs do not fit together, or are no numbers."""
         if 'boxes' not in out:
             return
         parts = {name: values for name, values in out.items() if name != 'counts'}
@@ -192,8 +194,9 @@ class ExportedModel:
         if len(lengths) > 1 or odd or out['boxes'].shape[1] != 4:
             shapes = ', '.join(f'{name} {values.shape}' for name, values in parts.items())
             raise UserError(f'{self.path} gives outputs that do not fit together: {shapes}')
-        if not np.isfinite(out['scores']).all():
-            raise UserError(f'{self.path} gives scores that are not finite numbers')
+        for name in ('boxes', 'scores'):
+            if not np.isfinite(out[name]).all():
+                raise UserError(f'{self.path} gives {name} that are not finite numbers')
 
     def _instances(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
         kept = out['scores'] >= score

@@ -64,12 +64,12 @@ def _resized_by(step: dict, height: int, width: int) -> Size:
     if not step.get('scale'):
         factors = step['scale_factor']
         x, y = factors if isinstance(factors, list) else (factors, factors)
-        right, below = int(width * x + 0.5), int(height * y + 0.5)
+        right, below = width * x + 0.5, height * y + 0.5
     else:
         scale = step['scale']
         right, below = scale if isinstance(scale, list) else (scale, scale)
     if not step.get('keep_ratio'):
-        return below, right
+        return max(1, int(below)), max(1, int(right))
     factor = min(max(right, below) / max(height, width), min(right, below) / min(height, width))
     return _scaled(factor, height, width)
 

@@ -299,6 +299,7 @@ LIES = dict(
                     dict(size=[4, 4], stride=[8, 8])],
     transforms=['x', [1], [{}], [dict(type=1)], [dict(type='Resize', scale='x')],
                 [dict(type='Resize', scale=[0, 0])], [dict(type='Resize')],
+                [dict(type='Resize', scale=[10**9, 8])], [dict(type='Resize', scale_factor=1e9)],
                 [dict(type='ResizeToMultiple', size_divisor=0)]],
 )  # fmt: skip
 
@@ -344,12 +345,20 @@ def test_a_file_takes_the_values_that_it_was_trained_on(tmp_path: Path) -> None:
         predictor.predict(tmp_path / 'uint8.npy')
 
 
+def test_an_image_that_is_shrunk_keeps_a_pixel(tmp_path: Path) -> None:
+    for step in (dict(scale_factor=1e-9), dict(scale=[0.5, 0.5]), dict(scale=[30.5, 20])):
+        file = exported.segmentor(tmp_path / 'x.onnx', transforms=[dict(type='Resize', **step)])
+        assert Predictor(str(file)).find(np.zeros((40, 60, 3), np.uint8)).shape == (40, 60)
+
+
 def test_outputs_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
     for old, new, said in (
         ('{3, 28, 28}', '{2, 28, 28}', r'boxes \(3, 4\), .* masks \(2, 28, 28\)'),
         ('one = Constant <value = float[1] {1}>', 'one = Constant <value = float[1, 1, 1, 1] {1}>',
          r'masks \(1, 3, 28, 28\)'),
         ('{0.9, 0.8, 0.3}', '{0.9, nan, 0.3}', 'scores that are not finite numbers'),
+        ('{0, 0, 0.5, 1, 0', '{0, 0, nan, 1, 0', 'boxes that are not finite numbers'),
+        ('{0, 1, 2}', '{0, -1, 2}', 'labels below 0'),
     ):  # fmt: skip
         path = exported.detector(tmp_path / 'x.onnx', change=(old, new))
         with pytest.raises(UserError, match=f'{path} gives .*{said}'):
