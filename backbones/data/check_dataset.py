@@ -7,7 +7,7 @@ from functools import partial
 from pathlib import Path
 
 from backbones.data.channels import check_channels, check_scales, choose_channels, usual_values
-from backbones.data.dataset import Dataset, Split
+from backbones.data.dataset import Dataset, Split, split_of
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, label_facts
@@ -186,6 +186,7 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         for name in unseen:
             faults.add(kind, f'split {part}', repr(name), total=total)
     check_names(dataset, faults)
+    _check_roles(dataset, faults)
     without = dataset.without_masks()
     if dataset.detection and without and any(map(has_mask, _annotations(dataset))):
         faults.add('masks-differ', dataset.root, f'none in {", ".join(without)}')
@@ -193,6 +194,17 @@ def _check_splits(report: Report, *, complete: bool) -> None:
         report.counts[name] = split_counts(split)
         if complete:
             _check_unused(dataset, split, faults)
+
+
+def _check_roles(dataset: Dataset, faults: Faults) -> None:
+    """Find training images in a folder that is called after another split."""
+    for split in dataset.parts('train'):
+        for folder in sorted({path.parent for path in split.paths()}):
+            inside = folder.relative_to(dataset.root).parts if (
+                folder.is_relative_to(dataset.root)) else ()  # fmt: skip
+            called = {found for part in inside if (found := split_of(part))}
+            if called and 'train' not in called:
+                faults.add('other-split', split.source, '/'.join(inside))
 
 
 def _annotations(dataset: Dataset) -> Iterator[dict]:

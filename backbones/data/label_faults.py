@@ -156,6 +156,10 @@ CLASSES = {
         'the test split that data.yaml names does not exist, and is left out',
         'nothing, if there is none',
     ),
+    'other-split': warning(
+        'training images lie in a folder that is called after another split',
+        'make sure that training and validation are not exchanged',
+    ),
     'empty-split': Kind('splits have no images', 'add images'),
     'no-training': Kind(
         'datasets have no training split', 'name a folder or annotation file "train"'

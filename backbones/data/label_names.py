@@ -12,6 +12,11 @@ from backbones.data.label_mapping import LabelMapping, Value
 # one name per line
 PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', '*/classes.txt')
 NOT_LEARNT = ('__ignore__',)  # labelme's name of pixels that are 255
+# a line with the number of a class; names may end with a number, so that a sign comes before it
+NUMBERED = (
+    re.compile(r'(?P<number>\d+)[\s:=,;.)-]+(?P<name>[^\W\d].*)'),
+    re.compile(r'(?P<name>[^\W\d].*?)\s*[:=,;\t]\s*(?P<number>\d+)'),
+)
 VOID = ('void', 'ignore', 'ignored', 'unlabelled', 'unlabeled', *NOT_LEARNT)
 
 
@@ -75,7 +80,26 @@ def read_names(root: Path, faults: Faults, *, plain: tuple[str, ...] = PLAIN) ->
             if rows := parse(_text(file, faults)):
                 found.append(LabelNames(file, *map(tuple, zip(*rows))))
     files = filter(Path.is_file, (file for name in plain for file in sorted(root.glob(name))))
-    return found + [LabelNames(file, _lines(file, faults)) for file in files]
+    return found + [_listed(file, _lines(file, faults)) for file in files]
+
+
+def _listed(file: Path, lines: tuple[str, ...]) -> LabelNames:
+    by_number = numbered(lines)
+    if by_number is None:
+        return LabelNames(file, lines)
+    if sorted(by_number) == [*range(len(lines))]:
+        return LabelNames(file, tuple(by_number[i] for i in range(len(lines))))
+    return LabelNames(file, tuple(by_number.values()), tuple(by_number))
+
+
+def numbered(lines: Sequence[str]) -> dict[int, str] | None:
+    """Return names by the numbers beside them, as in `0: tree`; None if not all have their own."""
+    for form in NUMBERED:
+        found = [match for line in lines if (match := form.fullmatch(line.strip()))]
+        named = {int(match['number']): match['name'] for match in found}
+        if 1 < len(lines) == len(named) == len(set(named.values())):
+            return named
+    return None
 
 
 def _text(file: Path, faults: Faults) -> str:

@@ -12,6 +12,7 @@ from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder, parts_of
 from backbones.data.images import image_facts
+from backbones.data.label_names import numbered
 from backbones.data.listing import SUFFIXES as IMAGES
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.parallel import in_parallel
@@ -137,7 +138,11 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
 def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
     """Compare with the `classes.txt` that LabelImg and others leave beside the labels."""
     for other in list_files(root, ('.txt',)):
-        if other.name == 'classes.txt' and (there := read_lines(other)) != classes:
+        if other.name != 'classes.txt':
+            continue
+        there = read_lines(other)
+        by_number = numbered(there) or dict(enumerate(there))
+        if by_number != dict(enumerate(classes)):
             example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
                       f'{listed(there)}: correct the former, or remove the latter'  # fmt: skip
             faults.add('wrong-yaml', file, example)

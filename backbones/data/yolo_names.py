@@ -7,6 +7,7 @@ from itertools import islice
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, split_of
+from backbones.data.label_names import numbered
 from backbones.data.listing import list_images, read_lines
 from backbones.data.yolo_labels import has_object, label_places
 
@@ -35,7 +36,9 @@ def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
     splits = _listed(root) or _folders(root)
     count = _facts(root).get('classes')
-    return dict(splits, names=read_lines(file), path=root, **(dict(nc=count) if count else {}))
+    lines = read_lines(file)
+    by_number = {str(number): name for number, name in (numbered(lines) or {}).items()}
+    return dict(splits, names=by_number or lines, path=root, **(dict(nc=count) if count else {}))
 
 
 def _listed(root: Path) -> dict[str, str]:

@@ -350,6 +350,50 @@ def test_a_split_in_grey_beside_one_in_colours(tmp_path: Path) -> None:
     assert 'grey-split' in warnings
 
 
+def test_training_images_in_a_folder_called_val(tmp_path: Path) -> None:
+    content = yaml.safe_load((make_yolo(tmp_path) / 'data.yaml').read_text())
+    for train, val, kinds in (('train', 'val', set()), ('val', 'train', {'other-split'})):
+        exchanged = dict(content, train=f'images/{train}', val=f'images/{val}')
+        (tmp_path / 'data.yaml').write_text(yaml.safe_dump(exchanged))
+        report = check_data.check(str(tmp_path))
+        assert {fault.kind for fault in report.faults.warnings} == kinds
+        assert not report.faults.errors
+
+
+@pytest.mark.parametrize(
+    ('text', 'classes', 'values'),
+    [
+        ('0 background\n1 flower\n2 tree', ('background', 'flower', 'tree'), None),
+        ('2: tree\n0: background\n1: flower', ('background', 'flower', 'tree'), None),
+        ('background = 0\nflower = 2\ntree = 1', ('background', 'tree', 'flower'), None),
+        ('0\tbackground\n2\ttree\n1000\tsky', ('background', 'tree', 'sky'), (0, 2, 1000)),
+        ('class 0\nclass 2\nclass 1', ('class 0', 'class 2', 'class 1'), None),
+        ('1 cent\n2 cent\n1 euro', ('1 cent', '2 cent', '1 euro'), None),
+        ('0\n2\n1', ('0', '2', '1'), None),
+    ],
+)
+def test_numbers_beside_the_names_of_a_list(
+    tmp_path: Path, text: str, classes: tuple, values: tuple | None
+) -> None:
+    """The number counts, not the line."""
+    (make_masks(tmp_path) / 'classes.txt').write_text(text)
+    dataset = check_data.check(str(tmp_path)).dataset
+    assert dataset.classes == classes
+    assert (dataset.mapping.values if dataset.mapping else None) == values
+
+
+@pytest.mark.parametrize(
+    'text', ['1: tree\n0: große Blume', 'große Blume\ntree', '0 große Blume\n1 tree']
+)
+def test_numbers_beside_the_names_of_yolo(tmp_path: Path, text: str) -> None:
+    (make_yolo(tmp_path) / 'data.yaml').unlink()
+    (tmp_path / 'classes.txt').write_text(text)
+    report = check_data.check(str(tmp_path))
+    assert report.dataset.classes == ('große Blume', 'tree') and not report.faults.errors
+    (tmp_path / 'classes.txt').write_text('1: große Blume\n2: tree')
+    assert 'class-count' in errors(tmp_path)
+
+
 @pytest.mark.parametrize('twin', ['tree\u200b', '\uff54ree', 'T ree'])
 def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
     make_yolo(tmp_path)
