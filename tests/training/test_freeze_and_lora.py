@@ -185,7 +185,6 @@ def test_adapters_that_contradict_the_weights_beside_them_are_refused(lie: str) 
 
 
 @pytest.mark.lora
-@pytest.mark.slow
 def test_a_training_run_with_adapters_resumes_and_is_tested_without_them(tmp_path: Path) -> None:
     assert find_spec('peft')
     tool('make_digits', '--out', tmp_path / 'digits', '--train', 8, '--val', 4)
