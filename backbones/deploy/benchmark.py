@@ -50,7 +50,9 @@ class Candidate:
 
     @property
     def megabytes(self) -> float | None:
-        """Size on disk; OpenVINO's weights lie beside its file."""
+        """Size on disk; OpenVINO's weights lie beside its file, a backbone alone has no file."""
+        if self.kind == 'backbone':
+            return None
         path = Path(self.checkpoint or self.model)
         files = [path, path.with_suffix('.bin')] if runtime_of(path) == 'openvino' else [path]
         return sum(f.stat().st_size for f in files) / 1e6 if path.is_file() else None

@@ -63,6 +63,13 @@ def test_a_rival_is_a_share_of_what_is_timed_like_it() -> None:
     assert [line[5].strip() for line in lines] == ['1.00', '1.00', '1.50', '-']
 
 
+def test_a_backbone_alone_has_no_size_on_disk(tmp_path: Path) -> None:
+    config = tmp_path / 'config.py'
+    config.write_text('model = dict()')
+    assert Candidate('it', 'backbone', str(config), None, 1).megabytes is None
+    assert Candidate('it', 'predictor', 'it', str(config), 1).megabytes == 14e-6
+
+
 def test_a_process_says_why_it_cannot_start(tmp_path: Path) -> None:
     wrong = Candidate('wrong', 'predictor', str(exported.backbone(tmp_path / 'x.onnx')), None, 1)
     with pytest.raises(UserError, match=r'^wrong: .*a model of the task unknown'):
