@@ -53,6 +53,7 @@ METHODS = {
 EXPORTED = 'UperNet'
 CPU_SECONDS, GIBIBYTES = 240, 12  # for a family
 PATIENCE = 1200  # seconds until a process that does not compute is given up
+NO_MEMORY = "can't allocate memory"  # of PyTorch's message, a RuntimeError
 OWN_SIZE = 'image_size=(HEIGHT, WIDTH)'  # of the message that a model takes one size
 
 
@@ -220,6 +221,8 @@ def page(results: dict[str, dict]) -> str:
     def cell(text: str | None) -> str:
         if not text:
             return '-' if text is None else 'yes'
+        if NO_MEMORY in text:
+            text = f'takes more than {GIBIBYTES} GiB of memory, the limit here'
         return f'[{notes.setdefault(text.replace("|", "/"), len(notes) + 1)}](#reasons)'
 
     rows = []
