@@ -41,7 +41,8 @@ CONFIGS = Path(__file__).with_name('any_config.txt').read_text().split()
 SIZES = ((128, 160), (99, 130), (64, 96))
 FIXED = (96, 128)
 COLOURS = Preprocessing((0,) * 3, (1,) * 3, rgb=True, divisor=32)
-LARGE = {'ssd300': (300, 300), 'mobilenet_v3': (512, 512)}  # of models that take no smaller ones
+# of models that take no smaller ones
+LARGE = {'ssd300': (300, 300), 'mobilenet_v3': (512, 512), 'detectors_cascade': (128, 160)}
 SMALL = dict(
     dims=(32, 64, 128, 256), depths=(1, 1, 1, 1), heads=(4, 4, 8, 16), local_heads=(3, 2, 4, 4)
 )
