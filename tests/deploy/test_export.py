@@ -191,7 +191,7 @@ def spread(layer: nn.Module, _: tuple, out: Tensor) -> Tensor:
 
 def lively(model: nn.Module, sample: type) -> None:
     """Spread the scores of a new detector: it would find nothing, or everything alike."""
-    torch.manual_seed(0)
+    torch.manual_seed(1)  # with 0, rounding decides which of two boxes stays
     model.eval()
     hooks = []
     for name, layer in model.named_modules():
