@@ -11,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.deploy.deformable_convolution import by_torchvision
+from backbones.deploy.tood import anchors_once
 from backbones.errors import UserError, first_line
 
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
@@ -48,7 +49,7 @@ def exporting(model: Any) -> Iterator[None]:
         UserError: PyTorch cannot export it; gives its reason.
     """
     try:
-        with torch.no_grad(), quiet(), by_torchvision():
+        with torch.no_grad(), quiet(), by_torchvision(), anchors_once():
             yield
     except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
         kind, reason = type(model.model).__name__, first_line(error.__cause__ or error)
