@@ -32,7 +32,7 @@ FLOORS = (
     'variants',
     'ops',
     'folder_lock',
-    'atomic_write families package_files pixels tables hf_models timm_models',
+    'atomic_write families file_digest package_files pixels tables hf_models timm_models',
     'errors orientation',
 )
 FLOOR = {part: number for number, parts in enumerate(FLOORS) for part in parts.split()}

@@ -10,6 +10,7 @@ import torch
 from torch import distributed as dist
 
 from backbones.errors import CheckpointError, MissingFileError, listed
+from backbones.file_digest import sha256
 
 HUB = 'hf-hub:'
 HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # where the hub's libraries put weights
@@ -108,7 +109,7 @@ def _download(url: str, path: Path, expected: str) -> Path:
         if named and not named[1].isdecimal():  # decimal digits alone are a date
             _refuse_other(url, path, named[1])
         _refuse_other(url, path, expected)
-        _sum_of(path).write_text(f'{_digest(path)}  {path.name}\n')  # readable by sha256sum
+        _sum_of(path).write_text(f'{sha256(path)}  {path.name}\n')  # readable by sha256sum
     except OSError as error:
         raise CheckpointError(
             f'cannot download {url}: {error}. Fetch it elsewhere and put it at {path}, or give its '
@@ -116,11 +117,6 @@ def _download(url: str, path: Path, expected: str) -> Path:
             'without)'
         ) from error
     return path
-
-
-def _digest(path: Path) -> str:
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _refuse_other(url: str, path: Path, expected: str) -> None:
@@ -132,7 +128,7 @@ def _refuse_other(url: str, path: Path, expected: str) -> None:
     Raises:
         CheckpointError: they differ; the file is removed.
     """
-    if not _digest(path).startswith(expected):
+    if not sha256(path).startswith(expected):
         path.unlink()
         raise CheckpointError(
             f'{url} is not the expected file: its SHA-256 does not begin with {expected}. Try '
@@ -152,7 +148,7 @@ def _check_sum(url: str, path: Path, expected: str) -> None:
             f'{path} is not the expected file: its SHA-256 is {fetched}, not {expected}. '
             'Remove it to fetch it again'
         )
-    if fetched != _digest(path):
+    if fetched != sha256(path):
         raise CheckpointError(
             f'{path} has changed since it was fetched from {url} (see {_sum_of(path).name} beside '
             'it): remove both files to fetch it again'
@@ -166,7 +162,7 @@ def _check_blob(checkpoint: str, path: Path) -> None:
         CheckpointError: they differ.
     """
     blob = path.resolve()
-    if re.fullmatch('[0-9a-f]{64}', blob.name) and _digest(blob) != blob.name:
+    if re.fullmatch('[0-9a-f]{64}', blob.name) and sha256(blob) != blob.name:
         raise CheckpointError(
             f'{checkpoint} has changed since it was fetched: remove {blob} to fetch it again'
         )

@@ -10,6 +10,7 @@ from mmengine.config import Config
 import backbones
 from backbones.checkpoints.fetch import locate
 from backbones.deploy.preprocessing import Preprocessing
+from backbones.file_digest import sha256
 from backbones.openmmlab.config_tree import innermost
 
 FORMAT = 1  # of the list on the page; raised when a key changes its meaning
@@ -74,8 +75,7 @@ def of_config(cfg: Config) -> dict[str, Any]:
 
 def digest(checkpoint: str) -> str:
     """Return the SHA-256 of a checkpoint's file. See `backbones.checkpoints.read`."""
-    with locate(checkpoint)[0].open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
+    return sha256(locate(checkpoint)[0])
 
 
 def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:

@@ -13,7 +13,8 @@ import torch
 from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
 from backbones.errors import UserError
-from backbones.inference.sessions import SECTION, WEIGHTS, digest, openvino_reason
+from backbones.file_digest import sha256
+from backbones.inference.sessions import SECTION, WEIGHTS, openvino_reason
 
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # of arithmetic on CPUs
 
@@ -101,7 +102,7 @@ def save(model: Any, out: Path, precision: str) -> None:
             compress_to_fp16=precision in ('fp16', 'bf16'),
         )
         write()
-        describe(model, {WEIGHTS: digest(half.with_suffix('.bin'))})
+        describe(model, {WEIGHTS: sha256(half.with_suffix('.bin'))})
         write()
         for suffix in ('.bin', '.xml'):  # the one that names the other comes last
             shutil.move(half.with_suffix(suffix), out.with_suffix(suffix))

@@ -1,7 +1,6 @@
 """Open an exported file in the runtime that its name stands for."""
 
 import contextlib
-import hashlib
 import json
 import os
 import re
@@ -14,6 +13,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from backbones.errors import MissingFileError, UserError, first_line, installed, shown
+from backbones.file_digest import sha256
 from backbones.inference.attempts import OUT_OF_MEMORY
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino', '.pt2': 'torch'}  # by suffix
@@ -155,17 +155,11 @@ def check_weights(weights: Path, about: Mapping[str, str]) -> None:
     Raises:
         UserError: those of another training run, perhaps, or damaged.
     """
-    if about.get(WEIGHTS) not in (None, digest(weights)):
+    if about.get(WEIGHTS) not in (None, sha256(weights)):
         raise UserError(
             f'{weights} is not the file of weights that was exported with '
             f'{weights.with_suffix(".xml").name}: copy the two together, or export again'
         )
-
-
-def digest(path: Path) -> str:
-    """Return the SHA-256 of a file."""
-    with path.open('rb') as file:
-        return hashlib.file_digest(file, 'sha256').hexdigest()
 
 
 def _said(error: Exception, pixels: np.ndarray, reason: str = '') -> Exception:
