@@ -2,10 +2,9 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml.ElementTree import parse
 from PIL import Image
 
 from backbones.data import shapes
@@ -15,6 +14,7 @@ from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
 from backbones.data.listing import list_files, start_of
 from backbones.data.voc_images import Images
+from backbones.data.xml_files import root_of
 
 LOOKED_AT = 20  # XML files, which all have to be LabelMe's
 BOX = 'bounding_box'  # the type of a polygon that stands for a box
@@ -42,7 +42,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     Returns:
         Splits, and the names that occur, sorted.
     """
-    trees = {file: tree for file in files if (tree := _parse(file, faults)) is not None}
+    trees = {file: tree for file in files if (tree := root_of(file, faults)) is not None}
     objects = {file: [*_objects(tree)] for file, tree in trees.items()}
     classes = tuple(sorted({name for some in objects.values() for name, _ in some if name}))
     masks = any(obj.findtext('type') != BOX or obj.find('segm') is not None
@@ -75,14 +75,6 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
             else:
                 records.add(number, name, made if masks else shapes.box(*made['bbox']))
     return collected.splits(), classes
-
-
-def _parse(file: Path, faults: Faults) -> Element | None:
-    try:
-        return parse(file).getroot()
-    except (ParseError, ValueError, LookupError, OSError) as error:
-        faults.add('broken-file', file.parent, f'{file.name}: {error}')
-        return None
 
 
 def _objects(tree: Element) -> Iterator[tuple[str, Element]]:

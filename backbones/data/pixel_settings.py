@@ -7,8 +7,9 @@ from mmengine.config import Config
 from backbones.data.faults import Faults
 from backbones.data.pipelines import LOADERS
 from backbones.openmmlab.config_tree import innermost
+from backbones.variants import Variant
 
-RGB = (123.675, 116.28, 103.53)  # the mean of ImageNet
+RGB = Variant.mean  # of ImageNet
 # transforms that change pixels or their places, beside those whose names begin with Random
 DRAWING = ('Albu', 'AutoAugment', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'CutOut', 'Expand',
            'MinIoURandomCrop', 'MixUp', 'Mosaic', 'PhotoMetricDistortion', 'RandAugment',

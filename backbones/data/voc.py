@@ -4,9 +4,7 @@ Corners count pixels from 1, as in the challenge's development kit and in `super
 """
 
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
-
-from defusedxml.ElementTree import parse
+from xml.etree.ElementTree import Element
 
 from backbones.data.cvat import is_cvat
 from backbones.data.dataset import Split, split_of
@@ -16,6 +14,7 @@ from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
 from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
 from backbones.data.voc_masks import files_of_splits
+from backbones.data.xml_files import root_of
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
@@ -87,10 +86,8 @@ def _parse(files: list[Path], faults: Faults) -> dict[Path, Element]:
         if not file.is_file():
             faults.add('missing-label', file.parent, file.name)
             continue
-        try:
-            tree = parse(file).getroot()
-        except (ParseError, ValueError, LookupError, OSError) as error:  # LookupError: encoding
-            faults.add('broken-file', file.parent, f'{file.name}: {error}')
+        tree = root_of(file, faults)
+        if tree is None:
             continue
         if tree.tag == 'annotation':
             trees[file] = tree

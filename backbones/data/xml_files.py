@@ -1,0 +1,17 @@
+"""Annotation files in XML."""
+
+from pathlib import Path
+from xml.etree.ElementTree import Element, ParseError
+
+from defusedxml.ElementTree import parse
+
+from backbones.data.faults import Faults
+
+
+def root_of(file: Path, faults: Faults) -> Element | None:
+    """Return the root of an XML file; None, with a fault of its folder, if it cannot be read."""
+    try:
+        return parse(file).getroot()
+    except (ParseError, ValueError, LookupError, OSError) as error:  # LookupError: encoding
+        faults.add('broken-file', file.parent, f'{file.name}: {error}')
+        return None
