@@ -60,7 +60,8 @@ test-openvino: $(INSTALLED)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
 		--target $(VENV)/openvino openvino openvino-telemetry nncf networkx ninja psutil pydot tabulate
 	OMP_NUM_THREADS=1 PYTHONPATH=$(VENV)/openvino $(BIN)/python -m pytest -q -m 'slow or not slow' \
-		tests/deploy/test_formats.py tests/inference/test_exported.py tests/inference/test_runtimes.py
+		tests/deploy/test_formats.py tests/deploy/test_quantise.py tests/inference/test_exported.py \
+		tests/inference/test_runtimes.py
 
 test-matrix: $(INSTALLED)
 	$(BIN)/python tests/support/matrix.py

@@ -17,7 +17,7 @@ from backbones.data.listing import list_images
 from backbones.deploy import benchmark
 from backbones.deploy.benchmark import Candidate
 from backbones.deploy.metadata import digest
-from backbones.deploy.metric import evaluate, first_of
+from backbones.deploy.metric import Validation, first_of
 from backbones.deploy.source import image_folder, photographs
 from backbones.errors import UserError
 from backbones.inference import Predictor, read_image
@@ -134,13 +134,13 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
 
 def _add_metrics(rows: list[dict], cfg: Config, args: argparse.Namespace) -> str:
     """Add the metric of each model to its rows, and return what it is called."""
-    found: dict[str, float] = {}
+    validation, found = Validation(cfg), dict[str, float]()
     for candidate, row in zip(_candidates(args), rows):
         if candidate.kind != 'predictor':
             continue
         if candidate.name not in found:  # it does not depend on the threads
             model = cfg if candidate.checkpoint else candidate.model
             predictor = Predictor(model, candidate.checkpoint, score=0, **candidate.options)
-            name, found[candidate.name] = first_of(evaluate(cfg, predictor))
+            name, found[candidate.name] = first_of(validation.evaluate(predictor))
         row['metric'] = found[candidate.name]
     return name

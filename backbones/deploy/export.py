@@ -15,14 +15,13 @@ from backbones.deploy.compare import (
     differences,
     runner,
 )
-from backbones.deploy.evaluate import FileValidation
 from backbones.deploy.metadata import as_text, describe
 from backbones.deploy.models import exportable
 from backbones.deploy.onnx_file import package, to_onnx
 from backbones.deploy.onnx_graph import half
 from backbones.deploy.openvino_file import describe as describe_openvino
 from backbones.deploy.openvino_file import openvino_runner, to_openvino
-from backbones.deploy.quantise import quantise, training_images
+from backbones.deploy.quantise import quantise
 from backbones.deploy.source import Source, samples
 from backbones.deploy.torch_file import program_runner, to_program
 from backbones.errors import UserError
@@ -138,7 +137,7 @@ def export(source: Source, out: Path, target: Target) -> Result:
         return _kept(Result(found, []), partial(_write, out, file))
     compiled = to_openvino(file, metadata)
     if target.precision == 'int8':  # the metric decides, not the differences
-        compiled, result = _in_int8(source, compiled, model, target)
+        compiled, result = _in_int8(source, compiled, metadata, target)
         describe_openvino(compiled, metadata)
     else:
         run = openvino_runner(compiled, target.precision)
@@ -146,22 +145,20 @@ def export(source: Source, out: Path, target: Target) -> Result:
     return _kept(result, partial(openvino_file.save, compiled, out, target.precision))
 
 
-def _in_int8(source: Source, model: Any, wrapped: Any, target: Target) -> tuple[Any, Result]:
+def _in_int8(
+    source: Source, model: Any, metadata: dict[str, str], target: Target
+) -> tuple[Any, Result]:
     """Quantise an OpenVINO model on the images of the source's config."""
     if source.cfg is None:
         raise UserError('int8 needs the data of a config; a backbone alone has none')
-    if not source.preprocessing.colours:
-        raise UserError('int8 is for models of RGB images; this one takes other channels')
-    validation = FileValidation(source.cfg, target.size, wrapped)
-    images = training_images(source.cfg, target.calibration, target.size)
-    done = quantise(model, images, validation, target.max_drop)
+    done = quantise(model, metadata, source.cfg, target.calibration, target.max_drop)
     lost = Difference(
         target.size or SIZES[0],
         'metric of the validation set, points lost',
         max(done.before - done.after, 0.0),
         target.max_drop,
     )
-    notes = [f'metric in fp32 {done.before:.2f}, in int8 {done.after:.2f} ({len(images)} images)']
+    notes = [f'metric in fp32 {done.before:.2f}, in int8 {done.after:.2f} ({done.images} images)']
     notes += [f'in higher precision: {name}' for name in done.kept]
     return done.model, Result([lost], notes)
 

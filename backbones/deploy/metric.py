@@ -1,6 +1,6 @@
-"""The metric of a config on its validation images, of predictions by whatever made them."""
+"""The metric of a config on its validation images, of a checkpoint or of an exported file."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
@@ -12,6 +12,7 @@ from mmengine.registry import DATASETS
 from mmengine.structures import BaseDataElement, InstanceData, PixelData
 
 from backbones.drawing.paint import Found
+from backbones.drawing.panoptic import panoptic_map
 from backbones.errors import UserError
 from backbones.inference import Predictor
 from backbones.openmmlab.build import enter_library
@@ -23,7 +24,6 @@ METRICS = {  # the first that is there stands for a model, times the factor for 
     'mIoU': 1.0,
     'pascal_voc/mAP': 100.0,
 }
-Predicted = dict[str, BaseDataElement]  # fields of a data sample
 
 
 class Validation:
@@ -50,12 +50,12 @@ class Validation:
         return len(self.dataset)
 
     def evaluate(
-        self, predict: Callable[[dict], Predicted], indices: Iterable[int] | None = None
+        self, predictor: Predictor, indices: Iterable[int] | None = None
     ) -> dict[str, float]:
-        """Evaluate predictions.
+        """Evaluate a checkpoint or an exported file.
 
         Args:
-            predict: of an entry of the dataset, in pixels of the original image.
+            predictor: with a minimum score of 0.
             indices: images to use; all by default.
 
         Returns:
@@ -68,26 +68,29 @@ class Validation:
             data = self.dataset[index]
             sample = data['data_samples']
             _unwrap_boxes(sample)
-            sample.set_data(predict(data))
+            found = predictor.predict(sample.img_path).found
+            fields = as_fields(found)
+            if predictor.model.panoptic and isinstance(found, sv.Detections):
+                whole = panoptic_map(found, sample.ori_shape, len(predictor.meta['classes']))
+                fields = dict(pred_panoptic_seg=PixelData(sem_seg=torch.from_numpy(whole)[None]))
+            sample.set_data(fields)
             evaluator.process([sample], dict(inputs=[data['inputs']], data_samples=[sample]))
             count += 1
         return evaluator.evaluate(count)
 
 
-def evaluate(cfg: Config, predictor: Predictor) -> dict[str, float]:
-    """Evaluate a predictor on a config's validation images.
+def points(metrics: dict[str, float]) -> float:
+    """Return the number that stands for a model in points, from 0 to 100.
 
-    Args:
-        cfg: of a detector or segmentor.
-        predictor: with a minimum score of 0; a checkpoint or an exported file.
-
-    Returns, Raises: see `Validation`.
+    Raises:
+        UserError: there is none of `METRICS`.
     """
-
-    def predict(data: dict) -> Predicted:
-        return as_fields(predictor.predict(data['data_samples'].img_path).found)
-
-    return Validation(cfg).evaluate(predict)
+    for name, factor in METRICS.items():
+        if name in metrics:
+            return float(metrics[name]) * factor
+    raise UserError(
+        f'the metric of val_evaluator gives {", ".join(metrics)}; allowed: {", ".join(METRICS)}'
+    )
 
 
 def first_of(metrics: dict[str, float]) -> tuple[str, float]:
@@ -100,7 +103,7 @@ def first_of(metrics: dict[str, float]) -> tuple[str, float]:
     return name, float(value)
 
 
-def as_fields(found: Found) -> Predicted:
+def as_fields(found: Found) -> dict[str, BaseDataElement]:
     """Return what was found as fields of OpenMMLab's data sample."""
     if not isinstance(found, sv.Detections):
         labels = torch.from_numpy(np.asarray(found, np.int64))[None]

@@ -3,7 +3,7 @@
 import contextlib
 import io
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,12 +11,12 @@ import numpy as np
 from mmengine.config import Config
 from mmengine.registry import DATASETS
 
-from backbones.deploy.evaluate import FileValidation
+from backbones.deploy.metric import Validation, points
 from backbones.deploy.onnx_file import package
-from backbones.deploy.openvino_file import openvino_runner, run_compiled
+from backbones.deploy.openvino_file import compile_model
 from backbones.errors import UserError
-from backbones.inference.shaping import resized
-from backbones.inference.trained_model import make_pipeline
+from backbones.inference import Predictor
+from backbones.inference.sessions import OpenVino, Outputs, Session
 from backbones.openmmlab.build import enter_library
 from backbones.openmmlab.config_tree import innermost
 
@@ -30,25 +30,73 @@ class Quantised:
     Args:
         model: the model.
         before, after: metric of the validation set, in points, before and after.
+        images: number of training images that it was calibrated on.
         kept: layers that stay in higher precision.
     """
 
     model: Any
     before: float
     after: float
+    images: int
     kept: list[str]
 
 
-def training_images(cfg: Config, count: int, size: tuple[int, int] | None) -> list[np.ndarray]:
-    """Return training images as a file takes them, (1, 3, H, W) RGB from 0 to 255 in float32.
+def quantise(
+    model: Any, about: Mapping[str, str], cfg: Config, count: int, max_drop: float
+) -> Quantised:
+    """Quantise an OpenVINO model; layers that cost too much stay in higher precision.
+
+    Images are prepared as `Predictor` prepares them for the file, for calibration as for the
+    metric.
 
     Args:
-        cfg: config with `train_dataloader` and, for the size, a test pipeline.
-        count: number of images, spread evenly over the set.
-        size: height and width in pixels; None resizes as in the test pipeline.
+        model: the model in float32.
+        about: its metadata.
+        cfg: config with training and validation data.
+        count: number of training images, spread evenly over the set.
+        max_drop: points by which the metric may fall.
 
     Raises:
-        UserError: there are no training images.
+        MissingOperatorError: the extra `openvino` is not installed.
+        UserError: there are no training or validation images.
+    """
+    nncf = package('nncf')
+    validation, paths = Validation(cfg), training_images(cfg, count)
+
+    def measure(compiled: Any, indices: Iterable[int] | None = None) -> tuple[float, None]:
+        predictor = Predictor(OpenVino(compiled, about), score=0)
+        with contextlib.redirect_stdout(io.StringIO()):  # tables of the metric
+            return points(validation.evaluate(predictor, indices)), None
+
+    def measured(model: Any) -> float:
+        return measure(compile_model(model, 'int8'))[0]
+
+    with _quiet():
+        before = measured(model)
+        seen = nncf.Dataset(
+            calibration_inputs(OpenVino(compile_model(model, 'fp32'), about), paths)
+        )
+        small = nncf.quantize(model, seen, subset_size=len(paths))
+        after = measured(small)
+        if before - after > max_drop:
+            small = nncf.quantize_with_accuracy_control(
+                model,
+                seen,
+                nncf.Dataset(range(len(validation))),
+                measure,
+                max_drop=max_drop,
+                drop_type=nncf.DropType.ABSOLUTE,
+                subset_size=len(paths),
+            )
+            after = measured(small)
+    return Quantised(small, before, after, len(paths), unquantised(small))
+
+
+def training_images(cfg: Config, count: int) -> list[str]:
+    """Return the paths of training images, spread evenly over the set.
+
+    Raises:
+        UserError: there are none.
     """
     if not cfg.get('train_dataloader'):
         raise UserError('int8 needs training images: the config has no train_dataloader')
@@ -57,61 +105,37 @@ def training_images(cfg: Config, count: int, size: tuple[int, int] | None) -> li
     dataset = DATASETS.build(settings)
     if not len(dataset):
         raise UserError('int8 needs training images: the training set of the config is empty')
-    pipeline = make_pipeline(cfg, resizing=size is None)
     places = np.linspace(0, len(dataset) - 1, min(count, len(dataset))).round().astype(int)
-    return [_prepared(dataset.get_data_info(int(i))['img_path'], pipeline, size) for i in places]
+    return [dataset.get_data_info(int(place))['img_path'] for place in places]
 
 
-def _prepared(path: str, pipeline: Any, size: tuple[int, int] | None) -> np.ndarray:
-    import cv2
+class _Watched:
+    """A session that keeps what it is run on."""
 
-    image = cv2.imread(path)
-    if image is None:
-        raise UserError(f'{path} cannot be read; int8 needs the training images')
-    if size:
-        image = resized(image, size)
-    else:
-        image = pipeline(dict(img=image, img_id=0))['inputs'].numpy().transpose(1, 2, 0)
-    pixels = image[..., ::-1].transpose(2, 0, 1)[None]
-    return np.ascontiguousarray(pixels, dtype=np.float32)
+    def __init__(self, session: Session) -> None:
+        self.session, self.seen = session, list[np.ndarray]()
+        self.about, self.shape, self.outputs = session.about, session.shape, session.outputs
+
+    def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        self.seen.append(pixels)
+        return self.session.run(pixels, names)
 
 
-def quantise(
-    model: Any, images: list[np.ndarray], validation: FileValidation, max_drop: float
-) -> Quantised:
-    """Quantise an OpenVINO model; layers that cost too much stay in higher precision.
+def calibration_inputs(session: Session, paths: list[str]) -> list[np.ndarray]:
+    """Return what a file is run on to predict on each image: one window if there are several.
 
     Args:
-        model: the model in float32.
-        images: from `training_images`.
-        validation: where the metric is computed.
-        max_drop: points by which the metric may fall.
-
-    Raises:
-        MissingOperatorError: the extra `openvino` is not installed.
+        session: the open file, which is run for it.
+        paths: of images.
     """
-    nncf = package('nncf')
-
-    def measure(compiled: Any, indices: Iterable[int]) -> tuple[float, None]:
-        with contextlib.redirect_stdout(io.StringIO()):  # tables of the metric
-            return validation.metric(run_compiled(compiled), list(indices)), None
-
-    with _quiet():
-        before = validation.metric(openvino_runner(model, 'int8'))
-        small = nncf.quantize(model, nncf.Dataset(images), subset_size=len(images))
-        after = validation.metric(openvino_runner(small, 'int8'))
-        if before - after > max_drop:
-            small = nncf.quantize_with_accuracy_control(
-                model,
-                nncf.Dataset(images),
-                nncf.Dataset(range(len(validation))),
-                measure,
-                max_drop=max_drop,
-                drop_type=nncf.DropType.ABSOLUTE,
-                subset_size=len(images),
-            )
-            after = validation.metric(openvino_runner(small, 'int8'))
-    return Quantised(small, before, after, unquantised(small))
+    watched, rng = _Watched(session), np.random.default_rng(0)
+    predictor = Predictor(watched)
+    inputs = []
+    for path in paths:
+        watched.seen.clear()
+        predictor.predict(path)
+        inputs.append(watched.seen[rng.integers(len(watched.seen))])
+    return inputs
 
 
 def unquantised(model: Any) -> list[str]:

@@ -24,6 +24,15 @@ def segments(panoptic: np.ndarray, classes: int) -> sv.Detections:
     )
 
 
+def panoptic_map(found: sv.Detections, shape: tuple[int, int], classes: int) -> np.ndarray:
+    """Return the panoptic map (H, W) of segments, of which the instances are numbered anew."""
+    whole = np.full(shape, classes, np.int64)
+    assert found.mask is not None and found.class_id is not None
+    for number, (mask, label) in enumerate(zip(found.mask, found.class_id), 1):
+        whole[mask] = number * OFFSET + label
+    return whole
+
+
 def _box(mask: np.ndarray) -> tuple[int, int, int, int]:
     """Return the corners of the box around a mask that is not empty."""
     rows, columns = (np.flatnonzero(mask.any(axis)) for axis in (1, 0))

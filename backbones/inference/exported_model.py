@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
 from pathlib import Path
+from typing import TypeGuard
 
 import cv2
 import numpy as np
@@ -16,7 +17,7 @@ from backbones.inference.about import read_about
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.model import digest_of
 from backbones.inference.pasting import pasted
-from backbones.inference.sessions import Outputs, open_file, runtime_of
+from backbones.inference.sessions import Outputs, Session, open_file, runtime_of
 from backbones.inference.shaping import Shaping, padded, resized
 from backbones.inference.tiles import starts
 
@@ -28,9 +29,11 @@ KINDS = {
 }
 
 
-def is_exported(path: object) -> bool:
-    """Return whether a path names an exported file, by its suffix."""
-    return isinstance(path, str | Path) and runtime_of(path) is not None
+def is_exported(path: object) -> TypeGuard[str | Path | Session]:
+    """Return whether a path names an exported file, by its suffix, or is an open one."""
+    if isinstance(path, str | Path):
+        return runtime_of(path) is not None
+    return isinstance(path, Session)
 
 
 class ExportedModel:
@@ -40,7 +43,7 @@ class ExportedModel:
     shrunk until it fits, with its aspect ratio, and padded at the right and the bottom.
 
     Args:
-        path: of the file.
+        file: its path, or the open file.
         tile, batch, amp: see `Predictor`.
 
     Raises:
@@ -50,8 +53,11 @@ class ExportedModel:
 
     on_cpu = True
 
-    def __init__(self, path: str, *, tile: int | None, batch: int, amp: bool) -> None:
-        self.session = open_file(path, bf16=amp)
+    def __init__(
+        self, file: str | Path | Session, *, tile: int | None, batch: int, amp: bool
+    ) -> None:
+        path = 'the model' if isinstance(file, Session) else str(file)
+        self.session: Session = file if isinstance(file, Session) else open_file(path, bf16=amp)
         about = {**_of_outputs(self.session.outputs), **read_about(path, self.session.about)}
         self.outputs = KINDS.get(about['task'], ())
         if not self.outputs:

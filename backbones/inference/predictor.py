@@ -22,7 +22,7 @@ from backbones.inference.memory import check_memory
 from backbones.inference.model import Model
 from backbones.inference.prediction import Prediction
 from backbones.inference.reading import read_channels, read_image
-from backbones.inference.sessions import RUNTIMES
+from backbones.inference.sessions import RUNTIMES, Session
 from backbones.inference.tiles import Scores, cut, inner, label_map, shared_rows, stride_of
 from backbones.pixels import to_rgb
 
@@ -40,7 +40,7 @@ class Predictor:
 
     Args:
         config: path or name of a config, or a Config; or an exported file, `.onnx`, `.xml` or
-            `.pt2`, which does not need OpenMMLab (see `exported_model`).
+            `.pt2`, which does not need OpenMMLab (see `exported_model`), or a `Session` of one.
         checkpoint: trained with the config; see `backbones.checkpoints.read`. None for a file.
         score: minimum score of reported instances.
         tile: side in pixels of the square tiles that larger images are cut into and that the model
@@ -65,7 +65,7 @@ class Predictor:
 
     def __init__(
         self,
-        config: str | Path | Config,
+        config: str | Path | Config | Session,
         checkpoint: str | Path | None = None,
         *,
         score: float = SCORE,
@@ -98,7 +98,7 @@ class Predictor:
                     f'{config} is an exported file, which holds its weights and is run on the CPU: '
                     f'leave out {listed(wrong)}'
                 )
-            self.model = ExportedModel(str(config), tile=tile, batch=batch, amp=amp)
+            self.model = ExportedModel(config, tile=tile, batch=batch, amp=amp)
         else:
             # late: an exported file is predicted with where these are not installed
             from backbones.inference.model_in_pytorch import ModelInPyTorch

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 
@@ -30,6 +30,7 @@ def runtime_of(path: str | Path) -> str | None:
     return RUNTIMES.get(Path(path).suffix.lower())
 
 
+@runtime_checkable
 class Session(Protocol):
     """A file in memory, ready to run."""
 
@@ -63,7 +64,7 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     threads = threads or int(os.environ.get('OMP_NUM_THREADS') or 0)
     runtime = runtime_of(path)
     if runtime == 'openvino':
-        return OpenVino(path, threads, bf16)
+        return _open_openvino(path, threads, bf16)
     if bf16:
         raise UserError(f'{path}: bfloat16 is for OpenVINO files (.xml) and for checkpoints')
     return TorchExport(path, threads) if runtime == 'torch' else OnnxRuntime(path, threads)
@@ -96,34 +97,15 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """A file in OpenVINO; see `Session`."""
+    """A compiled OpenVINO model with its metadata; see `Session`."""
 
-    def __init__(self, file: str, threads: int, bf16: bool) -> None:
-        openvino = package('openvino')
-        weights = Path(file).with_suffix('.bin')
-        if not weights.is_file():
-            raise MissingFileError(
-                f'{weights} does not exist, which has the weights of {file}: keep the two together'
-            )
-        with _explained(file):
-            model = openvino.Core().read_model(file)
-            self.about = {k: str(v) for k, v in _section(model).items()}
-        check_weights(weights, self.about)
-        rounds = bf16 or self.about.get('precision') == 'bf16'
-        options = dict(
-            # by itself OpenVINO rounds to bfloat16 wherever the processor can
-            INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
-            PERFORMANCE_HINT='LATENCY',
-            **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
-        )
-        with _explained(file):
-            compiled = openvino.compile_model(model, 'CPU', options)
+    def __init__(self, compiled: Any, about: Mapping[str, str], name: str = 'the model') -> None:
         shapes = {
             i.any_name: tuple(d.get_length() if d.is_static else None for d in i.partial_shape)
-            for i in model.inputs
+            for i in compiled.inputs
         }
-        self.shape = _shape_of(shapes, file)
-        self.outputs = tuple(output.any_name for output in model.outputs)
+        self.about, self.shape = dict(about), _shape_of(shapes, name)
+        self.outputs = tuple(output.any_name for output in compiled.outputs)
         self.request = compiled.create_infer_request()
         self.lock = Lock()  # a request does one thing at a time; onnxruntime's sessions do several
 
@@ -134,6 +116,29 @@ class OpenVino:
                 return {name: found[name].copy() for name in names}  # the next call reuses them
             except Exception as error:
                 raise _said(error, pixels, openvino_reason(error)) from error
+
+
+def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
+    openvino = package('openvino')
+    weights = Path(file).with_suffix('.bin')
+    if not weights.is_file():
+        raise MissingFileError(
+            f'{weights} does not exist, which has the weights of {file}: keep the two together'
+        )
+    with _explained(file):
+        model = openvino.Core().read_model(file)
+        about = {k: str(v) for k, v in _section(model).items()}
+    check_weights(weights, about)
+    rounds = bf16 or about.get('precision') == 'bf16'
+    options = dict(
+        # by itself OpenVINO rounds to bfloat16 wherever the processor can
+        INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
+        PERFORMANCE_HINT='LATENCY',
+        **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
+    )
+    with _explained(file):
+        compiled = openvino.compile_model(model, 'CPU', options)
+    return OpenVino(compiled, about, file)
 
 
 @contextlib.contextmanager

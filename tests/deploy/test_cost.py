@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from types import SimpleNamespace
 
 import exported
 import numpy as np
@@ -11,13 +10,11 @@ from conftest import as_a_process, tool
 from mmengine.config import Config
 from PIL import Image
 
-from backbones.deploy import benchmark, compare
+from backbones.deploy import benchmark
 from backbones.deploy.benchmark import Candidate
-from backbones.deploy.evaluate import FileValidation
-from backbones.deploy.metric import evaluate, first_of
+from backbones.deploy.metric import Validation, first_of, points
 from backbones.errors import UserError
 from backbones.inference import Predictor
-from backbones.inference.sessions import open_file
 from backbones.openmmlab.config import read_config
 
 CONFIG = 'mask_rcnn_cloformer_nano_digits'
@@ -152,27 +149,53 @@ def maps(tmp_path: Path) -> Config:
 def test_a_perfect_detector_has_the_metric_one(boxes: Config, tmp_path: Path) -> None:
     predictor = Predictor(exported.detector(tmp_path / 'x.onnx'), score=0)
     with as_a_process():
-        assert first_of(evaluate(boxes, predictor)) == ('segm_mAP', 1)
+        assert first_of(Validation(boxes).evaluate(predictor)) == ('segm_mAP', 1)
 
 
 def test_a_perfect_segmentor_has_the_metric_one_hundred(maps: Config, tmp_path: Path) -> None:
     predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx'), score=0)
     with as_a_process():
-        assert first_of(evaluate(maps, predictor)) == ('mIoU', 100)
+        found = Validation(maps).evaluate(predictor)
+        assert first_of(found) == ('mIoU', 100) and points(found) == 100
         maps.val_evaluator = None
         with pytest.raises(UserError, match='has no validation set'):
-            evaluate(maps, predictor)
+            Validation(maps).evaluate(predictor)
 
 
-@pytest.mark.parametrize('kind', ['boxes', 'maps'])
-def test_a_perfect_file_has_one_hundred_points(
-    kind: str, request: pytest.FixtureRequest, tmp_path: Path
+def test_a_perfect_panoptic_model_has_the_quality_one_hundred(
+    boxes: Config, tmp_path: Path
 ) -> None:
-    cfg = request.getfixturevalue(kind)
-    make = dict(boxes=exported.detector, maps=exported.segmentor)[kind]
-    session = open_file(str(make(tmp_path / 'x.onnx')))
-    counts = dict(counts=np.array([3])) if kind == 'boxes' else {}
-    run = compare.guarded('it', lambda pixels: session.run(pixels, session.outputs) | counts)
+    """It is measured as MMDetection measures it, by its panoptic map."""
+    pytest.importorskip('panopticapi')
+    (height, width), data = SIZE, dict(boxes.val_dataloader.dataset)
+    pixels = np.zeros((height, width, 3), np.uint8)
+    pixels[:, :40, 0], pixels[:, 40:, 1] = 255, 255
+    Image.fromarray(pixels).save(tmp_path / 'a.jpg')
+    ids = (pixels.argmax(2) + 1).astype(np.uint8)
+    Image.fromarray(np.dstack([ids, 0 * ids, 0 * ids])).save(tmp_path / 'a.png')
+    segments = [
+        dict(id=i, category_id=i, area=2400, bbox=[40 * (i - 1), 0, 40, 60], iscrowd=0)
+        for i in (1, 2)
+    ]
+    truth = dict(
+        images=[dict(id=1, file_name='a.jpg', width=width, height=height)],
+        annotations=[dict(image_id=1, file_name='a.png', segments_info=segments)],
+        categories=[dict(id=i, name=name, isthing=i == 2)
+                    for i, name in enumerate(exported.CLASSES, 1)],
+    )  # fmt: skip
+    (tmp_path / 'panoptic.json').write_text(json.dumps(truth))
+    names = exported.CLASSES
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='mmdet.PackDetInputs')]
+    boxes.val_dataloader.dataset = dict(
+        data, type='mmdet.CocoPanopticDataset', ann_file='panoptic.json', pipeline=pipeline,
+        data_prefix=dict(img='', seg=''),
+        metainfo=dict(classes=names, thing_classes=names[1:2], stuff_classes=names[::2]),
+    )  # fmt: skip
+    boxes.val_evaluator = dict(
+        type='mmdet.CocoPanopticMetric',
+        ann_file=str(tmp_path / 'panoptic.json'),
+        seg_prefix=str(tmp_path),
+    )
+    predictor = Predictor(exported.panoptic(tmp_path / 'x.onnx'), score=0)
     with as_a_process():
-        validation = FileValidation(cfg, SIZE, SimpleNamespace(mask_threshold=0.5))
-        assert validation.metric(run) == 100
+        assert points(Validation(boxes).evaluate(predictor)) == 100

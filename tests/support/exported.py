@@ -10,13 +10,18 @@ CLASSES = ['red', 'green', 'blue']
 
 
 def segmentor(
-    path: Path, sides: str = 'height, width', images: str = '1', channels: int = 3, **about: object
+    path: Path,
+    sides: str = 'height, width',
+    images: str = '1',
+    channels: int = 3,
+    scores: str = 'logits = Identity (image)',
+    **about: object,
 ) -> Path:
     """A segmentor whose scores are the colours: the label of a pixel is its brightest channel."""
     text = f"""{HEAD}
         g (float[{images}, {channels}, {sides}] image)
             => (float[{images}, {channels}, {sides}] logits, int64[{images}, {sides}] labels) {{
-            logits = Identity (image)
+            {scores}
             labels = ArgMax <axis = 1, keepdims = 0> (image)
         }}"""
     return _save(path, text, about)
