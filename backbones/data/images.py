@@ -18,6 +18,7 @@ from PIL import ExifTags, Image
 from backbones.data.file_signs import has_end, what_else
 from backbones.data.label_mapping import raw_values
 from backbones.errors import UnreadableError
+from backbones.file_digest import sha256
 from backbones.orientation import SWAPPED, UPRIGHT, orientation_in
 from backbones.pixels import ARRAYS, LARGEST, read_pixels, stored
 
@@ -254,7 +255,7 @@ def _decode_channels(found: ImageFacts) -> None:
 
 def content_key(path: Path, *, whole: bool) -> str:
     """Return a hash of a file's content, or of its first 256 KiB."""
+    if whole:
+        return sha256(path)
     with open(path, 'rb') as file:
-        if whole:
-            return hashlib.file_digest(file, 'blake2b').hexdigest()
         return hashlib.blake2b(file.read(256 << 10)).hexdigest()

@@ -7,6 +7,7 @@ from typing import Any, Protocol
 
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
+from backbones.file_digest import sha256
 from backbones.inference.tiles import Scores
 
 
@@ -50,6 +51,5 @@ def digest_of(files: Iterable[Path], settings: str = '') -> str:
     """Return a short digest of files and of a text."""
     found = hashlib.sha256(settings.encode())
     for file in files:
-        with file.open('rb') as opened:
-            found.update(hashlib.file_digest(opened, 'sha256').digest())
+        found.update(sha256(file).encode())
     return found.hexdigest()[:16]

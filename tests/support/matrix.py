@@ -7,11 +7,14 @@ of earlier calls, in `.matrix`, are used again. Prints the table of docs/compati
 import argparse
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from dataclasses import dataclass
 from pathlib import Path
+
+from backbones.openmmlab.extra import RUNTIME_COMMAND
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / '.matrix'
@@ -19,7 +22,8 @@ FOLDER = ROOT / '.matrix'
 CORE = (
     *('test_core.py', 'test_backbones.py', 'test_cloformer.py', 'test_cswin.py'),
     *('test_moganet.py', 'test_volo.py', 'checkpoints/test_checkpoints.py'),
-    *('checkpoints/test_files.py', 'checkpoints/test_torch_files.py', 'ops'),
+    *('checkpoints/test_files.py', 'checkpoints/test_torch_files.py'),
+    *('checkpoints/test_downloads.py', 'ops'),
 )
 LEFT_OUT = ('ops/test_triton.py',)  # its kernels have no range of versions
 # what a PyTorch does otherwise than the later ones, with no effect on a model
@@ -40,13 +44,16 @@ class Environment:
         python: version of the interpreter, e.g. '3.10'.
         packages: as pip takes them, in the order of the calls of pip.
         tests: files and folders of `tests`.
+        alone: whether what the wheel asks for, PyTorch among it, stays out.
     """
 
     python: str
     packages: tuple[tuple[str, ...], ...]
     tests: tuple[str, ...] = CORE
+    alone: bool = False
 
 
+RUNTIME = tuple(shlex.split(RUNTIME_COMMAND.removeprefix('pip install ')))
 OPENMMLAB = (
     ('torch==2.4.*', 'torchvision==0.19.*', 'numpy<2', 'opencv-python<4.12'),
     ('mmengine==0.10.7', 'mmcv-lite==2.1.0', 'mmdet==3.3.0', 'mmsegmentation==1.2.2'),
@@ -59,13 +66,16 @@ ENVIRONMENTS = {
     'middle': Environment('3.12', (('torch==2.8.*', 'numpy'),)),
     'newest': Environment('3.13', (('torch', 'numpy'),)),
     'openmmlab': Environment('3.10', OPENMMLAB, ('test_core.py', 'support/matrix_openmmlab.py')),
+    'runtime': Environment(
+        '3.10', (RUNTIME, ('onnx',)), ('support/matrix_runtime.py',), alone=True
+    ),
 }
 VERSIONS = """
 import importlib.metadata as metadata, sys
-names = ('torch', 'numpy', 'mmengine', 'mmcv-lite', 'mmdet', 'mmsegmentation')
+names = ('torch', 'numpy', 'onnxruntime', 'mmengine', 'mmcv-lite', 'mmdet', 'mmsegmentation')
 found = {d.metadata['Name'].lower(): d.version for d in metadata.distributions()}
 rest = ', '.join(f'{name} {found[name]}' for name in names[1:] if name in found)
-print(f'{sys.version.split()[0]} | {found["torch"]} | {rest}')
+print(f'{sys.version.split()[0]} | {found.get("torch", "-")} | {rest}')
 """
 
 
@@ -99,6 +109,7 @@ def check(name: str, package: Path) -> tuple[str, str, int]:
     command += ['--override-ini=pythonpath=tests/support', '-rf']
     command += [f'tests/{path}' for path in environment.tests]
     command += [f'--ignore=tests/{path}' for path in LEFT_OUT]
+    command += ['--noconftest'] if environment.alone else []  # it imports torch
     command += [f'--deselect={test}' for test in OTHERWISE.get(name, ())]
     print(f'{name}: {" ".join(environment.tests)}', flush=True)
     done = subprocess.run(
@@ -132,7 +143,8 @@ def install(name: str, environment: Environment, package: Path) -> Path:
         marker.write_text(wanted)
     before = frozen(python)
     subprocess.run([*pip, '--no-deps', '--force-reinstall', package], check=True)
-    subprocess.run([*pip, package], check=True)  # what it needs and is not there
+    if not environment.alone:
+        subprocess.run([*pip, package], check=True)  # what it needs and is not there
     if changed := before - frozen(python):
         sys.exit(f'{name}: the package changed what was installed: {", ".join(sorted(changed))}')
     return python
