@@ -56,7 +56,7 @@ class Predictor:
         amp: compute in bfloat16 under autocast; on CPUs this pays off if they support it in
             hardware (AMX, AVX-512 BF16). Scores change in the third digit.
         compile: compile the backbone of a checkpoint by Inductor, which needs a C++ compiler on
-            CPUs, and half a minute or more for each of the first two sizes of images.
+            CPUs, and half a minute or more for each of the first sizes of images.
 
     Raises:
         UserError: a value is out of range or does not go with a file; or see `load_trained`,
