@@ -1,12 +1,14 @@
 """Let Inductor compile the backbone of a model that predicts."""
 
+import contextlib
 import os
 import re
 import shutil
+from collections.abc import Iterator
 
 from torch import nn
 
-from backbones.errors import UserError
+from backbones.errors import UserError, first_line
 
 COMPILERS = ('g++', 'clang++')  # that Inductor looks for
 OUTERMOST = re.compile(r'((?!backbone\.)\w+\.)*backbone')  # the name of a backbone in a model
@@ -37,3 +39,21 @@ def compile_backbone(model: nn.Module, *, on_cpu: bool) -> None:
         raise UserError(f'{type(model).__name__} has no backbone to compile: leave compile out')
     for backbone in found:
         backbone.compile(options=dict(freezing=True))
+
+
+@contextlib.contextmanager
+def compiler_explained() -> Iterator[None]:
+    """Turn a failure of the compiler into a UserError.
+
+    What an interrupted one leaves half-written, PyTorch takes for finished ever after.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if 'BackendCompilerFailed' not in [kind.__name__ for kind in type(error).__mro__]:
+            raise
+        raise UserError(
+            f"PyTorch's compiler failed: {first_line(error)}; if it was interrupted before, delete "
+            'what it keeps (TORCHINDUCTOR_CACHE_DIR, by default torchinductor_USER in the '
+            'temporary folder), else leave compile out'
+        ) from error

@@ -13,7 +13,7 @@ from backbones.data.load_channels import channels_of, values_of
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
-from backbones.inference.compiling import compile_backbone
+from backbones.inference.compiling import compile_backbone, compiler_explained
 from backbones.inference.folding import fold
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.model import digest_of
@@ -97,7 +97,8 @@ class ModelInPyTorch:
 
     @contextlib.contextmanager
     def _inference(self) -> Iterator[None]:
-        with torch.no_grad(), torch.autocast(self.device, torch.bfloat16, enabled=self.amp):
+        autocast = torch.autocast(self.device, torch.bfloat16, enabled=self.amp)
+        with compiler_explained(), torch.no_grad(), autocast:
             yield
 
 

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -10,7 +11,7 @@ from torch import nn
 
 from backbones import MogaNet
 from backbones.errors import UserError
-from backbones.inference.compiling import compile_backbone
+from backbones.inference.compiling import compile_backbone, compiler_explained
 from backbones.inference.model_in_pytorch import ModelInPyTorch
 
 
@@ -58,3 +59,15 @@ def test_the_backbones_of_a_teacher_and_a_student_are_compiled() -> None:
 def test_a_model_without_a_backbone_is_refused() -> None:
     with pytest.raises(UserError, match='Identity has no backbone to compile: leave compile out'):
         compile_backbone(nn.Identity(), on_cpu=False)
+
+
+def test_a_failure_of_the_compiler_is_one_line(tmp_path: Path, monkeypatch) -> None:
+    """Such as a library that an interrupted compilation left half-written."""
+    monkeypatch.setenv('CXX', str(tmp_path / 'gone'))
+    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
+    compiled = torch.compile(lambda x: (x + 1).sin().sum(), fullgraph=True)
+    said = r'compiler failed: .*delete.*TORCHINDUCTOR_CACHE_DIR'
+    with pytest.raises(UserError, match=said), compiler_explained():
+        compiled(torch.ones(7))
+    with pytest.raises(RuntimeError, match='another'), compiler_explained():
+        raise RuntimeError('another')
