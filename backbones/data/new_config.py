@@ -1,6 +1,8 @@
 """Writing a config for the user's own dataset: short, with a comment on every decision."""
 
+import math
 import os
+import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -42,6 +44,8 @@ from backbones.openmmlab.registries import imports_of
 from backbones.openmmlab.replace_backbone import doubts, swap_backbone
 from backbones.package_files import config_file, find_config
 
+BATCH = re.compile(r'_(\d+)xb(\d+)')  # in a name of OpenMMLab's configs: GPUs, and images on each
+
 
 def read_base(base: str, out: Path) -> tuple[str, Config]:
     """Find the config to inherit from.
@@ -67,9 +71,13 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
         name = base.removesuffix('.py')
         expression = absolute = f"__import__('backbones').config_file({name!r})"
     try:
-        return expression, Config.fromstring(f'_base_ = {absolute}'.replace(*BRACES), '.py')
+        cfg = Config.fromstring(f'_base_ = {absolute}'.replace(*BRACES), '.py')
     except FileNotFoundError as error:
         raise MissingFileError(f'--base {base}: {error}') from error
+    if '::' in base and (found := BATCH.search(base)) and cfg.get('auto_scale_lr'):
+        # RTMDet's inherit 16, which is not the batch that their learning rate is for
+        cfg.auto_scale_lr.base_batch_size = math.prod(map(int, found.groups()))
+    return expression, cfg
 
 
 def wanted_by(base: str, out: Path) -> str:
