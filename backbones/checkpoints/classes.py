@@ -31,7 +31,9 @@ def same_classes(
         raise CheckpointError(
             f'{source} was trained on the same classes as in this config, but in another order, so '
             f'that classes would get wrong names{_first(trained, own)}. Set metainfo.classes to '
-            f'the order of the checkpoint: {listed(map(repr, trained))}'
+            f'the order of the checkpoint: {listed(map(repr, trained))}. Label maps know no names: '
+            'their numbers have to follow in the same order, as values=[...] of '
+            'LoadMappedAnnotations'
         )
     if fresh:
         return False
