@@ -12,7 +12,7 @@
 # make lint         ruff and mypy
 # make docs         the documentation as a site, in site/; make docs-serve shows it while you write
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
-#                   (all of it: about half an hour; AGAIN=--again measures everything anew)
+#                   (all of it: about an hour; AGAIN=--again measures everything anew)
 # make benchmark-gpu    time operators and backbones on a GPU: gpu.json, and a table
 # make messages     bring the tables of docs/troubleshooting.md up to date with the messages in the code
 # make docker       an image with everything; BASE=... chooses what it starts from: Dockerfile

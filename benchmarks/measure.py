@@ -46,6 +46,7 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     few = 'timed runs of the reference, if fewer; its untimed run then uses a small image'
     add('--plain-repeats', type=positive, metavar='N', help=few)
     add('--no-peak', action='store_true', help='do not measure peak memory')
+    add('--train-peak', action='store_true', help='measure that of a training step, too')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--memory', action='store_true', help='count MiB kept by autograd instead of timing')
     add('--cards', action='store_true', help='count MiB of a Mask R-CNN step instead of timing')
@@ -167,9 +168,9 @@ def iterations(args: argparse.Namespace) -> Iterator[dict]:
 def compared(args: argparse.Namespace) -> Iterator[dict]:
     import timing
 
-    few, peaks = args.plain_repeats, not args.no_peak
+    how = dict(plain_repeats=args.plain_repeats, peaks=not args.no_peak)
     for candidates in settings(args):
-        yield from timing.measure(candidates, args.repeats, plain_repeats=few, peaks=peaks)
+        yield from timing.measure(candidates, args.repeats, train_peaks=args.train_peak, **how)
 
 
 def write(report: dict, file: Path | None) -> None:

@@ -8,7 +8,6 @@ from backbones.tables import table
 
 CARDS = (24, 48, 80)  # GiB
 FILLED = 0.8  # of a card; the rest is for what is not counted
-COMMON = 'timm:resnet50'  # to which the usual backbones are compared
 COMMAND = '<!-- needs: time -->\n\n```bash\n{}\n```'
 INTRODUCTION = """# Performance
 
@@ -25,7 +24,7 @@ published and with other backbones.
 - Memory beside a time is the peak of a separate process, above its level before the step.
 
 To repeat it, run the command under a table: it measures that table and prints the numbers.
-`make benchmark` measures what `performance.json` lacks; all of it takes about half an hour on two
+`make benchmark` measures what `performance.json` lacks; all of it takes about an hour on two
 cores. `benchmarks/performance.py measure SECTION --again` replaces one section:
 {sections}."""
 
@@ -124,14 +123,22 @@ def linear(results: list[dict]) -> str:
 
 
 def usual(results: list[dict]) -> str:
-    """Ours beside the usual backbones, from few to many multiply-adds."""
+    """Ours beside the usual backbones per pixel at each size, from few to many multiply-adds."""
+    sizes = dict.fromkeys(tuple(r['size']) for r in results)
+    quantities = {
+        'kMAC': ('gmacs', 1e6, 0),
+        'ns': ('median_ms', 1e6, 0),
+        'KiB in training': ('train_peak_mib', 1024, 2),
+    }
+    head = ['backbone', 'parameters, M', *(f'{q}, {h}x{w}' for q in quantities for h, w in sizes)]
     rows = []
-    common = {r['backbone']: r['median_ms'] for r in results}[COMMON]
-    for r in sorted(results, key=lambda r: r['gmacs']):
-        per_pixel = r['median_ms'] / (r['size'][0] * r['size'][1]) * 1e6
-        million, share = f'{r["params"] / 1e6:.1f}', f'{r["median_ms"] / common:.2f}'
-        rows.append([r['backbone'], million, *cells([r], 'gmacs', 1), f'{per_pixel:.0f}', share])
-    return table(('backbone', 'parameters, M', 'GMAC', 'ns per pixel', f'of {COMMON}'), rows)
+    for name, found in sorted(by_name(results), key=lambda pair: pair[1][0]['gmacs']):
+        row = [name, f'{found[0]["params"] / 1e6:.1f}']
+        for key, unit, places in quantities.values():
+            for r in found:
+                row += cells([r], key, places, r['size'][0] * r['size'][1] / unit)
+        rows.append(row)
+    return table(head, rows)
 
 
 def memory(results: list[dict]) -> str:
@@ -212,11 +219,13 @@ grow with the square of the pixels.""",
         linear,
     ),
     'usual': (
-        'Beside the usual backbones, one image of 512x512 pixels',
+        'Beside the usual backbones, per pixel',
         """\
-The forward pass of all four levels; names with `timm:` are [models of timm](timm.md). The numbers
-of a plain transformer (`vit`) include what makes its levels. Other work on the machine lengthens
-the times more than the shares.""",
+One image of 512x512 or 1024x1024 pixels; all numbers are per pixel. Multiply-adds (MACs) and time
+are those of the forward pass of all four levels, memory is the peak of a forward and backward pass
+in a process of its own, with gradients but without weights. Names with `timm:` are
+[models of timm](timm.md). The numbers of a plain transformer (`vit`) include what makes its levels.
+Other work on the machine lengthens the times.""",
         usual,
     ),
     'memory': (

@@ -36,7 +36,8 @@ SECTIONS = {  # arguments of measure.py
     'iteration': f'--iteration {CONFIGS} --threads 2 --repeats 2',
     'compiled': f'{NAMES} --backends auto --runs eager compiled --repeats 7 --no-peak',
     'linear': f'{NAMES} --backends auto --size 512 512 --size 1024 2048 --repeats 3 --no-peak',
-    'usual': f'{NAMES} {USUAL} --backends auto --size 512 512 --repeats 5 --no-peak',
+    'usual': f'{NAMES} {USUAL} --backends auto --size 512 512 --size 1024 1024 --repeats 3 '
+    '--no-peak --train-peak',
     'memory': '--memory --size 800 1280 --batch 2',
     'cards': '--cards --size 800 1280 --batch 2',
 }

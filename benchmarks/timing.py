@@ -18,6 +18,7 @@ def measure(
     *,
     plain_repeats: int | None = None,
     peaks: bool = True,
+    train_peaks: bool = False,
 ) -> list[dict]:
     """Time candidates in turns, then measure the memory of each.
 
@@ -27,6 +28,7 @@ def measure(
         plain_repeats: timed runs of candidates with backend 'plain', spread over the turns; if
             fewer than `repeats`, their untimed run uses a small image.
         peaks: whether to measure peak memory.
+        train_peaks: whether to measure that of a training step, too, which is not timed.
 
     Returns:
         The candidates with their measurements.
@@ -38,6 +40,9 @@ def measure(
         if repeats and peaks:
             result['peak_mib'] = peak_mib(candidate)
             say(candidate, f'peak {result["peak_mib"]} MiB')
+        if train_peaks:
+            result['train_peak_mib'] = peak_mib(candidate | dict(mode='train'))
+            say(candidate, f'peak in training {result["train_peak_mib"]} MiB')
         ours = 'config' not in candidate and candidate['backend'] != 'peer'
         if ours and candidate['mode'] == 'train':
             result['saved_mib'] = saved_mib(candidate)

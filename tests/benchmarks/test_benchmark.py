@@ -74,6 +74,14 @@ def test_median_and_spread_are_those_of_the_timed_runs(monkeypatch):
     assert (result['low_ms'], result['high_ms']) == (15, 30)
 
 
+def test_the_peak_of_a_training_step_is_measured_beside_inference(monkeypatch):
+    monkeypatch.setattr(timing, 'peak_mib', lambda candidate: candidate['mode'])
+    candidate = {**PLAIN, 'op': 'mlp', 'size': [4, 4], 'backend': 'auto'}
+    (result,) = timing.measure([candidate], 1, peaks=False, train_peaks=True)
+    assert (result['mode'], result['train_peak_mib']) == ('inference', 'train')
+    assert 'peak_mib' not in result and 'saved_mib' not in result
+
+
 @pytest.mark.slow
 def test_peak_is_what_a_step_needs_in_a_process_of_its_own():
     # 64 -> 64 channels of 256 x 256 cells: input and output are 16 MiB each, and a library may turn
@@ -260,6 +268,20 @@ def test_page_shows_compiled_linear_and_memory():
     ]
     timing.add_ratios(kept)
     assert '| volo_d5 | 9 | 6 | 3 | 0.67 | 0.33 |' in rows(page.memory(kept))
+
+
+def test_page_shows_ours_beside_the_usual_backbones_per_pixel():
+    few = dict(backbone='few', params=2e6, gmacs=1.0, median_ms=200.0, train_peak_mib=8.0)
+    many = dict(backbone='many', params=3e6, gmacs=2.0, median_ms=100.0, train_peak_mib=None)
+    results = [
+        dict(r, size=size, gmacs=r['gmacs'] * more)
+        for r in (many, few)
+        for size, more in (([100, 100], 1), ([200, 200], 8))
+    ]
+    assert rows(page.usual(results))[2:] == [
+        '| few | 2.0 | 100 | 200 | 20000 | 5000 | 0.82 | 0.20 |',
+        '| many | 3.0 | 200 | 400 | 10000 | 2500 | - | - |',
+    ]
 
 
 def test_page_shows_the_parts_of_an_iteration():
