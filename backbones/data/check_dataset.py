@@ -13,7 +13,7 @@ from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, label_facts
 from backbones.data.instances import InstanceChecks
 from backbones.data.label_values import apply_mapping, settle
-from backbones.data.labels import check_labels
+from backbones.data.labels import check_labels, check_palettes
 from backbones.data.listing import SUFFIXES, directly_in
 from backbones.data.names import check_names
 from backbones.data.numbers import are_numbers
@@ -95,6 +95,7 @@ def check_dataset(
         else:
             check_labels(split, dataset, faults)
     check_scales(dataset, faults)
+    check_palettes(dataset, faults)
     _check_splits(report, complete=sample is None)
     _check_contents(dataset, faults, progress=progress)
     return report

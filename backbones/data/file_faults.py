@@ -175,6 +175,11 @@ LABEL_MAPS = {
         'label maps have colours, and no file says which class each colour is',
         'write labelmap.txt into the folder, with a line such as road:128,64,128 for each class',
     ),
+    'palettes-differ': Kind(
+        'label maps show the same value in other colours than the maps before them',
+        'if the colours tell the classes, list them in labelmap.txt, with a line such as '
+        'road:128,64,128; if the values do, give --allow palettes-differ',
+    ),
     'label-unmapped': Kind(
         'label maps have colours that the list of colours lacks',
         'add a line for each to that file, such as border:224,224,192 in labelmap.txt, and leave '

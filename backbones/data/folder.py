@@ -23,6 +23,7 @@ from backbones.data.faults import Faults
 from backbones.data.foreign import describe, known_set
 from backbones.data.nested import follow, part_of
 from backbones.data.split_lists import divide_by_lists
+from backbones.data.turned_boxes import turn_boxes
 from backbones.errors import MissingFileError, UserError
 
 
@@ -136,6 +137,8 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
         notes.append(f'the folder is read as {name}; it also holds {", ".join(others)}: '
                      f'--layout {others[0]} reads it so')  # fmt: skip
     splits, in_data = LAYOUTS[name].read(root, found[name], faults, options)
+    for split in splits:
+        turn_boxes(split, faults, enclosing=options.enclosing_boxes)
     dataset = Dataset(name, root, {}, detection=LAYOUTS[name].holds != MAPS, notes=notes)
     name_classes(dataset, splits, in_data, options.classes, options.ignore, faults)
     splits.sort(key=lambda split: list(SPLITS).index(split.name))

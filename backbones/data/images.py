@@ -53,6 +53,7 @@ class ImageFacts:
         counts: of pixels with each value.
         unmapped: values that stand for no class, with their shares of the pixels.
         grey: whether a label map has several channels that are equal.
+        palette: colours of a label map's values, as viewers show them; none if it has no palette.
         largest: absolute value of an image that was read as it is; 0 if unknown.
     """
 
@@ -72,6 +73,7 @@ class ImageFacts:
     counts: np.ndarray | None = None
     unmapped: list[tuple[int, float]] = field(default_factory=list)
     grey: bool = False
+    palette: dict[int, tuple[int, ...]] = field(default_factory=dict)
     largest: float = 0.0
 
     @property
@@ -136,6 +138,8 @@ def label_facts(path: Path, *, decode: bool, in_colours: bool = False) -> ImageF
                 found.grey = image.mode in COLOURED and values.ndim == 2 and not in_colours
                 if values.ndim == 2:
                     found.values, found.counts = np.unique(values, return_counts=True)
+                    if image.mode == 'P' and not in_colours:
+                        found.palette = _palette(image, found.values)
                     found.values = np.nan_to_num(found.values, nan=-1)  # which no class has
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
@@ -251,6 +255,13 @@ def _decode_channels(found: ImageFacts) -> None:
             found.fault, found.detail = 'damaged-image', str(error).partition(': ')[2]
         except MemoryError:
             found.fault, found.detail = 'damaged-image', 'too large for memory'
+
+
+def _palette(image: Image.Image, values: np.ndarray) -> dict[int, tuple[int, ...]]:
+    """Return the colours of an image's values; none if its palette is a ramp of grey."""
+    colours = np.reshape(image.getpalette('RGB') or [], (-1, 3))
+    found = {int(v): tuple(colours[v].tolist()) for v in values if v < len(colours)}
+    return {} if all({*colour} == {value} for value, colour in found.items()) else found
 
 
 def content_key(path: Path, *, whole: bool) -> str:

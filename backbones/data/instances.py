@@ -7,6 +7,7 @@ from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.numbers import LARGEST_ID, is_box, is_id, is_number, rounded
 from backbones.data.segmentations import SLACK, check_mask, has_mask
+from backbones.data.turned_boxes import degrees_of
 
 TINY = 0.05  # share of a box without a mask, whose area is a placeholder
 MOSTLY = 0.5  # share of annotations above which a pattern is a mistake of the whole file
@@ -139,6 +140,8 @@ class InstanceChecks:
             self.add('marked-ignore', where, total)
         if annotation.get('keypoints'):
             self.add('keypoints-dropped', where, total)
+        if degrees := degrees_of(annotation):
+            self.add('rotated-box', f'{where} turned by {degrees:g} degrees', total)
 
     def _where(self, annotation: dict) -> str:
         number = annotation.get('image_id')

@@ -4,11 +4,12 @@ from backbones.data.fault_kind import Kind, warning
 
 INSTANCES = {
     'broken-box': Kind(
-        'boxes are not four finite numbers', 'write [x, y, width, height] in pixels'
+        'boxes are not four finite numbers',
+        'write [x, y, width, height] in pixels, in YOLO as fractions of the image: 0.5, not 0,5',
     ),
     'box-corners': Kind(
-        'boxes look like [x1, y1, x2, y2]; COCO uses [x, y, width, height]',
-        'convert them: width = x2 - x1, height = y2 - y1',
+        'boxes look like [x1, y1, x2, y2]; COCO and YOLO use [x, y, width, height]',
+        'convert them: width = x2 - x1, height = y2 - y1; in YOLO, x and y are of the centre',
     ),
     'box-fractions': Kind(
         'boxes are fractions of the image, not pixels',

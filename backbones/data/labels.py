@@ -42,6 +42,22 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
         faults.add('label-0-255', folder, f'values {sorted(values)}')
 
 
+def check_palettes(dataset: Dataset, faults: Faults) -> None:
+    """Compare the colours in which label maps show their values.
+
+    Programs that choose each file's palette by its colours number the classes anew in each.
+    """
+    facts = [fact for split in dataset.splits.values() for fact in split.label_facts.values()]
+    shown: dict[int, tuple[tuple[int, ...], str]] = {}
+    for fact in facts:
+        for value, colour in fact.palette.items():
+            known, where = shown.setdefault(value, (colour, fact.path.name))
+            if colour != known:
+                example = f'{value} is {colour} in {fact.path.name}, {known} in {where}'
+                faults.add('palettes-differ', dataset.root, example, total=len(facts))
+                break
+
+
 def _add_unmapped(
     fact: ImageFacts, dataset: Dataset, folder: Path, total: int, faults: Faults
 ) -> None:

@@ -17,6 +17,7 @@ from backbones.data.voc_masks import files_of_splits
 from backbones.data.xml_files import root_of
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
+ROTATION = "attributes/attribute[name='rotation']"  # of CVAT's boxes, about their centre
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
 LOOKED_AT = 20  # XML files, one of which has to be VOC's
 DIGITS = 9  # maximum of a width or height
@@ -146,6 +147,7 @@ def _annotation(
     try:
         x1, y1, x2, y2 = (float(obj.findtext(f'bndbox/{corner}', '')) for corner in CORNERS)
         polygon = [float(point.text or '') - 1 for point in points] if points is not None else []
+        degrees = [float(one.findtext('value', '')) for one in obj.iterfind(ROTATION)]
     except ValueError:
         faults.add('broken-box', split.source, f'{name!r} in {file.name}')
         return None
@@ -157,7 +159,7 @@ def _annotation(
     found = dict(category_id=numbers[name], bbox=box, area=box[2] * box[3], iscrowd=int(difficult))
     # neither learnt nor counted, as in the challenge
     marks = [*(['difficult'] if difficult else []), *(m for m in MARKS if _is_marked(obj, m))]
-    found |= dict.fromkeys(marks, 1)
+    found |= dict.fromkeys(marks, 1) | dict(attributes=dict(rotation=sum(degrees)))
     # the box stays the one in the file, and is compared with the mask
     return found | (outline(polygon) | dict(bbox=box) if len(polygon) >= 6 else {})
 

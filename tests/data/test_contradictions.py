@@ -240,6 +240,31 @@ def test_label_maps_with_a_palette_beside_ones_with_equal_channels(tmp_path: Pat
         assert labels.max() == 1 + int(path.stem) % 2
 
 
+def test_label_maps_whose_palettes_differ(tmp_path: Path) -> None:
+    """Pillow and GIMP choose a palette by a file's own colours: 1 is red here and blue there."""
+    make_masks(tmp_path)
+    red, blue = (255, 0, 0), (0, 0, 255)
+    for path in tmp_path.glob('masks/*/*'):
+        image = Image.open(path)
+        image.putpalette([0, 0, 0, *red, *blue])
+        image.save(path)
+    assert not errors(tmp_path)
+    colours = Image.open(path := tmp_path / 'masks/val/1.png').convert('RGB')
+    image = Image.open(path).point([0, 2, 1] + 253 * [0])
+    image.putpalette([0, 0, 0, *blue, *red])
+    image.save(path)
+    assert (np.asarray(image.convert('RGB')) == np.asarray(colours)).all()
+    assert errors(tmp_path) == {'palettes-differ'}
+    # the remedy: the colours tell the classes
+    (tmp_path / 'labelmap.txt').write_text('background:0,0,0\nflower:255,0,0\ntree:0,0,255\n')
+    (tmp_path / 'classes.txt').unlink()
+    report = check_data.check(str(tmp_path))
+    assert not report.faults.errors
+    for path in tmp_path.glob('masks/*/*'):
+        labels = read_labels(path, report.dataset)
+        assert labels is not None and labels.max() == 1 + int(path.stem) % 2
+
+
 @pytest.mark.parametrize('settings', ['names: [a, b]\nnames: [b, a]', 'names: {0: a, 1: b, 1: c}'])
 def test_yaml_with_a_key_twice(tmp_path: Path, settings: str) -> None:
     make_yolo(tmp_path)
@@ -401,3 +426,31 @@ def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
     (tmp_path / 'data.yaml').write_text(yaml.safe_dump({**content, 'names': ['tree', twin]}))
     warnings = {fault.kind for fault in check_data.check(str(tmp_path)).faults.warnings}
     assert 'similar-classes' in warnings
+
+
+@pytest.mark.parametrize('layout', ['coco', 'voc'])
+def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
+    """CVAT writes the box as it was before it was turned."""
+    (make_coco if layout == 'coco' else make_voc)(tmp_path)
+    for degrees, kinds in ((0, set()), (90, {'rotated-box'})):
+        if layout == 'coco':
+            content = json.loads(json_file(tmp_path, 'train').read_text())
+            for annotation in content['annotations']:
+                annotation.pop('segmentation', None)
+                annotation['attributes'] = dict(occluded=False, rotation=degrees)
+            write(tmp_path, 'train', content)
+        else:
+            for file in (tmp_path / 'Annotations').iterdir():
+                angle = f'<attribute><name>rotation</name><value>{degrees}.0</value></attribute>'
+                text = re.sub('<attributes>.*?</attributes>', '', file.read_text())
+                end = f'<attributes>{angle}</attributes></object>'
+                file.write_text(text.replace('</object>', end))
+        assert {kind for kind in errors(tmp_path) if kind != 'mask-missing'} == kinds
+    upright = check_data.check(str(tmp_path), enclosing_boxes=True)
+    assert 'rotated-box' not in {fault.kind for fault in upright.faults.errors}
+    split = upright.dataset.splits['train']
+    assert split.own_file
+    x, y, width, height = split.records['annotations'][0]['bbox']
+    before = check_data.check(str(tmp_path)).dataset.splits['train'].records['annotations'][0]
+    assert before['bbox'] == pytest.approx([x, y, width, height]) and len(before['segmentation'])
+    assert 'segmentation' not in split.records['annotations'][0]

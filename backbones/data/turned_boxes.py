@@ -1,0 +1,35 @@
+"""Boxes with an angle beside them, as CVAT writes turned ones in COCO's and Pascal VOC's form."""
+
+from backbones.data.dataset import Split
+from backbones.data.faults import Faults
+from backbones.data.numbers import is_box, is_number
+from backbones.data.segmentations import has_mask
+from backbones.data.shapes import box, outline, turned
+
+
+def degrees_of(annotation: dict) -> float:
+    """Return the angle by which a box is turned about its centre; 0 if its mask says the rest."""
+    attributes = annotation.get('attributes')
+    degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
+    return degrees % 180 if is_number(degrees) and not has_mask(annotation) else 0.0
+
+
+def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
+    """Replace turned boxes by their outline, or by the upright boxes that enclose them.
+
+    Args:
+        enclosing: take the latter; otherwise turned boxes are faults.
+    """
+    annotations = split.records.get('annotations', [])
+    for annotation in annotations:
+        degrees = degrees_of(annotation)
+        if not degrees or not is_box(annotation.get('bbox')):
+            continue
+        x, y, width, height = annotation['bbox']
+        made = outline(turned([x, y, x + width, y + height], degrees))
+        if not enclosing:
+            where = f'annotation {annotation.get("id")} turned by {degrees:g} degrees'
+            faults.add('rotated-box', split.source, where, total=len(annotations))
+        annotation |= box(*made['bbox']) if enclosing else made
+        annotation['attributes'] = dict(annotation['attributes'], rotation=0.0)
+        split.own_file = True
