@@ -74,8 +74,10 @@ def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any
                      enclosing_boxes=options.enclosing_boxes)  # fmt: skip
 
 
-def _read_cvat(root: Path, there: list[Path], faults: Faults, options: Options) -> Any:
-    return cvat.read(root, there, faults, enclosing_boxes=options.enclosing_boxes)
+def _with_boxes(read: Callable) -> Read:
+    return lambda root, there, faults, options: read(
+        root, there, faults, enclosing_boxes=options.enclosing_boxes
+    )
 
 
 def _without_options(read: Callable) -> Read:
@@ -89,9 +91,9 @@ LAYOUTS = {
     'voc': Layout(voc.find, _without_options(voc.read), ('boxes',)),
     'voc-masks': Layout(voc_masks.find, _without_options(voc_masks.read), MAPS),
     'voc-objects': Layout(voc_objects.find, _without_options(voc_objects.read), ('masks', 'boxes')),
-    'labelme': Layout(labelme.find, _without_options(labelme.read)),
+    'labelme': Layout(labelme.find, _with_boxes(labelme.read)),
     'labelme-xml': Layout(labelme_xml.find, _without_options(labelme_xml.read)),
-    'cvat': Layout(cvat.find, _read_cvat),
+    'cvat': Layout(cvat.find, _with_boxes(cvat.read)),
     'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
     'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),
 }

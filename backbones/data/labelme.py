@@ -42,11 +42,16 @@ def _is_labelme(file: Path) -> bool:
     return '"shapes"' in start
 
 
-def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
+def read(
+    root: Path, files: list[Path], faults: Faults, *, enclosing_boxes: bool
+) -> tuple[list[Split], tuple[str, ...]]:
     """Read all files; those below a folder `val` or `test` are of that split.
 
     Rectangles are boxes, other closed shapes are masks with boxes; shapes of one label and group
     are one instance. Points and lines have no area and are left out.
+
+    Args:
+        enclosing_boxes: take upright boxes around rotated ones, which X-AnyLabeling draws.
 
     Returns:
         Splits, and the labels that occur, sorted.
@@ -61,6 +66,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
             faults.add(kind, file.parent, f'{file.name}: {said}')
         if found:
             read_files[file] = found
+            _turn(file, found, faults, enclosing=enclosing_boxes)
     labels = {shape['label'] for found in read_files.values() for shape in _closed(found)}
     classes = tuple(sorted(labels))
     masks = any(s.get('shape_type', 'polygon') not in UPRIGHT
@@ -97,6 +103,15 @@ def _load(file: Path, finder: ImageFinder) -> tuple[dict | None, str, str]:
     if image and (said := contradiction(embedded, image)):
         return content, 'embedded-image', f'the embedded image {said}'
     return content, '', ''
+
+
+def _turn(file: Path, content: dict, faults: Faults, *, enclosing: bool) -> None:
+    for number, shape in enumerate(content['shapes'], 1):
+        if isinstance(shape, dict) and shape.get('shape_type') == 'rotation':
+            if enclosing:
+                shape['shape_type'] = 'rectangle'  # of which the smallest and largest count
+            else:
+                faults.add('rotated-box', file.parent, f'{file.name}: shape {number}')
 
 
 def _closed(content: dict) -> Iterator[dict]:

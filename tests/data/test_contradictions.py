@@ -10,7 +10,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from own_data import NUMBER, json_file, make_coco, make_masks, make_voc, make_yolo, noise, write
+from own_data import (
+    NUMBER,
+    SIZE,
+    json_file,
+    make_coco,
+    make_masks,
+    make_voc,
+    make_yolo,
+    noise,
+    write,
+)
 from PIL import ExifTags, Image, ImageOps
 
 from backbones.cli import check_data
@@ -454,3 +464,21 @@ def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
     before = check_data.check(str(tmp_path)).dataset.splits['train'].records['annotations'][0]
     assert before['bbox'] == pytest.approx([x, y, width, height]) and len(before['segmentation'])
     assert 'segmentation' not in split.records['annotations'][0]
+
+
+def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
+    """X-AnyLabeling draws them; as outlines of masks nobody would notice them."""
+    for i, split in enumerate(['train', 'train', 'val']):
+        noise(tmp_path / f'{split}/{i}.jpg')
+        shape = dict(
+            label='tree', shape_type='rotation', points=[[9, 4], [20, 9], [15, 20], [4, 15]]
+        )
+        content = dict(
+            shapes=[shape], imagePath=f'{i}.jpg', imageWidth=SIZE[0], imageHeight=SIZE[1]
+        )
+        (tmp_path / f'{split}/{i}.json').write_text(json.dumps(content))
+    assert errors(tmp_path) == {'rotated-box'}
+    report = check_data.check(str(tmp_path), enclosing_boxes=True)
+    assert not report.faults.errors
+    (box,) = {str(a['bbox']) for a in report.dataset.splits['train'].records['annotations']}
+    assert box == '[4.0, 4.0, 16.0, 16.0]' and not report.dataset.has_masks()
