@@ -3,6 +3,7 @@
 import functools
 import os
 import re
+import unicodedata
 from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
@@ -28,7 +29,8 @@ class ImageFinder:
 
         `C:\\data\\images\\a.jpg`, `/data/upload/1/a.jpg` and `https://host/images/a.jpg?key` are
         `images/a.jpg` or `a.jpg` in one of the folders; otherwise the only image of that name in
-        the dataset or below the folders, perhaps with Label Studio's hash before it.
+        the dataset or below the folders, perhaps with Label Studio's hash before it, or written
+        otherwise on another system (see `alike`).
         """
         parts = parts_of(name)
         folders = list(folders)
@@ -39,7 +41,7 @@ class ImageFinder:
                     return path
         last = parts[-1] if parts else ''
         there = self._names.get(last) or self._names.get(HASH.sub('', last)) or (
-            self._hashed.get(last, []))  # fmt: skip
+            self._hashed.get(last) or self._alike.get(alike(last), []))  # fmt: skip
         if len(there) > 1:
             there = [path for path in there if any(path.is_relative_to(f) for f in folders)]
         return there[0] if len(there) == 1 else None
@@ -61,6 +63,15 @@ class ImageFinder:
     def _hashed(self) -> dict[str, list[Path]]:
         hashed = (p for name, paths in self._names.items() if HASH.match(name) for p in paths)
         return grouped(hashed, lambda path: HASH.sub('', path.name))
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, list[Path]]:
+        return grouped(list_images(self.root), lambda path: alike(path.name))
+
+
+def alike(name: str) -> str:
+    """Return a name without what differs between systems: case, and how accents are composed."""
+    return unicodedata.normalize('NFC', name).casefold()
 
 
 def there(images: list[dict], folder: Path) -> set[str]:

@@ -1,8 +1,8 @@
 """Finding the file that was probably meant by a missing one."""
 
-import unicodedata
 from pathlib import Path
 
+from backbones.data.image_finder import alike
 from backbones.data.listing import SUFFIXES, directly_in, list_images
 
 
@@ -30,8 +30,8 @@ def elsewhere(name: str, folder: Path) -> str:
 
 
 def _plain(name: str) -> str:
-    """Strip suffixes and what differs between systems: case and composed accents."""
-    plain = unicodedata.normalize('NFC', Path(name).stem).casefold()
+    """Strip suffixes, and what differs between systems."""
+    plain = alike(Path(name).stem)
     while plain.endswith(SUFFIXES):  # NAME.png.png
         plain = Path(plain).stem
     return plain

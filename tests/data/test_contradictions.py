@@ -5,6 +5,7 @@ import io
 import json
 import re
 import shutil
+import unicodedata
 from pathlib import Path
 
 import numpy as np
@@ -482,3 +483,19 @@ def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
     assert not report.faults.errors
     (box,) = {str(a['bbox']) for a in report.dataset.splits['train'].records['annotations']}
     assert box == '[4.0, 4.0, 16.0, 16.0]' and not report.dataset.has_masks()
+
+
+@pytest.mark.parametrize('stored', [str.upper, lambda name: unicodedata.normalize('NFD', name)])
+def test_names_of_images_that_another_system_spells_otherwise(tmp_path: Path, stored) -> None:
+    """Windows ignores their case, and macOS composes accents in its own way."""
+    file = json_file(make_coco(tmp_path), 'train')
+    content = json.loads(file.read_text())
+    for entry in content['images']:
+        path = tmp_path / 'train' / entry['file_name']
+        entry['file_name'] = f'größe_{path.name}'
+        path.rename(path.with_name(stored(entry['file_name'])))
+    write(tmp_path, 'train', content)
+    report = check_data.check(str(tmp_path))
+    assert not report.faults.errors
+    split = report.dataset.splits['train']
+    assert split.own_file and all(path.is_file() for path in split.paths())
