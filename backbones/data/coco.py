@@ -167,6 +167,9 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
         twice = [part for part in PARTS if raw.count(b'"%s":' % part.encode()) > 1]
         if twice and (said := _repeated(raw)):
             faults.add('wrong-structure', file, f'it has {said!r} twice, and the last is read')
+    except UnicodeDecodeError:
+        faults.add('broken-file', file, 'it is not in UTF-8; save it so')
+        return {part: [] for part in PARTS}
     except (ValueError, OSError) as error:
         faults.add('broken-file', file, error)
         return {part: [] for part in PARTS}
