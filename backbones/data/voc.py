@@ -159,7 +159,9 @@ def _annotation(
     found = dict(category_id=numbers[name], bbox=box, area=box[2] * box[3], iscrowd=int(difficult))
     # neither learnt nor counted, as in the challenge
     marks = [*(['difficult'] if difficult else []), *(m for m in MARKS if _is_marked(obj, m))]
-    found |= dict.fromkeys(marks, 1) | dict(attributes=dict(rotation=sum(degrees)))
+    found |= dict.fromkeys(marks, 1)
+    if any(degrees):
+        found['attributes'] = dict(rotation=sum(degrees))
     # the box stays the one in the file, and is compared with the mask
     return found | (outline(polygon) | dict(bbox=box) if len(polygon) >= 6 else {})
 
