@@ -9,12 +9,14 @@ import numpy as np
 import onnxruntime
 import pytest
 import torch
+import torch.nn.functional as F
 from conftest import NANO, draw, tool, variant_id
 from torch import Tensor, nn
 
 from backbones import BACKBONES, CloFormer
 from backbones.deploy import compare, export
 from backbones.deploy import source as sources
+from backbones.deploy.attention import in_four_dimensions
 from backbones.deploy.models import exportable
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
@@ -55,6 +57,20 @@ def test_the_file_says_what_it_takes_and_gives(small: Path) -> None:
         format=1, size=[40, 50], batch=1, outputs=['level0'], mean=[123.675, 116.28, 103.53]
     )
     assert about['task'] == 'features' and about['precision'] == 'fp32'
+
+
+@pytest.mark.parametrize('lead', [(2,), (2, 3), (2, 3, 4), (2, 3, 4, 5)])
+def test_attention_is_traced_in_four_dimensions(lead: tuple[int, ...]) -> None:
+    class Attention(nn.Module):
+        def forward(self, *qkv: Tensor) -> Tensor:
+            return F.scaled_dot_product_attention(*qkv, dropout_p=0.0)
+
+    inputs = tuple(torch.randn(*lead, *shape) for shape in ((7, 8), (9, 8), (9, 6)))
+    with in_four_dimensions():
+        program = torch.export.export(Attention(), inputs, strict=False)
+    (node,) = (n for n in program.graph.nodes if 'scaled_dot_product' in str(n.target))
+    assert [part.meta['val'].ndim for part in node.args[:3]] == [4, 4, 4]
+    torch.testing.assert_close(program.module()(*inputs), Attention()(*inputs))
 
 
 @pytest.mark.slow
