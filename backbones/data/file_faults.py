@@ -189,6 +189,11 @@ LABEL_MAPS = {
         'label maps have no names, and their classes are called by their values',
         'name them in classes.txt, one per line, or with --classes',
     ),
+    'label-instances': Kind(
+        'label maps look like numbers of instances, 1, 2, 3 ... in each, not like classes',
+        'write an annotation for each number, as COCO; if the values are classes, name these in '
+        'classes.txt or with --classes',
+    ),
     'void-ignored': warning(
         'values or colours are neither learnt nor counted, since they are void or not among the '
         'classes',

@@ -1,5 +1,6 @@
 """Deciding what the values of label maps mean, once they have been read."""
 
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,12 @@ from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.images import ImageFacts
 from backbones.data.label_mapping import IGNORED, LabelMapping, read_raw, without
+from backbones.errors import listed
 
 BINARY = ('background', 'foreground')
 MOST = 50  # classes that are named by their values
+# of label maps that hold instances: the least highest value, and the share without a gap
+MANY, SURE = 10, 0.9
 
 
 def settle(dataset: Dataset, faults: Faults) -> None:
@@ -23,6 +27,8 @@ def settle(dataset: Dataset, faults: Faults) -> None:
     seen = sorted({int(v) for fact in facts if fact.values is not None for v in fact.values})
     if not dataset.mapping:
         _name_by_values(dataset, seen, faults)
+        if dataset.classes and faults.count('unnamed-labels'):
+            _check_instances(dataset, facts, faults)
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
     if any(fact.grey for fact in facts) and not dataset.mapping:
@@ -42,6 +48,18 @@ def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:
         dataset.classes = tuple(f'label {value}' for value in values)
     if dataset.classes:
         faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
+
+
+def _check_instances(dataset: Dataset, facts: list[ImageFacts], faults: Faults) -> None:
+    """Suspect numbers of instances: in nearly every map 1, 2, 3 ..., without a gap."""
+    objects = [{int(v) for v in fact.values} - {0, IGNORED}
+               for fact in facts if fact.values is not None]  # fmt: skip
+    lengths = Counter(len(values) for values in objects if values == {*range(1, len(values) + 1)})
+    del lengths[0]
+    filled = sum(map(bool, objects))
+    if max(lengths, default=0) >= MANY and lengths.total() > SURE * filled and len(lengths) > 2:
+        example = f'the highest values of a map are {listed(sorted(lengths))}'
+        faults.add('label-instances', dataset.root, example)
 
 
 def _of_values(dataset: Dataset, seen: list[int]) -> LabelMapping | None:

@@ -499,3 +499,16 @@ def test_names_of_images_that_another_system_spells_otherwise(tmp_path: Path, st
     assert not report.faults.errors
     split = report.dataset.splits['train']
     assert split.own_file and all(path.is_file() for path in split.paths())
+
+
+def test_label_maps_of_instances(tmp_path: Path) -> None:
+    """Each object would be a class of its own, which is another in the next image."""
+    make_masks(tmp_path)
+    (tmp_path / 'classes.txt').unlink()
+    for i, path in enumerate(sorted(tmp_path.glob('masks/*/*'))):
+        labels = np.zeros(SIZE[::-1], np.uint8)
+        labels[2:-2] = np.arange(SIZE[0]) // 4 % (8 + i)
+        Image.fromarray(labels).save(path)
+    assert errors(tmp_path) == {'label-instances'}
+    (tmp_path / 'classes.txt').write_text('background\n' + '\n'.join('abcdefghijklmnop'))
+    assert 'label-instances' not in errors(tmp_path)

@@ -791,7 +791,8 @@ def test_every_kind_of_fault_is_tried() -> None:
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
     # in files of their own
     tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
-    tried |= {'embedded-image', 'grey-split', 'other-split', 'palettes-differ', 'scales-differ'}
+    tried |= {'embedded-image', 'grey-split', 'label-instances', 'other-split', 'palettes-differ'}
+    tried |= {'scales-differ'}
     tried |= {'test-unannotated', 'too-many-pixels', 'unread-format', *OF_LAYOUTS}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
                   'annotation-id-zero', 'channel-order', 'drawn-validation', 'mixed-suffixes',
