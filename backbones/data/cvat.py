@@ -114,7 +114,9 @@ def _add(
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         faults.add('broken-shape', file, f'{where}: {error}')
         return
-    if degrees % 180 and not enclosing_boxes:
+    if degrees % 180 and enclosing_boxes:
+        made |= shapes.upright(made['bbox'], dict(zip(('width', 'height'), size or ())))
+    elif degrees % 180:
         faults.add('rotated-box', file, f'{where} turned by {degrees:g} degrees')
     records.add(number, label, made if masks else shapes.box(*made['bbox']))
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from pycocotools import mask as coco_mask
 
+from backbones.data.numbers import is_number
 from backbones.pixels import LARGEST
 
 ARC = 36  # corners of the polygon that stands for an ellipse
@@ -43,6 +44,15 @@ class Records:
 def box(x: float, y: float, width: float, height: float) -> dict:
     """Return COCO's box and area."""
     return dict(bbox=[x, y, width, height], area=width * height)
+
+
+def upright(bounds: list[float], image: dict) -> dict:
+    """Return COCO's box and area of a turned box's bounds, within the image if it has a size."""
+    x1, y1, x2, y2 = bounds[0], bounds[1], bounds[0] + bounds[2], bounds[1] + bounds[3]
+    if is_number(image.get('width')) and is_number(image.get('height')):
+        x1, x2 = (min(max(x, 0.0), image['width']) for x in (x1, x2))
+        y1, y2 = (min(max(y, 0.0), image['height']) for y in (y1, y2))
+    return box(x1, y1, x2 - x1, y2 - y1)
 
 
 def outline(*polygons: list[float]) -> dict:

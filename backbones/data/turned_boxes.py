@@ -4,7 +4,7 @@ from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.numbers import is_box, is_number
 from backbones.data.segmentations import has_mask
-from backbones.data.shapes import box, outline, turned
+from backbones.data.shapes import outline, turned, upright
 
 
 def degrees_of(annotation: dict) -> float:
@@ -15,21 +15,27 @@ def degrees_of(annotation: dict) -> float:
 
 
 def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
-    """Replace turned boxes by their outline, or by the upright boxes that enclose them.
+    """Replace turned boxes by the upright ones that enclose them, or all boxes by their outlines.
 
     Args:
-        enclosing: take the latter; otherwise turned boxes are faults.
+        enclosing: do the former; otherwise turned boxes are faults.
     """
     annotations = split.records.get('annotations', [])
+    if not any(map(degrees_of, annotations)):
+        return
+    images = {image.get('id'): image for image in split.records['images']}
     for annotation in annotations:
         degrees = degrees_of(annotation)
-        if not degrees or not is_box(annotation.get('bbox')):
+        if has_mask(annotation) or not is_box(annotation.get('bbox')):
             continue
         x, y, width, height = annotation['bbox']
         made = outline(turned([x, y, x + width, y + height], degrees))
-        if not enclosing:
+        if enclosing and degrees:
+            made = upright(made['bbox'], images.get(annotation.get('image_id'), {}))
+        elif enclosing:
+            continue
+        elif degrees:
             where = f'annotation {annotation.get("id")} turned by {degrees:g} degrees'
             faults.add('rotated-box', split.source, where, total=len(annotations))
-        annotation |= box(*made['bbox']) if enclosing else made
-        annotation['attributes'] = dict(annotation['attributes'], rotation=0.0)
-        split.own_file = True
+        annotation |= made | dict(attributes=dict(rotation=0.0))
+    split.own_file = True

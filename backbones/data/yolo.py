@@ -16,7 +16,7 @@ from backbones.data.label_names import numbered
 from backbones.data.listing import SUFFIXES as IMAGES
 from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.parallel import in_parallel
-from backbones.data.shapes import box, outline
+from backbones.data.shapes import box, outline, upright
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, are_rotated, check_unused, keypoints_of, read_labels
 from backbones.data.yolo_names import find_names, settings
@@ -109,9 +109,10 @@ def read(
     rotated = not keypoints and are_rotated(every, looked_at)
     for split, part in found.values():
         split.records = _records(split, part, classes, keypoints, faults)
+        sizes = {image['id']: image for image in split.records['images']}
         for annotation in split.records['annotations'] if rotated else ():
             if enclosing_boxes:
-                annotation |= box(*annotation['bbox'])
+                annotation |= upright(annotation['bbox'], sizes[annotation['image_id']])
                 annotation.pop('segmentation', None)
             else:
                 faults.add('rotated-box', split.source, f'annotation {annotation["id"]}')
