@@ -1,6 +1,6 @@
 """Attention of any number of dimensions as one of four, which is all that ONNX's exporter knows.
 
-Models of timm with windows as a fifth dimension are Hiera, NesT and Twins.
+Hiera, NesT and Twins of timm have windows as a fifth, and SAM has three.
 """
 
 import contextlib
@@ -14,14 +14,22 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def in_four_dimensions() -> Iterator[None]:
-    """Context in which PyTorch's attention without a mask is called with (N, heads, L, C)."""
+    """Context in which PyTorch's attention is called with (N, heads, L, C)."""
     fused = F.scaled_dot_product_attention
 
-    def attention(query: Tensor, key: Tensor, value: Tensor, *mask: Any, **options: Any) -> Tensor:
-        if query.ndim == 4 or mask or options.get('attn_mask') is not None:
-            return fused(query, key, value, *mask, **options)
-        parts = (x.reshape(-1, *x.shape[-3:]) for x in (query, key, value))
-        return fused(*parts, **options).reshape(*query.shape[:-1], value.shape[-1])
+    def flat(x: Tensor) -> Tensor:
+        return x.reshape(-1, *x.shape[-3:])
+
+    def attention(
+        query: Tensor, key: Tensor, value: Tensor, attn_mask: Tensor | None = None, *rest: Any,
+        **options: Any,
+    ) -> Tensor:  # fmt: skip
+        if query.ndim == 4:
+            return fused(query, key, value, attn_mask, *rest, **options)
+        if attn_mask is not None:
+            attn_mask = flat(attn_mask.expand(*query.shape[:-1], key.shape[-2]))
+        found = fused(flat(query), flat(key), flat(value), attn_mask, *rest, **options)
+        return found.reshape(*query.shape[:-1], value.shape[-1])
 
     with patch.object(F, 'scaled_dot_product_attention', attention):
         yield
