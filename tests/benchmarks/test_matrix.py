@@ -10,7 +10,7 @@ from conftest import HERE, ROOT
 from matrix import ENVIRONMENTS
 
 TABLE = re.findall(
-    r'^\| (\w+) \| (\d\.\d+)\S* \| (\d+\.\d+)\S* \| .* \| (.*) \|$',
+    r'^\| (\w+) \| (\d\.\d+)\S* \| (\d+\.\d+|-)\S* \| .* \| (.*) \|$',
     (ROOT / 'docs/compatibility.md').read_text(),
     re.MULTILINE,
 )
