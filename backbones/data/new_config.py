@@ -20,7 +20,14 @@ from backbones.data.dataset import Dataset
 from backbones.data.fit_to_data import fit
 from backbones.data.fitted import Fit
 from backbones.data.label_lines import loading_lines, tta_lines
-from backbones.data.schedules import Pace, Plan, make_plan, plan_for, schedule_lines
+from backbones.data.schedules import (
+    Pace,
+    Plan,
+    keeps_best,
+    make_plan,
+    plan_for,
+    schedule_lines,
+)
 from backbones.data.write_config import (
     BRACES,
     comment,
@@ -235,7 +242,7 @@ def _model(
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
-    """Return the line that imports backbone and dataset, unless the base does so."""
+    """Return the line that imports backbone, dataset and hooks, unless the base does so."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if is_listed(dataset):
@@ -246,6 +253,8 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
         needed.append(COCO_BY_NAME)
     if dataset.channels:
         needed += modules_of(cfg)
+    if not keeps_best(cfg):
+        needed.append('backbones.training.checkpoints')
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [statement('custom_imports', literal(wanted))] if needed else []

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from mmengine.config import Config
 
-from backbones.data.config_text import override, statement
+from backbones.data.config_text import literal, override, statement
 from backbones.data.faults import Faults
 from backbones.errors import UserError
 
@@ -155,6 +155,7 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     length = f'max_epochs={plan.epochs}' if by_epoch else f'max_iters={plan.iterations}'
     warm = min(_warm_up(cfg), plan.iterations // 10)
     logged = max(1, min(50, plan.iterations // 20))
+    hooks = dict(logger=dict(interval=logged), checkpoint=dict(_saving(cfg), interval=every))
     linear = f"    dict(type='LinearLR', start_factor=0.001, by_epoch=False, begin=0, end={warm}),"
     return [
         *([f'# {plan.why}'] if plan.why else []),
@@ -166,8 +167,21 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
         f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
         *_optimizer_lines(cfg, new, plan),
         *_hook_lines(cfg, plan),
-        f'default_hooks = dict(logger=dict(interval={logged}), checkpoint=dict(interval={every}))',
+        statement('default_hooks', literal(hooks)),
     ]
+
+
+def keeps_best(cfg: Config) -> bool:
+    """Return whether a config says how to keep its best checkpoint; OpenMMLab's do not."""
+    return 'save_best' in ((cfg.get('default_hooks') or {}).get('checkpoint') or {})
+
+
+def _saving(cfg: Config) -> dict:
+    """Return what sets the hook that saves, but for its interval."""
+    if keeps_best(cfg):
+        return {}
+    metric = 'auto' if cfg.get('default_scope') == 'mmdet' else 'mIoU'
+    return dict(type='DurableCheckpointHook', save_best=metric)
 
 
 def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:

@@ -241,6 +241,20 @@ def test_a_learning_rate_is_for_the_batch_in_the_name(base, batch, tmp_path: Pat
     assert read_base(base, tmp_path / 'x.py')[1].auto_scale_lr.base_batch_size == batch
 
 
+@pytest.mark.parametrize(
+    'make, base, metric',
+    [
+        (make_coco, DETECTION[-1], 'auto'),
+        (make_masks, 'mmseg::pspnet/pspnet_r50-d8_4xb4-80k_ade20k-512x512.py', 'mIoU'),
+    ],
+)
+def test_a_base_that_keeps_no_best_checkpoint_does(make, base, metric, tmp_path: Path) -> None:
+    _, cfg = written(make(tmp_path / 'data'), base, tmp_path / 'own.py')
+    hook = cfg.default_hooks.checkpoint
+    assert (hook.type, hook.save_best) == ('DurableCheckpointHook', metric)
+    assert 'backbones.training.checkpoints' in cfg.custom_imports.imports
+
+
 @pytest.mark.parametrize('make', [make_yolo, make_voc])
 def test_other_layouts_become_coco_beside_the_config(make, tmp_path: Path) -> None:
     root, out = make(tmp_path / 'data'), tmp_path / 'own.py'
