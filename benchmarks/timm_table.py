@@ -121,8 +121,15 @@ def reason(action: Callable[[], None]) -> str:
     try:
         action()
     except Exception as error:  # whatever foreign code raises
-        return str(error) if isinstance(error, UserError) else first_line(error)
+        return in_words(error)
     return ''
+
+
+def in_words(error: Exception) -> str:
+    """Return what an error says, in plain words if the limit of memory was reached."""
+    if NO_MEMORY in str(error):
+        return f'takes more than {GIBIBYTES} GiB of memory, the limit here'
+    return str(error) if isinstance(error, UserError) else first_line(error)
 
 
 def compare(name: str, settings: dict) -> None:
@@ -203,7 +210,7 @@ def in_process(name: str, bases: dict[str, Config], exported: Config | None) -> 
         except UserError as error:
             found = dict(model=name, refused=str(error))
         except Exception as error:
-            found = dict(model=name, failed=first_line(error))
+            found = dict(model=name, failed=in_words(error))
         theirs.send(dict(found, seconds=round(time.process_time() - started, 1)))
 
     process = context.Process(target=run)
@@ -227,8 +234,6 @@ def page(results: dict[str, dict]) -> str:
     def cell(text: str | None) -> str:
         if not text:
             return '-' if text is None else 'yes'
-        if NO_MEMORY in text:
-            text = f'takes more than {GIBIBYTES} GiB of memory, the limit here'
         return f'[{notes.setdefault(text.replace("|", "/"), len(notes) + 1)}](#reasons)'
 
     rows = []
