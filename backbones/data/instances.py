@@ -178,7 +178,7 @@ class InstanceChecks:
             if w <= x or h <= y or w > image['width'] + SLACK or h > image['height'] + SLACK:
                 return False
             checked += 1
-            area = None if has_mask(annotation) else annotation.get('area')
+            area = annotation.get('area')
             is_corner_area = is_number(area) and abs(area - (w - x) * (h - y)) < 0.02 * w * h
             beyond += x + w > image['width'] + SLACK or y + h > image['height'] + SLACK
             beyond += is_number(area) and is_corner_area and abs(area - w * h) > 0.1 * w * h

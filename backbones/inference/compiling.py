@@ -52,8 +52,9 @@ def compiler_explained() -> Iterator[None]:
     except RuntimeError as error:
         if 'BackendCompilerFailed' not in [kind.__name__ for kind in type(error).__mro__]:
             raise
+        reason = first_line(getattr(error, 'inner_exception', error))
         raise UserError(
-            f"PyTorch's compiler failed: {first_line(error)}; if it was interrupted before, delete "
+            f"PyTorch's compiler failed: {reason}; if it was interrupted before, delete "
             'what it keeps (TORCHINDUCTOR_CACHE_DIR, by default torchinductor_USER in the '
             'temporary folder), else leave compile out'
         ) from error

@@ -475,7 +475,7 @@ def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
     for i, split in enumerate(['train', 'train', 'val']):
         noise(tmp_path / f'{split}/{i}.jpg')
         shape = dict(
-            label='tree', shape_type='rotation', points=[[9, 4], [20, 9], [15, 20], [4, 15]]
+            label='tree', shape_type='rotation', points=[[20, 6], [40, 16], [34, 28], [14, 18]]
         )
         content = dict(
             shapes=[shape], imagePath=f'{i}.jpg', imageWidth=SIZE[0], imageHeight=SIZE[1]
@@ -485,7 +485,7 @@ def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
     report = check_data.check(str(tmp_path), enclosing_boxes=True)
     assert not report.faults.errors
     (box,) = {str(a['bbox']) for a in report.dataset.splits['train'].records['annotations']}
-    assert box == '[4.0, 4.0, 16.0, 16.0]' and not report.dataset.has_masks()
+    assert box == '[14.0, 6.0, 26.0, 22.0]' and not report.dataset.has_masks()
 
 
 @pytest.mark.parametrize('stored', [str.upper, lambda name: unicodedata.normalize('NFD', name)])

@@ -2,7 +2,6 @@
 
 import copy
 import pickle
-from pathlib import Path
 
 import pytest
 import torch
@@ -61,12 +60,14 @@ def test_a_model_without_a_backbone_is_refused() -> None:
         compile_backbone(nn.Identity(), on_cpu=False)
 
 
-def test_a_failure_of_the_compiler_is_one_line(tmp_path: Path, monkeypatch) -> None:
+def test_a_failure_of_the_compiler_is_one_line() -> None:
     """Such as a library that an interrupted compilation left half-written."""
-    monkeypatch.setenv('CXX', str(tmp_path / 'gone'))
-    monkeypatch.setenv('TORCHINDUCTOR_CACHE_DIR', str(tmp_path))
-    compiled = torch.compile(lambda x: (x + 1).sin().sum(), fullgraph=True)
-    said = r'compiler failed: .*delete.*TORCHINDUCTOR_CACHE_DIR'
+
+    def backend(graph: object, inputs: object) -> None:
+        raise ImportError('main.so: file too short')
+
+    compiled = torch.compile(lambda x: x + 1, backend=backend)
+    said = r'compiler failed: .*file too short.*delete.*TORCHINDUCTOR_CACHE_DIR'
     with pytest.raises(UserError, match=said), compiler_explained():
         compiled(torch.ones(7))
     with pytest.raises(RuntimeError, match='another'), compiler_explained():
