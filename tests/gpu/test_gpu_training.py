@@ -63,7 +63,9 @@ def test_every_way_gives_the_numbers_of_float64(cls: type, way: str, device: str
 def test_a_quickstart_config_takes_a_training_step(name: str, device: str) -> None:
     torch.manual_seed(0)
     cfg = load_config(str(ROOT / f'configs/{name}.py'))
-    model = build_model(cfg).to(device).train()
+    model = build_model(cfg)
+    model.init_weights()  # DINO's heads are otherwise what memory held before
+    model.to(device).train()
     samples = [s.to(device) for s in draw_annotations(cfg.default_scope, 2, (128, 160))]
     images = torch.randn(2, 3, 128, 160, device=device)
     losses = [x for x in tensors_of(model(images, samples, 'loss')) if x.requires_grad]
