@@ -222,8 +222,7 @@ def _is_judged(dataset: Dataset) -> bool:
 
 
 def _values_seen(dataset: Dataset) -> str:
-    facts = [f for split in dataset.splits.values() for f in split.label_facts.values()]
-    seen = {int(v) for f in facts if f.values is not None for v in f.values}
+    seen = {int(v) for f in dataset.label_facts() if f.values is not None for v in f.values}
     return f'label values {sorted(seen)[:12]}' if seen else 'no names at all'
 
 

@@ -94,6 +94,10 @@ class Dataset:
         """Return the split of that name, if any; several if a config joins datasets."""
         return [split for split in self.splits.values() if split.name == name]
 
+    def label_facts(self) -> list[ImageFacts]:
+        """Return what is known of the label maps of all splits that were read."""
+        return [fact for split in self.splits.values() for fact in split.label_facts.values()]
+
     def has_masks(self) -> bool:
         """Return whether instances have masks in every split that has instances."""
         return self.detection and bool(self.splits) and not self.without_masks()

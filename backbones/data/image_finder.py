@@ -66,7 +66,8 @@ class ImageFinder:
 
     @functools.cached_property
     def _alike(self) -> dict[str, list[Path]]:
-        return grouped(list_images(self.root), lambda path: alike(path.name))
+        every = (path for paths in self._names.values() for path in paths)
+        return grouped(every, lambda path: alike(path.name))
 
 
 def alike(name: str) -> str:

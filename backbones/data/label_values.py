@@ -23,12 +23,10 @@ def settle(dataset: Dataset, faults: Faults) -> None:
     `--ignore` makes values 255, and the others number the classes in order; two classes may be 0
     and 255; equal channels are one. Classes without names are called by their values.
     """
-    facts = [f for split in dataset.splits.values() for f in split.label_facts.values()]
+    facts = dataset.label_facts()
     seen = sorted({int(v) for fact in facts if fact.values is not None for v in fact.values})
     if not dataset.mapping:
         _name_by_values(dataset, seen, faults)
-        if dataset.classes and faults.count('unnamed-labels'):
-            _check_instances(dataset, facts, faults)
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
     if any(fact.grey for fact in facts) and not dataset.mapping:
@@ -48,12 +46,13 @@ def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:
         dataset.classes = tuple(f'label {value}' for value in values)
     if dataset.classes:
         faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
+        _check_instances(dataset, faults)
 
 
-def _check_instances(dataset: Dataset, facts: list[ImageFacts], faults: Faults) -> None:
+def _check_instances(dataset: Dataset, faults: Faults) -> None:
     """Suspect numbers of instances: in nearly every map 1, 2, 3 ..., without a gap."""
     objects = [{int(v) for v in fact.values} - {0, IGNORED}
-               for fact in facts if fact.values is not None]  # fmt: skip
+               for fact in dataset.label_facts() if fact.values is not None]  # fmt: skip
     lengths = Counter(len(values) for values in objects if values == {*range(1, len(values) + 1)})
     del lengths[0]
     filled = sum(map(bool, objects))
@@ -88,9 +87,8 @@ def apply_mapping(dataset: Dataset) -> None:
     mapping = dataset.mapping
     if mapping is None:
         return
-    for split in dataset.splits.values():
-        for fact in split.label_facts.values():
-            _map(fact, mapping)
+    for fact in dataset.label_facts():
+        _map(fact, mapping)
 
 
 def read_labels(path: Path, dataset: Dataset) -> np.ndarray | None:

@@ -47,7 +47,7 @@ def check_palettes(dataset: Dataset, faults: Faults) -> None:
 
     Programs that choose each file's palette by its colours number the classes anew in each.
     """
-    facts = [fact for split in dataset.splits.values() for fact in split.label_facts.values()]
+    facts = dataset.label_facts()
     shown: dict[int, tuple[tuple[int, ...], str]] = {}
     for fact in facts:
         for value, colour in fact.palette.items():

@@ -26,16 +26,16 @@ def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
     images = {image.get('id'): image for image in split.records['images']}
     for annotation in annotations:
         degrees = degrees_of(annotation)
-        if has_mask(annotation) or not is_box(annotation.get('bbox')):
+        kept = has_mask(annotation) or (enclosing and not degrees)
+        if kept or not is_box(annotation.get('bbox')):
             continue
         x, y, width, height = annotation['bbox']
         made = outline(turned([x, y, x + width, y + height], degrees))
-        if enclosing and degrees:
+        if enclosing:
             made = upright(made['bbox'], images.get(annotation.get('image_id'), {}))
-        elif enclosing:
-            continue
         elif degrees:
             where = f'annotation {annotation.get("id")} turned by {degrees:g} degrees'
             faults.add('rotated-box', split.source, where, total=len(annotations))
-        annotation |= made | dict(attributes=dict(rotation=0.0))
+        annotation |= made
+        annotation.pop('attributes', None)  # the angle is applied
     split.own_file = True

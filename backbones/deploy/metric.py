@@ -69,11 +69,12 @@ class Validation:
             sample = data['data_samples']
             _unwrap_boxes(sample)
             found = predictor.predict(sample.img_path).found
-            fields = as_fields(found)
             if predictor.model.panoptic and isinstance(found, sv.Detections):
                 whole = panoptic_map(found, sample.ori_shape, len(predictor.meta['classes']))
-                fields = dict(pred_panoptic_seg=PixelData(sem_seg=torch.from_numpy(whole)[None]))
-            sample.set_data(fields)
+                sem_seg = torch.from_numpy(whole)[None]
+                sample.set_data(dict(pred_panoptic_seg=PixelData(sem_seg=sem_seg)))
+            else:
+                sample.set_data(as_fields(found))
             evaluator.process([sample], dict(inputs=[data['inputs']], data_samples=[sample]))
             count += 1
         return evaluator.evaluate(count)

@@ -57,11 +57,7 @@ def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], 
     Raises:
         UserError: OpenVINO cannot compile the model; gives its reason.
     """
-    return run_compiled(compile_model(model, precision))
-
-
-def run_compiled(compiled: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
-    """Return a function like that of `compare.runner` for a compiled model."""
+    compiled = compile_model(model, precision)
     names = [output.any_name for output in compiled.outputs]
 
     def run(pixels: np.ndarray) -> Outputs:
