@@ -5,6 +5,8 @@ That takes seconds to import, and is not needed by the process that hands out th
 """
 
 import json
+import random
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +31,18 @@ def pytest_collection_finish() -> None:
     from shared import let_stay
 
     let_stay()
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_fixture_setup() -> None:
+    """Each fixture and each test draws the same numbers, whatever ran before in this process."""
+    random.seed(0)
+    np.random.seed(0)
+    if torch := sys.modules.get('torch'):  # the tests of exported files run without it, too
+        torch.manual_seed(0)
+
+
+pytest_runtest_call = pytest_fixture_setup
 
 
 @pytest.fixture(scope='session')
@@ -68,13 +82,6 @@ def trees(tmp_path_factory) -> Path:
         path.parent.mkdir(exist_ok=True)
         path.write_text(json.dumps(dict(images=images, annotations=boxes, categories=names)))
     return root
-
-
-@pytest.fixture
-def seed() -> None:
-    import torch
-
-    torch.manual_seed(0)
 
 
 @pytest.fixture(scope='session')

@@ -36,7 +36,7 @@ def test_position_table_is_added_once_resampled_and_stored_as_it_is(volo: VOLO) 
     assert resample(down.pos_embed.bfloat16(), (5, 3)).dtype == torch.bfloat16
 
 
-def test_upsampling_starts_as_nearest_and_learns_each_of_four_pixels(seed) -> None:
+def test_upsampling_starts_as_nearest_and_learns_each_of_four_pixels() -> None:
     up, x = _upsample(3), draw(2, 3, 4, 5).float()
     assert torch.equal(up(x), F.interpolate(x, scale_factor=2, mode='nearest'))
     torch.nn.init.normal_(up.weight)

@@ -265,7 +265,6 @@ def test_a_whole_model_gives_the_numbers_of_its_library(
 @pytest.mark.slow
 def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
     """And they are not turned round, as those of a colour image are for a model of BGR."""
-    torch.manual_seed(0)
     model = CloFormer(NANO[CloFormer], in_channels=5, out_indices=(0,)).eval()
     preprocessing = Preprocessing(
         (100, 200, 300, 400, 500), (10,) * 5, rgb=False, divisor=1, colours=False

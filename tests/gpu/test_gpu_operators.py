@@ -63,7 +63,6 @@ def test_equals_the_plain_form(name: str, way: str, dtype: torch.dtype, device: 
 
 
 def test_stand_ins_equal_the_cpu(device: str) -> None:
-    torch.manual_seed(0)
     corners = 60 * torch.rand(200, 2)
     boxes, scores = torch.cat([corners, corners + 4 + 16 * torch.rand(200, 2)], 1), torch.rand(200)
     features, logits = torch.randn(2, 8, 40, 40), torch.randn(200, 5)

@@ -40,7 +40,6 @@ def step(model: nn.Module, images: Tensor, amp: bool) -> tuple[list[Tensor], Ten
 @pytest.mark.parametrize('way', WAYS)
 @pytest.mark.parametrize('cls', NANO, ids=lambda cls: cls.__name__)
 def test_every_way_gives_the_numbers_of_float64(cls: type, way: str, device: str) -> None:
-    torch.manual_seed(0)
     exact = cls(NANO[cls], norm_eval=True).double().train()
     images = torch.randn(2, 3, *((200, 333) if device == 'cuda' else (64, 75)))
     ours = cls(NANO[cls], norm_eval=True, with_cp=way == 'with_cp').train()
@@ -61,7 +60,6 @@ def test_every_way_gives_the_numbers_of_float64(cls: type, way: str, device: str
 
 @pytest.mark.parametrize('name', QUICKSTART)
 def test_a_quickstart_config_takes_a_training_step(name: str, device: str) -> None:
-    torch.manual_seed(0)
     cfg = load_config(str(ROOT / f'configs/{name}.py'))
     model = build_model(cfg)
     model.init_weights()  # DINO's heads are otherwise what memory held before
@@ -91,7 +89,6 @@ def one_process(device: str, tmp_path: Path) -> Iterator[None]:
 
 @pytest.mark.usefixtures('one_process')
 def test_synchronised_batch_norm_equals_the_plain_one(device: str) -> None:
-    torch.manual_seed(0)
     plain = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8)).to(device)
     synchronised = nn.SyncBatchNorm.convert_sync_batchnorm(copy.deepcopy(plain))
     images = torch.randn(2, 3, 20, 23, device=device)

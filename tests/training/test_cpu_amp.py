@@ -16,7 +16,6 @@ def image(*shape: int) -> Tensor:
 
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_the_backbones_gradients_are_right_in_bfloat16(cls: type) -> None:
-    torch.manual_seed(0)
     model = cls(NANO[cls])
     model.init_weights()
     assert wrong_gradients(model, image(2, 3, 64, 96)) == []
