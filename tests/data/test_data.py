@@ -655,7 +655,7 @@ def test_what_a_dataset_leaves_out_is_counted(coco: Path, tmp_path: Path) -> Non
     change(coco, lambda c: c['annotations'].pop())
     cfg = loaded(config_of(coco, tmp_path / 'own.py', rule))
     split = read_datasets(cfg, Faults()).splits['train']
-    made = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[]))
+    made = DATASETS.build(dict(cfg.train_dataloader.dataset, pipeline=[], _scope_='mmdet'))
     kept = sum(len(made.get_data_info(i)['instances']) for i in range(len(made)))
     assert split.left_out['annotations'] == {
         'ignore': 1, 'empty box or area': 2, 'outside the image': 1}  # fmt: skip
