@@ -85,7 +85,8 @@ def main(argv: list[str] | None = None) -> None:
     if args.recipe and not args.backbone:
         parser.error('--recipe needs --backbone: add --backbone NAME or remove --recipe')
     import backbones.cli.requirements  # noqa: F401, before what may be missing
-    from backbones.cli import check_data  # imported late: --help must answer at once
+    from backbones.checkpoints import read  # imported late: --help must answer at once
+    from backbones.cli import check_data
     from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
     from backbones.cli.timing import timed
@@ -113,6 +114,7 @@ def main(argv: list[str] | None = None) -> None:
         start, notice = choose_start(
             args.start, args.base, backbone=args.backbone, changed=channels
         )
+        file = read(start) if start and args.backbone else None  # has it the same backbone?
         text = new_config(
             report.dataset,
             base=args.base,
@@ -126,12 +128,13 @@ def main(argv: list[str] | None = None) -> None:
             measure=lambda text: timed(text, args.out),
             allowed=args.allow,
             start=start,
+            start_file=file,
         )
         older = write_config(
             text,
             report.dataset,
             args.out,
-            check=(lambda cfg: check_start(cfg, start)) if start else None,
+            check=(lambda cfg: check_start(cfg, start, file)) if start else None,
         )
         if notice:
             print(notice)

@@ -204,9 +204,13 @@ def _match_others(model: nn.Module, state: dict[str, Tensor]) -> Match:
     return match_tensors(target, given)
 
 
-def has_backbone(checkpoint: str, backbone: nn.Module) -> bool:
-    """Return whether the backbone in the file of a whole model is this one, not another."""
-    _, state = select(read(checkpoint), None, ('state_dict', 'model'), checkpoint)
+def has_backbone(file: dict, backbone: nn.Module, checkpoint: str) -> bool:
+    """Return whether the backbone in the file of a whole model is this one, not another.
+
+    Args:
+        file: what `read` returned for `checkpoint`.
+    """
+    _, state = select(file, None, ('state_dict', 'model'), checkpoint)
     part = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
     if hasattr(backbone, 'PUBLISHED') and not is_own(part):
         return not match(backbone, part, whole=True).misfits

@@ -89,22 +89,26 @@ def answers(url: str) -> bool:
         return False
 
 
-def check_start(cfg: Config, file: str) -> None:
-    """Load a local file as the training run will, to refuse now what does not fit.
+def check_start(cfg: Config, checkpoint: str, file: dict | None) -> None:
+    """Load a file as the training run will, to refuse now what does not fit.
 
     The log names the layers that are initialised anew for other classes.
+
+    Args:
+        file: what `checkpoints.read` returned for `checkpoint`; None reads it, if it is local.
 
     Raises:
         UserError: see `backbones.checkpoints.load_model`.
     """
-    if is_remote(file):
+    if file is None and is_remote(checkpoint):
         return  # fetched and checked when the training run starts
     enter_library(cfg)
     classes = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
     model = build_model(cfg)
     load_model(
         model,
-        file,
+        checkpoint,
+        file=file,
         classes=classes,
         new_classes=lambda: tensors_of_classes(cfg),
         backbone=cfg.get('load_backbone', True),

@@ -109,6 +109,7 @@ def new_config(
     measure: Callable[[str], Pace] | None = None,
     allowed: Sequence[str] = (),
     start: str | None = None,
+    start_file: dict | None = None,
 ) -> str:
     """Return the text of a config; for YOLO and Pascal VOC, also write the annotations as COCO.
 
@@ -125,6 +126,7 @@ def new_config(
         allowed: kinds of faults that are intentional.
         start: a checkpoint of the whole model to begin with, or, if its backbone is another, of all
             the rest; None begins with the backbone's.
+        start_file: what `checkpoints.read` returned for `start`, where `backbone` is given.
 
     Raises:
         UserError: the base does not fit the data, or the backbone does not fit the base.
@@ -135,7 +137,7 @@ def new_config(
     model = for_classes(new.model, len(dataset.classes))
     if dataset.channels:
         model = set_channels(model, dataset)
-    lends = bool(start and backbone) and not has_backbone(str(start), _backbone(new))
+    lends = bool(start and start_file and not has_backbone(start_file, _backbone(new), start))
     if start and not lends:  # which has the backbone's weights
         model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
     made = fit(dataset, cfg, model, flips=flips, keep_anchors=start is not None)

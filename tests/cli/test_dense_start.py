@@ -11,7 +11,7 @@ from conftest import as_a_process, tool
 from mmengine.config import Config
 from own_data import make_coco
 
-from backbones.checkpoints import load_model
+from backbones.checkpoints import files, load_model, torch_files
 from backbones.cli import dense_start
 from backbones.cli.dense_start import answers, choose_start, published_files
 from backbones.errors import UserError
@@ -95,7 +95,7 @@ def test_a_config_begins_with_a_file_and_names_the_layers_that_start_anew(tmp_pa
     assert "does not fit this config's RetinaNet" in said and out.read_text() == before
 
 
-def test_a_model_lends_all_but_its_backbone_to_another_one(tmp_path: Path) -> None:
+def test_a_model_lends_all_but_its_backbone_to_another_one(tmp_path: Path, monkeypatch) -> None:
     base, file, out = 'retinanet_cloformer_nano_small', tmp_path / 'start.pth', tmp_path / 'own.py'
     cfg = Config.fromfile(config_file(base))
     cfg.model.bbox_head.num_classes = 2  # as many as the data have
@@ -104,7 +104,10 @@ def test_a_model_lends_all_but_its_backbone_to_another_one(tmp_path: Path) -> No
         lent = build_model(cfg).state_dict()
         torch.save(dict(state_dict=lent), file)
     options = ('--base', base, '--out', out, '--start', file, '--backbone', 'moganet_xt')
+    reads = []
+    monkeypatch.setattr(files, 'load', lambda path: reads.append(path) or torch_files.load(path))
     said = tool('new_config', make_coco(tmp_path / 'data'), *options)
+    assert reads == [file]  # once
     assert f'loaded from {file}, without its backbone: neck, bbox_head' in said
     assert 'for the channels of the backbone: neck.lateral_convs.0.conv.weight\n' in said
     own = Config.fromfile(out)
