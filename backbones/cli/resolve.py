@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from backbones.cli.settings import set_testing, set_training
 from backbones.data.dataset import Dataset
-from backbones.openmmlab.config import load_config
+from backbones.openmmlab.config import batch_in_name, load_config
 from backbones.openmmlab.replace_backbone import doubts
 from backbones.training import devices, preflight
 from backbones.training.loop import use_exact_loop
@@ -99,9 +99,15 @@ def resolve_training(options: TrainOptions) -> Resolved:
     )
     if amp:
         devices.set_amp(cfg)
+    batch = batch_in_name(options.config)
+    scaled = options.auto_scale_lr and batch == cfg.auto_scale_lr.base_batch_size
     dataset, notices = preflight.check(cfg, loaders=('train_dataloader', 'val_dataloader'))
     if options.backbone:
         notices = doubts(cfg, options.backbone) + notices
+    if scaled:
+        notices.append(
+            f'the learning rate is for batches of {batch}, as the name of the config says'
+        )
     notices += use_exact_loop(cfg) + devices.adapt_to_device(cfg)
     dry_run = options.dry_run and cfg.get('dry_run', True)
     if not dry_run:

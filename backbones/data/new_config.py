@@ -1,8 +1,6 @@
 """Writing a config for the user's own dataset: short, with a comment on every decision."""
 
-import math
 import os
-import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,8 +37,9 @@ from backbones.data.write_config import (
     used,
     write_annotations,
 )
-from backbones.errors import MissingFileError, UserError
+from backbones.errors import UserError
 from backbones.openmmlab.build import build_model
+from backbones.openmmlab.config import read_config
 from backbones.openmmlab.config_tree import (
     for_classes,
     has_mask_head,
@@ -49,9 +48,7 @@ from backbones.openmmlab.config_tree import (
 )
 from backbones.openmmlab.registries import imports_of
 from backbones.openmmlab.replace_backbone import doubts, swap_backbone
-from backbones.package_files import config_file, find_config
-
-BATCH = re.compile(r'_(\d+)xb(\d+)')  # in a name of OpenMMLab's configs: GPUs, and images on each
+from backbones.package_files import config_file
 
 
 def read_base(base: str, out: Path) -> tuple[str, Config]:
@@ -65,26 +62,14 @@ def read_base(base: str, out: Path) -> tuple[str, Config]:
         The expression for `_base_`, and the config.
 
     Raises:
-        MissingFileError: there is no such config; suggests close matches.
+        MissingFileError, UserError: see `read_config`.
     """
     if '::' in base:
-        find_config(base)
-        expression = absolute = repr(f'{base.removesuffix(".py")}.py')
-    elif Path(base).is_file():
-        expression = repr(os.path.relpath(base, out.parent))
-        absolute = repr(os.path.abspath(base))
-    else:
-        config_file(base)
-        name = base.removesuffix('.py')
-        expression = absolute = f"__import__('backbones').config_file({name!r})"
-    try:
-        cfg = Config.fromstring(f'_base_ = {absolute}'.replace(*BRACES), '.py')
-    except FileNotFoundError as error:
-        raise MissingFileError(f'--base {base}: {error}') from error
-    if '::' in base and (found := BATCH.search(base)) and cfg.get('auto_scale_lr'):
-        # RTMDet's inherit 16, which is not the batch that their learning rate is for
-        cfg.auto_scale_lr.base_batch_size = math.prod(map(int, found.groups()))
-    return expression, cfg
+        return repr(f'{base.removesuffix(".py")}.py'), read_config(base)
+    if Path(base).is_file():
+        return repr(os.path.relpath(base, out.parent)), read_config(base)
+    name = base.removesuffix('.py')
+    return f"__import__('backbones').config_file({name!r})", read_config(config_file(name))
 
 
 def wanted_by(base: str, out: Path) -> str:

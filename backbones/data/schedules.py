@@ -195,7 +195,7 @@ def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     change = override(cfg.optim_wrapper, wrapper, '_base_.optim_wrapper')
     if change is not None:
         lines.append(statement('optim_wrapper', change))
-    if usual and usual != plan.batch:
+    if usual:  # said even if it is the base's, which may not say it: see `batch_in_name`
         lines.append(f'auto_scale_lr = dict(base_batch_size={plan.batch})')
     return lines
 

@@ -1,5 +1,6 @@
 """Read a config and apply the options of the command line, with helpful errors."""
 
+import math
 import os
 import re
 from pathlib import Path
@@ -13,6 +14,7 @@ from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import find_config
 
 KINDS = ('.py', '.json', '.yaml', '.yml')
+BATCH = re.compile(r'_(\d+)xb(\d+)')  # in a name of OpenMMLab's configs: GPUs, and images on each
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -74,6 +76,8 @@ def _names_no_type(option: str) -> bool:
 def read_config(path: str) -> Config:
     """Read a config by its path or name. See `find_config`.
 
+    The base batch of `--auto-scale-lr` becomes the one in the name; see `batch_in_name`.
+
     Raises:
         MissingFileError: the config, or a file that it inherits from, does not exist.
         UserError: the file is not valid Python, or imports a package that is not installed, as
@@ -83,7 +87,7 @@ def read_config(path: str) -> Config:
     if Path(file).suffix not in KINDS and Path(file).is_file():
         raise UserError(f'{path} is no config; allowed: a file named {" or ".join(KINDS)}')
     try:
-        return Config.fromfile(file)
+        cfg = Config.fromfile(file)
     except MissingFileError:
         raise
     except (FileNotFoundError, IsADirectoryError) as error:  # MMEngine only gives the path
@@ -101,6 +105,20 @@ def read_config(path: str) -> Config:
         if Path(file).suffix == '.py':  # the config's own error, with its place in it
             raise
         raise UserError(f'config {path} cannot be read: {first_line(error)}') from error
+    if (batch := batch_in_name(path)) and cfg.get('auto_scale_lr'):
+        cfg.auto_scale_lr.base_batch_size = batch
+    return cfg
+
+
+def batch_in_name(path: str) -> int | None:
+    """Return the batch that the learning rate of one of OpenMMLab's configs is for, if it names it.
+
+    `mmdet::rtmdet/rtmdet_l_8xb32-300e_coco` was trained on 8 GPUs with 32 images each. 25 of
+    MMDetection's configs, all of RTMDet's among them, inherit another number in `auto_scale_lr`
+    from a schedule or model whose learning rate they replace.
+    """
+    found = BATCH.search(path) if '::' in path else None
+    return math.prod(map(int, found.groups())) if found else None
 
 
 def _move_data(cfg: Config, data_root: str) -> None:

@@ -10,11 +10,12 @@ import pytest
 import torch
 from conftest import load_tool
 from mmengine.config import Config, ConfigDict
+from mmengine.hub import get_config
 from mmengine.registry import MODELS
 from PIL import Image
 
 from backbones import errors
-from backbones.cli import settings
+from backbones.cli import resolve, settings
 from backbones.data import config_checks
 from backbones.openmmlab import config, config_tree
 from backbones.report import metrics
@@ -400,6 +401,22 @@ def test_training_options(tmp_path: Path) -> None:
     cfg.model.backbone.type = 'ResNet'
     with pytest.raises(ValueError, match='--prefer: ResNet has one form only'):
         settings.set_training(cfg, pretrained=None, auto_scale_lr=False, prefer='memory')
+
+
+@pytest.mark.parametrize(
+    'name, inherited, batch',
+    [
+        ('mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco', 16, 256),
+        ('mmdet::faster_rcnn/faster-rcnn_r50_fpn_1x_coco', 16, 16),
+    ],
+)
+def test_a_rate_is_scaled_from_the_batch_in_the_name(name, inherited, batch, trees: Path) -> None:
+    assert get_config(f'{name}.py').auto_scale_lr.base_batch_size == inherited
+    options = resolve.TrainOptions(name, data_root=f'{trees}/coco/', auto_scale_lr=True)
+    run = resolve.resolve_training(options)
+    assert run.cfg.auto_scale_lr == dict(enable=True, base_batch_size=batch)
+    said = f'the learning rate is for batches of {batch}, as the name of the config says'
+    assert (said in run.notices) == (batch != inherited)
 
 
 def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
