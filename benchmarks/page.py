@@ -13,19 +13,19 @@ INTRODUCTION = """# Performance
 
 <!-- written by `make benchmark` from performance.json: do not edit -->
 
-What the backbones cost in time and memory, compared with the formulation that their authors
+How much time and memory the backbones need, compared with the formulation that their authors
 published and with other backbones.
 
-- *Published* is the same model with every operator computed as its paper writes it
-  (`backbones.plain()`). A share of 0.25 means a quarter of the published time or memory.
+- *Published* is the same model with every operator computed as in its paper (`backbones.plain()`).
+  A share of 0.25 means a quarter of the published time or memory.
+- Times are medians in float32 for one image at a time, on one thread unless stated otherwise.
 - Shares compare models that ran in turns in one process, so they transfer to other machines better
-  than the times do; the brackets give the ratio between the quartiles of both. Times are medians in
-  float32, one image at a time, on one thread unless stated otherwise.
-- Memory beside a time is the peak of a separate process, above its level before the step.
+  than times. The brackets give the ratio between the quartiles of both.
+- Memory next to a time is the peak of a separate process, above its level before the step.
 
-To repeat it, run the command under a table: it measures that table and prints the numbers.
-`make benchmark` measures what `performance.json` lacks; all of it takes about an hour on two
-cores. `benchmarks/performance.py measure SECTION --again` replaces one section:
+To repeat a measurement, run the command below its table, which prints the numbers.
+`make benchmark` measures everything that is missing in `performance.json`; a complete run takes
+about an hour on two cores. `benchmarks/performance.py measure SECTION --again` repeats a section:
 {sections}."""
 
 
@@ -156,7 +156,7 @@ def forms() -> str:
         [*(str(value) for value in record.values()), taken(record['operator'], record['form'])]
         for record in costs_of_forms()
     ]
-    head = ('operator', 'form', 'forward, MB', 'backward, MB', 'kept, MB', 'taken for')
+    head = ('operator', 'form', 'forward, MB', 'backward, MB', 'kept, MB', 'used for')
     return table(head, rows)
 
 
@@ -178,16 +178,16 @@ def cards(results: list[dict]) -> str:
 FORMS = """\
 ## Forms of the operators on a GPU
 
-What one part of the smallest variant's first stage moves and keeps in a training step, on a map of
-200x320 cells in bfloat16. **It is counted from shapes, not measured**: each operation reads its
-inputs and writes its outputs once. *Kept* is what autograd holds from the forward to the backward
-pass. Among the forms of an operator, inference takes the one with the least forward traffic,
-training the one with the least traffic both ways (*time*), or, if the backbone has
-`prefer='memory'`, the one that keeps least. The Triton kernels are used if DENSE_BACKBONES_TRITON
-is 1. Operators that are not listed run layer by layer on GPUs."""
+How much memory one operator in the smallest variant's first stage moves and keeps in a training
+step, on a map of 200x320 cells in bfloat16. **It is counted from shapes, not measured**: each
+operation reads its inputs and writes its outputs once. *Kept* is what autograd holds from the
+forward to the backward pass. Inference uses the form with the least forward traffic. Training uses
+the form with the least traffic in both passes (*time*), or, if the backbone has `prefer='memory'`,
+the form that keeps the least (*memory*). The Triton kernels are used if `DENSE_BACKBONES_TRITON` is
+1. Operators that are not listed run layer by layer on GPUs."""
 PEERS = """\
-Compared with other backbones, in the same run. A multiply-add (MAC) counts as two operations; the
-counts cover convolutions and matrix products as published, including attention."""
+Compared with other backbones, in the same run. A multiply-add (MAC) counts as two operations.
+Convolutions and matrix products are counted as published, including attention."""
 PARTS = {
     'inference': ('Inference, one image of 800x1280 pixels', 'The forward pass.', inference),
     'train': (
@@ -198,58 +198,58 @@ PARTS = {
     'iteration': (
         'Whole training iteration, two images',
         """\
-Mask R-CNN on images of 800x1280 pixels, UperNet on 512x512, two threads, with random weights, so
-that each image has all 512 proposals. The backbone's share is of the time without data: workers
-load the next batch in the meantime, each in the time of the column *data*.""",
+Mask R-CNN on images of 800x1280 pixels and UperNet on 512x512, on two threads, with random weights
+so that each image has all 512 proposals. *Data* is the time in which a worker loads a batch. The
+backbone's share excludes it, because workers load the next batch in the meantime.""",
         iteration,
     ),
     'compiled': (
         '`torch.compile`, one image of 512x512 pixels',
         """\
-Whole graphs (`fullgraph=True`) and static shapes. Attention and convolutions are the same library
-calls in both. Linear layers are not: without the compiler oneDNN computes them, with it MKL, which
-is slower on AMD's processors, so the compiler may lose more there than it gains elsewhere.""",
+With `fullgraph=True` and static shapes. Attention and convolutions call the same library with and
+without the compiler. Linear layers do not: oneDNN computes them without it, and MKL with it. MKL is
+slower on AMD's processors, so the compiler may lose more there than it gains elsewhere.""",
         compiled,
     ),
     'linear': (
         'Cost per pixel',
         """\
-Where the time per pixel grows, attention over the whole map is the reason: its multiply-adds (MACs)
-grow with the square of the pixels.""",
+If the time per pixel grows, the reason is attention over the whole map: its multiply-adds (MACs)
+grow with the square of the number of pixels.""",
         linear,
     ),
     'usual': (
         'Beside the usual backbones, per pixel',
         """\
 One image of 512x512 or 1024x1024 pixels; all numbers are per pixel. Multiply-adds (MACs) and time
-are those of the forward pass of all four levels, memory is the peak of a forward and backward pass
-in a process of its own, with gradients but without weights. Names with `timm:` are
-[models of timm](timm.md). The numbers of a plain transformer (`vit`) include what makes its levels.
-Other work on the machine lengthens the times.""",
+are for the forward pass of all four levels. Memory is the peak of a forward and backward pass in a
+separate process, including gradients but not weights. Names with `timm:` are
+[timm's models](timm.md); for plain transformers (`vit`), the numbers include the layers that make
+the levels. The machine was also busy with other work, which lengthens the times.""",
         usual,
     ),
     'memory': (
         'Memory of a training step, two images of 800x1280 pixels',
         """\
-What autograd keeps from the forward to the backward pass, float32: distinct storages without
-parameters and images. It is counted from shapes, as CPUs run it; GPUs with `prefer='memory'` keep
-about as much. `with_cp=True` recomputes each block in the backward pass, which then adds what one
-block keeps.""",
+The memory that autograd keeps from the forward to the backward pass in float32, without parameters
+and images. It is counted from shapes, with the forms that CPUs use; `prefer='memory'` on GPUs keeps
+about as much. `with_cp=True` recomputes each block in the backward pass, which needs in addition
+what one block keeps.""",
         memory,
     ),
     'cards': (
         'Which variant trains on which card',
         """\
-Mask R-CNN, two images of 800x1280 pixels on a GPU, as our configs train it: for cards of 24, 48 and
-80 GB the first way that fits. *Nothing* is float32 without an option, `with_cp` stands for
-`--cfg-options model.backbone.with_cp=True`, and the last way is all three options together.
-`--prefer memory` and `with_cp` cost time.
+Estimated memory for training our Mask R-CNN configs with two images of 800x1280 pixels per GPU. For
+cards with 24, 48 and 80 GB, the table names the first option that fits. *Nothing* is float32 and no
+option, `with_cp` stands for `--cfg-options model.backbone.with_cp=True`, and *all three* combines
+them. `--prefer memory` and `with_cp` make training slower.
 
-The memory is counted from shapes, and no GPU has confirmed it: weights, gradients and AdamW's
-moments (16 bytes per parameter), the images, and what the forward pass keeps of backbone, neck,
-region proposals and heads with 512 proposals per image; with `with_cp` also what the largest block
-keeps while it is recomputed. A way fits if that fills 80 % of the card. The rest is for losses,
-temporary results, CUDA and fragmentation.""",
+The memory is counted from shapes, and no GPU has confirmed it. It includes weights, gradients and
+AdamW's moments (16 bytes per parameter), the images, and what the forward pass keeps in backbone,
+neck, region proposals and heads with 512 proposals per image; with `with_cp` also what the largest
+block keeps while it is recomputed. An option fits if this fills at most 80 % of the card. The rest
+is for losses, temporary results, CUDA and fragmentation.""",
         cards,
     ),
 }
