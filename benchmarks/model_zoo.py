@@ -23,37 +23,39 @@ METRICS = dict(box='box AP', mask='mask AP', box50='box AP50', box75='box AP75',
                macc='mAcc')  # fmt: skip
 COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weights')
 NANOS = (
-    'Those of the embedded digits are one training run each, with seed 0, which the slow tests '
-    'repeat. Those of small datasets are explained in [what was tried](own_data_measured.md).'
+    'Each result on the embedded digits is from one training run with seed 0, which the slow tests '
+    'repeat. [What was tried](own_data_measured.md) explains those on small datasets.'
 )
 HEAD = """\
 # Model zoo
 
 <!-- written by `make zoo` from configs/ and configs/published.yml: do not edit -->
 
-**This project has not reproduced any result on COCO, ADE20K or Cityscapes yet.** The results in
-the tables are other people's, and the number in brackets after each says whose:
+This page lists the configs in `configs/`, with the results that others have reported for them.
+**This project has not reproduced any result on COCO, ADE20K or Cityscapes yet.** The number in
+brackets after a result names its source:
 
 {sources}
 
 How to read the tables:
 
-- *Config*: replace NAME by it in the file name above the table. Training starts from the backbone's
-  ImageNet file, see [Variants](../README.md#variants). Where there is none to download, pass your
-  copy with `--pretrained FILE`; without it, training starts from scratch.
+- *Config*: replaces NAME in the file name above the table. Training starts from the backbone's
+  [ImageNet weights](../README.md#variants). If they cannot be downloaded, pass your copy with
+  `--pretrained FILE`; otherwise training starts from scratch.
 - *Parameters* (millions) and *MACs* (billions of multiply-adds) are those of the whole model as
-  `tools/model_complexity.py` counts them, with the authors' figure in brackets. The image is
-  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size of the test, and is processed as
-  a whole even where the test slides windows.
-- *Drop path* is the rate of the last block.
-- *Result*: AP, mIoU and mAcc in percent; *multi-scale* is mIoU at several scales with flip. A dash
-  means that we found no number.
+  `tools/model_complexity.py` counts them, with the authors' figure in brackets. The image has
+  1280x800 pixels on COCO. On ADE20K and Cityscapes it has the size that is used for testing, and is
+  processed as a whole even if the test uses sliding windows.
+- *Drop path*: the rate of the last block.
+- *Result*: AP, mIoU and mAcc in percent; *multi-scale* is mIoU at several scales and flipped. A
+  dash means that we found no number.
 - *Weights*: the authors' file of the whole model, for `tools/test.py CONFIG FILE`. We tested files
   of the same layout, not the files themselves.
 
-Where nobody reports a result, a variant has no config of its own. Use that of another variant:
-`tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its recipe, and with
-`--recipe published` takes the optimizer of VOLO-D1's config for Mask R-CNN or UperNet.
+If nobody reports a result, a variant has no config here. Use another variant's config with
+`--backbone`: `tools/train.py configs/retinanet_moganet_s_coco.py --backbone volo_d1` keeps its
+recipe. With `--recipe published`, it uses the optimizer of VOLO-D1's configs for Mask R-CNN and
+UperNet.
 
 A batch is the number of images per iteration on 8 GPUs. The comment at the top of a config says
 where its settings come from.
