@@ -27,22 +27,24 @@ def main() -> None:
     parser.add_argument('config', type=Path)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of all seeds')
+    parser.add_argument('--ema', action='store_true', help='average the weights during training')
     args = parser.parse_args()
+    given = ['--ema'] if args.ema else []
     runs = [args.out / f'seed_{seed}' for seed in args.seeds]
     for seed, folder in zip(args.seeds, runs):
-        train(args.config, seed, folder)
+        train(args.config, seed, folder, given)
     rows = [measured(folder) for folder in runs]
     for name in rows[0]:
         print(f'{name}: {spread([row[name] for row in rows])}')
 
 
-def train(config: Path, seed: int, folder: Path) -> None:
+def train(config: Path, seed: int, folder: Path, given: list[str]) -> None:
     """Train with one thread, then test best.pth and last.pth if the data have a test split."""
     options = ['--cfg-options', f'randomness.seed={seed}']
     time = folder / 'cpu_seconds'
     if not time.is_file():
         before = cpu_seconds()
-        call('train.py', config, '--work-dir', folder, *options)
+        call('train.py', config, '--work-dir', folder, *given, *options)
         time.write_text(f'{cpu_seconds() - before:.0f}')
     cfg = Config.fromfile(config)
     if cfg.test_dataloader.dataset != cfg.val_dataloader.dataset:
