@@ -12,6 +12,7 @@ from backbones.data import (
     labelme,
     labelme_xml,
     mask_folders,
+    via,
     voc,
     voc_masks,
     voc_objects,
@@ -74,6 +75,10 @@ def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any
                      enclosing_boxes=options.enclosing_boxes)  # fmt: skip
 
 
+def _read_via(root: Path, there: list[Path], faults: Faults, options: Options) -> Any:
+    return via.read(root, there, faults, classes=options.classes)
+
+
 def _with_boxes(read: Callable) -> Read:
     return lambda root, there, faults, options: read(
         root, there, faults, enclosing_boxes=options.enclosing_boxes
@@ -95,6 +100,7 @@ LAYOUTS = {
     'labelme-xml': Layout(labelme_xml.find, _without_options(labelme_xml.read)),
     'cvat': Layout(cvat.find, _with_boxes(cvat.read)),
     'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
+    'via': Layout(via.find, _read_via),
     'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),
 }
 EXPECTED = """

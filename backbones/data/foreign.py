@@ -17,7 +17,7 @@ JSON_SIGNS: dict[tuple[str, ...], str] = {
     ('"shapes"', '"imagePath"'): 'look like LabelMe files: leave them with their images',
     ('"visitedAssetIDs"',): 'look like VoTT files: export them as Pascal VOC',
     ('"asset"', '"regions"'): 'look like VoTT files: export them as Pascal VOC',
-    ('"regions"',): 'look like files of the VGG annotator: export them as COCO',
+    ('"regions"',): 'look like files of the VGG annotator: leave them with their images',
     ('"annotations"', '"coordinates"'): f'look like CreateML files: {TO_COCO}',
     ('"objects"', '"size"'): 'look like Supervisely files, one per image: export them as COCO',
     ('"items"', '"categories"', '"labels"'): "look like Datumaro's own JSON: export as COCO",

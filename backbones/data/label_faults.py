@@ -117,6 +117,9 @@ CLASSES = {
     'no-class-names': Kind(
         'classes have no names', 'name them in classes.txt, one per line, or with --classes'
     ),
+    'unnamed-objects': warning(
+        'objects have no class, so all are taken to be of one', 'name it with --classes NAME'
+    ),
     'class-count': Kind('numbers of classes differ', 'list each class once'),
     'classes-differ': Kind(
         'classes differ between splits', 'export all splits with the same classes'

@@ -69,10 +69,16 @@ def _area(polygon: list[float]) -> float:
     return abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in pairs)) / 2
 
 
-def ellipse(x: float, y: float, rx: float, ry: float) -> list[float]:
-    """Return a polygon that stands for an ellipse with this centre and these radii."""
-    angles = (2 * math.pi * i / ARC for i in range(ARC))
-    return [v for a in angles for v in (x + rx * math.cos(a), y + ry * math.sin(a))]
+def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0) -> list[float]:
+    """Return a polygon that stands for an ellipse with this centre and these radii.
+
+    Args:
+        angle: by which it is turned clockwise about its centre, radians.
+    """
+    steps = (2 * math.pi * i / ARC for i in range(ARC))
+    points = ((rx * math.cos(a), ry * math.sin(a)) for a in steps)
+    c, s = math.cos(angle), math.sin(angle)
+    return [v for dx, dy in points for v in (x + dx * c - dy * s, y + dx * s + dy * c)]
 
 
 def turned(corners: list[float], degrees: float) -> list[float]:

@@ -39,6 +39,8 @@ TEXTS = [
     ('CVAT YOLO 1.1, subsets', 'obj.data'),
     ('CamVid with class_dict.csv', 'class_dict.csv'),
     ('CreateML', '_annotations.createml.json'),
+    ('VGG annotator, a project', 'via_project.json'),
+    ('VGG annotator 1, splits', 'train/via_region_data.json'),
 ]
 FIELDS = {
     'images': ['id', 'file_name', 'width', 'height'],

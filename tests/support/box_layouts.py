@@ -506,3 +506,34 @@ def _(root: Path) -> None:
                  for kind, (x, y, w, h) in objects(i)]  # fmt: skip
         found.append(dict(image=name, annotations=boxes))
     save(root / '_annotations.createml.json', found)
+
+
+def via(names: list[str], *, version: int = 2, masks: bool = False) -> dict:
+    """The images of a file of the VGG annotator; the keys have the size of a file at their end."""
+    found = {}
+    for i, name in enumerate(names):
+        regions: list = []
+        for kind, (x, y, w, h) in objects(i):
+            xs, ys = zip(*pairs(hexagon([x, y, w, h])))
+            box = dict(name='rect', x=x, y=y, width=w, height=h)
+            outline = dict(name='polygon', all_points_x=list(xs), all_points_y=list(ys))
+            regions.append(dict(shape_attributes=outline if masks else box,
+                                region_attributes=dict(colour='', kind=NAMES[kind])))  # fmt: skip
+        numbered = {str(k): region for k, region in enumerate(regions)}
+        found[f'{name}123'] = dict(filename=name, size=123, file_attributes={},
+                                   regions=numbered if version == 1 else regions)  # fmt: skip
+    return found
+
+
+@layout('VGG annotator, a project', WHOLE, masks=True)
+def _(root: Path) -> None:
+    images_of(root, 'images', WHOLE)
+    images = via(jpegs('train'), masks=True)
+    save(root / 'via_project.json', dict(_via_settings={}, _via_img_metadata=images))
+
+
+@layout('VGG annotator 1, splits')
+def _(root: Path) -> None:
+    for split in BOTH:
+        images_of(root, split, {split: 0})
+        save(root / split / 'via_region_data.json', via(jpegs(split), version=1))
