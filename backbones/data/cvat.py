@@ -32,15 +32,10 @@ def is_cvat(file: Path) -> bool:
     return '<annotations' in start_of(file)
 
 
-def read(
-    root: Path, files: list[Path], faults: Faults, *, enclosing_boxes: bool
-) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files.
+def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
+    """Read all files; a turned box keeps its angle, for `turned_boxes`.
 
     An image is of the split that its subset is called, or else its file's folder or name.
-
-    Args:
-        enclosing_boxes: take upright boxes around rotated ones.
 
     Returns:
         Splits, and the classes: the labels of the task, in its order.
@@ -71,8 +66,7 @@ def read(
             size = _size(image)
             number = records.add_image(path.relative_to(root).as_posix(), size)
             for shape in image:
-                _add(records, number, shape, (file, said, size), faults,
-                     masks=masks, enclosing_boxes=enclosing_boxes)  # fmt: skip
+                _add(records, number, shape, (file, said, size), faults, masks=masks)
     return collected.splits(), classes
 
 
@@ -97,7 +91,7 @@ def _size(image: Element) -> tuple[int, int] | None:
 
 def _add(
     records: shapes.Records, number: int, shape: Element, place: tuple, faults: Faults,
-    *, masks: bool, enclosing_boxes: bool,
+    *, masks: bool,
 ) -> None:  # fmt: skip
     """Add a shape, or the fault that makes it unusable."""
     file, name, size = place
@@ -110,29 +104,23 @@ def _add(
         return
     try:
         made = _converted(shape, size)
-        degrees = _degrees(shape)
     except (ValueError, KeyError, TypeError, OverflowError) as error:
         faults.add('broken-shape', file, f'{where}: {error}')
         return
-    if degrees % 180 and enclosing_boxes:
-        made |= shapes.upright(made['bbox'], dict(zip(('width', 'height'), size or ())))
-    elif degrees % 180:
-        faults.add('rotated-box', file, f'{where} turned by {degrees:g} degrees')
-    records.add(number, label, made if masks else shapes.box(*made['bbox']))
-
-
-def _degrees(shape: Element) -> float:
-    degrees = float(shape.get('rotation', 0)) if shape.tag == 'box' else 0.0
-    if not math.isfinite(degrees):
-        raise ValueError(f'it is turned by {degrees} degrees')
-    return degrees
+    whole = masks or 'attributes' in made
+    records.add(number, label, made if whole else shapes.box(*made['bbox']))
 
 
 def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
     said = shape.attrib
     if shape.tag == 'box':
-        corners = [float(said[key]) for key in ('xtl', 'ytl', 'xbr', 'ybr')]
-        return shapes.outline(shapes.turned(corners, _degrees(shape)))
+        x1, y1, x2, y2 = (float(said[key]) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
+        degrees = float(said.get('rotation', 0))
+        if not math.isfinite(degrees):
+            raise ValueError(f'it is turned by {degrees} degrees')
+        made = shapes.outline([x1, y1, x2, y1, x2, y2, x1, y2])
+        turn = dict(attributes=dict(rotation=degrees))
+        return shapes.box(*made['bbox']) | turn if degrees % 180 else made
     if shape.tag == 'polygon':
         points = [float(v) for point in said['points'].split(';') for v in point.split(',')]
         if len(points) < 6 or len(points) % 2:

@@ -98,7 +98,7 @@ LAYOUTS = {
     'voc-objects': Layout(voc_objects.find, _without_options(voc_objects.read), ('masks', 'boxes')),
     'labelme': Layout(labelme.find, _with_boxes(labelme.read)),
     'labelme-xml': Layout(labelme_xml.find, _without_options(labelme_xml.read)),
-    'cvat': Layout(cvat.find, _with_boxes(cvat.read)),
+    'cvat': Layout(cvat.find, _without_options(cvat.read)),
     'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
     'via': Layout(via.find, _read_via),
     'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),

@@ -1,4 +1,4 @@
-"""Boxes with an angle beside them, as CVAT writes turned ones in COCO's and Pascal VOC's form."""
+"""Boxes with an angle beside them, as CVAT writes turned ones."""
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
@@ -18,11 +18,13 @@ def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
     """Replace turned boxes by the upright ones that enclose them, or all boxes by their outlines.
 
     Args:
-        enclosing: do the former; otherwise turned boxes are faults.
+        enclosing: do the former, beside outlines if other instances of the split have masks;
+            otherwise turned boxes are faults.
     """
     annotations = split.records.get('annotations', [])
     if not any(map(degrees_of, annotations)):
         return
+    masks = any(map(has_mask, annotations))
     images = {image.get('id'): image for image in split.records['images']}
     for annotation in annotations:
         degrees = degrees_of(annotation)
@@ -31,10 +33,13 @@ def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
             continue
         x, y, width, height = annotation['bbox']
         made = outline(turned([x, y, x + width, y + height], degrees))
+        image = images.get(annotation.get('image_id'), {})
         if enclosing:
-            made = upright(made['bbox'], images.get(annotation.get('image_id'), {}))
+            bounds = upright(made['bbox'], image)
+            made = made | bounds if masks else bounds
         elif degrees:
-            where = f'annotation {annotation.get("id")} turned by {degrees:g} degrees'
+            where = f'annotation {annotation.get("id")} on {image.get("file_name")} turned by ' \
+                    f'{degrees:g} degrees'  # fmt: skip
             faults.add('rotated-box', split.source, where, total=len(annotations))
         annotation |= made
         annotation.pop('attributes', None)  # the angle is applied

@@ -470,6 +470,20 @@ def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
     assert 'segmentation' not in split.records['annotations'][0]
 
 
+def test_a_turned_box_beside_masks_is_enclosed_and_keeps_its_outline(tmp_path: Path) -> None:
+    file = json_file(make_coco(tmp_path), 'train')
+    content = json.loads(file.read_text())
+    content['annotations'][0] |= dict(
+        bbox=[20, 10, 20, 10], segmentation=[], attributes=dict(rotation=90)
+    )
+    write(tmp_path, 'train', content)
+    report = check_data.check(str(tmp_path), enclosing_boxes=True)
+    assert not report.faults.errors
+    turned = report.dataset.splits['train'].records['annotations'][0]
+    assert turned['bbox'] == pytest.approx([25, 5, 10, 20])
+    assert turned['segmentation'] == [pytest.approx([35, 5, 35, 25, 25, 25, 25, 5])]
+
+
 def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
     """X-AnyLabeling draws them; as outlines of masks nobody would notice them."""
     for i, split in enumerate(['train', 'train', 'val']):
