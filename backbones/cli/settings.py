@@ -7,7 +7,13 @@ from mmengine.config import Config
 
 from backbones.adapted_pyramid import AdaptedPyramid
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import averages, innermost, only_formats, with_backbone
+from backbones.openmmlab.config_tree import (
+    averages,
+    innermost,
+    only_formats,
+    type_name,
+    with_backbone,
+)
 from backbones.openmmlab.registries import add_import, find_class
 from backbones.pyramid import Pyramid, levels_of
 from backbones.registry import BACKBONES
@@ -172,5 +178,5 @@ def _load_no_labels(cfg: Config) -> None:
         dataset['pipeline'] = [
             step
             for step in dataset.get('pipeline') or ()
-            if not str(step['type']).rpartition('.')[2].endswith('Annotations')
+            if not type_name(step).endswith('Annotations')
         ]

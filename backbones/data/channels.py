@@ -12,6 +12,7 @@ from backbones.data.faults import Faults
 from backbones.data.images import ImageFacts
 from backbones.data.load_channels import LOADER, OF_COLOURS, ORDINARY
 from backbones.errors import UserError, listed
+from backbones.openmmlab.config_tree import type_name
 from backbones.pixels import read_pixels
 
 # of the libraries; for each there is one of ours for any number of channels
@@ -116,7 +117,7 @@ def set_channels(model: dict, dataset: Dataset) -> dict:
     mean, std = measure(dataset.splits['train'].paths(), dataset.channels or 0)
     old = model.get('data_preprocessor') or {}
     new = dict(old, mean=mean, std=std, bgr_to_rgb=False, rgb_to_bgr=False)
-    kind = str(old.get('type')).rpartition('.')[2]
+    kind = type_name(old)
     if kind not in NORMALISERS:
         raise UserError(
             f"the base's data_preprocessor is {kind}, but images of {dataset.channels} channels "

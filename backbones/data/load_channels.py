@@ -10,6 +10,7 @@ from mmcv.transforms import BaseTransform
 from mmengine.registry import TRANSFORMS
 
 from backbones.errors import UserError
+from backbones.openmmlab.config_tree import type_name
 from backbones.pixels import read_pixels
 
 LOADER = 'LoadChannels'
@@ -104,4 +105,4 @@ def check_reading(pipeline: object, source: str) -> None:
 def _loader(pipeline: object, *kinds: str) -> dict:
     """Return the first step of these types; {} if there is none."""
     steps = pipeline if isinstance(pipeline, list | tuple) else ()
-    return next((step for step in steps if step['type'].rpartition('.')[2] in kinds), {})
+    return next((step for step in steps if type_name(step) in kinds), {})

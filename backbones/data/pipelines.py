@@ -10,7 +10,7 @@ from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import IGNORED
-from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.openmmlab.config_tree import classes_of, innermost, type_name
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
@@ -23,7 +23,7 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
         for one in evaluator if isinstance(evaluator, list) else [evaluator]:
             if not one or not loader:
                 continue
-            file, kind = one.get('ann_file'), one.get('type')
+            file = one.get('ann_file')
             (data, *_) = innermost(loader.dataset)
             used = os.path.join(data.get('data_root') or '', data.get('ann_file') or '')
             if file and os.path.realpath(file) != os.path.realpath(used):
@@ -31,11 +31,13 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
                            f'{LOADERS[name]} reads {used}: set it to the latter')  # fmt: skip
             if file:
                 names = classes_of(cfg, data) or ()
-                check_class_order(kind, Path(file), tuple(names), f'{name}_evaluator', faults)
+                place = f'{name}_evaluator'
+                check_class_order(one.get('type'), Path(file), tuple(names), place, faults)
             # without a file, COCO metrics take the annotations from the pipeline
-            needs = kind in IOU_METRICS or (kind in COCO_METRICS and not file)
+            metric = type_name(one)
+            needs = metric in IOU_METRICS or (metric in COCO_METRICS and not file)
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
-                faults.add('wrong-config', LOADERS[name], f'{kind} needs annotations, but the '
+                faults.add('wrong-config', LOADERS[name], f'{metric} needs annotations, but the '
                            "pipeline lacks dict(type='LoadAnnotations')")  # fmt: skip
 
 
@@ -72,7 +74,7 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
                 said.setdefault(part.get('ignore_index', IGNORED), []).append(place)
         evaluators = cfg.get(f'{name}_evaluator') or ()
         for one in evaluators if isinstance(evaluators, list) else [evaluators]:
-            if one and one.get('type') in IOU_METRICS:
+            if one and type_name(one) in IOU_METRICS:
                 said.setdefault(one.get('ignore_index', IGNORED), []).append(f'{name}_evaluator')
     for key in ('decode_head', 'auxiliary_head'):
         heads = cfg.model.get(key) or ()
@@ -88,7 +90,7 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
 def steps(node: object, kind: str) -> Iterator[dict]:
     """Yield the transforms of a type anywhere in a config; ours that load label maps count, too."""
     if isinstance(node, dict):
-        name = str(node.get('type')).removeprefix('mmdet.').removeprefix('mmseg.')
+        name = type_name(node)
         if name == kind or (name, kind) == ('LoadMappedAnnotations', 'LoadAnnotations'):
             yield node
         for child in node.values():

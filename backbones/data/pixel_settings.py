@@ -6,7 +6,7 @@ from mmengine.config import Config
 
 from backbones.data.faults import Faults
 from backbones.data.pipelines import LOADERS
-from backbones.openmmlab.config_tree import innermost
+from backbones.openmmlab.config_tree import innermost, type_name
 from backbones.variants import Variant
 
 RGB = Variant.mean  # of ImageNet
@@ -23,7 +23,7 @@ def check_pixels(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
     for name in splits:
         for part in innermost(cfg[LOADERS[name]].dataset) if cfg.get(LOADERS[name]) else ():
             for step in part.get('pipeline') or ():
-                kind = _name(step)
+                kind = type_name(step)
                 if name != 'train' and _draws(step, kind):
                     faults.add('drawn-validation', LOADERS[name], kind)
                 if kind == 'Normalize' and mean:
@@ -36,11 +36,6 @@ def check_pixels(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
             order = 'RGB, and images stay BGR' if not to_rgb else 'BGR, and images become RGB'
             faults.add('channel-order', 'model.data_preprocessor', f'mean is {list(mean)}, that of '
                        f'ImageNet in {order}')  # fmt: skip
-
-
-def _name(step: dict) -> str:
-    kind = step['type']
-    return str(getattr(kind, '__name__', kind)).rpartition('.')[2]
 
 
 def _draws(step: dict, kind: str) -> bool:

@@ -11,7 +11,7 @@ import backbones
 from backbones.checkpoints.fetch import locate
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.file_digest import sha256
-from backbones.openmmlab.config_tree import innermost
+from backbones.openmmlab.config_tree import innermost, type_name
 
 FORMAT = 1  # of the list on the page; raised when a key changes its meaning
 INPUT = '{what}, float32, ({batch}, {channels}, height, width)'
@@ -64,7 +64,7 @@ def of_config(cfg: Config) -> dict[str, Any]:
     windows = dict(size=tests['crop_size'], stride=tests['stride']) if slides else None
     tested = (cfg.get('test_dataloader') or {}).get('dataset')
     pipeline = next(innermost(tested)).get('pipeline') or [] if tested else []
-    transforms = [t for t in pipeline if not t['type'].rpartition('.')[2].startswith(LOADERS)]
+    transforms = [t for t in pipeline if not type_name(t).startswith(LOADERS)]
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return dict(
         sliding_window=windows,

@@ -16,7 +16,7 @@ from backbones.data.load_channels import LOADER, ORDINARY, check_reading
 from backbones.data.training_record import check_training
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
-from backbones.openmmlab.config_tree import classes_of, innermost
+from backbones.openmmlab.config_tree import classes_of, innermost, type_name
 from backbones.training.hooks import unwrapped
 
 RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
@@ -96,7 +96,7 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
     """
     steps = []
     for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
-        kind = step['type'].rpartition('.')[2]
+        kind = type_name(step)
         if kind == ORDINARY:
             check_reading([step], str(cfg.filename))
             loaded = f'{cfg.default_scope}.LoadImageFromNDArray'

@@ -43,6 +43,12 @@ def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
                 yield from nodes(entry)
 
 
+def type_name(part: dict) -> str:
+    """Return the name of a part's `type`: that of `mmdet.NAME`, or of the class itself."""
+    given = part.get('type') or ''
+    return str(getattr(given, '__name__', given)).rpartition('.')[2]
+
+
 def has_mask_head(model: dict) -> bool:
     """Return whether a detector predicts masks."""
     roi_head = model.get('roi_head') or {}

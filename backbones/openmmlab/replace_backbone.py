@@ -10,7 +10,7 @@ from backbones.adapted_variants import AdaptedVariant
 from backbones.errors import ArgumentError, UserError
 from backbones.families import RECIPES
 from backbones.openmmlab.build import check_fit, enter_library
-from backbones.openmmlab.config_tree import channels_in, nodes, with_backbone
+from backbones.openmmlab.config_tree import channels_in, nodes, type_name, with_backbone
 from backbones.openmmlab.levels import Level, choose_levels, measure_levels
 from backbones.openmmlab.registries import add_import
 from backbones.package_files import config_file, own_recipe
@@ -233,9 +233,8 @@ def doubts(cfg: Config, name: str) -> list[str]:
     """Return what may spoil training with a config from `swap_backbone`, one sentence each."""
     row, found = variant(name), []
     wrapper = cfg.get('optim_wrapper', {})
-    optimizer = wrapper.get('optimizer', {}).get('type')
-    optimizer = getattr(optimizer, '__name__', optimizer)  # new-style configs hold the class
-    if optimizer not in (None, row.optimizer) and row.optimizer:
+    optimizer = type_name(wrapper.get('optimizer', {}))
+    if optimizer not in ('', row.optimizer) and row.optimizer:
         found.append(
             f'The config trains with {optimizer}; {row.name} was trained with AdamW only: '
             "--recipe published uses its authors' settings."

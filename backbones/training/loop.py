@@ -15,6 +15,7 @@ from torch.utils.data import BatchSampler, DataLoader, Sampler
 
 from backbones.errors import listed
 from backbones.openmmlab.compat import is_resuming
+from backbones.openmmlab.config_tree import type_name
 from backbones.openmmlab.registries import add_import
 from backbones.training.seeded_dataset import Samples, SeededIndex, seed_all
 
@@ -30,8 +31,7 @@ def use_exact_loop(cfg: Config) -> list[str]:
     """
     loop = cfg.train_cfg
     default = EpochBasedTrainLoop if loop.get('by_epoch') else IterBasedTrainLoop
-    given = loop.get('type') or default
-    name = str(getattr(given, '__name__', given)).rpartition('.')[2]  # new-style configs: a class
+    name = type_name(loop) or default.__name__
     exact = {
         EpochBasedTrainLoop.__name__: ExactEpochLoop,
         IterBasedTrainLoop.__name__: ExactIterLoop,

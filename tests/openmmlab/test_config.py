@@ -18,6 +18,7 @@ from backbones import errors
 from backbones.cli import resolve, settings
 from backbones.data import config_checks
 from backbones.openmmlab import config, config_tree
+from backbones.openmmlab.registries import find_class
 from backbones.report import metrics
 from backbones.training import devices, preflight
 
@@ -381,10 +382,13 @@ def test_masks_are_not_tested_at_several_scales() -> None:
 def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
     cfg = load(path)
     cfg.test_evaluator.format_only = True
+    for step in cfg.test_dataloader.dataset.pipeline:
+        if 'Annotations' in step.type:  # as new-style configs name it
+            step.type = find_class(step.type, cfg.default_scope)
     assert config_tree.only_formats(cfg, 'test_evaluator')
     assert not config_tree.only_formats(cfg, 'val_evaluator')
     settings.set_testing(cfg, tta=False)
-    steps = [step.type for step in cfg.test_dataloader.dataset.pipeline]
+    steps = [config_tree.type_name(step) for step in cfg.test_dataloader.dataset.pipeline]
     assert 'LoadImageFromFile' in steps and 'LoadAnnotations' not in steps
     _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although nothing is there
     assert doubts == []
