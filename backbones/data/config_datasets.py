@@ -149,7 +149,7 @@ def _split(
             names = read_pairs(file) if file.is_file() else []
             pairs = [(images / image, labels / label) for image, label in names]
         elif 'MixedSuffixDataset' in bases:
-            pairs = pair_by_name(Pair(images, labels, ''), faults)
+            pairs = pair_by_name(Pair(images, labels, ''), faults, exact=True)
             if part.get('ann_file') and file.is_file():
                 stems = {images / line for line in read_lines(file)}
                 pairs = [pair for pair in pairs if pair[0].with_suffix('') in stems]

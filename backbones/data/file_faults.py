@@ -73,7 +73,8 @@ IMAGES = {
         'annotate them, list them as images without objects, or move them away',
     ),
     'image-elsewhere': warning(
-        'images are at another place in the dataset than the annotations say, or spelled otherwise',
+        'images are at another place in the dataset than the annotations say, or the two are '
+        'spelled otherwise, by their case or the way in which accents are composed',
         'nothing, if these are the images that are meant; the config gets the right paths',
     ),
     'image-in-two-splits': Kind(

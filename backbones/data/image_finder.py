@@ -75,6 +75,17 @@ def alike(name: str) -> str:
     return unicodedata.normalize('NFC', name).casefold()
 
 
+def spelled_otherwise(missing: Iterable[str], there: Iterable[str]) -> dict[str, str]:
+    """Return for names that are missing those that another system has made of them (see `alike`).
+
+    Args:
+        there: names that nothing else has.
+    """
+    wanted, others = grouped(missing, alike), grouped(there, alike)
+    both = ((names, others.get(key, [])) for key, names in wanted.items())
+    return {names[0]: found[0] for names, found in both if len(names) == len(found) == 1}
+
+
 def there(images: list[dict], folder: Path) -> set[str]:
     """Return the real paths of those images of a COCO file that are where it says."""
     paths = (folder / str(entry.get('file_name') or '') for entry in images)

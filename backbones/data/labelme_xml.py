@@ -47,7 +47,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     classes = tuple(sorted({name for some in objects.values() for name, _ in some if name}))
     masks = any(obj.findtext('type') != BOX or obj.find('segm') is not None
                 for some in objects.values() for _, obj in some)  # fmt: skip
-    images, collected = Images(root), Collected(root, classes)
+    images, collected = Images(root, trees, faults), Collected(root, classes)
     for file, tree in trees.items():
         inside = file.relative_to(root).parent.parts
         split, records = collected.of(

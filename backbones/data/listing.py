@@ -3,7 +3,9 @@
 import os
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import TypeVar
 
+T = TypeVar('T')
 HEAD = 1 << 16  # characters that tell what a file is
 SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
 
@@ -36,9 +38,9 @@ def shallow(folder: Path, suffix: str) -> list[Path]:
     return [p for f in folders for p in directly_in(f) if p.suffix.lower() == suffix]
 
 
-def grouped(paths: Iterable[Path], key: Callable[[Path], str]) -> dict[str, list[Path]]:
+def grouped(paths: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
     """Return paths by a key such as the name, in their order."""
-    found: dict[str, list[Path]] = {}
+    found: dict[str, list[T]] = {}
     for path in paths:
         found.setdefault(key(path), []).append(path)
     return found

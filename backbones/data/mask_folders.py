@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import EXAMPLES, Faults
+from backbones.data.image_finder import alike, spelled_otherwise
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 from backbones.data.nearby_files import near
 
@@ -71,9 +72,10 @@ def _end(images: Path, labels: Path) -> Pair | None:
         return None
     apart = images != labels
     some = [name for name, _ in islice(_names(images), LOOKED_AT)]
-    there = {name for name, _ in _names(labels)}
+    there = {alike(name) for name, _ in _names(labels)}
     stems = [IMAGE_END.sub('', name) for name in some]
-    counts = {end: sum(f'{stem}{end}' in there for stem in stems) for end in ENDS if end or apart}
+    counts = {end: sum(alike(f'{stem}{end}') in there for stem in stems)
+              for end in ENDS if end or apart}  # fmt: skip
     best = max(counts, key=lambda end: counts[end])
     # beside each other, most images have one: of two files, one is the label map
     if counts[best] and (apart or 3 * counts[best] >= len(some)):
@@ -135,13 +137,25 @@ def _unlabelled(root: Path, found: dict[str, Pair]) -> list[Path]:
     return [folder for folder in tries if folder.is_dir() and list_images(folder)]
 
 
-def pair_by_name(pair: Pair, faults: Faults) -> list[tuple[Path, Path]]:
-    """Pair the files of two folders, whatever their suffixes; unpaired files are faults."""
+def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tuple[Path, Path]]:
+    """Pair the files of two folders, whatever their suffixes; unpaired files are faults.
+
+    Args:
+        exact: names must not be spelled otherwise; see `spelled_otherwise`.
+    """
     by_name, label_of = (_by_name(folder, faults) for folder in (pair.images, pair.labels))
     meant = {name: f'{IMAGE_END.sub("", name)}{pair.end}' for name in by_name}
     if pair.images == pair.labels:
         meant = {name: label for name, label in meant.items()
                  if not name.endswith(pair.end) or label in by_name}  # fmt: skip
+    if not exact:
+        lacking = [label for label in meant.values() if label not in label_of]
+        found = spelled_otherwise(lacking, label_of.keys() - {*meant.values()})
+        for name, label in meant.items():
+            if label in found:
+                meant[name] = found[label]
+                example = f'{by_name[name].name} has {label_of[meant[name]].name}'
+                faults.add('image-elsewhere', pair.labels, example, total=len(meant))
     missing = [name for name, label in sorted(meant.items()) if label not in label_of]
     for number, name in enumerate(missing):
         file = by_name[name].name

@@ -8,9 +8,10 @@ from xml.etree.ElementTree import Element
 
 from backbones.data.cvat import is_cvat
 from backbones.data.dataset import Split, split_of
-from backbones.data.faults import Faults
+from backbones.data.faults import EXAMPLES, Faults
 from backbones.data.labelme_xml import is_labelme
 from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
+from backbones.data.nearby_files import near
 from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
 from backbones.data.voc_masks import files_of_splits
@@ -72,7 +73,7 @@ def read(
     }
     classes = tuple(sorted(names - {''}))
     numbers = {name: i for i, name in enumerate(classes, 1)}
-    images = Images(root)
+    images = Images(root, (file for trees in parsed.values() for file in trees), faults)
     splits = []
     for name, trees in parsed.items():
         split = Split(name, next(iter(trees), root).parent, root, own_file=True)
@@ -85,7 +86,8 @@ def _parse(files: list[Path], faults: Faults) -> dict[Path, Element]:
     trees = {}
     for file in files:
         if not file.is_file():
-            faults.add('missing-label', file.parent, file.name)
+            hint = near(file) if faults.count('missing-label') < EXAMPLES else ''
+            faults.add('missing-label', file.parent, f'{file.name}{hint}')
             continue
         tree = root_of(file, faults)
         if tree is None:

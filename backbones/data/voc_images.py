@@ -1,9 +1,11 @@
 """Finding the image of a Pascal VOC file: by its folder, never by its name alone."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from backbones.data.faults import Faults
+from backbones.data.image_finder import alike
 from backbones.data.listing import SUFFIXES, grouped, list_images, visible
 
 LABELS = ('annotations', 'annotation', 'xmls', 'xml', 'labels')  # folders of XML files
@@ -15,17 +17,20 @@ class Images:
 
     Args:
         root: the dataset's folder.
+        files: the XML files.
+        faults: receives which images are spelled otherwise than their files; see `alike`.
     """
 
-    def __init__(self, root: Path) -> None:
-        self.root = root
+    def __init__(self, root: Path, files: Iterable[Path], faults: Faults) -> None:
+        self.root, self.faults = root, faults
+        self.stems = {file.stem for file in files}
 
     def of(self, file: Path, folder: str, filename: str) -> list[Path]:
         """Return the images that an XML file may mean: one, none, or several that conflict.
 
         `Annotations/X/a.xml` belongs to `JPEGImages/X/a.*` or `images/X/a.*`; otherwise to the file
         beside it, or to the `FOLDER/FILENAME` that it names. If none of these exists, it belongs to
-        the only image of its name in the whole dataset.
+        the only image of its name in the whole dataset, or of one that is spelled otherwise.
 
         Args:
             file: the XML file.
@@ -42,7 +47,13 @@ class Images:
                 if (parent / folder / name).is_file():
                     return [parent / folder / name]
         stems = (file.stem, Path(name).stem) if name else (file.stem,)
-        return next((self._all[stem] for stem in stems if stem in self._all), [])
+        if stem := next((stem for stem in stems if stem in self._all), ''):
+            return self._all[stem]
+        there = next(filter(None, (self._alike.get(alike(stem)) for stem in stems)), [])
+        found = [path for path in there if path.stem not in self.stems]
+        for path in found:
+            self.faults.add('image-elsewhere', file.parent, f'{file.name} is of {path.name}')
+        return found
 
     def _places(self, file: Path) -> Iterator[Path]:
         """Yield the image folders beside the file's folder of XML files."""
@@ -70,3 +81,8 @@ class Images:
     @functools.cached_property
     def _all(self) -> dict[str, list[Path]]:
         return grouped(list_images(self.root), lambda path: path.stem)
+
+    @functools.cached_property
+    def _alike(self) -> dict[str, list[Path]]:
+        every = (path for paths in self._all.values() for path in paths)
+        return grouped(every, lambda path: alike(path.stem))

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backbones.data.dataset import SPLITS, Split, split_of
 from backbones.data.faults import Faults
+from backbones.data.image_finder import spelled_otherwise
 from backbones.data.listing import SUFFIXES, directly_in, list_images, read_lines
 
 CLASSES = ('SegmentationClassPNG', 'SegmentationClass')
@@ -66,8 +67,17 @@ def pairs_of(
         {p.relative_to(folder).with_suffix('').as_posix(): p for p in list_images(folder)}
         for folder in (images, labels)
     )
-    for stem in dict.fromkeys(stems):
-        name = stem if stem in image_of else str(Path(stem).with_suffix(''))
+    names = {
+        stem: stem if stem in image_of or stem in label_of else str(Path(stem).with_suffix(''))
+        for stem in stems
+    }
+    for folder, files in ((images, image_of), (labels, label_of)):
+        missing, others = (name for name in names.values() if name not in files), {*files}
+        found = spelled_otherwise(missing, others.difference(names.values()))
+        for name, other in found.items():
+            files[name] = files[other]
+            faults.add('image-elsewhere', folder, f'{name} has {files[other].name}')
+    for stem, name in names.items():
         if name not in image_of:
             faults.add('missing-image', images, stem, total=len(stems))
         elif name not in label_of:

@@ -101,7 +101,7 @@ def read(
         split = Split(name, file, root, own_file=True)
         split.facts = {fact.path: fact for fact in facts}
         found[name] = split, read_labels(split, root, faults)
-    check_unused((split for split, _ in found.values()), root, faults)
+    check_unused([*found.values()], root, faults)
     labels = [label for _, part in found.values() for label in part.values()]
     keypoints = keypoints_of(labels, file, faults) if shape is None else math.prod(shape)
     looked_at = {p: fact for split, _ in found.values() for p, fact in split.facts.items()}

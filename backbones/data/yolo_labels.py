@@ -1,14 +1,16 @@
 """YOLO's text files: finding those of the images, and detecting keypoints in their lines."""
 
+import functools
 import math
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
+from backbones.data.image_finder import alike
 from backbones.data.images import ImageFacts
-from backbones.data.listing import visible
+from backbones.data.listing import directly_in, grouped, visible
 
 CORNERS = 4  # of a rotated box, in order around it
 BOX = 4  # values of a box: centre, width and height
@@ -27,7 +29,8 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     """Read the label file of each image of a split.
 
     It lies in `labels` if the image lies in `images` (the last folder of that name in the dataset),
-    or beside the image. A split with both kinds is a fault, since YOLO reads only one.
+    or beside the image. A split with both kinds is a fault, since YOLO reads only one. A file that
+    no image has may be spelled otherwise; see `alike`.
 
     Args:
         split: its `source` is set.
@@ -36,13 +39,17 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     owner: dict[Path, Path] = {}
     apart: list[Path] = []
     beside: list[Path] = []
+    names = functools.cache(_names_in)
     for image in split.facts:
         far, near = label_places(image, root)
         files = [file for file in dict.fromkeys((far, near)) if file.is_file()]
+        if not files and (other := _spelled_otherwise(image, (far, near), names)):
+            files = [other]
+            faults.add('image-elsewhere', other.parent, f'{image.name} has {other.name}')
         if len(files) == 2:
             faults.add('labels-in-two-places', root, f'{image.name} has {_names(files, root)}')
         if files:
-            (apart if files[0] == far else beside).append(files[0])
+            (apart if files[0].parent == far.parent else beside).append(files[0])
             found[image] = Labels(files[0], tuple(_lines(files[0])))
         file = files[0] if files else far
         if owner.setdefault(file, image) != image:
@@ -56,10 +63,38 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     return found
 
 
-def check_unused(splits: Iterable[Split], root: Path, faults: Faults) -> None:
-    """Find label files beside those of the splits that belong to no image."""
-    meant = {place for split in splits for image in split.facts for place in
-             label_places(image, root)}  # fmt: skip
+def _spelled_otherwise(
+    image: Path, places: Iterable[Path], names: Callable[[Path], dict[str, list[Path]]]
+) -> Path | None:
+    """Return the label file that differs from an image's name as `alike` says, if no image has it.
+
+    Args:
+        names: see `_names_in`.
+    """
+    name = alike(image.stem)
+    taken = {path.stem for path in names(image.parent).get(name, []) if path.suffix != '.txt'}
+    folders = dict.fromkeys(place.parent for place in places)
+    found = [path for folder in folders for path in names(folder).get(name, [])
+             if path.suffix == '.txt' and path.stem not in taken]  # fmt: skip
+    return found[0] if len(found) == 1 else None
+
+
+def _names_in(folder: Path) -> dict[str, list[Path]]:
+    """Return a folder's files by their names as systems have in common, without suffix."""
+    return grouped(directly_in(folder), lambda path: alike(path.stem))
+
+
+def check_unused(
+    splits: Sequence[tuple[Split, dict[Path, Labels]]], root: Path, faults: Faults
+) -> None:
+    """Find label files beside those of the splits that belong to no image.
+
+    Args:
+        splits: with what `read_labels` returned.
+    """
+    meant = {place for split, _ in splits for image in split.facts
+             for place in label_places(image, root)}  # fmt: skip
+    meant |= {label.file for _, labels in splits for label in labels.values()}
     for folder in sorted({file.parent for file in meant}):
         for file in sorted(set(visible(folder.glob('*.txt'))) - meant):
             if _is_label(file):

@@ -518,6 +518,43 @@ def test_names_of_images_that_another_system_spells_otherwise(tmp_path: Path, st
     assert split.own_file and all(path.is_file() for path in split.paths())
 
 
+def make_voc_masks(root: Path) -> Path:
+    make_masks(root)
+    (root / 'images/train').rename(root / 'JPEGImages')
+    (root / 'masks/train').rename(root / 'SegmentationClass')
+    shutil.rmtree(root / 'images')
+    shutil.rmtree(root / 'masks')
+    return root
+
+
+@pytest.mark.parametrize('make', [make_yolo, make_voc, make_masks, make_voc_masks])
+@pytest.mark.parametrize('stored', [str.upper, lambda name: unicodedata.normalize('NFD', name)])
+def test_label_files_that_another_system_spells_otherwise(make, stored, tmp_path: Path) -> None:
+    for file in [*make(tmp_path).glob('*/**/*.*')]:
+        if file.name in ('train.txt', 'val.txt'):
+            lines = file.read_text().splitlines()
+            file.write_text('\n'.join(f'größe_{line}' for line in lines))
+            continue
+        name = f'größe_{file.stem}'
+        image = file.suffix == '.jpg'
+        file.rename(file.with_name(f'{stored(name) if image else name}{file.suffix}'))
+    report = check_data.check(str(tmp_path))
+    assert {fault.kind for fault in report.faults.errors} <= {'no-validation'}
+    assert 'image-elsewhere' in {fault.kind for fault in report.faults.warnings}
+    train = report.dataset.splits['train']
+    assert len(train.pairs or train.records['annotations']) == NUMBER['train']
+
+
+def test_a_label_file_stays_with_the_image_of_its_own_name(tmp_path: Path) -> None:
+    make_yolo(tmp_path)
+    noise(tmp_path / 'images/train/A.jpg')
+    for name in ('images/train/a.jpg', 'labels/train/a.txt'):
+        path = tmp_path / name
+        path.with_stem('0').rename(path)
+    report = check_data.check(str(tmp_path))
+    assert not report.faults.errors and not report.faults.count('image-elsewhere')
+
+
 def test_label_maps_of_instances(tmp_path: Path) -> None:
     """Each object would be a class of its own, which is another in the next image."""
     make_masks(tmp_path)
