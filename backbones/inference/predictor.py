@@ -23,7 +23,7 @@ from backbones.inference.model import Model
 from backbones.inference.prediction import Prediction
 from backbones.inference.reading import read_channels, read_image
 from backbones.inference.sessions import RUNTIMES, Session
-from backbones.inference.tiles import Scores, cut, inner, label_map, shared_rows, stride_of
+from backbones.inference.tiles import Scores, instances, label_map, shared_rows, stride_of
 from backbones.pixels import to_rgb
 
 if TYPE_CHECKING:  # a file is predicted with where OpenMMLab is not installed
@@ -32,7 +32,6 @@ if TYPE_CHECKING:  # a file is predicted with where OpenMMLab is not installed
 SMALLEST_SIDE = 32  # pixels; the backbones' minimum
 LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
 SMALLEST_TILE = 64  # pixels
-SAME = 0.5  # share of the smaller of two instances; with a larger overlap they count as one
 
 
 class Predictor:
@@ -212,7 +211,8 @@ class Predictor:
             maps = zip(some, self._run(some))
             return [np.asarray(found)[: len(image), : image.shape[1]] for image, found in maps]
         found = dict(zip(whole, self._detect(some)))
-        return [found[i] if i in found else self._find_in_tiles(image)
+        tile = self.tile or 0
+        return [found[i] if i in found else instances(image, tile, self.batch, detect=self._detect)
                 for i, image in enumerate(images)]  # fmt: skip
 
     def _check_pixels(self, image: object) -> None:
@@ -230,29 +230,6 @@ class Predictor:
 
     def _is_cut(self, image: Picture) -> bool:
         return self.tile is not None and max(image.shape[:2]) > self.tile
-
-    def _find_in_tiles(self, image: Picture) -> sv.Detections:
-        assert self.tile is not None
-        image = np.ascontiguousarray(image)
-        height, width = image.shape[:2]
-        overlap = self.tile - stride_of(self.tile)
-
-        def detect(tiles: list[Picture]) -> list[sv.Detections]:
-            return [
-                found.select(~cut(found.xyxy, tile.shape, inner(tile, image), overlap))
-                for tile, found in zip(tiles, self._detect(tiles))
-            ]
-
-        slicer = sv.InferenceSlicer(
-            detect if self.batch > 1 else lambda tile: detect([tile])[0],
-            slice_wh=self.tile,
-            overlap_wh=overlap,
-            iou_threshold=SAME,
-            overlap_metric=sv.OverlapMetric.IOS,
-            compact_masks=True,
-            batch_size=self.batch,
-        )
-        return slicer(image)
 
     def _check_memory(self, images: Sequence[Picture], each: float, remedy: str) -> None:
         if images and self.model.on_cpu:  # a GPU raises its own error

@@ -1,10 +1,11 @@
 """Merge overlapping tiles of an image: average their scores, count instances once."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, product
 from typing import Any
 
 import numpy as np
+import supervision as sv
 
 from backbones.drawing.captions import Picture
 
@@ -12,6 +13,7 @@ Scores = Any  # float32, of PyTorch on any device, or of numpy
 
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
 TOUCHES = 4  # pixels; a box this close to a tile's edge may continue beyond it
+SAME = 0.5  # share of the smaller of two instances; with a larger overlap they count as one
 
 
 def stride_of(tile: int) -> int:
@@ -94,7 +96,43 @@ def _counts(begins: list[int], tile: int, length: int) -> np.ndarray:
     return count
 
 
-def inner(tile: Picture, image: Picture) -> list[bool]:
+def instances(
+    image: Picture,
+    tile: int,
+    batch: int,
+    *,
+    detect: Callable[[list[Picture]], Sequence[sv.Detections]],
+) -> sv.Detections:
+    """Find the instances in overlapping tiles, each once.
+
+    Args:
+        image: (H, W, C).
+        tile: side in pixels.
+        batch: number of tiles that `detect` gets together.
+        detect: returns the instances in each tile.
+    """
+    image = np.ascontiguousarray(image)  # tiles are views, which lie where their memory does
+    overlap = tile - stride_of(tile)
+
+    def whole(tiles: list[Picture]) -> list[sv.Detections]:
+        return [
+            found.select(~_cut(found.xyxy, part.shape, _inner(part, image), overlap))
+            for part, found in zip(tiles, detect(tiles))
+        ]
+
+    slicer = sv.InferenceSlicer(
+        whole if batch > 1 else lambda part: whole([part])[0],
+        slice_wh=tile,
+        overlap_wh=overlap,
+        iou_threshold=SAME,
+        overlap_metric=sv.OverlapMetric.IOS,
+        compact_masks=True,
+        batch_size=batch,
+    )
+    return slicer(image)
+
+
+def _inner(tile: Picture, image: Picture) -> list[bool]:
     """Return whether a tile's left, top, right and bottom edges lie inside its image."""
     top, rest = divmod(tile.ctypes.data - image.ctypes.data, image.strides[0])
     left = rest // image.strides[1]
@@ -102,7 +140,7 @@ def inner(tile: Picture, image: Picture) -> list[bool]:
     return [left > 0, top > 0, right < image.shape[1], bottom < image.shape[0]]
 
 
-def cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
+def _cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np.ndarray:
     """Return which boxes belong to instances that another tile shows whole.
 
     Args:
