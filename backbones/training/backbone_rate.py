@@ -4,6 +4,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from backbones.errors import UserError
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class BackboneRate(DefaultOptimWrapperConstructor):
@@ -17,14 +19,14 @@ class BackboneRate(DefaultOptimWrapperConstructor):
         paramwise_cfg: as in MMEngine, plus `backbone_lr_mult`, the factor for `model.backbone`.
 
     Raises:
-        ValueError: `backbone_lr_mult` is missing or negative.
+        UserError: `backbone_lr_mult` is missing or negative.
     """
 
     def __init__(self, optim_wrapper_cfg: dict, paramwise_cfg: dict | None = None) -> None:
         super().__init__(optim_wrapper_cfg, paramwise_cfg)
         self.backbone_lr_mult = self.paramwise_cfg.get('backbone_lr_mult', -1)
         if not self.backbone_lr_mult >= 0:
-            raise ValueError(
+            raise UserError(
                 f'paramwise_cfg is {self.paramwise_cfg}; BackboneRate needs backbone_lr_mult in '
                 'it, a factor of at least 0'
             )

@@ -6,6 +6,8 @@ from mmengine.optim import DefaultOptimWrapperConstructor
 from mmengine.registry import OPTIM_WRAPPER_CONSTRUCTORS
 from torch import nn
 
+from backbones.errors import UserError
+
 
 @OPTIM_WRAPPER_CONSTRUCTORS.register_module()
 class LayerDecay(DefaultOptimWrapperConstructor):
@@ -21,8 +23,8 @@ class LayerDecay(DefaultOptimWrapperConstructor):
             the one before it, 0 < decay_rate <= 1.
 
     Raises:
-        ValueError: `paramwise_cfg` has other keys or none, or the rate is out of range.
-        TypeError: the model has no backbone with `get_layer_depth`.
+        UserError: `paramwise_cfg` has other keys or none, the rate is out of range, or the model
+            has no backbone with `get_layer_depth`.
 
     Source: BEiT (arXiv:2106.08254); github.com/Westlake-AI/MogaNet (detection), which calls the
     rule 'layer_wise'.
@@ -32,21 +34,21 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         super().__init__(optim_wrapper_cfg)
         settings = dict(paramwise_cfg or {})
         if set(settings) != {'decay_rate'}:
-            raise ValueError(
+            raise UserError(
                 f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay takes only decay_rate'
             )
         self.paramwise_cfg = settings
         self.decay_rate = settings['decay_rate']
         if not 0 < self.decay_rate <= 1:
-            raise ValueError(f'decay_rate is {self.decay_rate}; allowed: above 0, at most 1')
+            raise UserError(f'decay_rate is {self.decay_rate}; allowed: above 0, at most 1')
 
     def add_params(self, params: list[dict], module: nn.Module, **_: object) -> None:
         """Append one group to `params` per learning rate and weight decay."""
         backbone = getattr(module, 'backbone', None)
         if not hasattr(backbone, 'get_layer_depth'):
-            raise TypeError(
+            raise UserError(
                 f'LayerDecay needs model.backbone.get_layer_depth, which {type(backbone).__name__} '
-                'lacks'
+                'lacks: remove optim_wrapper.constructor, or use one of our backbones'
             )
         exempt = {f'backbone.{name}' for name in getattr(backbone, 'no_weight_decay', set)()}
         groups: dict[tuple[float, float], list[nn.Parameter]] = {}

@@ -8,6 +8,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from backbones import BACKBONES, CloFormer
+from backbones.errors import UserError
 from backbones.training import backbone_rate  # noqa: F401, registers BackboneRate
 
 NORMS = (nn.LayerNorm, nn.GroupNorm, nn.BatchNorm2d)
@@ -62,5 +63,5 @@ def test_rules_for_single_parts_of_the_backbone_are_multiplied() -> None:
 @pytest.mark.parametrize('value', [None, -0.1])
 def test_a_rate_that_is_none_is_refused(value: float | None) -> None:
     cfg = dict(RULE, paramwise_cfg={} if value is None else dict(backbone_lr_mult=value))
-    with pytest.raises(ValueError, match='backbone_lr_mult in it, a factor of at least 0'):
+    with pytest.raises(UserError, match='backbone_lr_mult in it, a factor of at least 0'):
         build_optim_wrapper(nn.Linear(1, 1), cfg)

@@ -7,6 +7,7 @@ from mmengine.optim import build_optim_wrapper
 from torch import nn
 
 from backbones import BACKBONES, DilateFormer, MogaNet, variant
+from backbones.errors import UserError
 from backbones.training import layer_decay
 
 # the published rates of named parameters, as factors of the base rate, decay 0.8
@@ -106,12 +107,12 @@ def test_layers_are_counted_among_the_stages_that_are_built() -> None:
 
 @pytest.mark.parametrize('rule', [{}, dict(decay_rate=0.8, num_layers=12), dict(decay_rate=1.5)])
 def test_another_rule_is_refused(rule: dict) -> None:
-    with pytest.raises(ValueError, match='decay_rate'):
+    with pytest.raises(UserError, match='decay_rate'):
         groups(MogaNet(NANO[MogaNet]), **rule)
 
 
 def test_a_model_without_depths_is_refused() -> None:
-    with pytest.raises(TypeError, match='get_layer_depth'):
+    with pytest.raises(UserError, match='get_layer_depth'):
         groups(nn.Conv2d(3, 3, 1), decay_rate=0.8)
 
 
