@@ -26,7 +26,7 @@ from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.openmmlab.remedies import remedy
 from backbones.training import pace, strides
 from backbones.training.cpu_amp import KEY, CpuAmpOptimWrapper, decide
-from backbones.training.hooks import losses_of
+from backbones.training.hooks import losses_of, unwrapped
 from backbones.training.seeded_dataset import Samples
 from backbones.training.snapshot import own_transforms, silent, unchanged, untouched
 
@@ -133,7 +133,7 @@ class Trial:
             with self._part('model loss'):
                 self._check_loss(train)
             if not self.faults and isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
-                self._choose_precision(train, runner.optim_wrapper)
+                self._choose_precision(train)
             if not self.faults and isinstance(runner.optim_wrapper, OptimWrapper):
                 with self._part('model loss'):
                     self.step = self._time_step(train, runner.optim_wrapper)
@@ -173,7 +173,7 @@ class Trial:
 
     def _check_loss(self, batch: object) -> None:
         model, wrapper = self.runner.model, self.runner.optim_wrapper
-        inner = model.module if is_model_wrapper(model) else model
+        inner = unwrapped(self.runner)
         model.train()
         mixed = wrapper.optim_context(model) if isinstance(wrapper, OptimWrapper) else None
         with torch.no_grad(), mixed or contextlib.nullcontext(), strides.watched(inner) as wrong:
@@ -205,10 +205,9 @@ class Trial:
         model.zero_grad()
         return moments[2] - moments[1]
 
-    def _choose_precision(self, batch: object, wrapper: CpuAmpOptimWrapper) -> None:
+    def _choose_precision(self, batch: object) -> None:
         """Decide whether to train in bfloat16 on a CPU; a resumed run keeps its decision."""
-        hub, model = self.runner.message_hub, self.runner.model
-        inner = model.module if is_model_wrapper(model) else model
+        hub, model, inner = self.runner.message_hub, self.runner.model, unwrapped(self.runner)
         if hub.runtime_info.get(KEY) is None:
             data = inner.data_preprocessor(batch, True)
 

@@ -37,7 +37,7 @@ def saving(runner: Runner, hook: SignalHook) -> Iterator[None]:
         yield
     except Exception as error:
         disk = isinstance(error, OSError) and error.errno in DISK
-        saved = '' if disk else _save(runner, hook, error)
+        saved = '' if disk else _save(runner, hook)
         cause = _cause(error, hook.place, runner.iter)
         if not cause:
             raise
@@ -68,7 +68,7 @@ def once_trained(runner: Runner) -> Iterator[None]:
         ) from error
 
 
-def _save(runner: Runner, hook: SignalHook, error: Exception) -> str:
+def _save(runner: Runner, hook: SignalHook) -> str:
     """Save, unless saving itself failed; return what was done, in words."""
     if hook.place not in ('between', 'validation') or not runner.iter:
         return ''
