@@ -123,10 +123,10 @@ class Trial:
 
     def run(self) -> None:
         runner = self.runner
-        train = self._batch('train pipeline', runner.train_dataloader, self.skipped)
+        train = self._batch('train pipeline', runner.train_dataloader)
         val = None
         if runner.val_loop is not None:
-            val = self._batch('validation pipeline', runner.val_dataloader, None)
+            val = self._batch('validation pipeline', runner.val_dataloader, judges=True)
         # a disk may fail in one process only
         loaded = np.all(all_gather_object([train is not None, val is not None]), axis=0)
         if train is not None and loaded[0]:
@@ -152,10 +152,10 @@ class Trial:
             self.faults.append(f'{name}: {said}{remedy(error)}')
             self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
 
-    def _batch(self, name: str, loader: DataLoader, skipped: Path | None) -> object:
+    def _batch(self, name: str, loader: DataLoader, *, judges: bool = False) -> object:
         """Return a batch of images spread over the dataset; None after recording a fault."""
         dataset = own_transforms(loader.dataset)
-        samples = Samples(dataset, skipped)
+        samples = Samples(dataset, None if judges else self.skipped, judges=judges)
         number = len(loader.dataset)
         size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         batch: list = []

@@ -83,7 +83,7 @@ class ExactLoop:
         self._number_samples()
         if self.runner.val_loop is not None:  # its metrics need all images
             dataset = self.runner.val_dataloader.dataset
-            dataset.__getitems__ = Samples(dataset)
+            dataset.__getitems__ = Samples(dataset, judges=True)
         model = super().run()  # type: ignore[misc]
         if self.skipped and self.skipped.is_file():
             names = sorted(set(self.skipped.read_text().splitlines()))

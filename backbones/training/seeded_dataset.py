@@ -12,6 +12,8 @@ from torch.utils.data import Dataset
 from backbones.errors import UnreadableError
 from backbones.pixels import is_special, read_pixels
 
+SKIPPING = ', or continue without such files: --cfg-options skip_unreadable=True'
+
 
 class SeededIndex(int):
     """A sample's index whose `key` seeds the random numbers drawn for the sample."""
@@ -31,14 +33,18 @@ class Samples:
         dataset: the dataset.
         skipped: file that records the unreadable files, each of which is replaced by the next
             readable sample; None raises an error at the first.
+        judges: a metric needs all samples, so that none can be skipped.
 
     Raises:
         UnreadableError: names the file.
     """
 
-    def __init__(self, dataset: Dataset, skipped: Path | None = None) -> None:
+    def __init__(
+        self, dataset: Dataset, skipped: Path | None = None, *, judges: bool = False
+    ) -> None:
         self.dataset = dataset
         self.skipped = skipped
+        self.judges = judges
 
     def __call__(self, indices: list[int]) -> list:
         return [self._load(index) for index in indices]
@@ -54,12 +60,12 @@ class Samples:
             if path is None:
                 raise
             if self.skipped is None:
-                raise UnreadableError(
-                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it, or '
-                    'continue without such files: --cfg-options skip_unreadable=True'
+                said = (
+                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it'
                     if os.path.isfile(path)
-                    else f'{path} does not exist'
-                ) from error
+                    else f'{path} does not exist: put it back'
+                )
+                raise UnreadableError(said if self.judges else said + SKIPPING) from error
             with self.skipped.open('a') as file:
                 file.write(f'{path}\n')  # short enough to be atomic, whichever worker writes
             return self._load((index + 1) % len(self.dataset))

@@ -49,7 +49,13 @@ def test_the_error_is_one_line_that_names_the_file(bad: str, workers: int, tmp_p
         loaded(images(tmp_path, bad), workers)
     message = str(error.value)
     assert message.startswith(f'{tmp_path / "2.png"} ') and '\n' not in message
-    assert ('does not exist' if bad == 'absent' else 'skip_unreadable=True') in message
+    assert ('does not exist: put it back' if bad == 'absent' else 'cannot be read') in message
+    assert message.endswith(': --cfg-options skip_unreadable=True')
+
+
+def test_an_image_that_a_metric_needs_cannot_be_skipped(tmp_path: Path) -> None:
+    with pytest.raises(UnreadableError, match=r'cannot be read: replace it$'):
+        Samples(images(tmp_path, 'empty'), judges=True)([2])
 
 
 @pytest.mark.parametrize('workers', [0, 1])
