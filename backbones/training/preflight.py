@@ -14,7 +14,7 @@ from backbones.data.config_datasets import allowed_faults, images_per_epoch, rea
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.schedules import check_schedule
-from backbones.errors import UserError
+from backbones.errors import UserError, listed
 from backbones.openmmlab import safe_loading
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.compat import is_resuming, set_start, start_of
@@ -87,11 +87,16 @@ def check_model(cfg: Config) -> None:
     if not isinstance(taken, list | tuple):
         return  # a number, or several parts: `swap_backbone` verifies those
     index = reader.get('in_index', range(len(backbone.channels)))
+    if beyond := [i for i in index if i >= len(backbone.channels)]:
+        raise UserError(
+            f'model.{part}.in_index has {listed(beyond)}, but {cls.__name__} emits '
+            f'{len(backbone.channels)} levels, counted from 0: see model.backbone.out_indices'
+        )
     emitted = [backbone.channels[i] for i in index]
     if list(taken) not in (emitted, emitted[::-1]):  # YOLOv3's neck counts from the last level
         raise UserError(
             f'model.{part}.in_channels is {list(taken)}, but {cls.__name__} emits '
-            f'{list(backbone.channels)}: set in_channels to the latter'
+            f'{emitted}: set in_channels to the latter'
         )
 
 

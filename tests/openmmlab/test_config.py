@@ -218,6 +218,8 @@ def test_a_missing_dataset_is_said_with_all_else_that_is_wrong(tmp_path: Path, m
     [
         ('model.backbone.arch', 'bass', r"no arch 'bass'; allowed: tiny, small, base.*mean 'base'"),
         ('model.decode_head.in_channels', [1, 2, 3, 4], r'\[1, 2, 3, 4\].*\[96, 192, 384, 768\]'),
+        ('model.decode_head.in_index', [0, 3], r'\[96, 192, 384, 768\], but .* emits \[96, 768\]:'),
+        ('model.decode_head.in_index', [0, 1, 2, 4], r'in_index has 4, but .* emits 4 levels'),
         (
             'model.backbone.init_cfg',
             dict(type='Pretrained', checkpoint='no.pth'),
