@@ -3,10 +3,9 @@
 import math
 from collections.abc import Iterator
 from pathlib import Path
-from xml.etree.ElementTree import Element, ParseError
+from xml.etree.ElementTree import Element
 
 import numpy as np
-from defusedxml.ElementTree import parse
 
 from backbones.data import shapes
 from backbones.data.collected import Collected
@@ -15,6 +14,7 @@ from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.listing import shallow, start_of
+from backbones.data.xml_files import root_of
 
 LOOKED_AT = 20  # XML files, which all have to be CVAT's
 OPEN = ('points', 'polyline', 'skeleton', 'cuboid', 'tag')  # shapes without an area, or not flat
@@ -40,7 +40,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
     Returns:
         Splits, and the classes: the labels of the task, in its order.
     """
-    trees = {file: tree for file in files if (tree := _parse(file, faults)) is not None}
+    trees = {file: tree for file in files if (tree := root_of(file, faults)) is not None}
     trees = {file: as_images(tree, file, faults) if tree.find('track') is not None else tree
              for file, tree in trees.items()}  # fmt: skip
     listed = [label.findtext('name', '') for tree in trees.values() for label in tree.iter('label')
@@ -68,14 +68,6 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
             for shape in image:
                 _add(records, number, shape, (file, said, size), faults, masks=masks)
     return collected.splits(), classes
-
-
-def _parse(file: Path, faults: Faults) -> Element | None:
-    try:
-        return parse(file).getroot()
-    except (ParseError, ValueError, LookupError, OSError) as error:
-        faults.add('broken-file', file, error)
-        return None
 
 
 def _shapes(tree: Element) -> Iterator[Element]:
