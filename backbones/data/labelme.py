@@ -26,7 +26,8 @@ from backbones.data.parallel import in_parallel
 LOOKED_AT = 20  # JSON files, one of which has to be labelme's
 IGNORED = '__ignore__'  # labelme's name of what is neither learnt nor counted
 OPEN = ('point', 'points', 'line', 'linestrip')  # shapes without an area
-UPRIGHT = ('rectangle',)
+TURNED, ENCLOSED = 'rotation', 'enclosed rotation'  # X-AnyLabeling's; what we make of it
+UPRIGHT = ('rectangle', ENCLOSED)
 
 
 def find(root: Path) -> list[Path]:
@@ -107,9 +108,9 @@ def _load(file: Path, finder: ImageFinder) -> tuple[dict | None, str, str]:
 
 def _turn(file: Path, content: dict, faults: Faults, *, enclosing: bool) -> None:
     for number, shape in enumerate(content['shapes'], 1):
-        if isinstance(shape, dict) and shape.get('shape_type') == 'rotation':
+        if isinstance(shape, dict) and shape.get('shape_type') == TURNED:
             if enclosing:
-                shape['shape_type'] = 'rectangle'  # of which the smallest and largest count
+                shape['shape_type'] = ENCLOSED
             else:
                 faults.add('rotated-box', file.parent, f'{file.name}: shape {number}')
 
@@ -180,9 +181,13 @@ def _converted(shape: dict, kind: str, size: tuple[int, int] | None) -> list[flo
     points = [(float(x), float(y)) for x, y in shape['points']]
     if not all(math.isfinite(v) for point in points for v in point):
         raise ValueError('points are not finite')
-    if kind == 'rectangle':
-        xs, ys = zip(*points)
-        return [min(xs), min(ys), max(xs), min(ys), max(xs), max(ys), min(xs), max(ys)]
+    flat = [v for point in points for v in point]
+    if kind in UPRIGHT:
+        bounds = shapes.outline(flat)['bbox']
+        if kind == ENCLOSED:
+            bounds = shapes.upright(bounds, dict(zip(('width', 'height'), size or ())))['bbox']
+        x, y, width, height = bounds
+        return [x, y, x + width, y, x + width, y + height, x, y + height]
     if kind == 'circle':
         (x, y), edge = points
         radius = math.dist((x, y), edge)
@@ -195,4 +200,4 @@ def _converted(shape: dict, kind: str, size: tuple[int, int] | None) -> list[flo
         return shapes.encoded(part, left, top, size)
     if len(points) < 3:
         raise ValueError(f'{len(points)} points')
-    return [v for point in points for v in point]
+    return flat

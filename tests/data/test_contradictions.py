@@ -500,6 +500,10 @@ def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
     assert not report.faults.errors
     (box,) = {str(a['bbox']) for a in report.dataset.splits['train'].records['annotations']}
     assert box == '[14.0, 6.0, 26.0, 22.0]' and not report.dataset.has_masks()
+    change(tmp_path / 'train/0.json', '[40, 16]', f'[{SIZE[0] + 9}, 16]')
+    report = check_data.check(str(tmp_path), enclosing_boxes=True)
+    assert not report.faults.errors, 'the box ends with the image'
+    assert report.dataset.splits['train'].records['annotations'][0]['bbox'] == [14, 6, 50, 22]
 
 
 @pytest.mark.parametrize('stored', [str.upper, lambda name: unicodedata.normalize('NFD', name)])
