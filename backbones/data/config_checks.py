@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from backbones.data.class_order import categories_of
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import classes_of, num_classes, things_of
+from backbones.openmmlab.config_tree import classes_of, num_classes, things_of, type_name
 
 
 def missing_paths(dataset: dict) -> list[Path]:
@@ -70,6 +70,6 @@ def check_categories(cfg: Config, dataset: dict) -> None:
 def reduces(node: object) -> bool:
     """Return whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
     if isinstance(node, dict):
-        here = node.get('type') == 'LoadAnnotations' and node.get('reduce_zero_label')
+        here = type_name(node) == 'LoadAnnotations' and node.get('reduce_zero_label')
         return bool(here) or reduces(list(node.values()))
     return isinstance(node, list | tuple) and any(map(reduces, node))

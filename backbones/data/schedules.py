@@ -9,6 +9,7 @@ from mmengine.config import Config
 from backbones.data.config_text import literal, override, statement
 from backbones.data.faults import Faults
 from backbones.errors import UserError
+from backbones.openmmlab.config_tree import type_name
 
 LEAST = 1000  # iterations of a training run, unless --epochs says otherwise
 EPOCHS = (12, 300)  # minimum and maximum
@@ -39,17 +40,18 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
     for i, rule in enumerate(rules if isinstance(rules, list | tuple) else [rules]):
         unit = 'epochs' if rule.get('by_epoch', True) else 'iterations'
         total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
-        place, length = f'param_scheduler.{i}', f'the run has {total:g} {unit}'
+        kind, place = type_name(rule), f'param_scheduler.{i}'
+        length = f'the run has {total:g} {unit}'
         last = max([rule.get('begin', 0), *rule.get('milestones', [])])
         if unit == 'epochs' and not epochs:  # to MMEngine it is one long epoch
-            faults.add('schedule', place, f'{rule["type"]} counts epochs, and the run iterations: '
+            faults.add('schedule', place, f'{kind} counts epochs, and the run iterations: '
                        'it would never act')  # fmt: skip
-        elif rule['type'] == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
+        elif kind == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
             faults.add('schedule', place, f'the warm-up ends after {rule["end"]} {unit}; {length}')
         elif last >= total:
-            faults.add('schedule', place, f'{rule["type"]} acts at {last} {unit}; {length}')
-        elif rule['type'] != 'LinearLR' and rule.get('end', total) > 1.5 * total:
-            faults.add('schedule', place, f'{rule["type"]} ends at {rule["end"]} {unit}; {length}')
+            faults.add('schedule', place, f'{kind} acts at {last} {unit}; {length}')
+        elif kind != 'LinearLR' and rule.get('end', total) > 1.5 * total:
+            faults.add('schedule', place, f'{kind} ends at {rule["end"]} {unit}; {length}')
 
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if saving and iterations and not epochs and saving.get('by_epoch', True):
@@ -216,5 +218,5 @@ def _hook_lines(cfg: Config, plan: Plan) -> list[str]:
 
 def _warm_up(cfg: Config) -> int:
     rules = cfg.get('param_scheduler') or []
-    ends = [r.get('end', 0) for r in rules if r['type'] == 'LinearLR' and not r.get('by_epoch')]
+    ends = [r.get('end', 0) for r in rules if type_name(r) == 'LinearLR' and not r.get('by_epoch')]
     return max(ends, default=500)

@@ -380,6 +380,13 @@ def test_masks_are_not_tested_at_several_scales() -> None:
     assert cfg.model.type == 'DetTTAModel'
 
 
+def test_a_part_is_known_by_its_name_its_library_or_its_class() -> None:
+    known = ('LoadAnnotations', 'mmseg.LoadAnnotations', find_class('LoadAnnotations', 'mmseg'))
+    for step in (dict(type=given, reduce_zero_label=True) for given in known):
+        assert config_tree.type_name(step) == 'LoadAnnotations' and config_checks.reduces([step])
+    assert config_tree.type_name({}) == ''
+
+
 @pytest.mark.parametrize('path', [DETECTION, SEGMENTATION])
 def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
     cfg = load(path)
