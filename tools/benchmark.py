@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Time a model as checkpoint and as exported files: tools/benchmark.py CONFIG CHECKPOINT FILE..."""
+"""Compare a checkpoint with exported files: tools/benchmark.py CONFIG CHECKPOINT FILE..."""
 
 import argparse
 
@@ -8,29 +8,35 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config')
     parser.add_argument('checkpoint')
-    parser.add_argument('files', nargs='*', help='exported from them: .onnx, .xml, .pt2')
+    parser.add_argument('files', nargs='*', help='exported from the checkpoint: .onnx, .xml, .pt2')
     parser.add_argument(
-        '--data', action='store_true', help="also the metric, on the config's validation images"
+        '--data',
+        action='store_true',
+        help="also compute the metric on the config's validation images",
     )
     parser.add_argument(
-        '--images', nargs='+', metavar='IMAGE', help="images to time on; else the config's"
+        '--images', nargs='+', metavar='IMAGE', help="time on these images (the config's)"
     )
     parser.add_argument(
-        '--threads', nargs='+', type=int, metavar='N', help='CPU threads (OMP_NUM_THREADS, or all)'
+        '--threads',
+        nargs='+',
+        type=int,
+        metavar='N',
+        help='numbers of CPU threads (OMP_NUM_THREADS, or all)',
     )
-    parser.add_argument('--rounds', type=int, default=10, metavar='N', help='of turns (10)')
+    parser.add_argument('--rounds', type=int, default=10, metavar='N', help='rounds of turns (10)')
     parser.add_argument(
-        '--amp', action='store_true', help='also the checkpoint and .xml files in bfloat16'
+        '--amp', action='store_true', help='also time the checkpoint and .xml files in bfloat16'
     )
     parser.add_argument(
-        '--compile', action='store_true', help='also the checkpoint with a compiled backbone'
+        '--compile', action='store_true', help='also time the checkpoint with a compiled backbone'
     )
     parser.add_argument(
         '--against',
         nargs='+',
         default=[],
         metavar='RIVAL',
-        help="timm:NAME, as a backbone beside the config's, or an .onnx file of others",
+        help="compare with timm:NAME as a backbone, or with someone else's .onnx file",
     )
     parser.add_argument('--out', metavar='DIR', help='folder for benchmark.json and benchmark.png')
     return parser.parse_args(argv)

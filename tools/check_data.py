@@ -13,29 +13,35 @@ LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelm
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('data', metavar='FOLDER|CONFIG')
-    parser.add_argument('--layout', choices=LAYOUTS, help='of the folder')
-    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
+    parser.add_argument(
+        '--layout', choices=LAYOUTS, help='layout of the folder, if it is ambiguous'
+    )
+    parser.add_argument(
+        '--classes', nargs='+', default=(), metavar='NAME', help='class names in label order'
+    )
     parser.add_argument(
         '--channels',
         type=int,
         metavar='N',
-        help='read all N channels of the images as they are; default: RGB of 8 bits, or all '
-        'channels where no image is grey, RGB or RGBA of 8 bits',
+        help='read all N channels of the images as they are; by default, images are read as RGB '
+        'with 8 bits, or with all channels if none is grey, RGB or RGBA with 8 bits',
     )
     parser.add_argument(
         '--ignore',
         nargs='+',
         default=(),
         metavar='VALUE',
-        help='of label maps: values, such as 11, or classes that are neither learnt nor counted',
+        help='ignore these values (such as 11) or classes in label maps',
     )
     parser.add_argument(
-        '--enclosing-boxes', action='store_true', help='learn upright boxes around rotated ones'
+        '--enclosing-boxes', action='store_true', help='use upright boxes around rotated ones'
     )
     parser.add_argument(
-        '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
+        '--allow', nargs='+', default=(), metavar='KIND', help='accept these kinds of faults'
     )
-    parser.add_argument('--decode', action='store_true', help='load all pixels of large datasets')
+    parser.add_argument(
+        '--decode', action='store_true', help='also load all pixels if the dataset is large'
+    )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write the report as JSON')
     parser.add_argument(
         '--pictures', type=Path, metavar='DIR', help='also draw some images with their labels'

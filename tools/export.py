@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a model as a file for deployment, and compare it: tools/export.py CONFIG CHECKPOINT."""
+"""Export a model to a file and compare it with PyTorch: tools/export.py CONFIG CHECKPOINT."""
 
 import argparse
 import sys
@@ -16,8 +16,12 @@ except ModuleNotFoundError:
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='a config, or the name of a backbone, e.g. cswin_t')
-    parser.add_argument('checkpoint', nargs='?', help='for the whole model or the backbone')
-    parser.add_argument('--out', required=True, metavar='FILE', help='ends in .onnx, .xml or .pt2')
+    parser.add_argument(
+        'checkpoint', nargs='?', help='weights of the whole model, or of the backbone'
+    )
+    parser.add_argument(
+        '--out', required=True, metavar='FILE', help='must end in .onnx, .xml or .pt2'
+    )
     parser.add_argument(
         '--size', nargs=2, type=int, metavar=('H', 'W'), help='size of all images in pixels'
     )
@@ -31,17 +35,21 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--to', choices=('onnx', 'openvino', 'torch-export'), default='onnx')
     parser.add_argument('--precision', choices=('fp32', 'fp16', 'bf16', 'int8'), default='fp32')
     parser.add_argument(
-        '--calibration', type=int, default=300, metavar='N', help='training images for int8'
+        '--calibration', type=int, default=300, metavar='N', help='training images for int8 (300)'
     )
     parser.add_argument(
         '--max-drop',
         type=float,
         default=1.0,
         metavar='POINTS',
-        help='by which the metric of an int8 file may fall on the validation set',
+        help='maximum loss of the validation metric with int8 (1.0)',
     )
-    parser.add_argument('--pretrained', action='store_true', help="a backbone's published weights")
-    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
+    parser.add_argument(
+        '--pretrained', action='store_true', help="use a backbone's published weights"
+    )
+    parser.add_argument(
+        '--backbone', metavar='NAME', help="the model's backbone, if it is not the config's"
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""List backbones to choose from: ours, and with --timm the models of timm."""
+"""List the available backbones: ours, and with --timm also timm's models."""
 
 import argparse
 
@@ -9,7 +9,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--task',
         choices=('detection', 'segmentation'),
-        help='only those with a recipe for this task, which is named',
+        help='only those with a recipe for this task; also show the recipe',
     )
     parser.add_argument(
         '--max-params', type=float, metavar='M', help='at most M million parameters'
@@ -17,7 +17,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument(
         '--weights', choices=('yes',), help='only those whose pretrained weights can be downloaded'
     )
-    parser.add_argument('--timm', action='store_true', help='also the models of timm')
+    parser.add_argument('--timm', action='store_true', help="also list timm's models")
     args = parser.parse_args(argv)
     from backbones.cli import list_backbones  # imported late: --help must answer at once
     from backbones.errors import plain_errors

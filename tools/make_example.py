@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Make the data of docs/own_data.md: trees in aerial photographs, or nuclei under a microscope.
 
-The images come from packages of other projects, DeepForest and StarDist. pip downloads a package
-once; it is neither installed nor executed. A second call does nothing.
+The images are taken from the packages of two other projects, DeepForest and StarDist. pip downloads
+a package once, without installing or executing it. A second call does nothing.
 """
 
 import argparse
@@ -45,7 +45,7 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('example', choices=tuple(PACKAGES))
-    parser.add_argument('--out', type=Path, metavar='DIR', help='default: data/EXAMPLE')
+    parser.add_argument('--out', type=Path, metavar='DIR', help='folder to create (data/EXAMPLE)')
     args = parser.parse_args(argv)
     out = args.out or Path('data', args.example)
     with plain_errors():

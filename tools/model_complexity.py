@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='image in pixels; default 800 1280 for detection, the test size for segmentation',
+        help='image size (800 1280 for detection, the test size for segmentation)',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args(argv)

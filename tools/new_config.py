@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a config to train one of ours on your data: tools/new_config.py FOLDER --base CONFIG."""
+"""Write a config for training on your own data: tools/new_config.py FOLDER --base CONFIG."""
 
 import argparse
 import sys
@@ -11,21 +11,23 @@ LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelm
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('folder', metavar='FOLDER', help='dataset; see tools/check_data.py')
+    parser.add_argument('folder', metavar='FOLDER', help='dataset, as for tools/check_data.py')
     parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
-    parser.add_argument('--backbone', metavar='NAME', help="replace the base's, e.g. by cswin_t")
+    parser.add_argument(
+        '--backbone', metavar='NAME', help="replace the base's backbone, e.g. by cswin_t"
+    )
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: use its authors' optimizer, parameter rules (instead of the "
-        "config's) and drop path; keep schedule, clipping and mixed precision",
+        help="with --backbone: also use its authors' optimizer, parameter rules and drop path; "
+        'schedule, clipping and mixed precision stay',
     )
     parser.add_argument(
         '--start',
         metavar='FILE|coco|ade20k|none',
-        help="a whole model to begin with: a checkpoint, or the authors' file of the base, which "
-        'is the default where there is one and the network answers; with --backbone, a file of '
-        'another backbone lends neck and heads',
+        help="start from a whole model: a checkpoint, or the authors' file for the base, which is "
+        'the default if it can be downloaded; a file with another backbone than --backbone '
+        'initialises only neck and heads',
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
@@ -33,46 +35,48 @@ def main(argv: list[str] | None = None) -> None:
         '--minutes',
         type=float,
         metavar='N',
-        help='time for the training run, instead of --epochs: a few iterations are timed here',
+        help='instead of --epochs: plan a run of N minutes, by timing a few iterations',
     )
-    parser.add_argument('--batch', type=int, metavar='N', help="images per GPU; default the base's")
+    parser.add_argument('--batch', type=int, metavar='N', help="images per GPU (the base's)")
     parser.add_argument(
         '--val',
         type=float,
         metavar='SHARE',
-        help='of the training images to validate with, e.g. 0.2, where there is no split val; no '
-        'file of the data is changed',
+        help='set aside this share of the training images for validation, e.g. 0.2, if there is '
+        'no split val; the data itself is not changed',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='of --val; another one divides differently'
+        '--seed', type=int, default=0, help='for --val: another number divides differently'
     )
     parser.add_argument(
         '--flips',
         choices=('none', 'horizontal', 'all'),
-        help='how the images may be turned over while training: all, if they have no upright '
-        'direction (aerial, microscopy); none, if left and right differ (text)',
+        help='flips for training: all if images have no upright direction (aerial, microscopy), '
+        'none if left and right differ (text); default: horizontal',
     )
-    parser.add_argument('--layout', choices=LAYOUTS)
-    parser.add_argument('--classes', nargs='+', default=(), metavar='NAME', help='in label order')
+    parser.add_argument('--layout', choices=LAYOUTS, help='layout of the folder')
+    parser.add_argument(
+        '--classes', nargs='+', default=(), metavar='NAME', help='class names in label order'
+    )
     parser.add_argument(
         '--channels',
         type=int,
         metavar='N',
-        help='read all N channels of the images as they are; default: RGB of 8 bits, or all '
-        'channels where no image is grey, RGB or RGBA of 8 bits',
+        help='read all N channels of the images as they are; by default, images are read as RGB '
+        'with 8 bits, or with all channels if none is grey, RGB or RGBA with 8 bits',
     )
     parser.add_argument(
         '--ignore',
         nargs='+',
         default=(),
         metavar='VALUE',
-        help='of label maps: values, such as 11, or classes that are neither learnt nor counted',
+        help='ignore these values (such as 11) or classes in label maps',
     )
     parser.add_argument(
-        '--enclosing-boxes', action='store_true', help='learn upright boxes around rotated ones'
+        '--enclosing-boxes', action='store_true', help='use upright boxes around rotated ones'
     )
     parser.add_argument(
-        '--allow', nargs='+', default=(), metavar='KIND', help='intentional kinds of faults'
+        '--allow', nargs='+', default=(), metavar='KIND', help='accept these kinds of faults'
     )
     args = parser.parse_args(argv)
     if args.out.suffix != '.py':

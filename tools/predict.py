@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Predict on your own images: tools/predict.py CONFIG CHECKPOINT IMAGE|FOLDER|GLOB... --out DIR
 
-A file that tools/export.py made stands for both: tools/predict.py FILE.onnx IMAGE... --out DIR
+With a file from tools/export.py: tools/predict.py FILE.onnx IMAGE|FOLDER|GLOB... --out DIR
 """
 
 import argparse
@@ -16,37 +16,41 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
         'config', help='config that the checkpoint was trained with, or an exported file'
     )
     if not any(word.lower().endswith(EXPORTED) for word in argv):
-        parser.add_argument('checkpoint', help='left out after an exported file')
+        parser.add_argument('checkpoint', help='omit it with an exported file')
     parser.add_argument(
-        'images', nargs='+', help='files, folders, or patterns such as "a/**/*.jpg"; or video files'
+        'images', nargs='+', help='images, folders or patterns such as "a/**/*.jpg"; or videos'
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument(
         '--score', type=float, default=0.5, help='minimum score of reported instances (0.5)'
     )
     parser.add_argument('--tile', type=int, metavar='N', help='cut larger images into N x N tiles')
-    parser.add_argument(
-        '--batch', type=int, default=1, metavar='N', help='images or tiles at once; same results'
-    )
+    parser.add_argument('--batch', type=int, default=1, metavar='N', help='images or tiles at once')
     parser.add_argument(
         '--resume', action='store_true', help='continue an interrupted call in the --out folder'
     )
     parser.add_argument(
         '--as-labels',
         choices=('coco', 'yolo', 'masks'),
-        help='also write a dataset, to correct in an annotation tool and to train on',
+        help='also write a dataset for correcting in an annotation tool',
     )
     parser.add_argument(
-        '--fps', type=float, metavar='N', help='of a video: predict at most N frames a second'
+        '--fps', type=float, metavar='N', help='for videos: predict at most N frames per second'
     )
     parser.add_argument('--device', default='auto', help='auto, cpu, cuda or cuda:1')
     parser.add_argument(
-        '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
+        '--amp',
+        action='store_true',
+        help='compute in bfloat16: faster on GPUs and on CPUs with AMX',
     )
     parser.add_argument(
-        '--compile', action='store_true', help='compile the backbone, for many images of one size'
+        '--compile',
+        action='store_true',
+        help='compile the backbone: worth it for many images of one size',
     )
-    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
+    parser.add_argument(
+        '--backbone', metavar='NAME', help="the model's backbone, if it is not the config's"
+    )
     return parser.parse_args(argv)
 
 

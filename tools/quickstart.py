@@ -21,7 +21,9 @@ PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('--backbone', default='dilateformer', help='one that has nano configs')
+    parser.add_argument(
+        '--backbone', default='dilateformer', help='a backbone with nano configs, e.g. cswin'
+    )
     args = parser.parse_args()
     leaves = {task: CONFIGS / f'{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
     if not all(leaf.is_file() for leaf in leaves.values()):

@@ -17,14 +17,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config that the checkpoint was trained with')
     parser.add_argument('checkpoint')
-    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
-    parser.add_argument('--work-dir', help='for metrics.json; default work_dirs/<config name>')
+    parser.add_argument(
+        '--backbone', metavar='NAME', help="the model's backbone, if it is not the config's"
+    )
+    parser.add_argument('--work-dir', help='folder for metrics.json (work_dirs/<config name>)')
     parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
-    parser.add_argument('--show-dir', metavar='DIR', help='pictures: ground truth | prediction')
+    parser.add_argument('--show-dir', metavar='DIR', help='draw ground truth beside prediction')
     parser.add_argument('--results', action='store_true', help='also write the results page')
     parser.add_argument('--tta', action='store_true', help="test at the config's scales and flips")
     parser.add_argument(
-        '--amp', action='store_true', help='bfloat16, faster on GPUs and on CPUs with AMX'
+        '--amp',
+        action='store_true',
+        help='compute in bfloat16: faster on GPUs and on CPUs with AMX',
     )
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')

@@ -15,37 +15,41 @@ except ModuleNotFoundError:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
-    parser.add_argument('--backbone', metavar='NAME', help="replace the config's, e.g. by cswin_t")
+    parser.add_argument(
+        '--backbone', metavar='NAME', help="replace the config's backbone, e.g. by cswin_t"
+    )
     parser.add_argument(
         '--recipe',
         choices=('published',),
-        help="with --backbone: use its authors' optimizer, parameter rules (instead of the "
-        "config's) and drop path; keep schedule, clipping and mixed precision",
+        help="with --backbone: also use its authors' optimizer, parameter rules and drop path; "
+        'schedule, clipping and mixed precision stay',
     )
-    parser.add_argument('--work-dir', help='logs and checkpoints; default work_dirs/<config name>')
+    parser.add_argument(
+        '--work-dir', help='folder for logs and checkpoints (work_dirs/<config name>)'
+    )
     parser.add_argument(
         '--pretrained',
         metavar='FILE|URL|none',
-        help="the backbone's weights instead of the config's; none trains from scratch",
+        help="load these weights into the backbone, not the config's; none: train from scratch",
     )
     parser.add_argument(
         '--resume',
         nargs='?',
         const='auto',
         metavar='CHECKPOINT',
-        help='continue from the newest checkpoint in the work dir, or from the one named',
+        help='continue from CHECKPOINT, or from the newest one in the work dir',
     )
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
     parser.add_argument('--amp', action='store_true', help='mixed precision in bfloat16')
     parser.add_argument(
         '--amp-dtype',
         choices=('bfloat16', 'float16'),
-        help='--amp in another type; float16 is for GPUs older than Ampere',
+        help='--amp in this type; use float16 on GPUs older than Ampere',
     )
     parser.add_argument(
         '--prefer',
         choices=('time', 'memory'),
-        help='on GPUs, let the backbone take the least time (default) or the least memory',
+        help='on GPUs: whether the backbone should save time (default) or memory',
     )
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
@@ -54,7 +58,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--no-dry-run',
         dest='dry_run',
         action='store_false',
-        help='start without first trying a batch of training, validation and metrics',
+        help='do not try a batch of training, validation and metrics first',
     )
     parser.add_argument('--ema', action='store_true', help='average the weights during training')
     parser.add_argument(
@@ -66,13 +70,13 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--freeze',
         choices=('backbone',),
-        help="train neck and heads only: the backbone's weights stay as they are",
+        help="train only neck and heads, and leave the backbone's weights unchanged",
     )
     parser.add_argument(
         '--lora',
         type=int,
         metavar='RANK',
-        help="train adapters of this rank, e.g. 8, in the place of the backbone's weights",
+        help="train adapters of this rank, e.g. 8, instead of the backbone's weights",
     )
     parser.add_argument(
         '--no-results', action='store_true', help='do not write the results page at the end'
