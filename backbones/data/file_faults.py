@@ -4,7 +4,7 @@ from backbones.data.fault_kind import Kind, warning
 
 IMAGES = {
     'missing-image': Kind(
-        'images that are named do not exist',
+        'named images do not exist',
         'add the files, correct their paths, or remove their entries from the annotations',
     ),
     'empty-file': Kind('files have 0 bytes', 'copy or download them again'),
@@ -22,20 +22,23 @@ IMAGES = {
     ),
     'deep-image': Kind(
         'images have more than 8 bits per channel; loading keeps only the upper 8 bits',
-        'save all images with as many bits, and tools/new_config.py writes a config that reads '
-        'them as they are; or scale the relevant range of values to 8 bits, and save as PNG',
+        'save all images with this many bits, so that tools/new_config.py writes a config that '
+        'reads them as they are; or scale the relevant range of values to 8 bits, and save them '
+        'as PNG',
     ),
     'channels-differ': Kind(
-        'images have other channels, or another type of values, than the others or than is loaded',
-        'save all of them with the same channels and bits, or move them away; tools/new_config.py '
-        '--channels N reads ordinary images with all N channels',
+        'images differ from the others, or from what is loaded, in their number of channels or '
+        'type of values',
+        'save all of them with the same channels and bits, or move these away; '
+        'tools/new_config.py --channels N reads ordinary images with all N channels',
     ),
     'scales-differ': warning(
-        'images have values of another scale than the others, such as 0 to 1 and 0 to 255',
-        'scale all images alike',
+        'the values of images have a different scale than those of the others, such as 0 to 1 '
+        'instead of 0 to 255',
+        'give all images the same scale',
     ),
     'grey-split': warning(
-        'all images of a split are grey, and all of another are not',
+        'all images of one split are grey, and all of another are in colour',
         'make sure that these are the images, and not label maps or thumbnails',
     ),
     'size-swapped': Kind(
@@ -73,9 +76,9 @@ IMAGES = {
         'annotate them, list them as images without objects, or move them away',
     ),
     'image-elsewhere': warning(
-        'images are at another place in the dataset than the annotations say, or the two are '
-        'spelled otherwise, by their case or the way in which accents are composed',
-        'nothing, if these are the images that are meant; the config gets the right paths',
+        'images are in another folder than the annotations say, or their names are spelled '
+        'differently (in case, or in how accents are composed)',
+        'nothing, if these are the right images; the config gets the right paths',
     ),
     'image-in-two-splits': Kind(
         'images are in two splits, so that the metric is measured on training data',
@@ -92,25 +95,25 @@ FILES = {
         'annotation files lack a part that the format requires', 'export them as COCO instances'
     ),
     'files-conflict': Kind(
-        'annotation files of one split contradict each other: the same class is annotated on an '
-        'image in two of them, or its sizes differ',
-        'move one of the two files elsewhere, or the image out of one of them',
+        'annotation files of one split contradict each other: two of them annotate the same '
+        'class on an image, or give it different sizes',
+        'move one of the two files elsewhere, or remove the image from one of them',
     ),
     'several-folders': Kind(
         'a split has several folders of images or label maps, and only the first is read',
-        'move their files into one, or the other folder elsewhere',
+        'move all files into one folder, or move the other folder elsewhere',
     ),
     'names-conflict': Kind(
-        'files of class names give the same name another number or colour',
+        'two files of class names give the same name different numbers or colours',
         'correct one of them, or remove it',
     ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'null-field': warning(
         'fields are null; iscrowd then counts as 0, and area as width times height of the box',
-        'write the values, for programs that treat null as an error',
+        'write the values, because other programs treat null as an error',
     ),
     'url-file-name': Kind(
-        'images are named by a URL, and nothing here downloads them',
+        'images are named by a URL, but the tools do not download them',
         'download the images, and write their file names',
     ),
     'wrong-type': Kind(
@@ -121,7 +124,7 @@ FILES = {
         'ids are used more than once, so that one entry replaces another', 'number them from 1'
     ),
     'annotation-id-zero': Kind(
-        'annotations have the id 0 or below, which the COCO metrics treat as "not found"',
+        'annotations have an id of 0 or below, which the COCO metrics treat as "not found"',
         'number the annotations from 1',
     ),
     'duplicate-file-name': Kind(
@@ -143,14 +146,14 @@ FILES = {
     ),
     'ambiguous-image': Kind(
         'label files match several images, so that one may be mistaken for another',
-        'put the images into JPEGImages beside Annotations, with the same subfolders, or each '
-        'label file beside its image, and correct the name in it',
+        'put the images into JPEGImages beside Annotations, with the same subfolders, or put '
+        'each label file beside its image, and correct the file name in it',
     ),
     'embedded-image': Kind(
-        'labelme files hold another image than the file that they name, and labelme shows the one '
-        'that they hold',
-        'open them in labelme; if the shapes fit the file, remove "imageData" from them or --allow '
-        'embedded-image',
+        'labelme files contain an image that differs from the file that they name, and labelme '
+        'shows the contained one',
+        'open them in labelme; if the shapes fit the named file, remove "imageData" or pass '
+        '--allow embedded-image',
     ),
     'labels-in-two-places': Kind(
         'label files are both in labels/ and beside the images, and YOLO reads only one of them',
@@ -177,27 +180,28 @@ LABEL_MAPS = {
         'write labelmap.txt into the folder, with a line such as road:128,64,128 for each class',
     ),
     'palettes-differ': Kind(
-        'label maps show the same value in other colours than the maps before them',
-        'if the colours tell the classes, list them in labelmap.txt, with a line such as '
-        'road:128,64,128; if the values do, give --allow palettes-differ',
+        'label maps show a value in a different colour than the maps before them',
+        'if the colours determine the classes, list them in labelmap.txt, with a line such as '
+        'road:128,64,128; if the values do, pass --allow palettes-differ',
     ),
     'label-unmapped': Kind(
-        'label maps have colours that the list of colours lacks',
-        'add a line for each to that file, such as border:224,224,192 in labelmap.txt, and leave '
-        'it out with --ignore border if it is no class',
+        'label maps have colours that are not in the list of colours',
+        'add a line for each to that file, such as border:224,224,192 in labelmap.txt, and pass '
+        '--ignore border if it is not a class',
     ),
     'unnamed-labels': warning(
-        'label maps have no names, and their classes are called by their values',
+        'no names are given for label maps, so their classes are named by their values',
         'name them in classes.txt, one per line, or with --classes',
     ),
     'label-instances': Kind(
-        'label maps look like numbers of instances, 1, 2, 3 ... in each, not like classes',
-        'write an annotation for each number, as COCO; if the values are classes, name these in '
+        'the values of label maps seem to be numbers of instances (1, 2, 3, ... in each), not '
+        'classes',
+        'write a COCO annotation for each number; if the values are classes, name them in '
         'classes.txt or with --classes',
     ),
     'void-ignored': warning(
-        'values or colours are neither learnt nor counted, since they are void or not among the '
-        'classes',
+        'values or colours are neither learnt nor counted, because they are void or not among '
+        'the classes',
         'nothing, if this is right; otherwise name all classes with --classes',
     ),
     'label-compressed': Kind(
@@ -206,16 +210,16 @@ LABEL_MAPS = {
     ),
     'label-values': Kind(
         'label maps have values beyond the classes, or fractions',
-        'give --ignore VALUE for values that are no class; or name all classes; or, if the values '
+        'pass --ignore VALUE for values that are not a class, or name all classes; if the values '
         'have gaps, write labelmap.txt with a line such as road:7,7,7 for each class',
     ),
     'label-0-255': Kind(
         'label maps hold only the values 0 and 255, and 255 means "ignore": nothing is learnt',
-        'name two classes, which 0 and 255 then are: --classes background NAME',
+        'name two classes, which then have the values 0 and 255: --classes background NAME',
     ),
     'label-ignored': warning('label maps hold only 255, "ignore"', 'remove them with their images'),
     'mixed-suffixes': Kind(
-        'files have another suffix than the config says, and are ignored',
-        'write the config again with tools/new_config.py, or name their suffix in it',
+        'files have a different suffix than in the config, and are ignored',
+        'write the config again with tools/new_config.py, or add their suffix to it',
     ),
 }

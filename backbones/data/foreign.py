@@ -141,8 +141,8 @@ def _others(root: Path) -> str:
 def _brush(root: Path) -> str:
     if any(BRUSH.match(path.name) for path in islice(walk(root), LOOKED_AT)):
         return (
-            'It has brush masks of Label Studio, whose names do not say of which image: export the '
-            'brush labels to COCO'
+            'It has brush masks from Label Studio, whose names do not identify the image: export '
+            'the brush labels to COCO'
         )
     return ''
 

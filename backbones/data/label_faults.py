@@ -9,7 +9,7 @@ INSTANCES = {
     ),
     'box-corners': Kind(
         'boxes look like [x1, y1, x2, y2]; COCO and YOLO use [x, y, width, height]',
-        'convert them: width = x2 - x1, height = y2 - y1; in YOLO, x and y are of the centre',
+        'convert them: width = x2 - x1, height = y2 - y1; in YOLO, x and y are the centre',
     ),
     'box-fractions': Kind(
         'boxes are fractions of the image, not pixels',
@@ -22,14 +22,15 @@ INSTANCES = {
     'rotated-box': Kind(
         'boxes are rotated, or all outlines have four corners like rotated boxes; no model here '
         'learns the angle',
-        'give --enclosing-boxes to learn the upright boxes around them, or --allow rotated-box to '
-        'take their corners as outlines',
+        'pass --enclosing-boxes to use the upright boxes around them, or --allow rotated-box to '
+        'use their corners as outlines',
     ),
     'broken-shape': Kind(
-        'shapes cannot be read, and are left out', 'correct or remove them in the program'
+        'shapes cannot be read, and are left out',
+        'correct or remove them in the annotation program',
     ),
     'shape-left-out': warning(
-        'shapes have no area, such as points and lines, or are no flat shapes, and are left out',
+        'shapes have no area (points, lines) or are not flat, and are left out',
         'nothing, if this is intentional; otherwise draw boxes or polygons',
     ),
     'box-empty': Kind(
@@ -161,8 +162,8 @@ CLASSES = {
         'nothing, if there is none',
     ),
     'other-split': warning(
-        'training images lie in a folder that is called after another split',
-        'make sure that training and validation are not exchanged',
+        'training images are in a folder with the name of another split',
+        'make sure that training and validation are not swapped',
     ),
     'empty-split': Kind('splits have no images', 'add images'),
     'no-training': Kind(
@@ -194,24 +195,24 @@ CONFIGS = {
         'nothing',
     ),
     'class-left-out': warning(
-        'classes of the data are not among the named classes, and their annotations are dropped',
-        'name them with this spelling, unless this is intentional',
+        'classes in the data are not among the named classes, and their annotations are dropped',
+        'add them with this spelling, unless this is intentional',
     ),
     'drawn-validation': Kind(
-        'validation or test images are flipped, cropped or changed at random, but what they are '
-        'compared with is not: metrics would be wrong, and differ from one time to the next',
+        'validation or test images are flipped, cropped or changed at random, but their ground '
+        'truth is not: metrics would be wrong, and would vary from run to run',
         'remove the transform from the pipeline of val_dataloader and test_dataloader',
     ),
     'channel-order': warning(
-        'the mean of images is in the other order of channels than the images',
-        'set bgr_to_rgb=True with a mean in the order RGB, as that of ImageNet usually is',
+        'the mean has a different order of channels than the images',
+        "set bgr_to_rgb=True with a mean in RGB order, which is usual for ImageNet's mean",
     ),
     'schedule': warning(
         'the learning rate schedule does not fit the length of the training run',
         'shorten the warm-up to a tenth of the run, and end the schedule with the run',
     ),
     'unsaved': warning(
-        'checkpoints are written at the end of the training run only, so that a kill loses all',
+        'checkpoints are written only at the end of the training run, so a kill loses everything',
         'set by_epoch=False, and interval to a number of iterations',
     ),
     'wrong-classes': Kind(

@@ -314,7 +314,7 @@ REFUSED = [
     (images_in('training/image_2', 'training/semantic'), r'It is KITTI: name its folders'),
     (texts('wider_face_split/a.txt', 'x'), r'It is WIDER FACE'),
     (lambda root: noise(root / 'task-1-annotation-7-by-1-tag-cat-0.png'),
-     r'brush masks of Label Studio, .*export the brush labels to COCO'),
+     r'brush masks from Label Studio, .*export the brush labels to COCO'),
     (lambda root: (root / 'a.heic').write_text('x'), r'no images with the suffixes .*only \.heic'),
 ]  # fmt: skip
 
