@@ -37,7 +37,7 @@ def limits(
 
 
 def _mistakes(scores: Scores) -> Iterator[str]:
-    """Say which class is most often taken for another, and which one is most often missed."""
+    """Say which class is most often mistaken for another, and which one is most often missed."""
     matrix, names = scores.matrix, [*map(shown, scores.classes)]
     assert matrix is not None
     number, sums = len(names), matrix.sum(1)
@@ -46,13 +46,13 @@ def _mistakes(scores: Scores) -> Iterator[str]:
     i, j = np.unravel_index(between.argmax(), between.shape)
     if between[i, j] >= max(least, OFTEN * sums[i]):
         share = _share(between[i, j], sums[i], unit)
-        yield f'Confusion: {names[i]} is taken for {names[j]}, {share}.'
+        yield f'Confusion: {names[i]} is mistaken for {names[j]}, {share}.'
     if scores.detection:
         missed = matrix[:number, number]
         i = missed.argmax()
         if missed[i] >= max(least, OFTEN * sums[i]):
             share = _share(missed[i], sums[i], unit)
-            yield f'Missed: {names[i]} is not found with a score of {SCORE:g}, {share}.'
+            yield f'Missed: {names[i]} is not found with a score of at least {SCORE:g}, {share}.'
 
 
 def _share(part: float, whole: float, unit: str) -> str:
@@ -65,7 +65,7 @@ def _small(metrics: Mapping[str, float]) -> Iterator[str]:
         if 0 <= small < WORSE * whole:
             yield (
                 f'Small objects: AP {small:.3f} for those below 32 x 32 pixels, {whole:.3f} for '
-                'all; larger images, or --tile in predictions, show them larger.'
+                'all; use larger images, or --tile for predictions, to make them larger.'
             )
             return
 
@@ -75,16 +75,18 @@ def _classes(scores: Scores, class_ap: Mapping[str, float]) -> Iterator[str]:
     assert matrix is not None
     number = matrix.sum(1)[: len(names)]
     if unseen := [name for name, n in zip(names, number) if not n]:
-        yield f'No example of {listed(unseen)} in these images: how well it is found is unknown.'
+        yield f'Not measured, because these images have no examples: {listed(unseen)}.'
     if scores.detection:
         right = np.diag(matrix)[: len(names)]
         values = np.array([class_ap.get(name, np.nan) for name in scores.classes])
         zero = np.where(np.isnan(values), right == 0, values == 0)
     else:
         zero = iou(matrix) == 0
-    never = [f'{name} ({n} there)' for name, n, at in zip(names, number, zero) if at and n]
+    never = [
+        f'{name} ({n} in these images)' for name, n, at in zip(names, number, zero) if at and n
+    ]
     if never:
-        yield f'Never right: {listed(never)}.'
+        yield f'Never predicted correctly: {listed(never)}.'
 
 
 def _boxes(scores: Scores) -> Iterator[str]:
@@ -92,17 +94,18 @@ def _boxes(scores: Scores) -> Iterator[str]:
     labels = sum(doubt.labels for doubt in doubts.values())
     for what, counts in (
         (
-            f'Labels that may be missing: {{}} finds with a score of at least {SURE:g} have none '
-            'near them',
+            'Labels that may be missing, {} in all (no label is near a prediction with a score of '
+            f'at least {SURE:g})',
             {path: doubt.missing for path, doubt in doubts.items()},
         ),
         (
-            f'Labels that may name a wrong class: {{}}, where another is found with a score of at '
-            f'least {SURE:g}',
+            'Labels that may name a wrong class, {} in all (another class is predicted with a '
+            f'score of at least {SURE:g})',
             {path: doubt.other for path, doubt in doubts.items()},
         ),
         (
-            f'Labels that may be wrong: nothing is found near {{}}, with a score of even {ANY:g}',
+            'Labels that may be wrong, {} in all (no prediction is near, even with a score of '
+            f'{ANY:g})',
             {path: doubt.unfound for path, doubt in doubts.items()},
         ),
     ):

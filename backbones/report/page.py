@@ -66,7 +66,7 @@ def write_page(
     curves = read_curves(work_dir)
     if curves.losses or curves.metrics:
         draw_curves(curves, folder / 'curves.png')
-        parts += ['<h2>Training</h2>', _image('curves.png', 'over all runs of this work dir')]
+        parts += ['<h2>Training</h2>', _image('curves.png', 'all runs in this work dir')]
     if scores.matrix is None:
         parts.append('<p>No evaluated image has boxes or label maps both as ground truth and as '
                      'prediction, so there are no results by class or image.</p>')  # fmt: skip
@@ -133,7 +133,7 @@ def _confusions(scores: Scores) -> list[str]:
     matrix = scores.matrix
     assert matrix is not None
     unit = 'boxes' if scores.detection else 'pixels'
-    caption = f'Each row is a true class: the share of its {unit} found as each class'
+    caption = f'Each row is a true class and shows what share of its {unit} is found as each class'
     picture = _image('confusion.png', caption)
     parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # at its full size
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
@@ -141,7 +141,7 @@ def _confusions(scores: Scores) -> list[str]:
     if scores.detection:  # misses and false positives would outnumber and hide these
         between[-1] = between[:, -1] = 0
     for what, mistakes in (
-        ('Most often taken for another class', between),
+        ('Most often mistaken for another class', between),
         ('Most often missed, or found where there is no object', wrong - between),
     ):
         rows = _largest(mistakes, *_labels(scores))

@@ -130,7 +130,7 @@ def test_false_finds_do_not_hide_what_is_taken_for_another_class() -> None:
     counted.gather()
     text = ''.join(page._confusions(counted)).replace('</td><td>', ' ')
     first, second = re.findall(r'<p>(.*?):</p>', text)
-    assert first.startswith('Most often taken for another')
+    assert first.startswith('Most often mistaken for another')
     assert second.startswith('Most often missed')
     assert re.findall(r'<td>(.*?)</td>', text) == ['a b 1', '(no object) a 3']
 

@@ -31,10 +31,10 @@ def test_a_frequent_confusion_and_a_rare_class_are_said() -> None:
     taken = [boxes(f'x{i}.png', [(BOX, 0)], [(BOX, 1, 0.5)]) for i in range(4)]
     missed = [boxes(f'y{i}.png', [(BOX, 1)], []) for i in range(3)]
     assert told(right(6, 0) + right(30, 1) + taken + missed) == [
-        'Confusion: cat is taken for dog, 4 of 10 boxes (40%).',
-        'Missed: dog is not found with a score of 0.3, 3 of 33 boxes (9%).',
-        'No example of emu in these images: how well it is found is unknown.',
-        'Labels that may be wrong: nothing is found near 3, with a score of even 0.05: '
+        'Confusion: cat is mistaken for dog, 4 of 10 boxes (40%).',
+        'Missed: dog is not found with a score of at least 0.3, 3 of 33 boxes (9%).',
+        'Not measured, because these images have no examples: emu.',
+        'Labels that may be wrong, 3 in all (no prediction is near, even with a score of 0.05): '
         'y0.png (1), y1.png (1), y2.png (1).',
     ]
 
@@ -49,7 +49,7 @@ def test_small_objects_and_a_class_at_0_are_said() -> None:
     ap = dict(cat=0.9, dog=0.6, emu=0.0)
     first, second = told(right(9, 0) + right(9, 1) + right(9, 2), metrics, ap)
     assert first.startswith('Small objects: AP 0.100 for those below 32 x 32 pixels, 0.500 for all')
-    assert second == 'Never right: emu (9 there).'
+    assert second == 'Never predicted correctly: emu (9 in these images).'
     none = {'coco/bbox_mAP': 0.5, 'coco/bbox_mAP_s': -1}  # no small object
     assert told(right(9, 0) + right(9, 1) + right(9, 2), none) == []
 
@@ -59,10 +59,10 @@ def test_labels_that_look_wrong_are_named_with_their_images() -> None:
     missing = boxes('miss.png', [(BOX, 0)], [(BOX, 0, 0.9), (FAR, 1, 0.95)])
     other = boxes('other.png', [(BOX, 0)], [(BOX, 2, 0.85)])
     assert told([*good, missing, other]) == [
-        'Labels that may be missing: 1 finds with a score of at least 0.8 have none near them: '
-        'miss.png (1).',
-        'Labels that may name a wrong class: 1, where another is found with a score of at least '
-        '0.8: other.png (1).',
+        'Labels that may be missing, 1 in all (no label is near a prediction with a score of at '
+        'least 0.8): miss.png (1).',
+        'Labels that may name a wrong class, 1 in all (another class is predicted with a score of '
+        'at least 0.8): other.png (1).',
     ]
     unsure = boxes('unsure.png', [(BOX, 0)], [(BOX, 0, 0.9), (FAR, 1, 0.5)])
     assert told([*good, unsure]) == []
