@@ -126,7 +126,9 @@ class AdaptedPyramid(Adapter):
 
     def _windows(self, side: int) -> Windows:
         if not self.plain:
-            raise UserError(f'window is for plain transformers; {self.arch} has maps of its own')
+            raise UserError(
+                f'window is only for plain transformers; {self.arch} has maps at several strides'
+            )
         if self.image_size:
             raise UserError('window is for images of any size: leave image_size out')
         return Windows(self.arch, self.blocks(), side, self.prefix_tokens())

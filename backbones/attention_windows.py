@@ -45,7 +45,7 @@ class Windows:
         if not (isinstance(side, int) and side > 0):
             raise UserError(f'window is {side!r}; allowed: None, 1, 2, 3, ... patches')
         if len(blocks) <= GLOBAL:
-            raise UserError(f'window: {name} has {len(blocks)} blocks, {GLOBAL} of them see all')
+            raise UserError(f'window needs more than {GLOBAL} blocks; {name} has {len(blocks)}')
         self.side, self.prefix, self.size = side, prefix, (side, side)
         seeing = {len(blocks) * (i + 1) // GLOBAL - 1 for i in range(GLOBAL)}
         self.windowed = [block for i, block in enumerate(blocks) if i not in seeing]
@@ -66,7 +66,7 @@ class Windows:
             except (AssertionError, RuntimeError, ValueError) as error:
                 why = first_line(error)
         if why:
-            raise UserError(f'window: {name} cannot be computed in windows, since {why}')
+            raise UserError(f'window: {name} cannot be computed in windows, because {why}')
 
     def cut(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
         """Turn the tokens of images into those of windows."""

@@ -120,8 +120,8 @@ def _left_over(path: Path, before: dict, locked: bool) -> str:
         raise _refusal(path, before)
     if not here:
         print(
-            f'{path.parent}: watching for {WATCHED * BEAT:.0f} s whether {_named(before)}, is '
-            'still running there',
+            f'{path.parent}: watching for {WATCHED * BEAT:.0f} s whether the run of '
+            f'{_named(before)}, is still alive',
             flush=True,
         )
         beat = path.stat().st_mtime_ns

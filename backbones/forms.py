@@ -27,7 +27,7 @@ def explain(model: nn.Module) -> None:
         ArgumentError: `model` is no module.
     """
     if not isinstance(model, nn.Module):
-        raise ArgumentError(f'{model!r} is no module; build one with backbones.create(NAME)')
+        raise ArgumentError(f'{model!r} is not a module; build one with backbones.create(NAME)')
     print(explanation(model))
 
 

@@ -43,7 +43,7 @@ def read_config(name: str) -> Any:
 
     folder = Path(name).expanduser()
     if (folder.is_absolute() or name.startswith('.')) and not (folder / 'config.json').is_file():
-        raise MissingFileError(f'{SCHEME}{name}: {folder} is no folder with a config.json')
+        raise MissingFileError(f'{SCHEME}{name}: {folder} is not a folder with a config.json')
     with refusals(name):
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     allowed = sorted(set(KINDS) - {'timm_backbone'})
@@ -95,7 +95,7 @@ def set_entry(name: str, config: Any, keys: tuple[str, ...], value: object) -> N
         if hasattr(config, key):
             setattr(config, key, value)
             return
-    raise UserError(f'{SCHEME}{name}: a {config.model_type} has no {listed(keys)} to be set')
+    raise UserError(f'{SCHEME}{name}: a {config.model_type} has no setting {listed(keys)}')
 
 
 NUMBERS = ('image_mean', 'image_std')

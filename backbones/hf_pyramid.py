@@ -56,7 +56,7 @@ class HfPyramid(AdaptedPyramid):
             shapes = build(self.arch, self.config).eval()
             found = shapes(torch.empty(1, self.in_channels, *self.own_size())).feature_maps
         if not all(isinstance(m, Tensor) and m.ndim == 4 for m in found):
-            raise UserError(f'{SCHEME}{self.arch} has no feature maps to give')
+            raise UserError(f'{SCHEME}{self.arch} returns no feature maps')
         return [(m.shape[1], self.own_size()[1] / m.shape[3]) for m in found]
 
     def take(self, indices: list[int]) -> None:

@@ -95,8 +95,8 @@ def _order(path: Path, axes: str, shape: Sequence[int]) -> list[int]:
     flipped = path.suffix.lower() in ARRAYS and len(shape) > 2 and shape[0] < min(FLAT, *shape[1:])
     if len(axes) != len(shape) or not set(axes) >= SIDES or len(others) > 1 or flipped:
         raise UnreadableError(
-            f'{path}: shape {tuple(shape)}; allowed: height and width with one kind of channels, '
-            'in .npy (height, width, channels): save each image as a file'
+            f'{path}: shape {tuple(shape)}; allowed: height, width and at most one axis of '
+            'channels, in .npy as (height, width, channels): save each image as a separate file'
         )
     return [axes.index('Y'), axes.index('X'), *others]
 

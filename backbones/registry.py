@@ -43,7 +43,7 @@ def register(cls: Class) -> Class:
     """
     backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
     if not (inspect.isclass(cls) and hasattr(cls, 'ARCHS')):
-        raise ArgumentError(f'{cls!r} is no subclass of backbones.Pyramid')
+        raise ArgumentError(f'{cls!r} is not a subclass of backbones.Pyramid')
     backbone.ARCHS = {
         arch: (row if isinstance(row, Variant) else Variant(**row)).of(
             backbone, arch, short_name(backbone, arch)
@@ -55,8 +55,8 @@ def register(cls: Class) -> Class:
     for row in backbone.ARCHS.values():
         if row.name in taken:
             raise UserError(
-                f'{full_name(backbone)} has a variant {row.name!r}, and so has '
-                f'{full_name(taken[row.name])}: rename the class'
+                f'{full_name(backbone)} and {full_name(taken[row.name])} both have a variant '
+                f'{row.name!r}: rename the class'
             )
     if older:
         warnings.warn(f'{full_name(backbone)} is defined again and replaces the first one')

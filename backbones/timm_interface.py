@@ -114,7 +114,7 @@ class ForTimm(nn.Module):
             UserError: another format, or something behind the levels.
         """
         if output_fmt != 'NCHW' or not intermediates_only:
-            raise UserError("levels come as 'NCHW', and without what a classifier would read")
+            raise UserError("only output_fmt='NCHW' and intermediates_only=True are supported")
         levels = dict(zip(self.out_indices, self.forward(x)))
         return [levels[i] for i in self._take(indices)]
 

@@ -76,7 +76,7 @@ def build_trunk(
     needed = ('forward_intermediates', 'prune_intermediate_layers', 'feature_info')
     if missing := [part for part in needed if not hasattr(trunk, part)]:
         raise UserError(
-            f'{arch} has no feature maps to give: timm wrote no {listed(missing)} for it'
+            f'{arch} has no feature maps: timm does not implement {listed(missing)} for it'
         )
     return trunk
 

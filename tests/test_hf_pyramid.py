@@ -200,9 +200,9 @@ def test_other_files_and_folders_are_refused_in_a_sentence(saved, tmp_path: Path
     (tmp_path / 'config.json').write_text(json.dumps(dict(model_type='bert')))
     for name, message in (
         (tmp_path, 'is a bert, for which transformers has no backbone; it has: beit, '),
-        (tmp_path / 'none', 'is no folder with a config.json'),
+        (tmp_path / 'none', 'is not a folder with a config.json'),
     ):
         with pytest.raises(UserError, match=message):
             backbones.create(f'hf:{name}')
-    with pytest.raises(UserError, match='window is for plain transformers'):
+    with pytest.raises(UserError, match='window is only for plain transformers'):
         backbones.create(f'hf:{folder}', window=7)

@@ -43,9 +43,9 @@ def bare() -> dict:
     [
         (
             lambda: backbones.register(torch.nn.Linear),
-            'Linear.* is no subclass of backbones.Pyramid',
+            'Linear.* is not a subclass of backbones.Pyramid',
         ),
-        (lambda: backbones.explain('cswin_t'), "'cswin_t' is no module; build one with"),
+        (lambda: backbones.explain('cswin_t'), "'cswin_t' is not a module; build one with"),
         (lambda: backbones.swap_backbone('cswin.py', 'volo_d1'), 'cfg is a str; allowed: a Config'),
         (
             lambda: backbones.paste(np.zeros((2, 28, 28)), np.zeros((3, 4)), (9, 9)),

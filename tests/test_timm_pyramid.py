@@ -205,7 +205,7 @@ def test_rotary_positions_are_right_within_windows() -> None:
 @pytest.mark.parametrize(
     'name, message',
     (
-        ('test_convnext', 'window is for plain transformers'),
+        ('test_convnext', 'window is only for plain transformers'),
         ('xcit_nano_12_p16_224', 'its blocks take H, W'),
         ('vit_srelpos_small_patch16_224', 'its blocks take shared_rel_pos'),
     ),

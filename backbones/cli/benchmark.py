@@ -66,7 +66,7 @@ def run(args: argparse.Namespace) -> None:
 
 
 def _check(args: argparse.Namespace) -> None:
-    faults = [f'{f} is no exported file ({", ".join(RUNTIMES)})'
+    faults = [f'{f} is not an exported file ({", ".join(RUNTIMES)})'
               for f in args.files if not is_exported(f)]  # fmt: skip
     faults += [f'--threads {n}; allowed: at least 1' for n in args.threads or () if n < 1]
     if args.rounds < 1:

@@ -70,7 +70,7 @@ def choose_start(
     if url is None or backbone or changed:
         return None, ''
     if answers(url):
-        return url, f"starts from the authors' whole model, {url}; --start none does not"
+        return url, f"starts from the authors' whole model, {url}; --start none turns this off"
     return None, (
         f"starts from the backbone's ImageNet weights: the authors' whole model, {url}, would be a "
         'better start, but cannot be reached. Fetch it elsewhere and give it with --start FILE'

@@ -54,7 +54,7 @@ def set_training(
     if prefer is not None:
         backbone = with_backbone(cfg.model).backbone
         if backbone.type not in {cls.__name__ for cls in BACKBONES}:
-            raise UserError(f'--prefer: {backbone.type} has one form only; remove the option')
+            raise UserError(f'--prefer: {backbone.type} has only one form; remove the option')
         backbone.prefer = prefer
     if freeze:
         _freeze(cfg)
@@ -69,7 +69,7 @@ def set_training(
         cfg.auto_scale_lr.enable = True
     if ema:
         if averages(cfg):
-            raise UserError('--ema: the config averages the weights already; remove the option')
+            raise UserError('--ema: the config already averages the weights; remove the option')
         _add_hook(cfg, averaging.__name__, type='FittedEMAHook')
     if patience is not None:
         monitor = _monitored(cfg)
@@ -89,8 +89,8 @@ def _freeze(cfg: Config) -> None:
         return
     if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
         raise UserError(
-            f'--freeze: {backbone.type} is none of our backbones, which know how many stages they '
-            'have; set its own option, such as model.backbone.frozen_stages=4, with --cfg-options'
+            f'--freeze works only with our backbones, and {backbone.type} is not one of them; set '
+            'its own option, such as model.backbone.frozen_stages=4, with --cfg-options'
         )
     backbone.frozen_stages = levels_of(backbone.get('out_indices', (0, 1, 2, 3)))[-1] + 1
 
@@ -100,9 +100,11 @@ def _use_adapters(cfg: Config, rank: int, *, freeze: bool, averaged: bool) -> No
     if rank < 1:
         faults.append(f'--lora is {rank}; allowed: 1, 2, 3, ...')
     if freeze:
-        faults.append('--lora trains the backbone by adapters, and --freeze not at all: remove one')
+        faults.append(
+            '--lora trains the backbone by adapters, and --freeze does not train it: remove one'
+        )
     if averaged:
-        faults.append('--lora and --ema do not go together: an average of adapters is not the '
+        faults.append('--lora and --ema cannot be combined: an average of adapters is not the '
                       'average of the weights; remove one')  # fmt: skip
     if not find_spec('peft'):
         faults.append(lora.MISSING)

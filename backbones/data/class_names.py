@@ -44,7 +44,9 @@ def name_classes(
         listed_names = tuple(n for n in names if n in in_data or n not in BACKGROUND)
         dataset.classes = tuple(given) or listed_names or tuple(in_data)
         if ignore:
-            raise UserError('--ignore is for label maps, and these are instances: leave it out')
+            raise UserError(
+                '--ignore is for label maps, but this dataset has instances: leave it out'
+            )
         return
     every = read_names(dataset.root, unheard)
     there = every[0] if every else None

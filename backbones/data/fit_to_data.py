@@ -61,7 +61,7 @@ def _flip(made: Fit, cfg: Config, flips: str | None) -> None:
         return
     made.steps['RandomFlip'] = FLIPS[flips or 'horizontal']
     if flips:
-        made.reasons.append(f'flips: {flips}, as said by --flips')
+        made.reasons.append(f'flips: {flips}, from --flips')
     else:
         made.reasons.append('flips: horizontal; --flips all if the images have no upright '
                             'direction, none if left and right differ')  # fmt: skip

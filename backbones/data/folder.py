@@ -138,7 +138,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
                 f'{describe(root) or part_of(root)} '
                 f'Expected one of:{EXPECTED}'
             )
-        notes.append(f'{root} itself holds no dataset; this is the one in {inside}')
+        notes.append(f'{root} itself holds no dataset, so the one in {inside} is used')
         root, found = inside, _find(inside, options.layout)
     name, others = _choose(root, found, options.wants)
     if others:

@@ -36,7 +36,7 @@ class LoadMappedAnnotations(LoadAnnotations):
         if not known.all():
             value = int(raw[~known][0])
             shown = unpacked(value) if self.mapping.in_colours else value
-            raise UnreadableError(f'{path} has {shown}, which stands for no class: '
+            raise UnreadableError(f'{path} has {shown}, which is not a class: '
                                   'tools/check_data.py lists all such values')  # fmt: skip
         results['gt_seg_map'] = np.ascontiguousarray(labels)
         results['seg_fields'].append('gt_seg_map')

@@ -31,7 +31,7 @@ class MixedSuffixDataset(BaseSegDataset):
         if self.ann_file:
             listed_names = set(Path(self.ann_file).read_text(encoding='utf-8').splitlines())
             if gone := sorted(listed_names - images.keys()):
-                raise UserError(f'{self.ann_file} lists images that are not there: {listed(gone)}')
+                raise UserError(f'{self.ann_file} lists images that do not exist: {listed(gone)}')
             images = {name: path for name, path in images.items() if name in listed_names}
         if missing := sorted(images.keys() - labels.keys()):
             raise UserError(

@@ -134,8 +134,8 @@ def plan_for(minutes: float, plan: Plan, pace: Pace) -> Plan:
         needed = math.ceil((START + pace.seconds(plan.per_epoch, FEWEST)) / 60)
         raise UserError(
             f'--minutes is {minutes:g}, but one epoch of {plan.per_epoch} iterations of '
-            f'{pace.iteration:.2g} s takes {needed} minutes with what is around it: allow more, or '
-            'leave images out'
+            f'{pace.iteration:.2g} s takes {needed} minutes with start and validation: allow more, '
+            'or use fewer images'
         )
     validations = min(validations, epochs)
     why = (

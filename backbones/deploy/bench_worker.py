@@ -84,11 +84,11 @@ def _onnx(asked: dict) -> Made:
     kinds = {'tensor(float)': np.float32, 'tensor(float16)': np.float16, 'tensor(uint8)': np.uint8}
     if len(given) != 1 or len(given[0].shape) != 4 or given[0].type not in kinds:
         told = ', '.join(f'{i.name} {i.shape} {i.type}' for i in given)
-        raise UserError(f'{asked["model"]} takes {told}; a rival takes one image, (N, 3, H, W)')
+        raise UserError(f'{asked["model"]} has the inputs {told}; allowed: one image, (N, 3, H, W)')
     own, (height, width) = given[0].shape, asked['size']
     if isinstance(own[0], int) and own[0] not in BATCHES:
         raise UserError(
-            f'{asked["model"]} takes {own[0]} images at once; timed are {listed(BATCHES)}'
+            f'{asked["model"]} takes {own[0]} images at once; allowed: {listed(BATCHES)}'
         )
     shape = [n if isinstance(n, int) else free for n, free in zip(own, (1, 3, height, width))]
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(kinds[given[0].type])

@@ -95,7 +95,7 @@ def check_arguments(out: str, target: Target) -> None:
         raise UserError(f'--size is {size}; allowed: at least {SMALLEST} pixels')
     if target.precision not in PRECISIONS[target.to]:
         allowed = ', '.join(PRECISIONS[target.to])
-        raise UserError(f'--precision {target.precision} of {target.to}; allowed: {allowed}')
+        raise UserError(f'--precision {target.precision} with --to {target.to}; allowed: {allowed}')
     if target.calibration < 1 or target.max_drop < 0:
         raise UserError('--calibration must be at least 1, and --max-drop at least 0')
     for name in PACKAGES[target.to] + (('nncf',) if target.precision == 'int8' else ()):

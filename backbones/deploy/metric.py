@@ -90,7 +90,7 @@ def points(metrics: dict[str, float]) -> float:
         if name in metrics:
             return float(metrics[name]) * factor
     raise UserError(
-        f'the metric of val_evaluator gives {", ".join(metrics)}; allowed: {", ".join(METRICS)}'
+        f'the metric of val_evaluator returns {", ".join(metrics)}; allowed: {", ".join(METRICS)}'
     )
 
 

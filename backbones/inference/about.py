@@ -98,7 +98,7 @@ def read_about(path: str, stored: Mapping[str, str]) -> dict[str, Any]:
     newer: Any = found.get('format')
     if _is_count(newer, FORMAT + 1):
         version = found.get('version')
-        raise UserError(f'{path} was written by a newer version, {version}: update this one')
+        raise UserError(f'{path} was written by version {version} of this package: update to it')
     if faults:
         raise UserError(
             f'{path}: its metadata are not those of tools/export.py: {"; ".join(faults)}. Export '

@@ -52,7 +52,7 @@ class Clip:
         except av.error.FFmpegError as error:
             raise UnreadableError(f'{path}: not a readable video ({error})') from error
         if not self.container.streams.video:
-            raise UnreadableError(f'{path}: it has no pictures, only {self._kinds()}')
+            raise UnreadableError(f'{path}: it has no images, only {self._kinds()}')
         self.stream = self.container.streams.video[0]
         self.stream.thread_type = 'AUTO'
         self.fps = float(self.stream.average_rate or self.stream.guessed_rate or 25)

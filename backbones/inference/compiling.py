@@ -55,6 +55,6 @@ def compiler_explained() -> Iterator[None]:
         reason = first_line(getattr(error, 'inner_exception', error))
         raise UserError(
             f"PyTorch's compiler failed: {reason}; if it was interrupted before, delete "
-            'what it keeps (TORCHINDUCTOR_CACHE_DIR, by default torchinductor_USER in the '
-            'temporary folder), else leave compile out'
+            'its cache (TORCHINDUCTOR_CACHE_DIR, by default torchinductor_USER in the temporary '
+            'folder), otherwise leave compile out'
         ) from error

@@ -185,9 +185,9 @@ class ExportedModel:
         elif 'labels' in out:
             number = out['labels'].max(initial=-1) + 1
         if number > count or ('logits' in out and number != count):
-            raise UserError(f'{self.path} tells {number} classes apart, and names {count}')
+            raise UserError(f'{self.path} has outputs for {number} classes, but names {count}')
         if 'labels' in out and out['labels'].min(initial=0) < 0:
-            raise UserError(f'{self.path} gives labels below 0, which no class has')
+            raise UserError(f'{self.path} returned labels below 0, which no class has')
 
     def _check_lengths(self, out: Outputs) -> None:
         """Refuse instances whose outputs do not fit together, or are no numbers."""
@@ -199,10 +199,10 @@ class ExportedModel:
         odd = any(values.ndim != sides[name] for name, values in parts.items())
         if len(lengths) > 1 or odd or out['boxes'].shape[1] != 4:
             shapes = ', '.join(f'{name} {values.shape}' for name, values in parts.items())
-            raise UserError(f'{self.path} gives outputs that do not fit together: {shapes}')
+            raise UserError(f'{self.path} returned outputs whose shapes do not match: {shapes}')
         for name in ('boxes', 'scores'):
             if not np.isfinite(out[name]).all():
-                raise UserError(f'{self.path} gives {name} that are not finite numbers')
+                raise UserError(f'{self.path} returned {name} that are not finite numbers')
 
     def _instances(self, out: Outputs, one: dict, score: float) -> tuple[sv.Detections, float]:
         kept = out['scores'] >= score

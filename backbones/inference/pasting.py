@@ -21,7 +21,7 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
     """
     masks, boxes = np.asarray(masks), np.asarray(boxes)
     if len(masks) != len(boxes):
-        raise ArgumentError(f'{len(masks)} masks and {len(boxes)} boxes; each mask has one box')
+        raise ArgumentError(f'{len(masks)} masks and {len(boxes)} boxes; each mask needs one box')
     whole = np.zeros((len(masks), *size), np.float32)
     for i, (mask, box) in enumerate(zip(masks, boxes)):
         rows, columns, values = pasted(mask, box, size)

@@ -111,7 +111,7 @@ class Predictor:
                                         tile=tile, amp=amp, compiled=compile)  # fmt: skip
         if tile and self.model.panoptic:
             raise UserError(
-                f'{config} is a panoptic model, which divides whole images: leave out the tile'
+                f'{config} is a panoptic model, which needs whole images: leave out the tile'
             )
 
     @property
@@ -291,7 +291,7 @@ class Predictor:
 def _path(given: str | Path) -> Path:
     if not isinstance(given, str | os.PathLike):
         raise ArgumentError(
-            f'a {type(given).__name__} is no path of an image; find(image) takes its pixels'
+            f'a {type(given).__name__} is not the path of an image; pass its pixels to find(image)'
         )
     return Path(given)
 

@@ -84,7 +84,7 @@ def run(
     if clips:
         if predictor.channels:
             raise UserError(
-                f'{config} reads images of {predictor.channels} channels as they are, and frames '
+                f'{config} reads images of {predictor.channels} channels as they are, but frames '
                 'of a video are RGB'
             )
         return run_clips(predictor, [*chosen.inside], out=out, fps=fps, about=about)

@@ -38,7 +38,7 @@ def are_clips(paths: Sequence[str]) -> bool:
         others = [path for path in paths if path not in clips]
         raise UserError(
             f'{listed(clips)} are videos, and {listed(others)} are not: predict on them in two '
-            'calls, each with a folder of its own'
+            'calls, each with its own folder'
         )
     return bool(clips)
 
@@ -67,7 +67,9 @@ def run_clips(
     """
     names = Counter(path.stem for path in paths)
     if twice := [name for name, count in names.items() if count > 1]:
-        raise UserError(f'several videos are called {listed(twice)}: predict on them in own calls')
+        raise UserError(
+            f'several videos are called {listed(twice)}: predict on them in separate calls'
+        )
     with owned_folder(out, resume=False) as folder:
         work = _Work(predictor, folder, fps, about)
         with Stop() as stop:
@@ -75,7 +77,7 @@ def run_clips(
                 work.predict(path, stop)
         print(work.summary())
     if stop.received:
-        print(f'{signal.Signals(stop.received).name}: the results end here; to go on, predict anew')
+        print(f'{signal.Signals(stop.received).name}: the results end here; predict again for all')
         return 128 + stop.received
     return 1 if work.failed else 0
 

@@ -123,7 +123,7 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
     weights = Path(file).with_suffix('.bin')
     if not weights.is_file():
         raise MissingFileError(
-            f'{weights} does not exist, which has the weights of {file}: keep the two together'
+            f'{weights}, which has the weights of {file}, does not exist: keep the two together'
         )
     with _explained(file):
         model = openvino.Core().read_model(file)
@@ -223,8 +223,8 @@ def _shape_of(shapes: Mapping[str, Sequence], file: str | bytes) -> Shape:
     if len(shapes) != 1 or len(shape) != 4:
         inputs = ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
         raise UserError(
-            f'{_name(file)} has the inputs {inputs}; a file of tools/export.py has one, image, '
-            '(images, channels, height, width)'
+            f'{_name(file)} has the inputs {inputs}; files from tools/export.py have only image, '
+            'of shape (images, channels, height, width)'
         )
     return shape
 

@@ -36,9 +36,9 @@ class Shaping:
         ]
         if faults:
             raise UserError(
-                f'{path}: its config prepares images by {"; ".join(faults)}, which is not known '
-                f'here; allowed: {_told(KNOWN)}. Predict with the config and its checkpoint, or '
-                'export it from a config with another test pipeline'
+                f'{path}: its config prepares images by {"; ".join(faults)}, which is not '
+                f'supported; allowed: {_told(KNOWN)}. Predict with the config and its checkpoint, '
+                'or export it from a config with another test pipeline'
             )
 
     def size(self, height: int, width: int) -> Size:

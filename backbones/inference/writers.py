@@ -150,8 +150,8 @@ class Results:
             done, file_name = self.names[name], f'{name}.*'
         if done not in (None, str(path)):
             raise UserError(
-                f'{self.lines} has {file_name} of {done}, and this call means {path}: choose a new '
-                'folder for the latter'
+                f'{self.lines} has results for {file_name} from {done}, but this call predicts on '
+                f'{path}: choose a new folder for it'
             )
         return done is not None
 

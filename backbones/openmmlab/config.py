@@ -85,7 +85,7 @@ def read_config(path: str) -> Config:
     """
     file = find_config(path)
     if Path(file).suffix not in KINDS and Path(file).is_file():
-        raise UserError(f'{path} is no config; allowed: a file named {" or ".join(KINDS)}')
+        raise UserError(f'{path} is not a config; allowed: a file named {" or ".join(KINDS)}')
     try:
         cfg = Config.fromfile(file)
     except MissingFileError:

@@ -35,7 +35,7 @@ class LayerDecay(DefaultOptimWrapperConstructor):
         settings = dict(paramwise_cfg or {})
         if set(settings) != {'decay_rate'}:
             raise UserError(
-                f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay takes only decay_rate'
+                f'paramwise_cfg has the keys {sorted(settings)}; LayerDecay accepts only decay_rate'
             )
         self.paramwise_cfg = settings
         self.decay_rate = settings['decay_rate']

@@ -39,7 +39,7 @@ def use_exact_loop(cfg: Config) -> list[str]:
     if name in (ExactEpochLoop.__name__, ExactIterLoop.__name__):  # in a dumped config
         return []
     if exact is None:
-        return [f'{name}: after a resume, random numbers differ from those of an unbroken run']
+        return [f'{name}: after a resume, random numbers differ from those of an uninterrupted run']
     loop.pop('by_epoch', None)
     loop.type = exact.__name__
     if cfg.get('skip_unreadable'):

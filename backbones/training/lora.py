@@ -159,7 +159,7 @@ def contradiction(kept: Any, model: nn.Module, state: dict[str, Tensor]) -> str:
         merged = base + (second.flatten(1) @ first.flatten(1)).reshape(base.shape)
         saved = state.get(f'{name}.weight')
         if saved is None or not _are_close(merged, saved):
-            return f'of {name} do not give the weights that the checkpoint has for that layer'
+            return f'of {name} do not yield the weights that the checkpoint has for that layer'
     return ''
 
 

@@ -330,7 +330,7 @@ def test_minutes_become_epochs_by_timing_the_config(tmp_path: Path) -> None:
     cfg = Config.fromfile(out)
     assert cfg.train_cfg.max_iters > 2 * 20 and cfg.train_cfg.val_interval < cfg.train_cfg.max_iters
     said = tool('new_config', root, *base, '--minutes', 0.1, fails=True)
-    assert 'allow more, or leave images out' in said
+    assert 'allow more, or use fewer images' in said
 
 
 def test_faulty_data_get_no_config(tmp_path: Path) -> None:

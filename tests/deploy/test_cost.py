@@ -88,7 +88,7 @@ def test_a_rival_that_cannot_be_timed_is_a_sentence(model: str, message: str) ->
 
 def test_a_rival_for_a_number_of_images_that_is_not_timed_is_refused(tmp_path: Path) -> None:
     rival = Candidate('it', 'onnx', str(exported.backbone(tmp_path / 'x.onnx', 16)), None, 1)
-    with pytest.raises(UserError, match=r'x.onnx takes 16 images at once; timed are 1, 4, 8$'):
+    with pytest.raises(UserError, match=r'x.onnx takes 16 images at once; allowed: 1, 4, 8$'):
         benchmark.measure([rival], ['a.png'], size=[64, 64], rounds=1)
 
 
@@ -96,7 +96,7 @@ def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
     checkpoint = tmp_path / 'x.pth'
     words = [CONFIG, checkpoint, 'x.pt', 'gone.onnx', '--against', 'yolo', '--rounds', 0]
     said = tool('benchmark', *words, '--threads', 0, fails=True)
-    for fault in ('x.pt is no exported file (.onnx, .xml, .pt2)', 'gone.onnx does not exist',
+    for fault in ('x.pt is not an exported file (.onnx, .xml, .pt2)', 'gone.onnx does not exist',
                   '--against yolo; allowed: timm:NAME or an .onnx file', '--rounds 0; allowed',
                   '--threads 0; allowed', 'x.pth does not exist'):  # fmt: skip
         assert fault in said

@@ -62,4 +62,6 @@ def test_what_a_format_cannot_do_is_one_line() -> None:
     words = [*common, '--out', 'x.xml', '--to', 'onnx']
     assert '--out is x.xml; allowed: a name ending in .onnx' in tool('export', *words, fails=True)
     words = [*common, '--out', 'x.onnx', '--precision', 'int8']
-    assert '--precision int8 of onnx; allowed: fp32, fp16' in tool('export', *words, fails=True)
+    assert '--precision int8 with --to onnx; allowed: fp32, fp16' in tool(
+        'export', *words, fails=True
+    )

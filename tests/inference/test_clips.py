@@ -93,7 +93,7 @@ def test_what_is_not_for_videos_is_refused(tmp_path: Path) -> None:
         assert said.startswith('error: ') and message in said
     bands = exported.segmentor(tmp_path / 'y.ONNX', channels=4, input='as they are')
     said = tool('predict', bands, clip, '--out', tmp_path / 'out', fails=True)
-    assert 'reads images of 4 channels as they are, and frames of a video are RGB' in said
+    assert 'reads images of 4 channels as they are, but frames of a video are RGB' in said
     assert not (tmp_path / 'out').exists()
     with pytest.raises(UnreadableError, match=r'gone\.mp4: not a readable video'):
         Clip(tmp_path / 'gone.mp4')

@@ -136,7 +136,7 @@ def test_the_segments_of_a_panoptic_file_cover_their_pixels(sides: str, tmp_path
         assert box.tolist() == corners
     larger = Predictor(file).find(cv2.resize(image, (192, 128), interpolation=cv2.INTER_NEAREST))
     assert larger.mask.shape == (2, 128, 192)
-    with pytest.raises(UserError, match=r'x.onnx is a panoptic model, which divides whole images'):
+    with pytest.raises(UserError, match=r'x.onnx is a panoptic model, which needs whole images'):
         Predictor(file, tile=64)
 
 
@@ -192,11 +192,14 @@ def test_an_interrupted_call_is_continued_by_an_equal_one_only(tmp_path: Path) -
         Image.new('RGB', (60, 40)).save(tmp_path / camera / 'a.png')
     tool('predict', file, tmp_path / 'one', '--out', out)
     said = tool('predict', file, tmp_path / 'two', '--out', out, '--resume', fails=True)
-    assert f'has a.png of {tmp_path}/one/a.png, and this call means {tmp_path}/two/a.png' in said
+    assert (
+        f'for a.png from {tmp_path}/one/a.png, but this call predicts on {tmp_path}/two/a.png'
+        in said
+    )
     other = tmp_path / 'a.bmp'  # whose label map would have the same name
     Image.new('RGB', (60, 40)).save(other)
     said = tool('predict', file, other, '--out', out, '--resume', fails=True)
-    assert f'has a.* of {tmp_path}/one/a.png, and this call means {other}' in said
+    assert f'for a.* from {tmp_path}/one/a.png, but this call predicts on {other}' in said
     exported.segmentor(file, palette=[[1, 2, 3]] * 3)
     said = tool('predict', file, tmp_path / 'one', '--out', out, '--resume', fails=True)
     assert 'holds results of another call (model ' in said
@@ -374,7 +377,7 @@ def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
 @pytest.mark.parametrize(
     ('damage', 'said'),
     [
-        (lambda xml, weights: None, r'x\.bin does not exist, which has the weights of'),
+        (lambda xml, weights: None, r'x\.bin, which has the weights of .*, does not exist'),
         (lambda xml, weights: (xml, b''), r'x\.xml cannot be opened: .*weights'),
         (lambda xml, weights: (xml, weights[:40]), 'cannot be opened: Incorrect weights in bin'),
         (lambda xml, weights: (xml, bytes(len(weights))), 'x.bin is not the file of weights'),

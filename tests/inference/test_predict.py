@@ -242,7 +242,8 @@ def test_one_path_is_enough_and_pixels_are_no_path(predictor: Predictor, tmp_pat
     for path in (tmp_path / 'a.png', str(tmp_path / 'a.png')):
         assert [found.path for found in predictor(path)] == [tmp_path / 'a.png']
     with pytest.raises(
-        ArgumentError, match=r'a ndarray is no path of an image; find\(image\) takes'
+        ArgumentError,
+        match=r'a ndarray is not the path of an image; pass its pixels to find\(image\)',
     ):
         list(predictor([pixels]))
 

@@ -412,7 +412,7 @@ def test_training_options(tmp_path: Path) -> None:
     assert cfg.model.backbone.init_cfg is None
     assert MODELS.build(cfg.model.backbone).prefer == 'memory'
     cfg.model.backbone.type = 'ResNet'
-    with pytest.raises(ValueError, match='--prefer: ResNet has one form only'):
+    with pytest.raises(ValueError, match='--prefer: ResNet has only one form'):
         settings.set_training(cfg, pretrained=None, auto_scale_lr=False, prefer='memory')
 
 
@@ -475,7 +475,7 @@ def test_tables_of_metrics() -> None:
 @pytest.mark.parametrize(
     ('name', 'text', 'message'),
     [
-        ('x.onnx', 'x', r'x.onnx is no config; allowed: a file named .py or .json'),
+        ('x.onnx', 'x', r'x.onnx is not a config; allowed: a file named .py or .json'),
         ('x.json', '{', r'x.json cannot be read: '),
         ('x.json', '[1]', r'x.json cannot be read: '),
         ('x.yaml', 'a: [', r'x.yaml cannot be read: '),

@@ -97,7 +97,9 @@ def test_two_classes_cannot_have_a_variant_of_one_name(registered: list) -> None
     class CSWIN(backbones.CSWin):
         pass
 
-    with pytest.raises(backbones.UserError, match=r"a variant 'cswin_t', and so has backbones\.cs"):
+    with pytest.raises(
+        backbones.UserError, match=r"backbones\.cswin\.CSWin both have a variant 'cswin_t'"
+    ):
         backbones.register(CSWIN)
     assert CSWIN not in registered and MODELS.get('CSWIN') is None
 

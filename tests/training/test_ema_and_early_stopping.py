@@ -99,7 +99,7 @@ def test_the_hooks_stand_in_the_config_with_what_registers_them() -> None:
     assert average.type == 'FittedEMAHook'
     assert stopping == dict(type='ResumableEarlyStoppingHook', monitor='coco/bbox_mAP', patience=3)
     assert {ema.__name__, early_stopping.__name__} <= set(cfg.custom_imports.imports)
-    with pytest.raises(UserError, match='averages the weights already'):
+    with pytest.raises(UserError, match='already averages the weights'):
         set_training(cfg, ema=True)
 
 

@@ -53,13 +53,16 @@ def test_options_that_contradict_each_other_are_refused(monkeypatch) -> None:
     monkeypatch.setattr(settings, 'find_spec', lambda name: None)
     cfg = Config.fromfile(config_file(NAME))
     said = (
-        r'--lora is 0; allowed: 1, 2, 3.*--freeze not at all: remove one; --lora and --ema do not.*'
+        r'--lora is 0; allowed: 1, 2, 3.*--freeze does not train it: remove one; --lora and --ema '
+        r'cannot be combined.*'
         r"--lora needs the package peft: pip install 'dense-backbones\[lora\]'"
     )
     with pytest.raises(UserError, match=said):
         set_training(cfg, freeze=True, rank=0, ema=True)
     cfg.model.backbone = dict(type='mmdet.ResNet', depth=18)
-    with pytest.raises(UserError, match=r'--freeze: mmdet.ResNet is none of our backbones'):
+    with pytest.raises(
+        UserError, match=r'--freeze works only with our backbones, and mmdet.ResNet is not'
+    ):
         set_training(cfg, freeze=True)
 
 
