@@ -8,25 +8,25 @@
     >>> model.channels, model.strides
     ((64, 128, 256, 512), (4, 8, 16, 32))
 
-`list_backbones()` returns the names of all variants, `variant(name)` the facts about one, and
+`list_backbones()` returns the names of all variants, `variant(name)` describes one, and
 `create(name)` builds one. `CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the
-classes, and `Pyramid` is their base class; the decorator `register` adds a class of your own, with
-a `Variant` for each row of its table. `explain(model)` prints which parts of a model run a faster
-form, and why; a `with` block of `plain()` turns the faster forms off. `create('timm:NAME')` builds
-a `TimmPyramid`: any timm model with the same four levels, and `create('hf:OWNER/REPO')` an
-`HfPyramid`: any backbone of transformers; `AdaptedPyramid` is what both are. An error that you can
-fix is a `UserError`, and its message says how.
+classes, and `Pyramid` is their base class. The decorator `register` adds your own class, with a
+`Variant` for each row of its table. `explain(model)` prints which parts of a model run a fast form,
+and why; `with plain():` turns fast forms off. `create('timm:NAME')` builds a `TimmPyramid` from any
+timm model, and `create('hf:OWNER/REPO')` an `HfPyramid` from any transformers backbone; both are
+`AdaptedPyramid`s with the same four levels. Errors that you can fix are `UserError`s, whose message
+says how.
 
-The core needs PyTorch alone. If MMEngine is installed, importing the package also registers the
-five classes for the configs of MMDetection and MMSegmentation. The extra, `pip install
-'dense-backbones[openmmlab]'`, is for `config_file(name)`, which finds a config that comes with the
-package; `swap_backbone(cfg, name)`, which puts a backbone into any config; `Predictor(config,
-checkpoint)`, which predicts on your own images; and `paste(masks, boxes, size)`, which pastes the
-masks of an exported model into images. docs/api.md describes each. All other names are private and
-may change without notice.
+The core needs only PyTorch. If MMEngine is installed, importing the package also registers the
+classes for the configs of MMDetection and MMSegmentation. With the extra, `pip install
+'dense-backbones[openmmlab]'`, you can also use `swap_backbone(cfg, name)`, which puts a backbone
+into any config; `Predictor(config, checkpoint)`, which predicts on your own images; and
+`paste(masks, boxes, size)`, which pastes the masks of an exported model into images.
+`config_file(name)` finds a config that comes with the package. docs/api.md describes all of them.
+All other names are private and may change without notice.
 
-Without PyTorch the package can be imported, too: then `Predictor(file)` predicts with a file that
-`tools/export.py` made (docs/deploy.md), and the other names raise an error.
+The package can also be imported without PyTorch. `Predictor(file)` then predicts with a file from
+`tools/export.py` (docs/deploy.md), and the other names raise an error.
 """
 
 from importlib import import_module

@@ -1,4 +1,4 @@
-"""A model of another library as a backbone: its maps where it has them, levels made where not."""
+"""A model of another library as a backbone, which makes the levels that the model lacks."""
 
 from __future__ import annotations
 
@@ -28,39 +28,40 @@ TAPS = ('last', 'several')
 class AdaptedPyramid(Adapter):
     """A model of another library that emits feature maps at strides 4, 8, 16 and 32.
 
-    A level at whose stride the model has a map is that map, to the last bit. The others are made of
-    the nearest one by the simple feature pyramid of ViTDet (arXiv:2203.16527, Sec. 3): transposed
-    convolutions or pooling, then a 1x1 and a 3x3 convolution, each with a layer norm. So all four
-    are made for a plain transformer, whose class and register tokens are left out. A patch of 14
-    pixels counts as one of 16, of an image that is enlarged or shrunk as much.
+    If the model has a map at a level's stride, the level is that map, to the last bit. Other levels
+    are made from the nearest map, as in ViTDet's simple feature pyramid (arXiv:2203.16527, Sec. 3):
+    by transposed convolutions or pooling, then a 1x1 and a 3x3 convolution, each with a layer norm.
+    For plain transformers, all four levels are made, without class and register tokens. If patches
+    do not have 16 pixels, images are scaled so that a patch covers 16.
 
-    Images are padded at the right and the bottom to multiples of 32 pixels, and levels cut to
-    ceil(H / stride) x ceil(W / stride) cells; maps of other sizes, which some models of unpadded
-    convolutions have, are resampled to these. Parameters that no level depends on are frozen.
+    Images are padded at the right and the bottom to multiples of 32 pixels, and levels are cropped
+    to ceil(H / stride) x ceil(W / stride) cells. Maps of other sizes, which some models with
+    unpadded convolutions have, are resampled to these. Parameters that no level depends on are
+    frozen.
 
     Args:
-        arch: the library's name of the model.
+        arch: the library's name for the model.
         drop_path_rate: None keeps the model's own.
-        in_channels: of the images.
+        in_channels: channels of the images.
         out_indices: see `Pyramid`.
         frozen_stages: -1 freezes nothing, n the first n + 1 groups of the model's layers (the stem
-            is the first); 'all' the whole model but not what makes levels: its activations are not
-            stored.
+            is the first), and 'all' the whole model, whose activations are then not stored, but
+            not the layers that make levels.
         norm_eval: see `Pyramid`.
         with_cp: see `Pyramid`.
         taps: 'last' makes the levels of a plain transformer from its last map, 'several' from four
-            maps at even distances.
+            equally spaced maps.
         width: channels of the levels that are made.
-        window: side of the windows, in patches, to which a plain transformer's attention is
-            confined in all blocks but four (ViTDet, Sec. 3); images are padded to multiples of it.
-            None: all blocks see the whole image. See `Windows`.
-        image_size: height and width that all images are padded to, for models that take one size
-            only; None for any size.
-        init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` of a file in the library's
-            names, or one of ours.
+        window: confine the attention of a plain transformer to windows of this side, in patches,
+            in all but four blocks (ViTDet, Sec. 3); images are padded to multiples of it. None:
+            all blocks see the whole image. See `Windows`.
+        image_size: height and width to which all images are padded, for models that accept only
+            one size; None for any size.
+        init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` of a file with the library's
+            parameter names, or one of ours.
 
     Raises:
-        UserError: no such model, or one without feature maps.
+        UserError: there is no such model, or it has no feature maps.
     """
 
     WEIGHTS = 'none are known'

@@ -186,7 +186,7 @@ class CloFormer(Pyramid):
             0.06, 0.06.
 
     Source: arXiv:2303.17803; github.com/qhfan/CloFormer (classification only, no weights). Levels 0
-    to 2 are taken inside the last block of their stage, after its attention, where the map still
+    to 2 come from inside the last block of their stage, after its attention, where the map still
     has the stage's size. At sizes that the published code rejects, keys and values are pooled as at
     the sizes that it accepts: rounding down.
     """

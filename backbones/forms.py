@@ -18,13 +18,13 @@ COSTS = Path(__file__).parent / 'ops/costs.json'  # written by benchmarks/forms.
 
 
 def explain(model: nn.Module) -> None:
-    """Print which form each kind of module now runs in and why, and what the forms cost on GPUs.
+    """Print which form each kind of module uses now, why, and what the forms cost on GPUs.
 
     The form depends on the parameters' device and dtype, autocast, whether gradients are enabled,
     and the hooks, adapters and PyTorch modes that are active at the call.
 
     Raises:
-        ArgumentError: `model` is no module.
+        ArgumentError: `model` is not a module.
     """
     if not isinstance(model, nn.Module):
         raise ArgumentError(f'{model!r} is not a module; build one with backbones.create(NAME)')

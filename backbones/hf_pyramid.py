@@ -28,11 +28,11 @@ PROBE = 224  # height and width of the image that shows the strides, in pixels: 
 
 
 class HfPyramid(AdaptedPyramid):
-    """A model of the Hugging Face hub, 'OWNER/REPO', or a folder that transformers wrote.
+    """A model on the Hugging Face hub, 'OWNER/REPO', or in a folder saved by transformers.
 
-    See `AdaptedPyramid`. transformers' `AutoBackbone` builds the model and gives the maps; code
-    that a repository brings is never executed. Layers, for freezing and for learning rates that
-    fall with depth, are the numbered parts of the model, in order.
+    See `AdaptedPyramid`. transformers' `AutoBackbone` builds the model and returns the maps; code
+    in a repository is never executed. The layers, for freezing and for learning rates that fall
+    with depth, are the numbered parts of the model, in order.
     """
 
     WEIGHTS = 'its folder has no model.safetensors'

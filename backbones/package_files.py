@@ -16,8 +16,8 @@ FOLDER = PACKAGE / '.mim' if (PACKAGE / '.mim' / 'configs').is_dir() else PACKAG
 def config_file(name: str) -> str:
     """Return the path of a config of this project, by name.
 
-    MMEngine's own `package::config` knows OpenMMLab's packages only, but evaluates `_base_`:
-    `_base_ = __import__('backbones').config_file('upernet_cswin_t_ade20k')`.
+    To inherit from it, write `_base_ = __import__('backbones').config_file('NAME')`: MMEngine
+    evaluates `_base_`, while its `package::config` knows only OpenMMLab's packages.
 
     Args:
         name: with or without `.py`, e.g. 'mask_rcnn_cswin_t_coco' or '_base_/models/upernet'.

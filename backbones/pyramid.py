@@ -41,8 +41,7 @@ class Pyramid(ForTimm):
     """Base class of the backbones: emits feature maps at strides 4, 8, 16 and 32.
 
     A subclass sets the class attributes and builds its parts in `build_stem`, `build_stage` and
-    `build_norm`. To change how levels are computed, it overrides `forward_stage` and
-    `forward_level` instead of writing a loop of its own.
+    `build_norm`. To change how levels are computed, override `forward_stage` and `forward_level`.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
@@ -56,16 +55,16 @@ class Pyramid(ForTimm):
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
         fast: run fast forms where nobody could notice; see `backbones.ops.dispatch`.
-        prefer: 'time' or 'memory', which in training on GPUs uses the forms that keep least.
+        prefer: 'time', or 'memory' to train on GPUs with the forms that keep the least memory.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
-            `hf-hub:OWNER/REPO`; also `key` and `prefix` of `load_backbone`, and `map_location`,
-            which has no effect: files are read into main memory, and parameters stay where they
-            are.
+            `hf-hub:OWNER/REPO`; `key` and `prefix` are passed to `load_backbone`. `map_location`
+            is accepted and has no effect: files are read into main memory, and parameters stay
+            on their device.
 
     Attributes:
-        channels: of the emitted levels, in order.
-        strides: of the emitted levels, in order, in input pixels.
-        num_stages: how many stages are built.
+        channels: channels of the emitted levels, in order.
+        strides: strides of the emitted levels, in order, in input pixels.
+        num_stages: number of stages that are built.
         is_init: whether `init_weights` has run; if so, MMEngine's models do not call it again.
         loaded: what was loaded; None if started from scratch.
 
@@ -74,7 +73,7 @@ class Pyramid(ForTimm):
             stage, and whatever else the class needs).
         NANO: an architecture with every kind of block, which trains on a CPU in minutes.
         PUBLISHED: the layout of published files.
-        WEIGHTS: in words, where to find ImageNet weights that no row's `weights` names.
+        WEIGHTS: where to find ImageNet weights if a row names no `weights`, in words.
         NORM_NAMES: names of the output norms, as in published dense code.
 
     Raises:

@@ -32,13 +32,13 @@ Class = TypeVar('Class')
 def register(cls: Class) -> Class:
     """Register a `Pyramid` subclass, also with MMEngine if it is installed; a decorator.
 
-    Its variants are then listed by `list_backbones()`, built by `create()`, and suggested if a
-    checkpoint fits one of them better than the model it is loaded into. A plain dict in its table
-    is a row with the architecture alone. A class that is defined again, as in a notebook cell,
-    replaces the earlier one, with a warning.
+    `list_backbones()` then lists its variants, `create()` builds them, and error messages suggest
+    them for checkpoints that fit them. A plain dict in its table is a row with only the
+    architecture. If a class is defined again, as in a notebook cell, it replaces the earlier one,
+    with a warning.
 
     Raises:
-        ArgumentError: it is no such class.
+        ArgumentError: `cls` is not such a class.
         UserError: another class has a variant of the same short name.
     """
     backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
@@ -87,7 +87,7 @@ def list_backbones(pattern: str = '*') -> list[str]:
     """Return the short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'.
 
     Args:
-        pattern: returns only names that match it, such as 'cswin*'.
+        pattern: return only names that match it, such as 'cswin*'.
     """
     return fnmatch.filter(variants(), pattern)
 
@@ -119,15 +119,15 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
     """Build a backbone with initialised weights, without a config.
 
     Args:
-        name: one of `list_backbones()`, or 'timm:NAME' for a timm model.
-        pretrained: True loads the file that the variant's authors published; a string is a path, a
-            URL or `hf-hub:OWNER/REPO` of a published file or one of ours; None and False start from
+        name: one of `list_backbones()`, 'timm:NAME' or 'hf:OWNER/REPO'.
+        pretrained: True loads the authors' file for the variant; a string is the path, URL or
+            `hf-hub:OWNER/REPO` of a published file or one of ours; None and False start from
             scratch.
         settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`, `in_channels=4`, or
             `fast=False` for the plain form of every part.
 
     Returns:
-        The backbone in training mode; `backbone(images)` is a tuple of feature maps.
+        The backbone in training mode; `backbone(images)` returns a tuple of feature maps.
 
     Raises:
         UserError: the name or a setting is unknown; `pretrained` is True but no file can be

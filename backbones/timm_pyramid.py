@@ -15,8 +15,8 @@ from backbones.timm_models import build_trunk, pretrained_cfg
 class TimmPyramid(AdaptedPyramid):
     """A timm model by timm's name, with or without a tag: 'convnext_tiny.fb_in1k'.
 
-    See `AdaptedPyramid`. Layers, for freezing and for learning rates that fall with depth, are
-    timm's own groups; files are in timm's names.
+    See `AdaptedPyramid`. The layers, for freezing and for learning rates that fall with depth, are
+    timm's own groups. Checkpoints have timm's parameter names.
     """
 
     WEIGHTS = 'timm names none'

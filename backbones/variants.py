@@ -31,21 +31,21 @@ class Variant(dict):
     """The architecture as a dict, with other facts about the variant as attributes.
 
     Args:
-        parameters: count of the dense backbone, without the classifier and this project's own
+        parameters: number in the dense backbone, without the classifier and this project's own
             additions.
         gmacs: 1e9 multiply-adds for one 224x224 image, attention included, as published or counted
             on the published code.
         weights: URL of the authors' ImageNet file, followed by `#sha256=DIGITS` if the digits are
             known; None if no file can be fetched.
-        more_weights: URLs of the authors' other ImageNet files of the variant, by what they were
-            trained on; they load as `weights` does.
+        more_weights: URLs of the authors' other ImageNet files for the variant, by their training
+            images; they load as `weights` does.
         drop_path: rates in the recipes that its configs follow. See `rates`.
         architecture: arguments of the class's `arch`.
 
     Attributes:
-        mean, std: of the images that the weights expect, by channel.
-        optimizer: the only one that the authors trained with.
-        cls: the class; this and the next two are filled in by `backbones.register`.
+        mean, std: mean and standard deviation that the weights expect, by channel.
+        optimizer: the only optimizer that the authors used.
+        cls: the class; `backbones.register` fills in this and the next two.
         arch: the variant's name in the class's table.
         name: its short name, e.g. 'cswin_b_384'.
     """

@@ -17,7 +17,7 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
         (N, H, W) probabilities.
 
     Raises:
-        ArgumentError: there are not as many boxes as masks.
+        ArgumentError: the numbers of boxes and masks differ.
     """
     masks, boxes = np.asarray(masks), np.asarray(boxes)
     if len(masks) != len(boxes):

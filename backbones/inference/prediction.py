@@ -15,13 +15,13 @@ class Prediction:
 
     Args:
         path: the file.
-        image: (H, W, 3) RGB; see `read_image`. Of a model that reads all channels, three of them,
+        image: (H, W, 3) RGB; see `read_image`. For models that read all channels, three of them,
             stretched; see `backbones.pixels.to_rgb`.
         found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
             and perhaps `mask`; or an (H, W) label map.
-        meta: the names, `classes`, and perhaps their `palette`.
-        notes: steps in reading the image that might surprise.
-        seconds: time of the model.
+        meta: the class names, `classes`, and perhaps their `palette`.
+        notes: surprising steps in reading the image, if any.
+        seconds: time that the model took.
     """
 
     path: Path

@@ -35,30 +35,30 @@ SMALLEST_TILE = 64  # pixels
 
 
 class Predictor:
-    """A trained detector or segmentor: a config with a checkpoint, or a file of tools/export.py.
+    """A trained detector or segmentor: a config and a checkpoint, or a file from tools/export.py.
 
     Args:
         config: path or name of a config, or a Config; or an exported file, `.onnx`, `.xml` or
             `.pt2`, which does not need OpenMMLab (see `exported_model`), or a `Session` of one.
         checkpoint: trained with the config; see `backbones.checkpoints.read`. None for a file.
         score: minimum score of reported instances.
-        tile: side in pixels of the square tiles that larger images are cut into and that the model
-            sees as images; None predicts on whole images. Tiles overlap by a third. Detections cut
-            off by a tile's edge are left to the neighbouring tile, which shows them whole if they
-            are narrower than the overlap. Among detections that share more than half of the
-            smaller one, the one with the highest score of each class is kept. For label maps, the
-            scores are averaged (see `tiles`), and the image is not resized as in the config.
-        device: 'auto' is the GPU if there is one.
-        backbone: replaces the config's. See `swap_backbone`.
-        batch: number of images, or of tiles of one image, per model call, if the pipeline gives
-            them the same size; the results are the same.
+        tile: cut larger images into square tiles with this side, in pixels, and predict on each;
+            None predicts on whole images. Tiles overlap by a third. Detections cut
+            off by a tile's edge are dropped: the neighbouring tile shows them whole if they are
+            narrower than the overlap. Of detections that share more than half of the smaller one,
+            the one with the highest score in each class is kept. For label maps, the scores are
+            averaged (see `tiles`), and the image is not resized as in the config.
+        device: 'auto' uses the GPU if there is one.
+        backbone: replaces the config's backbone. See `swap_backbone`.
+        batch: number of images, or of tiles of one image, per model call, if the pipeline makes
+            them equally large; the results stay the same.
         amp: compute in bfloat16 under autocast; on CPUs this pays off if they support it in
             hardware (AMX, AVX-512 BF16). Scores change in the third digit.
-        compile: compile the backbone of a checkpoint by Inductor, which needs a C++ compiler on
+        compile: compile the backbone of a checkpoint with Inductor, which needs a C++ compiler on
             CPUs, and half a minute or more for each of the first sizes of images.
 
     Raises:
-        UserError: a value is out of range or does not go with a file; or see `load_trained`,
+        UserError: a value is out of range or cannot be used with a file; or see `load_trained`,
             `make_pipeline` and `ExportedModel`.
     """
 
@@ -133,7 +133,7 @@ class Predictor:
         """Predict on an image file, or on several in the given order, `batch` at a time.
 
         Raises:
-            ArgumentError: something else than paths is given.
+            ArgumentError: the arguments are not paths.
             UnreadableError: see `read_image`.
             TooLargeError: see `check_memory`.
         """

@@ -26,29 +26,29 @@ def swap_backbone(
 ) -> Config:
     """Replace the backbone of a config, and all of the model that depends on it, in a copy.
 
-    The old backbone is built and run on a small image to find its channels and strides. Ours emits
-    the levels with these strides, and each `in_channels` that reads an old level gets the channels
-    of the new one. One prediction on a small image then verifies that the model fits. Images of
-    three channels are normalised as on ImageNet; other channels keep their number, mean and
-    deviation. The variant's published weights are loaded for training. All settings of the old
-    backbone are dropped, including frozen stages and weights, and so is `load_from`.
+    The old backbone is built and run on a small image to find its channels and strides. The new one
+    emits the levels with these strides, and each `in_channels` for an old level is set to the
+    channels of the new level. One prediction on a small image then verifies that the model fits.
+    Images with three channels are normalised as on ImageNet; other images keep their channels, mean
+    and standard deviation. The variant's published weights are loaded for training. All settings of
+    the old backbone are dropped, including frozen stages and weights, and so is `load_from`.
 
     Args:
         cfg: any config for MMDetection or MMSegmentation.
-        name: one of `list_backbones()`, or 'timm:NAME' for a timm model.
-        recipe: 'published' also takes the optimizer with its learning rate, all rules for single
-            parameters and the drop path rate from the variant's own config for Mask R-CNN or
-            UperNet (the config's own rules, such as DINO's lower rate for the backbone, are
-            dropped). Schedule, batch size, gradient clipping and mixed precision stay; learning
+        name: one of `list_backbones()`, 'timm:NAME' or 'hf:OWNER/REPO'.
+        recipe: 'published' also copies the optimizer with its learning rate, all rules for single
+            parameters and the drop path rate from the variant's config for Mask R-CNN or UperNet.
+            The config's own rules are dropped, such as DINO's lower learning rate for the
+            backbone. Schedule, batch size, gradient clipping and mixed precision stay; learning
             rates in the schedule keep their ratio to the optimizer's. The learning rate is for the
             batch size in the new `auto_scale_lr`. None keeps the config's optimizer; see `doubts`.
-        settings: of the new backbone, such as `dict(image_size=(640, 640))`.
+        settings: settings of the new backbone, such as `dict(image_size=(640, 640))`.
 
     Returns:
         The changed copy.
 
     Raises:
-        ArgumentError: `cfg` is no Config.
+        ArgumentError: `cfg` is not a Config.
         UserError: an unknown name or recipe; a config of neither library; a model without a single
             backbone for a feature pyramid; a model that the new backbone does not fit.
     """

@@ -95,9 +95,9 @@ def mode(**changes: Any) -> Iterator[None]:
 
 
 def plain() -> contextlib.AbstractContextManager[None]:
-    """Run the plain form of everything inside the `with` block, in this thread.
+    """Run only plain forms inside the `with` block, in this thread.
 
-    It follows the authors' code step by step, and can be differentiated twice.
+    They follow the authors' code step by step, and can be differentiated twice.
     """
     return mode(fast=False)
 
