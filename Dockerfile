@@ -1,7 +1,7 @@
 # Everything that the tools need: make docker, or docker build --tag dense-backbones .
 #
 # For GPUs choose a base with CUDA and pass the GPUs on; PyTorch brings its own CUDA libraries, so the
-# default works there, too, where the NVIDIA container toolkit is installed:
+# default also works with the NVIDIA container toolkit:
 #   make docker BASE=nvidia/cuda:13.0.2-base-ubuntu24.04
 #   docker run --gpus all --shm-size 8g -v $PWD:/work dense-backbones train CONFIG
 # --shm-size is for the workers that load images.

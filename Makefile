@@ -1,22 +1,22 @@
 # make install      the environment in .venv, about 3 minutes
 # make quickstart   install, make the embedded dataset, train, test, draw
-# make example      install, find trees on aerial photographs: docs/own_data.md, about 6 CPU-minutes
+# make example      install, train a tree detector on aerial photographs (docs/own_data.md, 6 CPU minutes)
 # make test         install, run the default test suite
-# make test-slow    the rest of the tests: large variants, training runs (about an hour)
-# make test-lora    adapters of low rank by peft, which is installed beside the environment
-# make test-openvino  files for OpenVINO, which is installed beside the environment
-# make test-matrix  the core's tests beside the oldest, a middle and the newest Python and PyTorch, and
-#                   beside OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
-# make test-gpu     every operator, backbone and quickstart config on a GPU against the CPU
-#                   (DEVICE=cpu runs the same tests on small sizes where there is no GPU)
-# make lint         ruff and mypy
-# make docs         the documentation as a site, in site/; make docs-serve shows it while you write
+# make test-slow    run the slow tests: large variants, training runs (about an hour)
+# make test-lora    run the tests of LoRA adapters, with peft installed beside the environment
+# make test-openvino  run the tests of OpenVINO files, with OpenVINO installed beside the environment
+# make test-matrix  run the core's tests with the oldest, a middle and the newest Python and PyTorch, and
+#                   with OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
+# make test-gpu     compare every operator, backbone and quickstart config on a GPU with the CPU
+#                   (DEVICE=cpu runs the same tests on small sizes, without a GPU)
+# make lint         run ruff and mypy
+# make docs         build the documentation site in site/; make docs-serve shows it while you write
 # make benchmark    measure what docs/performance.json lacks and write docs/performance.md
-#                   (all of it: about an hour; AGAIN=--again measures everything anew)
+#                   (a full run takes about an hour; AGAIN=--again repeats all measurements)
 # make benchmark-gpu    time operators and backbones on a GPU: gpu.json, and a table
-# make messages     bring the tables of docs/troubleshooting.md up to date with the messages in the code
-# make docker       an image with everything; BASE=... chooses what it starts from: Dockerfile
-# make zoo          bring docs/model_zoo.md and README's variants up to date with configs and rows
+# make messages     update the tables of docs/troubleshooting.md from the messages in the code
+# make docker       build an image with everything; BASE=... chooses the base image (Dockerfile)
+# make zoo          update docs/model_zoo.md and README's variants from the configs and the code
 # make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
 
@@ -34,7 +34,7 @@ install: $(INSTALLED)
 quickstart: $(INSTALLED)
 	$(BIN)/python tools/quickstart.py --backbone $(BACKBONE)
 
-# --resume continues a training run that was interrupted, and starts one that was not
+# --resume continues an interrupted training run; without one, it starts from scratch
 example: $(INSTALLED)
 	$(BIN)/python tools/make_example.py trees
 	$(BIN)/python tools/check_data.py data/trees --pictures work_dirs/trees/labels
@@ -49,8 +49,8 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
-# beside the environment, not in it: MMEngine imports transformers wherever it finds them, which takes
-# each process five seconds
+# installed beside the environment and not into it: MMEngine would import transformers in every process,
+# which takes five seconds
 test-lora: $(INSTALLED)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \
 		--target $(VENV)/lora peft transformers accelerate tokenizers psutil
@@ -80,8 +80,8 @@ lint: $(INSTALLED)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-# not --quiet, under which mkdocs counts no warning; the theme says at every build that mkdocs has a
-# successor (Zensical), which nothing here needs yet
+# without --quiet, which would hide warnings from --strict; the variable silences the theme's notice at
+# every build that mkdocs has a successor (Zensical)
 docs docs-serve: export NO_MKDOCS_2_WARNING = 1
 docs: $(DOCS)/installed
 	$(DOCS)/bin/mkdocs build --strict
@@ -114,7 +114,7 @@ $(DOCS)/installed: pyproject.toml constraints.txt
 	$(DOCS)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt -r $(DOCS)/requirements.txt
 	touch $@
 
-# the marker holds the seconds that the installation took
+# the marker file contains the seconds that the installation took
 $(INSTALLED): pyproject.toml setup.py constraints.txt
 	$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(None if (3, 11) <= v < (3, 13) else f"Python {v.major}.{v.minor} found; 3.11 or 3.12 is needed: make PYTHON=python3.11 ...")'
 	date +%s > $(VENV).start

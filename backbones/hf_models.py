@@ -103,10 +103,10 @@ Colours = tuple[tuple[float, ...], tuple[float, ...]]
 
 
 def colours(name: str) -> Colours | None:
-    """Return mean and deviation of a model's images, from 0 to 255; None where nothing is said.
+    """Return mean and deviation of a model's images, from 0 to 255; None if they are not given.
 
     Raises:
-        UserError: what is said are not three numbers each.
+        UserError: they are not three numbers each.
     """
     said = _processor(name)
     if said.get('do_rescale') is not False:

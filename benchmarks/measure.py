@@ -46,7 +46,7 @@ def parse_args(words: list[str] | None) -> argparse.Namespace:
     few = 'timed runs of the reference, if fewer; its untimed run then uses a small image'
     add('--plain-repeats', type=positive, metavar='N', help=few)
     add('--no-peak', action='store_true', help='do not measure peak memory')
-    add('--train-peak', action='store_true', help='measure that of a training step, too')
+    add('--train-peak', action='store_true', help='also measure the peak memory of a training step')
     add('--device', choices=('cpu', 'cuda'), default='cpu')
     add('--memory', action='store_true', help='count MiB kept by autograd instead of timing')
     add('--cards', action='store_true', help='count MiB of a Mask R-CNN step instead of timing')

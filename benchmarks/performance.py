@@ -72,7 +72,7 @@ def main(words: list[str] | None = None) -> None:
     )
     parser.add_argument('command', choices=('measure', 'page', 'goals'))
     parser.add_argument('sections', nargs='*', metavar='SECTION', help=', '.join(SECTIONS))
-    parser.add_argument('--again', action='store_true', help='repeat existing measurements, too')
+    parser.add_argument('--again', action='store_true', help='also repeat existing measurements')
     args = parser.parse_args(words)
     for section in args.sections:
         if section not in SECTIONS:

@@ -58,7 +58,7 @@ def train_and_test(task: str, config: str, folder: Path) -> None:
 
 @contextlib.contextmanager
 def minutes_of(step: str, folder: Path) -> Iterator[None]:
-    """Add the block's wall-clock time to the step's total; an interrupted step counts, too."""
+    """Add the block's wall-clock time to the step's total; interrupted steps count."""
     start = time.time()
     try:
         yield

@@ -41,9 +41,9 @@ def rows(task: str | None, *, max_params: float | None, weights: bool, timm: boo
 
     Args:
         task: 'detection' or 'segmentation', to name a recipe for it and leave out those without.
-        max_params: in millions; leaves out models whose size is not known, too.
+        max_params: in millions; also leaves out models of unknown size.
         weights: leave out those whose weights no program can fetch.
-        timm: list timm's models as well.
+        timm: also list timm's models.
     """
     found = [*_ours(task), *(_timms(task) if timm else ())]
     for row in sorted(found, key=lambda row: row.parameters or 1e9):

@@ -122,7 +122,7 @@ def _add_hook(cfg: Config, module: str, **hook: object) -> None:
 
 
 def _monitored(cfg: Config) -> str:
-    """Return the metric of the best checkpoint, which early stopping watches, too."""
+    """Return the metric of the best checkpoint, which early stopping also watches."""
     best = (cfg.get('default_hooks') or {}).get('checkpoint', {}).get('save_best')
     best = best[0] if isinstance(best, list | tuple) and best else best
     evaluator = cfg.get('val_evaluator') or {}

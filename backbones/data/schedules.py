@@ -139,7 +139,7 @@ def plan_for(minutes: float, plan: Plan, pace: Pace) -> Plan:
         )
     validations = min(validations, epochs)
     why = (
-        f'{minutes:g} minutes: an iteration takes {pace.iteration:.2g} s on this machine, one of '
+        f'{minutes:g} minutes: an iteration takes {pace.iteration:.2g} s on this machine, each of '
         f'{validations} validations {pace.evaluation:.2g} s'
     )
     return replace(plan, epochs=epochs, validations=validations, why=why)

@@ -59,7 +59,7 @@ def side_by_side(
 def predicted(sample: BaseDataElement, score: float, meta: Mapping) -> Found:
     """Return the predicted label map, or the instances with a score of at least `score`.
 
-    The segments of a panoptic model are instances, too; see `segments`.
+    The segments of a panoptic model are also drawn as instances; see `segments`.
 
     Args:
         sample, score, meta: see `draw`.

@@ -167,7 +167,7 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     lines += [f'  {count}: {note}' for note, count in results.notes.items()]
     if others := len(results.done) - done:
         images = 'image' if others == 1 else 'images'
-        lines.append(f'  {others} {images} of an earlier call, not named in this one, as well')
+        lines.append(f'  {others} {images} of an earlier call, which this call does not name')
     if chosen.others:
         lines.append(f'not images, by suffix: {suffixes(chosen.others)}')
     lines.append(f'results: {results.folder}/ with {", ".join(results.files)}')

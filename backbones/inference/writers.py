@@ -66,7 +66,7 @@ class Results:
         classes: the class names.
         segments: whether predictions are label maps, not instances.
         about: the call; an interrupted call can only be continued by an equal one.
-        layout: of the dataset to write as well, in `dataset/`; see `DatasetWriter`.
+        layout: layout of the dataset that is also written, in `dataset/`; see `DatasetWriter`.
 
     Raises:
         UserError: the folder belongs to another call.

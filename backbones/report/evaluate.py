@@ -104,7 +104,7 @@ class WriteResults(Hook):
 
 
 def keep_classes(evaluator: Evaluator) -> None:
-    """Make COCO metrics report the average precision of each class, too."""
+    """Make COCO metrics also report the average precision of each class."""
     for metric in evaluator.metrics:
         if hasattr(metric, 'classwise'):
             metric.classwise = True

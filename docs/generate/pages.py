@@ -1,6 +1,6 @@
 """What mkdocs calls to make one site of the repository's pages.
 
-Pages at the top of the repository (README.md and others) and notebooks are pages of the site, too.
+The site also includes pages at the top of the repository (README.md and others) and notebooks.
 Links are written as the repository's hosts read them, relative to the file; here those that leave
 docs/ become links to a page of the site or to the repository.
 """
