@@ -182,7 +182,7 @@ class AdaptedPyramid(Adapter):
                 raise
             height, width = images.shape[-2:]
             raise UserError(
-                f'{self.arch} does not take images of {height} x {width} pixels: '
+                f'{self.arch} does not accept images of {height} x {width} pixels: '
                 f'{first_line(error)}; image_size=(HEIGHT, WIDTH) builds it for one size'
             ) from error
 

@@ -267,5 +267,5 @@ def test_a_row_names_the_weights_and_what_images_they_expect() -> None:
 )
 def test_a_size_that_a_model_does_not_take_is_said(name: str, side: int, reason: str) -> None:
     model = backbones.create(f'timm:{name}').eval()
-    with pytest.raises(UserError, match=f'{name} does not take images of {side} x .*{reason}'):
+    with pytest.raises(UserError, match=f'{name} does not accept images of {side} x .*{reason}'):
         model(torch.zeros(1, 3, side, side))

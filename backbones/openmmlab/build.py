@@ -44,7 +44,7 @@ def check_single_images(model: ConfigDict) -> None:
         UserError: it is one.
     """
     if 'TrackDataPreprocessor' in str(model.get('data_preprocessor')):
-        raise UserError('the model takes video clips; only models of single images are allowed')
+        raise UserError('the model needs video clips; only models for single images are supported')
 
 
 def build_model(

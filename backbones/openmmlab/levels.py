@@ -36,7 +36,7 @@ def measure_levels(cfg: Config, old: ConfigDict) -> list[Level]:
     if isinstance(maps, torch.Tensor):
         raise UserError(
             f'--backbone: the old backbone, {old["type"]}, emits a single map; ours emit a tuple '
-            'of maps, which its head cannot read'
+            'of maps, which the head cannot use'
         )
     if not all(isinstance(m, torch.Tensor) and m.ndim == 4 for m in maps):
         raise UserError(
@@ -61,6 +61,6 @@ def choose_levels(levels: list[Level]) -> list[int]:
     if strides == sorted(set(strides) & set(STRIDES)):
         return [STRIDES.index(stride) for stride in strides]
     raise UserError(
-        f'--backbone: the old backbone emits the strides {strides}; allowed: a rising subset '
-        f'of {list(STRIDES)}, the strides of ours'
+        f'--backbone: the old backbone emits the strides {strides}; ours emit '
+        f'{list(STRIDES)}, or some of them in this order'
     )

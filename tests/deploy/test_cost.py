@@ -76,7 +76,7 @@ def test_a_process_says_why_it_cannot_start(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     'model, message',
     [
-        ('timm:halonet_h1', r'^rival: halonet_h1 does not take images of 64 x 64 pixels'),
+        ('timm:halonet_h1', r'^rival: halonet_h1 does not accept images of 64 x 64 pixels'),
         ('timm:resnet_18', r"^rival: timm has no model 'resnet_18'; did you mean"),
     ],
 )

@@ -51,7 +51,7 @@ def test_a_head_finds_in_a_batch_what_its_library_finds(name: str, monkeypatch) 
         ),
         (
             'mmdet::bytetrack/bytetrack_yolox_x_8xb4-80e_crowdhuman-mot17halftrain_test-mot17halfval',
-            'the model takes video clips',
+            'the model needs video clips',
         ),
     ],
     ids=lambda text: text.split('/')[0],
