@@ -198,7 +198,7 @@ def _check_splits(report: Report, *, complete: bool) -> None:
 
 
 def _check_roles(dataset: Dataset, faults: Faults) -> None:
-    """Find training images in a folder that is called after another split."""
+    """Find training images in a folder with the name of another split."""
     for split in dataset.parts('train'):
         for folder in sorted({path.parent for path in split.paths()}):
             inside = folder.relative_to(dataset.root).parts if (

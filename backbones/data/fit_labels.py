@@ -63,7 +63,7 @@ def _worst(reachable: np.ndarray) -> tuple[int, float]:
 
 
 def _crop_labels(made: Fit, labels: LabelStatistics, longest: int, cfg: Config) -> None:
-    """Train on whole images if they are not too large: a part of a scene lacks what explains it."""
+    """Train on whole images if they are not too large, because crops lack context."""
     limits = cfg.fitted
     width, height = np.median(labels.images, 0) * longest / np.median(labels.images.max(1))
     size = min(rounded(height), limits['crop']), min(rounded(width), limits['crop'])

@@ -25,7 +25,7 @@ def segments(panoptic: np.ndarray, classes: int) -> sv.Detections:
 
 
 def panoptic_map(found: sv.Detections, shape: tuple[int, int], classes: int) -> np.ndarray:
-    """Return the panoptic map (H, W) of segments, of which the instances are numbered anew."""
+    """Return the panoptic map (H, W) of segments, and number the instances anew."""
     whole = np.full(shape, classes, np.int64)
     assert found.mask is not None and found.class_id is not None
     for number, (mask, label) in enumerate(zip(found.mask, found.class_id), 1):

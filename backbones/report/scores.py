@@ -158,7 +158,7 @@ def mean_iou(matrix: Matrix) -> float:
 
 
 def _counted(found: sv.Detections, truth: sv.Detections, sample: BaseDataElement) -> sv.Detections:
-    """Select predictions above `SCORE`, without those on crowds, which COCO ignores, too."""
+    """Select predictions above `SCORE`, without those on crowds, as COCO does."""
     assert found.confidence is not None
     found = found.select(found.confidence >= SCORE)
     crowds = sample.get('ignored_instances')

@@ -1,4 +1,4 @@
-"""What a training run has learnt from, so that it is not continued on something else."""
+"""Record which images a training run learns from, so that it does not continue on others."""
 
 import hashlib
 import os
@@ -18,8 +18,8 @@ LOOKED_AT = 1000  # images of a dataset, evenly spread, whose names are compared
 class DataRecord(Hook):
     """Record the training images in checkpoints, and refuse to continue on others.
 
-    A config names a file of annotations; its content may be another one by then, such as that of a
-    new division into training and validation. Where the images lie does not matter.
+    The annotation file that a config names may have changed since, for example by a new division
+    into training and validation. The location of the images does not matter.
 
     Raises:
         UserError: their number, or one of the compared names, differs.

@@ -104,7 +104,7 @@ def _from_plain(layer: Any, state: dict, prefix: str, *_: object) -> None:
 
 @HOOKS.register_module()
 class LoraHook(Hook):
-    """Save what the adapters are made of, and take it up again when a training run is resumed."""
+    """Save the adapters, and restore them when a training run is resumed."""
 
     priority = 'VERY_HIGH'  # before an evaluation that is due
     kept: dict[str, list[Tensor]] | None = None
