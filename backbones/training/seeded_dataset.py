@@ -12,6 +12,7 @@ from torch.utils.data import Dataset
 from backbones.errors import UnreadableError
 from backbones.pixels import is_special, read_pixels
 
+IN_A_ROW = 100  # unreadable files, after which their disk is to blame
 SKIPPING = ', or continue without such files: --cfg-options skip_unreadable=True'
 
 
@@ -36,7 +37,7 @@ class Samples:
         judges: a metric needs all samples, so that none can be skipped.
 
     Raises:
-        UnreadableError: names the file.
+        UnreadableError: names the file; or too many follow each other.
     """
 
     def __init__(
@@ -53,22 +54,27 @@ class Samples:
         if isinstance(index, SeededIndex):
             seed_all(*index.key)
             index = int(index)
-        try:
-            return self.dataset[index]
-        except Exception as error:
-            path = unreadable_file(self.dataset, index)
-            if path is None:
-                raise
-            if self.skipped is None:
-                said = (
-                    f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it'
-                    if os.path.isfile(path)
-                    else f'{path} does not exist: put it back'
-                )
-                raise UnreadableError(said if self.judges else said + SKIPPING) from error
-            with self.skipped.open('a') as file:
-                file.write(f'{path}\n')  # short enough to be atomic, whichever worker writes
-            return self._load((index + 1) % len(self.dataset))
+        path: str | None = None
+        for place in range(index, index + min(IN_A_ROW, len(self.dataset))):
+            try:
+                return self.dataset[place % len(self.dataset)]
+            except Exception as error:
+                path = unreadable_file(self.dataset, place % len(self.dataset))
+                if path is None:
+                    raise
+                if self.skipped is None:
+                    said = (
+                        f'{path} ({os.path.getsize(path)} bytes) cannot be read: replace it'
+                        if os.path.isfile(path)
+                        else f'{path} does not exist: put it back'
+                    )
+                    raise UnreadableError(said if self.judges else said + SKIPPING) from error
+                with self.skipped.open('a') as file:
+                    file.write(f'{path}\n')  # short enough to be atomic, whichever worker writes
+        raise UnreadableError(
+            f'{path} is the last of {min(IN_A_ROW, len(self.dataset))} files in a row that cannot '
+            'be read: check that their disk is there'
+        )
 
 
 def unreadable_file(dataset: Dataset, index: int) -> str | None:

@@ -53,6 +53,14 @@ def test_the_error_is_one_line_that_names_the_file(bad: str, workers: int, tmp_p
     assert message.endswith(': --cfg-options skip_unreadable=True')
 
 
+def test_a_disk_that_is_gone_is_not_skipped(tmp_path: Path) -> None:
+    dataset = images(tmp_path, None)
+    for file in tmp_path.glob('*.png'):
+        file.unlink()
+    with pytest.raises(UnreadableError, match=r'1\.png is the last of 4 files in a row'):
+        Samples(dataset, tmp_path / 'unreadable.txt')([2])
+
+
 def test_an_image_that_a_metric_needs_cannot_be_skipped(tmp_path: Path) -> None:
     with pytest.raises(UnreadableError, match=r'cannot be read: replace it$'):
         Samples(images(tmp_path, 'empty'), judges=True)([2])
