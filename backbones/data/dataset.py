@@ -27,7 +27,7 @@ class Split:
         records: for detection, the lists 'images', 'annotations' and 'categories' in COCO's form,
             as complete as the source.
         pairs: for segmentation, image and label map, which may be missing.
-        facts: facts about the image files that have been checked.
+        facts, label_facts: facts about the image files and label maps that have been checked.
         by_name: whether `CocoByNameDataset` reads it, as in configs of tools/new_config.py.
         own_file: whether no file of the data holds it as it is, so that a config needs one of its
             own: annotations as COCO, or a list of images with their label maps.

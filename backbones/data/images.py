@@ -49,6 +49,7 @@ class ImageFacts:
         bits: per channel.
         frames: number of frames or pages in the file.
         channels, kind: number and type of the values of a pixel, as `read_pixels` returns them.
+        lossy: whether its format changes values, as a label map must not.
         values: sorted values of a decoded label map, or packed colours; later labels.
         counts: of pixels with each value.
         unmapped: values that stand for no class, with their shares of the pixels.

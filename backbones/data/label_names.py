@@ -11,13 +11,13 @@ from backbones.data.label_mapping import LabelMapping, Value
 
 # one name per line
 PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', '*/classes.txt')
-NOT_LEARNT = ('__ignore__',)  # labelme's name of pixels that are 255
+NOT_LEARNT = '__ignore__'  # labelme's name of what is neither learnt nor counted
 # a line with the number of a class; names may end with a number, so that a sign comes before it
 NUMBERED = (
     re.compile(r'(?P<number>\d+)[\s:=,;.)-]+(?P<name>[^\W\d].*)'),
     re.compile(r'(?P<name>[^\W\d].*?)\s*[:=,;\t]\s*(?P<number>\d+)'),
 )
-VOID = ('void', 'ignore', 'ignored', 'unlabelled', 'unlabeled', *NOT_LEARNT)
+VOID = ('void', 'ignore', 'ignored', 'unlabelled', 'unlabeled', NOT_LEARNT)
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def _lines(file: Path, faults: Faults) -> tuple[str, ...]:
     for number, name in enumerate(names, 1):
         if not name:
             faults.add('unnamed-class', file, f'line {number} is blank')
-    return tuple(name for name in names if name and name not in NOT_LEARNT)
+    return tuple(name for name in names if name and name != NOT_LEARNT)
 
 
 def _labelmap(text: str) -> list[tuple[str, Value]]:

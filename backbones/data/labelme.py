@@ -20,11 +20,11 @@ from backbones.data.embedded_image import contradiction
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.images import DAMAGED
+from backbones.data.label_names import NOT_LEARNT
 from backbones.data.listing import SUFFIXES, list_files, start_of
 from backbones.data.parallel import in_parallel
 
 LOOKED_AT = 20  # JSON files, one of which has to be labelme's
-IGNORED = '__ignore__'  # labelme's name of what is neither learnt nor counted
 OPEN = ('point', 'points', 'line', 'linestrip')  # shapes without an area
 TURNED, ENCLOSED = 'rotation', 'enclosed rotation'  # X-AnyLabeling's; what we make of it
 UPRIGHT = ('rectangle', ENCLOSED)
@@ -124,7 +124,7 @@ def _closed(content: dict) -> Iterator[dict]:
 
 def _is_labelled(shape: object) -> bool:
     label = shape.get('label') if isinstance(shape, dict) else None
-    return isinstance(label, str) and bool(label.strip()) and label != IGNORED
+    return isinstance(label, str) and bool(label.strip()) and label != NOT_LEARNT
 
 
 def _size(content: dict) -> tuple[int, int] | None:
@@ -155,7 +155,7 @@ def _instances(
     for number, shape in enumerate(content['shapes'], 1):
         where = f'{file.name}: shape {number}'
         kind = str(shape.get('shape_type') or 'polygon') if isinstance(shape, dict) else 'shape'
-        if kind in OPEN or (isinstance(shape, dict) and shape.get('label') == IGNORED):
+        if kind in OPEN or (isinstance(shape, dict) and shape.get('label') == NOT_LEARNT):
             faults.add('shape-left-out', file.parent, f'{where}, a {kind}')
             continue
         if not _is_labelled(shape):

@@ -96,7 +96,7 @@ def new_config(
     start: str | None = None,
     start_file: dict | None = None,
 ) -> str:
-    """Return the text of a config; for YOLO and Pascal VOC, also write the annotations as COCO.
+    """Return the text of a config; also write annotations and lists that the data lack.
 
     Args:
         dataset: a checked one with a training and a validation split.
