@@ -17,7 +17,7 @@ from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
     torch.fx.wrap(name)  # torch.fx need not trace into them
-MIN_SIZE = 32
+MIN_SIZE = 32  # pixels; of an image's sides
 
 
 def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:

@@ -20,8 +20,8 @@ from backbones.data.numbers import are_numbers
 from backbones.data.parallel import in_parallel
 from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
+from backbones.pyramid import MIN_SIZE
 
-SMALL = 32  # pixels; smallest side that the backbones accept
 MOSTLY = 0.8  # share of unused classes that cannot be intentional
 JUDGED = 5  # label maps that suffice to tell which classes a dataset has
 ALL_DECODED = 5000  # up to this many images, all are decoded by default
@@ -136,7 +136,7 @@ def _check_image_files(split: Split, dataset: Dataset, faults: Faults) -> None:
             faults.add('transparent-image', split.images, f'{path.name}, {fact.mode}', total=total)
         if fact.frames > 1 and not channels:
             faults.add('several-frames', split.images, f'{path.name}, {fact.frames}', total=total)
-        if min(fact.size) < SMALL:
+        if min(fact.size) < MIN_SIZE:
             faults.add('small-image', split.images, sides, total=total)
         if fact.turned:
             faults.add('turned-image', split.images, f'{path.name}, to {sides}', total=total)

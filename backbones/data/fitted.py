@@ -8,8 +8,7 @@ from mmengine.config import Config
 from backbones.data.config_text import literal, statement
 from backbones.data.pipelines import steps
 from backbones.data.write_config import comments
-
-STRIDE = 32  # of the coarsest level: sizes of inputs are multiples
+from backbones.timm_interface import STRIDES
 
 
 @dataclass
@@ -66,4 +65,4 @@ def scaled(longest: int) -> dict[str, dict]:
 
 def rounded(side: float) -> int:
     """Round up to a multiple of the coarsest stride."""
-    return -int(-side // STRIDE) * STRIDE
+    return -int(-side // STRIDES[-1]) * STRIDES[-1]

@@ -10,10 +10,11 @@ from backbones.data.class_order import check_class_order
 from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import IGNORED
+from backbones.openmmlab.config import DATALOADERS
 from backbones.openmmlab.config_tree import classes_of, innermost, type_name
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
-LOADERS = {'train': 'train_dataloader', 'val': 'val_dataloader', 'test': 'test_dataloader'}
+LOADERS = {name.removesuffix('_dataloader'): name for name in DATALOADERS}
 
 
 def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
