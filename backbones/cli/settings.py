@@ -64,7 +64,8 @@ def set_training(
     if auto_scale_lr:
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError(
-                '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from'
+                '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from; '
+                'give it with --cfg-options, as the batch that the learning rate is for'
             )
         cfg.auto_scale_lr.enable = True
     if ema:
