@@ -110,7 +110,7 @@ def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
         degrees = float(said.get('rotation', 0))
         if not math.isfinite(degrees):
             raise ValueError(f'it is turned by {degrees} degrees')
-        made = shapes.outline([x1, y1, x2, y1, x2, y2, x1, y2])
+        made = shapes.outline(shapes.rectangle(x1, y1, x2 - x1, y2 - y1))
         turn = dict(attributes=dict(rotation=degrees))
         return shapes.box(*made['bbox']) | turn if degrees % 180 else made
     if shape.tag == 'polygon':

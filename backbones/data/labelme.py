@@ -186,8 +186,7 @@ def _converted(shape: dict, kind: str, size: tuple[int, int] | None) -> list[flo
         bounds = shapes.outline(flat)['bbox']
         if kind == ENCLOSED:
             bounds = shapes.upright(bounds, dict(zip(('width', 'height'), size or ())))['bbox']
-        x, y, width, height = bounds
-        return [x, y, x + width, y, x + width, y + height, x, y + height]
+        return shapes.rectangle(*bounds)
     if kind == 'circle':
         (x, y), edge = points
         radius = math.dist((x, y), edge)

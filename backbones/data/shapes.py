@@ -69,6 +69,11 @@ def _area(polygon: list[float]) -> float:
     return abs(sum(x1 * y2 - x2 * y1 for x1, y1, x2, y2 in pairs)) / 2
 
 
+def rectangle(x: float, y: float, width: float, height: float) -> list[float]:
+    """Return the polygon of a box."""
+    return [x, y, x + width, y, x + width, y + height, x, y + height]
+
+
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0) -> list[float]:
     """Return a polygon that stands for an ellipse with this centre and these radii.
 
@@ -76,19 +81,18 @@ def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0) -> list[
         angle: by which it is turned clockwise about its centre, radians.
     """
     steps = (2 * math.pi * i / ARC for i in range(ARC))
-    points = ((rx * math.cos(a), ry * math.sin(a)) for a in steps)
+    return turned([v for a in steps for v in (x + rx * math.cos(a), y + ry * math.sin(a))], angle)
+
+
+def turned(polygon: list[float], angle: float) -> list[float]:
+    """Return a polygon that is turned clockwise about the middle of its bounds, by radians."""
+    if not angle:
+        return polygon
+    xs, ys = polygon[::2], polygon[1::2]
+    x, y = (min(xs) + max(xs)) / 2, (min(ys) + max(ys)) / 2
     c, s = math.cos(angle), math.sin(angle)
-    return [v for dx, dy in points for v in (x + dx * c - dy * s, y + dx * s + dy * c)]
-
-
-def turned(corners: list[float], degrees: float) -> list[float]:
-    """Return the corners of a box x1, y1, x2, y2 that is turned clockwise about its centre."""
-    x1, y1, x2, y2 = corners
-    a = math.radians(degrees)
-    x, y = (x1 + x2) / 2, (y1 + y2) / 2
-    sides = ((x1 - x, y1 - y), (x2 - x, y1 - y), (x2 - x, y2 - y), (x1 - x, y2 - y))
-    return [v for dx, dy in sides for v in (x + dx * math.cos(a) - dy * math.sin(a),
-                                              y + dx * math.sin(a) + dy * math.cos(a))]  # fmt: skip
+    return [v for px, py in zip(xs, ys) for v in (x + (px - x) * c - (py - y) * s,
+                                                 y + (px - x) * s + (py - y) * c)]  # fmt: skip
 
 
 def encoded(part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict:

@@ -1,10 +1,12 @@
 """Boxes with an angle beside them, as CVAT writes turned ones."""
 
+import math
+
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.numbers import is_box, is_number
 from backbones.data.segmentations import has_mask
-from backbones.data.shapes import outline, turned, upright
+from backbones.data.shapes import outline, rectangle, turned, upright
 
 
 def degrees_of(annotation: dict) -> float:
@@ -31,8 +33,7 @@ def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
         kept = has_mask(annotation) or (enclosing and not degrees)
         if kept or not is_box(annotation.get('bbox')):
             continue
-        x, y, width, height = annotation['bbox']
-        made = outline(turned([x, y, x + width, y + height], degrees))
+        made = outline(turned(rectangle(*annotation['bbox']), math.radians(degrees)))
         image = images.get(annotation.get('image_id'), {})
         if enclosing:
             bounds = upright(made['bbox'], image)

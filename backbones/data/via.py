@@ -185,7 +185,7 @@ def _shape(region: dict, *, masks: bool) -> dict | None:
         x, y, width, height = values
         if not masks:
             return shapes.box(x, y, width, height)
-        polygon = [x, y, x + width, y, x + width, y + height, x, y + height]
+        polygon = shapes.rectangle(x, y, width, height)
     if kind in ('circle', 'ellipse'):
         radii = ('r', 'r') if kind == 'circle' else ('rx', 'ry')
         values = _numbers(place, 'cx', 'cy', *radii)
