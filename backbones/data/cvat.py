@@ -14,6 +14,7 @@ from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.listing import shallow, start_of
+from backbones.data.numbers import size_of
 from backbones.data.xml_files import root_of
 
 LOOKED_AT = 20  # XML files, which all have to be CVAT's
@@ -63,7 +64,7 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
             if path is None:
                 faults.add('missing-image', file, said)
                 continue
-            size = _size(image)
+            size = size_of(image.get('width', ''), image.get('height', ''))
             number = records.add_image(path.relative_to(root).as_posix(), size)
             for shape in image:
                 _add(records, number, shape, (file, said, size), faults, masks=masks)
@@ -73,12 +74,6 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
 def _shapes(tree: Element) -> Iterator[Element]:
     for image in tree.iter('image'):
         yield from (shape for shape in image if shape.tag in CLOSED)
-
-
-def _size(image: Element) -> tuple[int, int] | None:
-    sides = [image.get(side, '') for side in ('width', 'height')]
-    found = [int(side) for side in sides if side.isdecimal() and len(side) < 10]
-    return (found[0], found[1]) if len(found) == 2 and all(found) else None
 
 
 def _add(

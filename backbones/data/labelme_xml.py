@@ -13,8 +13,9 @@ from backbones.data.dataset import Split, split_of
 from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
 from backbones.data.listing import list_files, start_of
+from backbones.data.numbers import size_of
 from backbones.data.voc_images import Images
-from backbones.data.xml_files import root_of
+from backbones.data.xml_files import root_of, texts_in
 
 LOOKED_AT = 20  # XML files, which all have to be LabelMe's
 BOX = 'bounding_box'  # the type of a polygon that stands for a box
@@ -53,13 +54,13 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
         split, records = collected.of(
             next(filter(None, map(split_of, inside)), 'train'), file.parent
         )
-        said = [(tree.findtext(key) or '').strip() for key in ('folder', 'filename')]
-        here = images.of(file, *said)
+        here = images.of(file, *texts_in(tree, 'folder', 'filename'))
         if len(here) != 1:
             kind = 'ambiguous-image' if here else 'label-without-image'
             faults.add(kind, split.source, file.name)
             continue
-        number = records.add_image(here[0].relative_to(root).as_posix(), _size(tree))
+        size = size_of(*texts_in(tree, 'imagesize/ncols', 'imagesize/nrows'))
+        number = records.add_image(here[0].relative_to(root).as_posix(), size)
         for name, obj in objects[file]:
             where = f'{file.name}: object {obj.findtext("id", "")}'
             if not name:
@@ -82,12 +83,6 @@ def _objects(tree: Element) -> Iterator[tuple[str, Element]]:
     for obj in tree.iter('object'):
         if (obj.findtext('deleted') or '').strip() in ('', '0'):
             yield (obj.findtext('name') or '').strip(), obj
-
-
-def _size(tree: Element) -> tuple[int, int] | None:
-    sides = [(tree.findtext(f'imagesize/{side}') or '').strip() for side in ('ncols', 'nrows')]
-    found = [int(side) for side in sides if side.isdecimal() and len(side) < 10]
-    return (found[0], found[1]) if len(found) == 2 and all(found) else None
 
 
 def _converted(obj: Element, root: Path, file: Path) -> dict | None:

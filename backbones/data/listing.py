@@ -38,11 +38,11 @@ def shallow(folder: Path, suffix: str) -> list[Path]:
     return [p for f in folders for p in directly_in(f) if p.suffix.lower() == suffix]
 
 
-def grouped(paths: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
-    """Return paths by a key such as the name, in their order."""
+def grouped(entries: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
+    """Return paths, or names, by a key such as the name, in their order."""
     found: dict[str, list[T]] = {}
-    for path in paths:
-        found.setdefault(key(path), []).append(path)
+    for entry in entries:
+        found.setdefault(key(entry), []).append(entry)
     return found
 
 

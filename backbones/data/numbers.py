@@ -4,6 +4,7 @@ import math
 from collections.abc import Collection
 from typing import TypeGuard
 
+DIGITS = 9  # maximum of a width or height
 LARGEST_ID = 1 << 53  # faster-coco-eval computes with ids as floats
 
 
@@ -30,6 +31,12 @@ def is_number(value: object) -> TypeGuard[float]:
 
 def is_box(box: object) -> TypeGuard[list[float]]:
     return isinstance(box, list) and len(box) == 4 and are_numbers(box)
+
+
+def size_of(width: str, height: str) -> tuple[int, int] | None:
+    """Return an image's size that a file says in words; None unless both are positive integers."""
+    sides = [int(text) for text in (width, height) if text.isdecimal() and len(text) <= DIGITS]
+    return (sides[0], sides[1]) if len(sides) == 2 and all(sides) else None
 
 
 def rounded(box: list[float]) -> list[float]:

@@ -12,16 +12,16 @@ from backbones.data.faults import EXAMPLES, Faults
 from backbones.data.labelme_xml import is_labelme
 from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
 from backbones.data.nearby_files import near
+from backbones.data.numbers import size_of
 from backbones.data.shapes import outline
 from backbones.data.voc_images import Images
 from backbones.data.voc_masks import files_of_splits
-from backbones.data.xml_files import root_of
+from backbones.data.xml_files import root_of, texts_in
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 ROTATION = "attributes/attribute[name='rotation']"  # of CVAT's boxes, about their centre
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
 LOOKED_AT = 20  # XML files, one of which has to be VOC's
-DIGITS = 9  # maximum of a width or height
 
 
 def find(root: Path) -> dict[str, list[Path]]:
@@ -111,8 +111,7 @@ def _records(
     entries: list[dict] = []
     annotations: list[dict] = []
     for file, tree in trees.items():
-        said = [(tree.findtext(key) or '').strip() for key in ('folder', 'filename')]
-        here = images.of(file, *said)
+        here = images.of(file, *texts_in(tree, 'folder', 'filename'))
         if not here:
             faults.add('label-without-image', split.source, file.name)
             continue
@@ -122,10 +121,8 @@ def _records(
             continue
         name = here[0].relative_to(split.images)
         entry = dict(id=len(entries) + 1, file_name=str(name))
-        for side in ('width', 'height'):
-            text = (tree.findtext(f'size/{side}') or '').strip()
-            if text.isdecimal() and len(text) <= DIGITS and int(text):
-                entry[side] = int(text)
+        if size := size_of(*texts_in(tree, 'size/width', 'size/height')):
+            entry |= dict(width=size[0], height=size[1])
         entries.append(entry)
         for obj in tree.iter('object'):
             found = _annotation(obj, file, split, numbers, faults)

@@ -15,3 +15,8 @@ def root_of(file: Path, faults: Faults) -> Element | None:
     except (ParseError, ValueError, LookupError, OSError) as error:  # LookupError: encoding
         faults.add('broken-file', file.parent, f'{file.name}: {error}')
         return None
+
+
+def texts_in(tree: Element, *places: str) -> tuple[str, ...]:
+    """Return the texts of elements, '' of those that are not there."""
+    return tuple((tree.findtext(place) or '').strip() for place in places)
