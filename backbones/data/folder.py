@@ -132,14 +132,23 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
     if not found:
         known = known_set(root)
         inside = None if known else follow(root, lambda f: bool(_find(f, options.layout)))
-        if inside is None:
+        if inside:
+            notes.append(f'{root} itself holds no dataset, so the one in {inside} is used')
+            root, found = inside, _find(inside, options.layout)
+        elif (
+            not known
+            and options.layout in (None, 'masks')
+            and (pairs := mask_folders.find_similar(root))
+        ):
+            notes += [f'judging by names, {pair.labels} has the label maps of {pair.images}'
+                      for pair in pairs.values()]  # fmt: skip
+            found = {'masks': pairs}
+        else:
             raise UserError(
                 f'{root} holds no dataset that can be read.{yolo.hint(root)}'
                 f'{describe(root) or part_of(root)} '
                 f'Expected one of:{EXPECTED}'
             )
-        notes.append(f'{root} itself holds no dataset, so the one in {inside} is used')
-        root, found = inside, _find(inside, options.layout)
     name, others = _choose(root, found, options.wants)
     if others:
         notes.append(f'the folder is read as {name}; it also holds {", ".join(others)}: '

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
+from backbones.data import similar_names
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import EXAMPLES, Faults
 from backbones.data.image_finder import alike, spelled_otherwise
@@ -27,17 +28,29 @@ NEAR = 5  # images for which a label map of a similar name is looked for
 
 @dataclass(frozen=True)
 class Pair:
-    """Folders of images and label maps, perhaps the same; `end` follows a label map's name."""
+    """Folders of images and label maps, perhaps the same.
+
+    Args:
+        end: what follows the image's name in that of its label map.
+        similar: the names are equal only but for words that all names of a folder share.
+    """
 
     images: Path
     labels: Path
-    end: str
+    end: str = ''
+    similar: bool = False
 
 
 def find(root: Path) -> dict[str, Pair]:
     """Return each split's folders: images/train and masks/train, train/images and train/masks,
     train and trainannot, or one folder with a.jpg and a_mask.png."""
     return {split: pairs[0] for split, pairs in _candidates(root).items()}
+
+
+def find_similar(root: Path) -> dict[str, Pair]:
+    """Return each split's folders by words in their names, with files of similar names."""
+    found = similar_names.folders_of_splits(root)
+    return {split: Pair(*pairs[0], similar=True) for split, pairs in found.items()}
 
 
 def _candidates(root: Path) -> dict[str, list[Pair]]:
@@ -144,7 +157,11 @@ def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tup
         exact: names must not be spelled otherwise; see `spelled_otherwise`.
     """
     by_name, label_of = (_by_name(folder, faults) for folder in (pair.images, pair.labels))
-    meant = {name: f'{IMAGE_END.sub("", name)}{pair.end}' for name in by_name}
+    if pair.similar:
+        partners = similar_names.partners(by_name, label_of)
+        meant = {name: partners.get(name, '') for name in by_name}
+    else:
+        meant = {name: f'{IMAGE_END.sub("", name)}{pair.end}' for name in by_name}
     if pair.images == pair.labels:
         meant = {name: label for name, label in meant.items()
                  if not name.endswith(pair.end) or label in by_name}  # fmt: skip
