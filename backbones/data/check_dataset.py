@@ -12,6 +12,7 @@ from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, label_facts
 from backbones.data.instances import InstanceChecks
+from backbones.data.label_colours import are_in_colours, name_by_colours
 from backbones.data.label_values import apply_mapping, settle
 from backbones.data.labels import check_labels, check_palettes
 from backbones.data.listing import SUFFIXES, directly_in
@@ -71,13 +72,18 @@ def check_dataset(
     folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
     for path in other_images(folders | {split.images for split in dataset.splits.values()}):
         faults.add('unread-format', path.parent, path.name)
-    in_colours = dataset.mapping is not None and dataset.mapping.in_colours
-    for split in dataset.splits.values():
-        _look_at_files(split, decode=decoded, sample=sample, progress=progress,
-                       in_colours=in_colours)  # fmt: skip
+
+    def look(*, in_colours: bool) -> None:
+        for split in dataset.splits.values():
+            _look_at_files(split, decode=decoded, sample=sample, progress=progress,
+                           in_colours=in_colours)  # fmt: skip
+
+    look(in_colours=dataset.mapping is not None and dataset.mapping.in_colours)
     if dataset.settled:
         apply_mapping(dataset)
     elif not dataset.detection:
+        if are_in_colours(dataset):
+            name_by_colours(dataset, partial(look, in_colours=True), faults)
         settle(dataset, faults)
     report.notes += dataset.notes
     if dataset.channels is None:

@@ -191,7 +191,13 @@ LABEL_MAPS = {
     ),
     'unnamed-labels': warning(
         'no names are given for label maps, so their classes are named by their values',
-        'name them in classes.txt, one per line, or with --classes',
+        'name them in classes.txt, one per line, or with --classes; if the values have gaps, in '
+        'labelmap.txt, with a line such as road:7,7,7 for each class',
+    ),
+    'unnamed-colours': warning(
+        'no names are given for the colours of label maps, so the classes are named by their '
+        'colours',
+        'name them in labelmap.txt, with a line such as road:128,64,128 for each class',
     ),
     'label-instances': Kind(
         'the values of label maps seem to be numbers of instances (1, 2, 3, ... in each), not '

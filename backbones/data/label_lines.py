@@ -13,10 +13,14 @@ def loading_lines(mapping: LabelMapping | None) -> list[str]:
         mapping: what the values mean; None if they are the labels, from 0.
     """
     if mapping:
-        loading = dict(
-            type='LoadMappedAnnotations', values=[*mapping.values], ignored=[*mapping.ignored]
-        )
-        said = '# the values of labels 0, 1, ... in the files, and those that are ignored'
+        meaning: dict[str, object]
+        if mapping.threshold is None:
+            meaning = dict(values=[*mapping.values], ignored=[*mapping.ignored])
+            said = '# the values of labels 0, 1, ... in the files, and those that are ignored'
+        else:
+            meaning = dict(threshold=mapping.threshold)
+            said = '# values from the threshold on are label 1, and smaller ones label 0'
+        loading = dict(type='LoadMappedAnnotations', **meaning)
         lines, new = [said, statement('__loading', literal(loading))], '__loading'
     else:
         lines = ['# labels start at 0; in the base, 0 means "ignore", as in ADE20K']

@@ -18,10 +18,12 @@ class LabelMapping:
     Args:
         values: of label 0, 1, ...: numbers, or colours (red, green, blue).
         ignored: raw values that become 255.
+        threshold: the least grey value of label 1, if smaller ones are label 0, whatever they are.
     """
 
-    values: tuple[Value, ...]
+    values: tuple[Value, ...] = ()
     ignored: tuple[Value, ...] = ()
+    threshold: int | None = None
 
     @property
     def in_colours(self) -> bool:
@@ -35,6 +37,8 @@ class LabelMapping:
 
     def apply(self, raw: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         """Return the labels of raw values of any shape, and whether each is known."""
+        if self.threshold is not None:
+            return (raw >= self.threshold).astype(np.uint8), np.ones(raw.shape, bool)
         known = self.labels()
         keys = np.array(sorted(known))
         place = np.searchsorted(keys, raw).clip(max=len(keys) - 1)
@@ -92,4 +96,4 @@ def mapping_of(step: dict) -> LabelMapping:
         tuple(tuple(v) if isinstance(v, list | tuple) else v for v in step.get(key) or ())
         for key in ('values', 'ignored')
     )
-    return LabelMapping(values, ignored)
+    return LabelMapping(values, ignored, step.get('threshold'))

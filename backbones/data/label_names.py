@@ -133,18 +133,32 @@ def _camvid(text: str) -> list[tuple[str, Value]]:
 
 
 def _table(text: str) -> list[tuple[str, Value]]:
-    """Parse class_dict.csv with name,r,g,b, or Roboflow's _classes.csv with Pixel Value, Class."""
-    rows = list(csv.reader(text.splitlines(), skipinitialspace=True))
+    """Parse class_dict.csv with name,r,g,b, or Roboflow's _classes.csv with Pixel Value, Class.
+
+    Columns may be divided by semicolons, and a colour may be one cell, "255,0,0".
+    """
+    lines = text.splitlines()
+    delimiter = ';' if lines and ';' in lines[0] else ','
+    rows = list(csv.reader(lines, skipinitialspace=True, delimiter=delimiter))
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
-    name = next((head.index(word) for word in ('name', 'class', 'label') if word in head), None)
-    short, long = ('r', 'g', 'b'), ('red', 'green', 'blue')
-    sides = next((words for words in (short, long, ('pixel value',)) if {*words} <= {*head}), None)
+    name = next((head.index(word) for word in NAME_COLUMNS if word in head), None)
+    colour = next((head.index(word) for word in COLOUR_COLUMNS if word in head), None)
+    if colour is not None:  # in three cells
+        rows = [[*row, *row[colour].split(',')] for row in rows if len(row) == len(head)]
+        head += [*SIDES[0]]
+        rows[:1] = [head]
+    sides = next((words for words in SIDES if {*words} <= {*head}), None)
     if name is None or sides is None:
         return []
     places = [head.index(word) for word in sides]
     rows = [row for row in rows[1:] if len(row) > max(name, *places)
             and all(row[place].strip().isdecimal() for place in places)]  # fmt: skip
     return [(row[name].strip(), _colour([row[place] for place in places])) for row in rows]
+
+
+NAME_COLUMNS = ('name', 'class', 'label', 'classname', 'class name', 'class_name')
+COLOUR_COLUMNS = ('color', 'colour', 'rgb', 'classcolor', 'class color', 'class_color')
+SIDES = (('r', 'g', 'b'), ('red', 'green', 'blue'), ('pixel value',))
 
 
 def _colour(words: list[str]) -> Value:

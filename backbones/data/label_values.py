@@ -1,6 +1,7 @@
 """Deciding what the values of label maps mean, once they have been read."""
 
 from collections import Counter
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +13,15 @@ from backbones.data.label_mapping import IGNORED, LabelMapping, read_raw, withou
 from backbones.errors import listed
 
 BINARY = ('background', 'foreground')
+NUMBERED = 'label {}'  # the name of a class without a name
 MOST = 50  # classes that are named by their values
+# of label maps with two classes and values between them: where black ends and white begins, how
+# many values lie between them, and the largest share of such pixels in all and outside of black
+BLACK, WHITE, BETWEEN, SHARE, EDGE = 16, 239, 8, 0.05, 0.4
+HALF = 128  # divides them
+LEVEL = 20  # values that are further apart are no numbers of classes
 # of label maps that hold instances: the least highest value, and the share without a gap
-MANY, SURE = 10, 0.9
+MANY, SURE = 5, 0.9
 
 
 def settle(dataset: Dataset, faults: Faults) -> None:
@@ -24,7 +31,7 @@ def settle(dataset: Dataset, faults: Faults) -> None:
     and 255; equal channels are one. Classes without names are called by their values.
     """
     facts = dataset.label_facts()
-    seen = sorted({int(v) for fact in facts if fact.values is not None for v in fact.values})
+    seen = _pixels(facts)
     if not dataset.mapping:
         _name_by_values(dataset, seen, faults)
         dataset.mapping = _of_values(dataset, seen)
@@ -34,19 +41,54 @@ def settle(dataset: Dataset, faults: Faults) -> None:
         dataset.mapping = LabelMapping(tuple(range(len(dataset.classes))))
 
 
-def _name_by_values(dataset: Dataset, seen: list[int], faults: Faults) -> None:
+def _pixels(facts: list[ImageFacts]) -> dict[int, int]:
+    """Return the values of label maps in order, with the number of pixels of each."""
+    found: Counter[int] = Counter()
+    for fact in facts:
+        if fact.values is not None and fact.counts is not None:
+            found.update({int(v): int(n) for v, n in zip(fact.values, fact.counts)})
+    return dict(sorted(found.items()))
+
+
+def _is_blurred(seen: dict[int, int]) -> bool:
+    """Return whether label maps are black and white with edges between them.
+
+    Smoothing, scaling and JPEG make such edges. Numbers of classes or instances have no gap like
+    that, or only one value on its other side: 255, "ignore".
+    """
+    black, white = ({v for v in seen if inside(v)} for inside in (BLACK.__ge__, WHITE.__le__))
+    between = {value: count for value, count in seen.items() if BLACK < value < WHITE}
+    if not black or not white or 0 < len(between) < BETWEEN or len(between) + len(white) < 2:
+        return False
+    edges, rest = sum(between.values()), sum(seen[value] for value in white)
+    return edges <= SHARE * sum(seen.values()) and edges <= EDGE * (edges + rest)
+
+
+def _name_by_values(dataset: Dataset, seen: dict[int, int], faults: Faults) -> None:
     values = [value for value in seen if value not in (*dataset.ignore, IGNORED)]
     binary = {0, IGNORED} >= {*seen} and IGNORED in seen and IGNORED not in dataset.ignore
     if dataset.classes or not seen:
         return
-    if binary:
+    if binary or (not dataset.ignore and _is_blurred(seen)):
         dataset.classes = BINARY
-    elif values == [v for v in range(len(values) + len(dataset.ignore)) if v not in dataset.ignore
-                    ][: len(values)] and len(values) <= MOST:  # fmt: skip
-        dataset.classes = tuple(f'label {value}' for value in values)
+    elif len(values) <= MOST:
+        levels = _are_grey_levels(seen) and not dataset.ignore
+        dataset.classes = tuple(map(NUMBERED.format, seen if levels else values))
     if dataset.classes:
         faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
         _check_instances(dataset, faults)
+
+
+def _are_grey_levels(seen: dict[int, int]) -> bool:
+    """Return whether a few values are spread over all of 0 to 255, as 0, 128 and 255 are.
+
+    Then 255 is one of them.
+    """
+    return (
+        1 < len(seen) <= MOST
+        and 0 in seen
+        and all(after - before > LEVEL for before, after in pairwise(seen))
+    )
 
 
 def _check_instances(dataset: Dataset, faults: Faults) -> None:
@@ -61,7 +103,7 @@ def _check_instances(dataset: Dataset, faults: Faults) -> None:
         faults.add('label-instances', dataset.root, example)
 
 
-def _of_values(dataset: Dataset, seen: list[int]) -> LabelMapping | None:
+def _of_values(dataset: Dataset, seen: dict[int, int]) -> LabelMapping | None:
     names, ignored = dataset.classes, tuple(i for i in dataset.ignore if i != IGNORED)
     number = len(names)
     if not names:
@@ -79,6 +121,18 @@ def _of_values(dataset: Dataset, seen: list[int]) -> LabelMapping | None:
     if number == 2 and binary:
         dataset.notes.append(f'0 and 255 are the labels of {names[0]} and {names[1]}')
         return LabelMapping((0, IGNORED))
+    if number == 2 and _is_blurred(seen):
+        dataset.notes.append(f'values below {HALF} are the label of {names[0]}, and the others '
+                             f'that of {names[1]}: edges are smoothed or compressed')  # fmt: skip
+        return LabelMapping(threshold=HALF)
+    if number == len(seen) and _are_grey_levels(seen):
+        if names != tuple(map(NUMBERED.format, seen)):
+            which = ', '.join(f'{value} is {name}' for value, name in zip(seen, names))
+            dataset.notes.append(f'values of label maps: {which}')
+        return LabelMapping(tuple(seen))
+    values = tuple(value for value in seen if value != IGNORED)
+    if names == tuple(map(NUMBERED.format, values)) and values != (*range(number),):
+        return LabelMapping(values)
     return None
 
 

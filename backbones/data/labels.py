@@ -26,7 +26,7 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
         add_file_fault(fact, folder, total, faults)
         if fact.fault:
             continue
-        if fact.lossy:
+        if fact.lossy and (dataset.mapping is None or dataset.mapping.threshold is None):
             faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)
         elif fact.values is None and fact.mode.split()[0] in COLOURED:
             faults.add('label-colour', folder, f'{label.name}, {fact.mode}', total=total)

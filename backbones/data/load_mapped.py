@@ -16,15 +16,23 @@ class LoadMappedAnnotations(LoadAnnotations):
     Args:
         values: the value of label 0, 1, ... in the files: numbers, or colours (red, green, blue).
         ignored: values that become 255, "ignore". 255 stays 255 unless it is one of `values`.
+        threshold: the least grey value of label 1, if all smaller ones are label 0.
         more: what LoadAnnotations takes.
 
     Raises:
         UnreadableError: a file cannot be read, or has a value that is none of these.
     """
 
-    def __init__(self, *, values: list, ignored: list | tuple = (), **more: object) -> None:
+    def __init__(
+        self,
+        *,
+        values: list | tuple = (),
+        ignored: list | tuple = (),
+        threshold: int | None = None,
+        **more: object,
+    ) -> None:
         super().__init__(**more)
-        self.mapping = mapping_of(dict(values=values, ignored=ignored))
+        self.mapping = mapping_of(dict(values=values, ignored=ignored, threshold=threshold))
 
     def _load_seg_map(self, results: dict) -> None:
         path = results['seg_map_path']
@@ -32,6 +40,9 @@ class LoadMappedAnnotations(LoadAnnotations):
             raw = read_raw(path, in_colours=self.mapping.in_colours)
         except DAMAGED as error:
             raise UnreadableError(f'{path} cannot be read: {error}') from error
+        if raw.ndim != 2:
+            raise UnreadableError(f'{path} has colours, and its classes are grey values: '
+                                  'tools/check_data.py lists all such files')  # fmt: skip
         labels, known = self.mapping.apply(raw)
         if not known.all():
             value = int(raw[~known][0])

@@ -1,6 +1,7 @@
 """Checks of names: of classes, wherever they are listed, and of files and folders."""
 
 import difflib
+import re
 import unicodedata
 from collections import Counter
 from collections.abc import Iterable, Iterator
@@ -23,7 +24,8 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
         if str(name) != str(name).strip():
             faults.add('blank-in-name', dataset.root, repr(name))
         key = _plain(str(name))
-        close = difflib.get_close_matches(key, [k for k in plain if len(k) > 4], n=1, cutoff=0.9)
+        others = [k for k in plain if len(k) > 4 and _letters(k) != _letters(key)]
+        close = difflib.get_close_matches(key, others, n=1, cutoff=0.9)
         if key in plain or close:
             other = plain[key] if key in plain else plain[close[0]]
             kind = 'duplicate-class' if other == name else 'similar-classes'
@@ -37,6 +39,11 @@ def _plain(name: str) -> str:
     """Return a name without what is easily overlooked: case, blanks, invisible signs, forms."""
     seen = (c for c in unicodedata.normalize('NFKC', name) if unicodedata.category(c) != 'Cf')
     return ''.join(''.join(seen).split()).casefold()
+
+
+def _letters(name: str) -> str:
+    """Return a name without its numbers, by which lane10 and lane11 are meant to differ."""
+    return re.sub(r'\d+', '', name)
 
 
 def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:

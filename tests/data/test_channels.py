@@ -167,9 +167,9 @@ def test_pictures_stretch_what_has_more_than_8_bits() -> None:
     'pixels, message',
     [
         (np.full((8, 8, 2), np.nan, np.float32), 'NaN or infinite'),
-        (np.zeros((4, 8, 8, 2), np.uint8), 'shape .4, 8, 8, 2.; allowed: height and width'),
+        (np.zeros((4, 8, 8, 2), np.uint8), 'shape .4, 8, 8, 2.; allowed: height, width'),
         (np.zeros((8, 8, 3), np.uint8), '3 channels instead of 2'),
-        (np.zeros((2, 64, 48), np.uint8), 'shape .2, 64, 48.; allowed: height and width'),
+        (np.zeros((2, 64, 48), np.uint8), 'shape .2, 64, 48.; allowed: height, width'),
         (np.zeros((8, 8, 2), np.uint8), 'values of type uint8 instead of float32'),
         (np.zeros((8, 8, 2), complex), 'values of type complex128'),
     ],

@@ -316,6 +316,14 @@ def labels(path: str, values: object) -> Callable[[Path], None]:
     return do
 
 
+def every_value(root: Path) -> None:
+    """More values than there can be classes without names."""
+    labels(
+        'masks/train/0.png',
+        np.arange(256, dtype=np.uint8).reshape(16, 16).repeat(4, 1).repeat(3, 0),
+    )(root)
+
+
 def all_255(root: Path) -> None:
     for path in (root / 'masks').rglob('*.png'):
         labels(str(path.relative_to(root)), (np.asarray(Image.open(path)) > 0) * np.uint8(255))(
@@ -350,8 +358,7 @@ MASK_MISTAKES = [
     ('image-in-two-splits', copy_over('images/train/0.jpg', 'images/val/0.jpg')),
     ('image-twice', copy_over('images/train/0.jpg', 'images/train/1.jpg')),
     ('unnamed-labels', lambda root: (root / 'classes.txt').unlink()),
-    ('no-class-names', lambda root: [(root / 'classes.txt').unlink(),
-                                     labels('masks/train/0.png', 7)(root)]),
+    ('no-class-names', lambda root: [(root / 'classes.txt').unlink(), every_value(root)]),
     ('no-validation', lambda root: shutil.rmtree(root / 'images/val')),
     ('no-training', lambda root: shutil.rmtree(root / 'images/train')),
     ('broken-file', lambda root: (root / 'classes.txt').write_bytes('ä\nb\nc'.encode('latin-1'))),
@@ -791,7 +798,7 @@ def test_every_kind_of_fault_is_tried() -> None:
     # in files of their own
     tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
     tried |= {'embedded-image', 'grey-split', 'label-instances', 'other-split', 'palettes-differ'}
-    tried |= {'scales-differ'}
+    tried |= {'scales-differ', 'unnamed-colours', 'unnamed-objects'}
     tried |= {'test-unannotated', 'too-many-pixels', 'unread-format', *OF_LAYOUTS}
     of_configs = {'filtered-image', 'class-left-out', 'class-order', 'missing-data',
                   'annotation-id-zero', 'channel-order', 'drawn-validation', 'mixed-suffixes',

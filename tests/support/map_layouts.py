@@ -169,6 +169,44 @@ def _(root: Path) -> None:
     maps(root, 'masks', splits=WHOLE)
 
 
+@layout('label maps without names, with gaps', maps=True, warns={'unnamed-labels'},
+        classes=('label 0', 'label 7', 'label 9'))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'images/{}')
+    maps(root, 'masks/{}', values=(0, 7, 9), border=255)
+
+
+@layout('grey levels without names', maps=True, warns={'unnamed-labels'},
+        classes=('label 0', 'label 128', 'label 255'))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'images/{}')
+    maps(root, 'masks/{}', values=(0, 128, 255))
+
+
+@layout('colours without names', maps=True, warns={'unnamed-colours'},
+        classes=('colour 0,0,0', 'colour 60,245,250', 'colour 250,50,83'))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'images/{}')
+    maps(root, 'masks/{}', colours=sorted(COLOURS))
+
+
+@layout('black and white as JPEG', maps=True, warns={'unnamed-labels'},
+        classes=('background', 'foreground'))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'images/{}')
+    maps(root, 'masks/{}', '{}.jpg', values=(0, 255, 255))
+
+
+@layout('similar names in folders of any name', WHOLE, maps=True, classes=CLASSES)
+def _(root: Path) -> None:
+    for number, name in enumerate(names_of('train')):
+        photo(root / f'dataset/original_img/img_{name}.jpg')
+        labels = root / f'dataset/segmentation_img/gt_{name.replace("_", "_00")}.png'
+        save_map(labels, label_map(number), COLOURS)
+    text(root / 'class_dict.csv', 'name;r;g;b\nbackground;0;0;0\ncat;250;50;83\n'
+         'dög;60;245;250\n')  # fmt: skip
+
+
 @layout('void 11', maps=True, classes=CLASSES, options=dict(ignore=('11',)))
 def _(root: Path) -> None:
     images_of(root, 'images/{}')
