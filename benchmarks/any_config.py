@@ -1,9 +1,9 @@
 #!/usr/bin/env python
-"""Configs of many families of MMDetection and MMSegmentation with one of our backbones.
+"""Put one of our backbones into configs of many families of MMDetection and MMSegmentation.
 
-Each is swapped, computes losses and gradients on two small images, and predicts on one: on a CPU,
-without weights. Writes docs/any_config.md; arguments are parts of the names of the configs to try
-anew beside those that are new, all by default.
+Each model predicts on one small image and computes losses and gradients on two, on a CPU and
+without weights. Writes docs/any_config.md. By default all configs are tried; arguments are parts of
+the names of configs to try again, in addition to new ones.
 """
 
 import json

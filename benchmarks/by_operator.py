@@ -1,8 +1,8 @@
 #!/usr/bin/env python
-"""Where a backbone's time goes, in PyTorch and in OpenVINO: benchmarks/by_operator.py [NAME ...]
+"""Time kinds of operators in PyTorch and OpenVINO: benchmarks/by_operator.py [NAME ...]
 
-One image on one thread. PyTorch's profiler and OpenVINO's counters give each operator's own time,
-which is added up by kind; both runtimes measure in turns. Needs the extra `openvino`.
+One image on one thread. The times of PyTorch's profiler and OpenVINO's counters, without nested
+operators, are added up by kind; the runtimes take turns. Needs the extra `openvino`.
 """
 
 import tempfile

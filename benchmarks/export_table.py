@@ -1,11 +1,11 @@
 #!/usr/bin/env python
-"""Models of many families in the form in which they are exported, and as ONNX files.
+"""Try which models of many families can be exported, as a module and as ONNX files.
 
-Each config gets a small backbone and few layers, and random weights. The module that is exported is
-compared with MMDetection's and MMSegmentation's own prediction, two padded images at once: a second
-or two. Arguments are parts of the names of configs to export as well, for any size and any number
-of images or, where that fails, for one size: a minute each. Writes docs/export_table.md and its
-JSON after each config.
+Each config gets a small backbone, few layers and random weights. The module for export is compared
+with MMDetection's and MMSegmentation's own predictions on two padded images at once, which takes a
+second or two. Arguments are parts of the names of configs that are also exported, for any size and
+any number of images or, if that fails, for one size, which takes a minute each. Writes
+docs/export_table.md and its JSON after each config.
 """
 
 import json

@@ -1,7 +1,7 @@
-"""Train a config once for each seed, and print the mean and spread of what it reaches.
+"""Train a config once for each seed, and print the mean and spread of its metrics.
 
 The numbers of docs/own_data_measured.md come from here: one thread, CPU seconds of the whole
-command tools/train.py with all its processes. A seed that is there already is not trained again.
+command tools/train.py with all its processes. Seeds that were trained before are not trained again.
 """
 
 import argparse

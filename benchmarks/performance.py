@@ -1,8 +1,8 @@
 #!/usr/bin/env python
 """Measure docs/performance.json and write docs/performance.md from it.
 
-benchmarks/performance.py measure [SECTION ...] [--again]   what is missing (--again: all of it)
-benchmarks/performance.py page                              the page only
+benchmarks/performance.py measure [SECTION ...] [--again]   measure what is missing (--again: all)
+benchmarks/performance.py page                              only write the page
 benchmarks/performance.py goals                             list missed goals of goals.yml
 """
 

@@ -1,9 +1,9 @@
-"""Train what others would take, on the data of a config, and print what it reaches.
+"""Train a model of another library on the data of a config, and print its metric.
 
-The split is the config's, the metric COCO's or the mean IoU of the test images (of the validation
-images without a test split), and CPU seconds are those of the whole process until the training has
-ended, on one thread. Nothing is pretrained. The packages of the rivals are not among the
-requirements: `pip install ultralytics segmentation_models_pytorch`.
+The splits are those of the config. The metric is COCO's, or the mean IoU of the test images, or of
+the validation images if there is no test split. CPU seconds are those of the whole process until
+the training has ended, on one thread. Nothing is pretrained. The rivals' packages are not among
+the requirements: `pip install ultralytics segmentation_models_pytorch`.
 """
 
 import argparse

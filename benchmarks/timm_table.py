@@ -1,11 +1,10 @@
 #!/usr/bin/env python
-"""One model of every family of timm under six methods: what fits, trains, predicts and exports.
+"""Try one model of every family of timm under six methods: what fits, trains, predicts and exports.
 
-The smallest model of each of timm's modules, with random weights, on a CPU, on images of 128
-pixels. Each family has a process of its own, with a limit of time and of memory. Writes
-docs/timm_table.json after each, and docs/timm_table.md. Arguments are names of models to try beside
-those of the table, which are not written; `--again FAMILY` tries families anew, and `--export`
-exports those that were not yet exported.
+The smallest model of each of timm's modules is tried with random weights, on a CPU, on images of
+128 pixels, in a separate process with limits of time and memory. Writes docs/timm_table.json after
+each family, and docs/timm_table.md. If arguments name other models, these are tried and printed
+instead. `--again FAMILY` repeats families, and `--export` exports those that were not exported yet.
 """
 
 import argparse

@@ -1,4 +1,4 @@
-"""What mkdocs calls to make one site of the repository's pages.
+"""Hooks with which mkdocs builds one site from the repository's pages.
 
 The site also includes pages at the top of the repository (README.md and others) and notebooks.
 Links are written as the repository's hosts read them, relative to the file; here those that leave
