@@ -169,7 +169,8 @@ FILES = {
 LABEL_MAPS = {
     'missing-label': Kind(
         'images have no label map or label file of the same name',
-        'add it, or remove the image; only the suffix of the name may differ',
+        'add it, or leave out these images with --allow missing-label; only the suffix of the name '
+        'may differ',
     ),
     'label-size': Kind(
         'the size of label maps differs from that of their images as loaded',
