@@ -203,8 +203,8 @@ LABEL_MAPS = {
     'label-instances': Kind(
         'the values of label maps seem to be numbers of instances (1, 2, 3, ... in each), not '
         'classes',
-        'write a COCO annotation for each number; if the values are classes, name them in '
-        'classes.txt or with --classes',
+        'pass --layout instance-maps to read each number as an object; if the values are classes, '
+        'name them in classes.txt or with --classes',
     ),
     'void-ignored': warning(
         'values or colours are neither learnt nor counted, because they are void or not among '

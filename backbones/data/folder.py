@@ -9,8 +9,10 @@ from backbones.data import (
     coco,
     createml,
     cvat,
+    instance_maps,
     labelme,
     labelme_xml,
+    mask_files,
     mask_folders,
     via,
     voc,
@@ -63,11 +65,13 @@ class Layout:
         find: returns what it has found in a folder, nothing if the folder has another layout.
         read: returns splits, and class names in order if the data say them.
         holds: what it holds, in the order of preference of `Options.wants`.
+        asked: whether it is read only if `Options.layout` names it.
     """
 
     find: Callable[[Path], Any]
     read: Read
     holds: tuple[str, ...] = ('boxes', 'masks')
+    asked: bool = False
 
 
 def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any:
@@ -77,6 +81,12 @@ def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any
 
 def _read_via(root: Path, there: list[Path], faults: Faults, options: Options) -> Any:
     return via.read(root, there, faults, classes=options.classes)
+
+
+def _of_one_class(read: Callable) -> Read:
+    return lambda root, there, faults, options: read(
+        root, there, faults, classes=options.classes, progress=options.progress
+    )
 
 
 def _with_boxes(read: Callable) -> Read:
@@ -102,6 +112,10 @@ LAYOUTS = {
     'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
     'via': Layout(via.find, _read_via),
     'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),
+    'mask-files': Layout(mask_files.find, _of_one_class(mask_files.read), ('masks', 'boxes')),
+    'instance-maps': Layout(
+        instance_maps.find, _of_one_class(instance_maps.read), ('masks', 'boxes'), asked=True
+    ),
 }
 EXPECTED = """
   COCO        annotations/train.json, annotations/val.json and folders of images, or
@@ -165,7 +179,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
 
 
 def _find(root: Path, layout: str | None) -> dict[str, Any]:
-    tried = [layout] if layout else list(LAYOUTS)
+    tried = [layout] if layout else [name for name, one in LAYOUTS.items() if not one.asked]
     return {name: there for name in tried if (there := LAYOUTS[name].find(root))}
 
 

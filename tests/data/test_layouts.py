@@ -83,7 +83,8 @@ USUAL = {
     'CVAT for images 1.1, polygons and masks, subsets', 'Label Studio COCO of both splits',
     'labelme, circles and masks, splits', 'COCO, several files of a split', 'CreateML',
     'CVAT segmentation mask 1.1', 'VOC 2012, instances', '0 and 255, named', 'void 0',
-    'black and white as JPEG', 'similar names in folders of any name',
+    'instances by number', 'a file for each object', 'black and white as JPEG',
+    'similar names in folders of any name',
     'NAME_mask.png beside NAME.jpg', 'CamVid of the SegNet tutorial', 'Cityscapes, labelIds',
 }  # fmt: skip
 
@@ -118,13 +119,12 @@ def check_learnt(cfg: Config, layout: Layout) -> None:
         built = DATASETS.build(dict(part, pipeline=steps if layout.maps else []))
         for i in range(len(built)):
             info = built[i] if layout.maps else built.get_data_info(i)
-            number = int(
-                re.search(r'_(\d+)', Path(info['img_path']).stem)[1]
-            )  # of the generator's image
+            # of the generator's image
+            number = int(re.search(r'_(\d+)', Path(info['img_path']).stem)[1])
             if not layout.maps:
                 kinds = [built.metainfo['classes'][x['bbox_label']] for x in info['instances']]
-                assert sorted(kinds) == sorted(box_layouts.NAMES[kind] for kind, _ in
-                                               objects(number))  # fmt: skip
+                names = box_layouts.NAMES if len(layout.classes) > 1 else 2 * layout.classes
+                assert sorted(kinds) == sorted(names[kind] for kind, _ in objects(number))
                 continue
             wanted = label_map(number)
             if 'foreground' in layout.classes or 'hole' in layout.classes:

@@ -95,6 +95,34 @@ def _(root: Path) -> None:
     names_file(root)
 
 
+@layout('instances by number', masks=True, classes=('object',), warns={'unnamed-objects'},
+        options=dict(layout='instance-maps'))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'images/{}')
+    for split in BOTH:
+        for i, stem in enumerate(names_of(split)):
+            save_map(root / f'masks/{split}/{stem}.png', instance_map(i))
+
+
+@layout('instances by colour, named', WHOLE, masks=True, classes=('cell',),
+        options=dict(layout='instance-maps', classes=('cell',)))  # fmt: skip
+def _(root: Path) -> None:
+    images_of(root, 'PNGImages', WHOLE)
+    for i, stem in enumerate(names_of('train')):
+        save_map(root / f'Masks/{stem}_mask.png', instance_map(i), VOC)
+
+
+@layout('a file for each object', masks=True, classes=('object',), warns={'unnamed-objects'})
+def _(root: Path) -> None:
+    for split in BOTH:
+        for i, stem in enumerate(names_of(split)):
+            photo(root / split / stem / f'images/{stem}.png')
+            numbers = instance_map(i)
+            for number in range(1, numbers.max() + 1):
+                mask = (numbers == number) * np.uint8(255)
+                save_map(root / split / stem / f'masks/{number}.png', mask)
+
+
 @layout('labelme exported as VOC, label maps', WHOLE, maps=True, classes=('_background_', *NAMES))
 def _(root: Path) -> None:
     images_of(root, 'JPEGImages', WHOLE)

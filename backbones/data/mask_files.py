@@ -1,0 +1,95 @@
+"""Reading folders with an image and a file for each of its objects, as of nuclei by Kaggle."""
+
+from collections.abc import Sequence
+from itertools import islice
+from pathlib import Path
+
+import numpy as np
+
+from backbones.data import shapes
+from backbones.data.dataset import SPLITS, Split
+from backbones.data.faults import Faults
+from backbones.data.images import DAMAGED
+from backbones.data.instance_maps import UNNAMED
+from backbones.data.label_mapping import read_raw
+from backbones.data.listing import directly_in, list_images
+from backbones.data.parallel import in_parallel
+
+LOOKED_AT = 5  # folders that show whether each has one image
+
+
+def find(root: Path) -> dict[str, list[Path]]:
+    """Return each split's folders of objects: NAME/images/NAME.png and NAME/masks/*.png."""
+    found = {
+        split: folders
+        for split, words in SPLITS.items()
+        for word in words
+        if (folders := _objects(root / word))
+    }
+    return found or ({'train': folders} if (folders := _objects(root)) else {})
+
+
+def _objects(place: Path) -> list[Path]:
+    folders = [f for f in directly_in(place) if (f / 'images').is_dir() and (f / 'masks').is_dir()]
+    alone = all(len(list_images(folder / 'images')) == 1 for folder in islice(folders, LOOKED_AT))
+    return folders if alone else []
+
+
+def read(
+    root: Path,
+    found: dict[str, list[Path]],
+    faults: Faults,
+    *,
+    classes: Sequence[str] = (),
+    progress: bool = False,
+) -> tuple[list[Split], tuple[str, ...]]:
+    """Read each file of `masks` as an instance with a run-length code: what is not black.
+
+    Args:
+        classes: the name that the user has given to the class.
+
+    Returns:
+        Splits, and the class.
+    """
+    name = classes[0] if len(classes) == 1 else UNNAMED
+    if not classes:
+        faults.add('unnamed-objects', root, repr(name))
+    splits = []
+    for part, folders in found.items():
+        records = shapes.Records((name,))
+        read_all = in_parallel(_instances, folders, title=f'masks of {part}', progress=progress)
+        for folder, (size, some, broken) in zip(folders, read_all):
+            images = list_images(folder / 'images')
+            if len(images) != 1:
+                example = f'{folder.name}/images has {len(images)} images instead of one'
+                faults.add('several-folders', root, example)
+                continue
+            number = records.add_image(images[0].relative_to(root).as_posix(), size)
+            for shape in some:
+                records.add(number, name, shape)
+            for fault in broken:
+                faults.add('broken-shape', root, f'{folder.name}: {fault}', total=len(folders))
+        splits.append(Split(part, root, root, records=records.as_coco(), own_file=True))
+    return splits, (name,)
+
+
+def _instances(folder: Path) -> tuple[tuple[int, int] | None, list[dict], list[str]]:
+    """Return the size of an image's masks, their shapes, and what is wrong with them."""
+    size, found, faults = None, [], []
+    for path in list_images(folder / 'masks'):
+        try:
+            mask = read_raw(path, in_colours=True) != 0
+        except DAMAGED as error:
+            faults.append(f'{path.name}: {error}')
+            continue
+        here = mask.shape[1], mask.shape[0]
+        if size not in (None, here):
+            faults.append(
+                f'{path.name} is {here[0]}x{here[1]}, masks before it {size[0]}x{size[1]}'
+            )
+        elif not mask.any():
+            faults.append(f'{path.name} is black')
+        else:
+            size = here
+            found.append(shapes.encoded(np.ascontiguousarray(mask), 0, 0, here))
+    return size, found, faults
