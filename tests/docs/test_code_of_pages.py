@@ -73,6 +73,11 @@ def in_small(text: str) -> str:
     return text.replace('pretrained=True', 'pretrained=None')
 
 
+@pytest.mark.parametrize('block', MEASURED, ids=str)
+def test_python_with_a_model_of_timm_runs(block: Block) -> None:
+    exec(compile(block.text, str(block), 'exec'), dict(__name__='block'))
+
+
 def test_python_on_pages_runs(tmp_path: Path) -> None:
     """All of it in one process, a copy of this one: importing the libraries takes seconds."""
     assert len(RUN) >= 8
@@ -80,11 +85,6 @@ def test_python_on_pages_runs(tmp_path: Path) -> None:
     out = forked(f'{PREPARE}\n{PROGRAM}', tmp_path, json.dumps(blocks))
     failed = json.loads(out.splitlines()[-1])
     assert not failed, '\n'.join(f'{name}: {error}' for name, error in failed.items())
-
-
-@pytest.mark.parametrize('block', MEASURED, ids=str)
-def test_python_with_a_model_of_timm_runs(block: Block) -> None:
-    exec(compile(block.text, str(block), 'exec'), dict(__name__='block'))
 
 
 @pytest.mark.parametrize('block', BLOCKS, ids=str)
