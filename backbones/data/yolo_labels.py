@@ -39,11 +39,11 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     owner: dict[Path, Path] = {}
     apart: list[Path] = []
     beside: list[Path] = []
-    names = functools.cache(_names_in)
+    names = functools.cache(names_in)
     for image in split.facts:
         far, near = label_places(image, root)
         files = [file for file in dict.fromkeys((far, near)) if file.is_file()]
-        if not files and (other := _spelled_otherwise(image, (far, near), names)):
+        if not files and (other := other_spelling(image, (far, near), names)):
             files = [other]
             faults.add('image-elsewhere', other.parent, f'{image.name} has {other.name}')
         if len(files) == 2:
@@ -63,13 +63,13 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     return found
 
 
-def _spelled_otherwise(
+def other_spelling(
     image: Path, places: Iterable[Path], names: Callable[[Path], dict[str, list[Path]]]
 ) -> Path | None:
     """Return the label file that differs from an image's name as `alike` says, if no image has it.
 
     Args:
-        names: see `_names_in`.
+        names: see `names_in`.
     """
     name = alike(image.stem)
     taken = {path.stem for path in names(image.parent).get(name, []) if path.suffix != '.txt'}
@@ -79,7 +79,7 @@ def _spelled_otherwise(
     return found[0] if len(found) == 1 else None
 
 
-def _names_in(folder: Path) -> dict[str, list[Path]]:
+def names_in(folder: Path) -> dict[str, list[Path]]:
     """Return a folder's files by their names as systems have in common, without suffix."""
     return grouped(directly_in(folder), lambda path: alike(path.stem))
 

@@ -3,13 +3,15 @@
 CVAT's "YOLO 1.1" has `obj.names` and `obj_train_data`, Label Studio and LabelImg `classes.txt`.
 """
 
+import functools
+from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
 
 from backbones.data.dataset import SPLITS, split_of
 from backbones.data.label_names import numbered
 from backbones.data.listing import list_images, read_lines
-from backbones.data.yolo_labels import has_object, label_places
+from backbones.data.yolo_labels import has_object, label_places, names_in, other_spelling
 
 FILES = ('obj.names', 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt',
          '*/labels/classes.txt', '*/classes.txt')  # fmt: skip
@@ -29,7 +31,9 @@ def find_names(root: Path) -> Path | None:
         return None
     folders = (root / folder for folder in _folders(root).values())
     images = (image for folder in folders for image in list_images(folder))
-    return file if any(_has_labels(image, root) for image in islice(images, LOOKED_AT)) else None
+    names = functools.cache(names_in)
+    some = islice(images, LOOKED_AT)
+    return file if any(_has_labels(image, root, names) for image in some) else None
 
 
 def settings(root: Path, file: Path) -> dict[str, object]:
@@ -71,6 +75,7 @@ def _folders(root: Path) -> dict[str, str]:
     return found
 
 
-def _has_labels(image: Path, root: Path) -> bool:
-    file = next((place for place in label_places(image, root) if place.is_file()), None)
+def _has_labels(image: Path, root: Path, names: Callable[[Path], dict[str, list[Path]]]) -> bool:
+    places = label_places(image, root)
+    file = next(filter(Path.is_file, places), None) or other_spelling(image, places, names)
     return file is not None and has_object(file)

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 import yaml
 from own_data import (
+    CLASSES,
     NUMBER,
     SIZE,
     json_file,
@@ -531,7 +532,17 @@ def make_voc_masks(root: Path) -> Path:
     return root
 
 
-@pytest.mark.parametrize('make', [make_yolo, make_voc, make_masks, make_voc_masks])
+def make_yolo_without_yaml(root: Path) -> Path:
+    make_yolo(root)
+    (root / 'data.yaml').unlink()
+    (root / 'classes.txt').write_text('\n'.join(CLASSES), encoding='utf-8')
+    return root
+
+
+MAKERS = [make_yolo, make_yolo_without_yaml, make_voc, make_masks, make_voc_masks]
+
+
+@pytest.mark.parametrize('make', MAKERS)
 @pytest.mark.parametrize('stored', [str.upper, lambda name: unicodedata.normalize('NFD', name)])
 def test_label_files_that_another_system_spells_otherwise(make, stored, tmp_path: Path) -> None:
     for file in [*make(tmp_path).glob('*/**/*.*')]:
