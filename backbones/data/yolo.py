@@ -19,12 +19,13 @@ from backbones.data.parallel import in_parallel
 from backbones.data.shapes import box, outline, upright
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, are_rotated, check_unused, keypoints_of, read_labels
-from backbones.data.yolo_names import find_names, settings
+from backbones.data.yolo_names import BESIDE, find_names, settings
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # for what is learnt
 SUFFIXES = ('.yaml', '.yml')
+CACHED = '.npy'  # beside an image, the copy of it that Ultralytics' cache='disk' leaves
 VALUES = 1000  # maximum number of values of an object's keypoints
 
 
@@ -137,9 +138,9 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
 
 
 def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
-    """Compare with the `classes.txt` that LabelImg and others leave beside the labels."""
-    for other in list_files(root, ('.txt',)):
-        if other.name != 'classes.txt':
+    """Compare with the lists of names that programs leave beside the labels."""
+    for other in list_files(root, ('.txt', '.labels')):
+        if other.name not in BESIDE:
             continue
         there = read_lines(other)
         by_number = numbered(there) or dict(enumerate(there))
@@ -211,7 +212,9 @@ def _images(
             images += list_images(place)
         else:
             faults.add('missing-image', file, f'{text[:200]} is neither a folder nor a file')
-    return list(dict.fromkeys(Path(*image.parts) for image in images))
+    images = list(dict.fromkeys(Path(*image.parts) for image in images))
+    drawn = {image.with_suffix('') for image in images if image.suffix != CACHED}
+    return [i for i in images if i.suffix != CACHED or i.with_suffix('') not in drawn]
 
 
 def _first(folders: list[Path], text: str) -> Path | None:

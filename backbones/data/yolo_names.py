@@ -13,8 +13,10 @@ from backbones.data.label_names import numbered
 from backbones.data.listing import list_images, read_lines
 from backbones.data.yolo_labels import has_object, label_places, names_in, other_spelling
 
-FILES = ('obj.names', 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt',
-         '*/labels/classes.txt', '*/classes.txt')  # fmt: skip
+NAMES = 'obj.names'
+BESIDE = ('classes.txt', '_darknet.labels')  # the labels, as LabelImg and Roboflow leave them
+FILES = (NAMES, 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt', '*/labels/classes.txt',
+         '*/classes.txt', '_darknet.labels', '*/_darknet.labels')  # fmt: skip
 DATA = 'obj.data'  # darknet's: key = value
 FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # of a split
 UNDIVIDED = ('images', 'JPEGImages', '.')  # of images without splits
@@ -33,12 +35,14 @@ def find_names(root: Path) -> Path | None:
     images = (image for folder in folders for image in list_images(folder))
     names = functools.cache(names_in)
     some = islice(images, LOOKED_AT)
-    return file if any(_has_labels(image, root, names) for image in some) else None
+    empty = file.name == NAMES  # which nothing else has, so that labels without an object will do
+    return file if any(_has_labels(image, root, names, empty=empty) for image in some) else None
 
 
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
-    splits = _listed(root) or _folders(root)
+    listed, folders = _listed(root), _folders(root)
+    splits = folders if len(folders) > len(listed) else listed  # which somebody has divided since
     count = _facts(root).get('classes')
     lines = read_lines(file)
     by_number = {str(number): name for number, name in (numbered(lines) or {}).items()}
@@ -75,7 +79,9 @@ def _folders(root: Path) -> dict[str, str]:
     return found
 
 
-def _has_labels(image: Path, root: Path, names: Callable[[Path], dict[str, list[Path]]]) -> bool:
+def _has_labels(
+    image: Path, root: Path, names: Callable[[Path], dict[str, list[Path]]], *, empty: bool
+) -> bool:
     places = label_places(image, root)
     file = next(filter(Path.is_file, places), None) or other_spelling(image, places, names)
-    return file is not None and has_object(file)
+    return file is not None and (empty or has_object(file))

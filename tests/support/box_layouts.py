@@ -118,6 +118,13 @@ def _(root: Path) -> None:
         save(root / f'annotations/instances_{subset}.json', coco(jpegs(split), masks=False))
 
 
+@layout('CVAT COCO 1.0, a second file before whose name stands its split')
+def _(root: Path) -> None:
+    for split, name in (('train', 'instances_default'), ('val', 'val_instances_default')):
+        images_of(root, f'images/{split}', {split: 0})
+        save(root / f'annotations/{name}.json', coco(jpegs(split), masks=False))
+
+
 @layout('CVAT YOLO 1.1, one subset', WHOLE)
 def _(root: Path) -> None:
     yolo(root, 'obj_train_data', 'obj_train_data', splits=WHOLE)
@@ -136,6 +143,15 @@ def _(root: Path) -> None:
     text(root / 'obj.names', '\n'.join(NAMES))
     text(root / 'obj.data', 'classes = 2\nTrain = data/Train.txt\nValidation = '
          'data/Validation.txt\nnames = data/obj.names\nbackup = backup/\n')  # fmt: skip
+
+
+@layout('CVAT YOLO 1.1, divided by folders since')
+def _(root: Path) -> None:
+    yolo(root, 'images/{}', 'labels/{}')
+    text(root / 'obj.names', '\n'.join(NAMES))
+    text(root / 'obj.data', 'classes = 2\ntrain = data/train.txt\nnames = data/obj.names\n')
+    names = [name for split in BOTH for name in jpegs(split, 'data/obj_train_data/')]
+    text(root / 'train.txt', '\n'.join(names))
 
 
 @layout('darknet, divided by lists alone')
@@ -360,6 +376,24 @@ def _(root: Path) -> None:
     (root / 'val').rename(root / 'valid')
     text(root / 'data.yaml', 'train: ../train/images\nval: ../valid/images\ntest: ../test/images\n'
          'nc: 2\nnames: [cat, dög]\nroboflow:\n  workspace: x\n')  # fmt: skip
+
+
+@layout('Roboflow YOLO Darknet')
+def _(root: Path) -> None:
+    yolo(root, '{}', '{}')
+    (root / 'val').rename(root / 'valid')
+    for split in ('train', 'valid'):
+        text(root / split / '_darknet.labels', '\n'.join(NAMES))
+    text(root / 'README.roboflow.txt', '4 images')
+
+
+@layout('Ultralytics with its cache of images')
+def _(root: Path) -> None:
+    yolo(root, 'images/{}', 'labels/{}')
+    text(root / 'data.yaml', 'train: images/train\nval: images/val\nnames: [cat, dög]\n')
+    for split in BOTH:
+        for name in names_of(split):
+            np.save(root / 'images' / split / name, np.zeros((H, W, 3), np.uint8))
 
 
 @layout('Roboflow VOC')
