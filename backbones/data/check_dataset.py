@@ -70,7 +70,8 @@ def check_dataset(
             '--decode finds it'
         )
     folders = {path.parent for split in dataset.splits.values() for path in split.paths()}
-    for path in other_images(folders | {split.images for split in dataset.splits.values()}):
+    folders |= {split.images for split in dataset.splits.values() if not split.paths()}
+    for path in other_images(folders):
         faults.add('unread-format', path.parent, path.name)
 
     def look(*, in_colours: bool) -> None:

@@ -27,7 +27,7 @@ def find(root: Path) -> dict[str, list[Path]]:
         if len(here) <= MANY or all(map(_may_be_coco, here[:MANY])):
             files += here
     files = list(dict.fromkeys(f for f in files if _may_be_coco(f)))
-    instances = [f for f in files if f.name.startswith('instances')]
+    instances = [f for f in files if 'instances' in f.name]
     found: dict[str, list[Path]] = {}
     for file in [*instances, *_tests(root, files)] if instances else files:
         found.setdefault(split_of_file(root, file) or 'train', []).append(file)
@@ -134,14 +134,14 @@ def _count_from_one(records: dict[str, list[dict]]) -> bool:
 def drop_root_category(records: dict[str, list[dict]]) -> str | None:
     """Leave out the category that Roboflow makes up as the parent of all others; return its name.
 
-    It has no objects.
+    It has no objects, and may be called like one of them.
     """
     first, *others = records['categories'] or [{}]
     name = first.get('name')
     if not others or not name or any(c.get('supercategory') != name for c in others):
         return None
     used = {annotation.get('category_id') for annotation in records['annotations']}
-    if first.get('id') in used or name in [c.get('name') for c in others]:
+    if first.get('id') in used:
         return None
     records['categories'] = others
     return name

@@ -15,6 +15,7 @@ from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.listing import shallow, start_of
 from backbones.data.numbers import size_of
+from backbones.data.turned_boxes import degrees_of
 from backbones.data.xml_files import root_of
 
 LOOKED_AT = 20  # XML files, which all have to be CVAT's
@@ -106,8 +107,8 @@ def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
         if not math.isfinite(degrees):
             raise ValueError(f'it is turned by {degrees} degrees')
         made = shapes.outline(shapes.rectangle(x1, y1, x2 - x1, y2 - y1))
-        turn = dict(attributes=dict(rotation=degrees))
-        return shapes.box(*made['bbox']) | turn if degrees % 180 else made
+        box = shapes.box(*made['bbox']) | dict(attributes=dict(rotation=degrees))
+        return box if degrees_of(box) else made
     if shape.tag == 'polygon':
         points = [float(v) for point in said['points'].split(';') for v in point.split(',')]
         if len(points) < 6 or len(points) % 2:

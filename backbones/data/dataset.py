@@ -11,7 +11,7 @@ from backbones.data.segmentations import has_mask
 
 SPLITS = {
     'train': ('train', 'training'),
-    'val': ('val', 'valid', 'validation', 'dev'),
+    'val': ('val', 'valid', 'validation', 'validate', 'dev'),
     'test': ('test', 'testing'),
 }
 

@@ -8,12 +8,18 @@ from backbones.data.numbers import is_box, is_number
 from backbones.data.segmentations import has_mask
 from backbones.data.shapes import outline, rectangle, turned, upright
 
+SLIP = 1  # degree; nobody turns a box by less on purpose
+
 
 def degrees_of(annotation: dict) -> float:
-    """Return the angle by which a box is turned about its centre; 0 if its mask says the rest."""
+    """Return the angle by which a box is turned about its centre, from 0 to 180 degrees.
+
+    0 if its mask says the rest, or if a hand has slipped.
+    """
     attributes = annotation.get('attributes')
     degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
-    return degrees % 180 if is_number(degrees) and not has_mask(annotation) else 0.0
+    turn = degrees % 180 if is_number(degrees) and not has_mask(annotation) else 0.0
+    return turn if SLIP <= turn <= 180 - SLIP else 0.0
 
 
 def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:

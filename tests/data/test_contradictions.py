@@ -376,6 +376,39 @@ def test_darknet_says_which_names_count_and_how_many(
     assert {fault.kind for fault in report.faults.errors} == {'no-validation'} | kinds
 
 
+def test_darknet_without_a_single_object_says_so(tmp_path: Path) -> None:
+    for file in ('obj_train_data/0.txt', 'obj.names'):
+        (tmp_path / file).parent.mkdir(exist_ok=True)
+        (tmp_path / file).write_text('a\nb' if file == 'obj.names' else '')
+    noise(tmp_path / 'obj_train_data/0.png')
+    report = check_data.check(str(tmp_path))
+    assert report.dataset.classes == ('a', 'b')
+    assert report.faults.count('no-annotations') == 1
+
+
+def test_roboflow_makes_up_a_parent_that_is_called_like_the_only_class(tmp_path: Path) -> None:
+    """After the project."""
+    root = make_coco(tmp_path)
+    for split in ('train', 'val'):
+        content = json.loads(json_file(root, split).read_text())
+        content['categories'] = [dict(id=0, name='cat', supercategory='none'),
+                                 dict(id=1, name='cat', supercategory='cat')]  # fmt: skip
+        for annotation in content['annotations']:
+            annotation['category_id'] = 1
+        write(root, split, content)
+    report = check_data.check(str(root))
+    assert report.dataset.classes == ('cat',)
+    assert not report.faults.errors and report.faults.count('root-category') == 2
+
+
+def test_a_document_beside_the_folder_of_images_is_no_image(tmp_path: Path) -> None:
+    root = make_voc(tmp_path)
+    (root / 'report.pdf').write_text('x')
+    assert not check_data.check(str(root)).faults.count('unread-format')
+    (root / 'JPEGImages/scan.pdf').write_text('x')
+    assert check_data.check(str(root)).faults.count('unread-format') == 1
+
+
 def test_a_split_in_grey_beside_one_in_colours(tmp_path: Path) -> None:
     """As where the label maps of a split lie in the place of its images."""
     root = make_coco(tmp_path)
@@ -444,7 +477,7 @@ def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
 def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
     """CVAT writes the box as it was before it was turned."""
     (make_coco if layout == 'coco' else make_voc)(tmp_path)
-    for degrees, kinds in ((0, set()), (90, {'rotated-box'})):
+    for degrees, kinds in ((0, set()), (179.4, set()), (90, {'rotated-box'})):
         if layout == 'coco':
             content = json.loads(json_file(tmp_path, 'train').read_text())
             for annotation in content['annotations']:
@@ -453,7 +486,7 @@ def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
             write(tmp_path, 'train', content)
         else:
             for file in (tmp_path / 'Annotations').iterdir():
-                angle = f'<attribute><name>rotation</name><value>{degrees}.0</value></attribute>'
+                angle = f'<attribute><name>rotation</name><value>{degrees}</value></attribute>'
                 text = re.sub('<attributes>.*?</attributes>', '', file.read_text())
                 end = f'<attributes>{angle}</attributes></object>'
                 file.write_text(text.replace('</object>', end))
