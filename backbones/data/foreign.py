@@ -103,20 +103,42 @@ FOLDER_SIGNS: dict[tuple[str, ...], str] = {
     'JPEGImages, under the same names',
     ('leftImg8bit', 'gtFine'): 'It is Cityscapes without label maps: make them with '
     'csCreateTrainIdLabelImgs of cityscapesscripts',
+    ('_annotations.txt',): 'It is an export of Roboflow for YOLO Keras or YOLOv4 PyTorch, with one '
+    'line per image in _annotations.txt: export it as COCO, or convert it',
     ('metadata.jsonl',): f'It is an image folder of Hugging Face, with metadata.jsonl: {TO_COCO}',
 }
 
 
+def _json_files(root: Path) -> list[Path]:
+    return sorted(p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.json')
+
+
 def _json(root: Path) -> str:
-    files = [p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.json']
-    found = next(filter(None, map(json_sign, sorted(files)[:5])), '')
+    files = _json_files(root)
+    found = next(filter(None, map(json_sign, files[:5])), '')
     return f'{files[0].relative_to(root).parent / "*.json"} {found}' if found else ''
+
+
+def _unknown_json(root: Path) -> str:
+    files = _json_files(root)
+    if not (files and _images(root)):
+        return ''
+    return f'It has JSON files of an unknown form, such as {files[0].relative_to(root)}: {TO_COCO}'
+
+
+def _images(root: Path) -> list[Path]:
+    return [p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() in SUFFIXES]
 
 
 def _tables(root: Path) -> str:
     files = sorted(p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() == '.csv')
     for file in files[:5]:
         start = start_of(file).lower()
+        if file.name == '_classes.csv' and start.startswith('filename'):
+            return (
+                f'{file.relative_to(root)} says which classes each image shows, but not where: '
+                'nothing here learns that. Export boxes or masks instead'
+            )
         what = next((w for signs, w in CSV_SIGNS.items() if all(s in start for s in signs)), '')
         row = start.partition('\n')[0].strip().split(',')
         if not what and len(row) == 6 and all(word.isdecimal() for word in row[1:5]):
@@ -148,7 +170,7 @@ def _brush(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _brush, _json, _yolo_without_names, _tables, _others),
+    *(known_set, _brush, _json, _yolo_without_names, _tables, _unknown_json, _others),
 )
 
 

@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from pathlib import Path
 
+from backbones.data.dataset import split_of
 from backbones.data.listing import directly_in
-from backbones.errors import UserError
+from backbones.errors import UserError, listed
 
 DEPTH = 2  # folders that are entered
 MANY = 50  # folders beside each other, which are then no wrapping of a dataset
@@ -28,9 +29,22 @@ def follow(root: Path, holds: Callable[[Path], bool]) -> Path | None:
         if len(found) > 1:
             names = ', '.join(str(folder) for folder in found[:5])
             raise UserError(f'{root} holds several datasets: {names}; give one of them')
+        if found and (others := _other_splits(found[0])):
+            raise UserError(
+                f'{found[0]} holds a dataset that can be read, but {listed(others)} beside it does '
+                'not: have all of them annotations of the same kind?'
+            )
         if found:
             return found[0]
     return None
+
+
+def _other_splits(folder: Path) -> list[str]:
+    """Return the folders of other splits beside the folder of a split."""
+    if split_of(folder.name) is None:
+        return []
+    beside = [path for path in directly_in(folder.parent) if path.is_dir() and path != folder]
+    return [path.name for path in beside if split_of(path.name)]
 
 
 def part_of(root: Path) -> str:

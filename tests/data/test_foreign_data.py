@@ -315,6 +315,12 @@ REFUSED = [
     (texts('wider_face_split/a.txt', 'x'), r'It is WIDER FACE'),
     (lambda root: noise(root / 'task-1-annotation-7-by-1-tag-cat-0.png'),
      r'brush masks from Label Studio, .*export the brush labels to COCO'),
+    (texts('train/_annotations.txt', '0.jpg 1,2,30,40,0'), r'Roboflow for YOLO Keras'),
+    (texts('train/_classes.csv', 'filename, cat\n0.png, 1\n'),
+     r'which classes each image shows, but not where'),
+    (texts('a.json', dict(square=[1, 2])), r'JSON files of an unknown form'),
+    (both(images_in('train', 'test'), texts('test/data.yaml', 'train: .\nnames: [cat]\n')),
+     r'test holds a dataset that can be read, but train beside it does not'),
     (lambda root: (root / 'a.heic').write_text('x'), r'no images with the suffixes .*only \.heic'),
 ]  # fmt: skip
 
