@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 
 LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelme-xml', 'cvat',
-           'createml', 'via', 'masks', 'mask-files', 'instance-maps')  # fmt: skip
+           'createml', 'via', 'masks', 'mask-files', 'csv', 'instance-maps')  # fmt: skip
 
 
 def main(argv: list[str] | None = None) -> None:

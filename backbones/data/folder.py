@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from backbones.data import (
+    box_tables,
     coco,
     createml,
     cvat,
@@ -66,12 +67,14 @@ class Layout:
         read: returns splits, and class names in order if the data say them.
         holds: what it holds, in the order of preference of `Options.wants`.
         asked: whether it is read only if `Options.layout` names it.
+        last: whether it is read only if a folder has no other layout, since it repeats others.
     """
 
     find: Callable[[Path], Any]
     read: Read
     holds: tuple[str, ...] = ('boxes', 'masks')
     asked: bool = False
+    last: bool = False
 
 
 def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any:
@@ -79,8 +82,8 @@ def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any
                      enclosing_boxes=options.enclosing_boxes)  # fmt: skip
 
 
-def _read_via(root: Path, there: list[Path], faults: Faults, options: Options) -> Any:
-    return via.read(root, there, faults, classes=options.classes)
+def _with_classes(read: Callable) -> Read:
+    return lambda root, there, faults, options: read(root, there, faults, classes=options.classes)
 
 
 def _of_one_class(read: Callable) -> Read:
@@ -110,9 +113,10 @@ LAYOUTS = {
     'labelme-xml': Layout(labelme_xml.find, _without_options(labelme_xml.read)),
     'cvat': Layout(cvat.find, _without_options(cvat.read)),
     'createml': Layout(createml.find, _without_options(createml.read), ('boxes',)),
-    'via': Layout(via.find, _read_via),
+    'via': Layout(via.find, _with_classes(via.read)),
     'masks': Layout(mask_folders.find, _without_options(mask_folders.read), MAPS),
     'mask-files': Layout(mask_files.find, _of_one_class(mask_files.read), ('masks', 'boxes')),
+    'csv': Layout(box_tables.find, _with_classes(box_tables.read), ('boxes',), last=True),
     'instance-maps': Layout(
         instance_maps.find, _of_one_class(instance_maps.read), ('masks', 'boxes'), asked=True
     ),
@@ -179,8 +183,13 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
 
 
 def _find(root: Path, layout: str | None) -> dict[str, Any]:
-    tried = [layout] if layout else [name for name, one in LAYOUTS.items() if not one.asked]
-    return {name: there for name in tried if (there := LAYOUTS[name].find(root))}
+    tried = [[layout]] if layout else [
+        [name for name, one in LAYOUTS.items() if not one.asked and one.last == last]
+        for last in (False, True)
+    ]  # fmt: skip
+    found = ({name: there for name in names if (there := LAYOUTS[name].find(root))}
+             for names in tried)  # fmt: skip
+    return next(filter(None, found), {})
 
 
 def _choose(root: Path, found: dict[str, Any], wants: str | None) -> tuple[str, list[str]]:

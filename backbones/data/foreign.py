@@ -36,8 +36,6 @@ JSON_SIGNS: dict[tuple[str, ...], str] = {
 # signs in the first lines of a CSV file: what it is
 CSV_SIGNS: dict[tuple[str, ...], str] = {
     ('imageid', 'xmin'): 'Open Images',
-    ('image', 'xmin', 'label'): 'VoTT',
-    ('filename', 'xmin', 'class'): "TensorFlow's object detection or Roboflow",
     ('region_shape_attributes',): 'the VGG annotator',
     ('image_id', 'encodedpixels'): 'run-length codes of Kaggle',
     ('imageid', 'encodedpixels'): 'run-length codes of Kaggle',
@@ -140,9 +138,6 @@ def _tables(root: Path) -> str:
                 'nothing here learns that. Export boxes or masks instead'
             )
         what = next((w for signs, w in CSV_SIGNS.items() if all(s in start for s in signs)), '')
-        row = start.partition('\n')[0].strip().split(',')
-        if not what and len(row) == 6 and all(word.isdecimal() for word in row[1:5]):
-            what = 'keras-retinanet: image, x1, y1, x2, y2, class'
         if what:
             return f'{file.name} is a table of {what}: {TO_COCO}'
     return f'It has CSV files: {TO_COCO}' if files else ''

@@ -542,6 +542,42 @@ def _(root: Path) -> None:
     save(root / '_annotations.createml.json', found)
 
 
+def rows(names: list[str]) -> list[str]:
+    """The rows of a table: file, width, height, class, and the corners of each box."""
+    return [
+        f'{name},{W},{H},{NAMES[kind]},{x},{y},{x + w},{y + h}'
+        for i, name in enumerate(names)
+        for kind, (x, y, w, h) in objects(i)
+    ]
+
+
+HEAD = 'filename,width,height,class,xmin,ymin,xmax,ymax'
+
+
+@layout('CSV of Roboflow')
+def _(root: Path) -> None:
+    images_of(root, '{}')
+    for split in BOTH:
+        text(root / split / '_annotations.csv', '\n'.join([HEAD, *rows(jpegs(split))]))
+
+
+@layout('CSV of all images beside those of splits')
+def _(root: Path) -> None:
+    images_of(root, 'images')
+    every = {split: rows(jpegs(split)) for split in BOTH}
+    for split, some in every.items():
+        text(root / f'data/{split}_labels.csv', '\n'.join([HEAD, *some]))
+    text(root / 'data/all_labels.csv', '\n'.join([HEAD, *every['train'], *every['val']]))
+
+
+@layout('CSV without a head, as keras-retinanet reads', WHOLE)
+def _(root: Path) -> None:
+    images_of(root, 'images', WHOLE)
+    cells = [row.split(',') for row in rows(jpegs('train'))]
+    lines = [','.join([f'images/{c[0]}', *c[4:], c[3]]) for c in cells]
+    text(root / 'a.csv', '\n'.join(lines))
+
+
 def via(names: list[str], *, version: int = 2, masks: bool = False) -> dict:
     """The images of a file of the VGG annotator; the keys have the size of a file at their end."""
     found = {}
