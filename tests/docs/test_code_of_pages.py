@@ -13,7 +13,8 @@ from pages import BLOCKS, NEEDS, NOTEBOOKS, PAGES, Block, cells, commands, inlin
 from backbones.__main__ import SHORT
 
 RUN = [b for b in BLOCKS if b.language == 'python' and not (b.needs or b.run_by)]
-# models of timm are measured by gradients, and a copy of a process that has computed some cannot
+# models of timm are measured by gradients, which a forked process cannot compute once PyTorch has
+# started threads for them
 MEASURED = [b for b in RUN if "'timm:" in b.text]
 SHELL = [b for b in BLOCKS if b.language == 'bash']
 PROJECT = (ROOT / 'pyproject.toml').read_text()
