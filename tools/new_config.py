@@ -42,8 +42,8 @@ def main(argv: list[str] | None = None) -> None:
         '--val',
         type=float,
         metavar='SHARE',
-        help='set aside this share of the training images for validation, e.g. 0.2, if there is '
-        'no split val; the data itself is not changed',
+        help='share of the training images to set aside for validation if there is no split val; '
+        'default: 0.2. The data itself is not changed',
     )
     parser.add_argument(
         '--seed', type=int, default=0, help='for --val: another number divides differently'
@@ -108,6 +108,7 @@ def main(argv: list[str] | None = None) -> None:
             allowed=args.allow,
             progress=sys.stderr.isatty(),
             val=args.val,
+            divide=True,
             seed=args.seed,
             wants=wanted_by(args.base, args.out),
         )

@@ -8,10 +8,12 @@ from backbones.data.config_datasets import allowed_faults, images_per_epoch, rea
 from backbones.data.faults import Faults
 from backbones.data.folder import Options, read_folder
 from backbones.data.schedules import check_schedule
-from backbones.data.splits import split_off_validation
+from backbones.data.splits import is_undivided, split_off_validation
 from backbones.errors import MissingFileError, UserError, listed, shown
 from backbones.openmmlab import config
 from backbones.tables import table
+
+USUAL_SHARE = 0.2  # of the training images, which validate
 
 
 def check(
@@ -23,6 +25,7 @@ def check(
     decode: bool = False,
     progress: bool = False,
     val: float | None = None,
+    divide: bool = False,
     seed: int = 0,
     channels: int | None = None,
     ignore: Sequence[str] = (),
@@ -39,6 +42,7 @@ def check(
         decode: load all pixels, even of a large dataset.
         progress: show progress bars on stderr.
         val, seed: of a folder without a validation split, see `split_off_validation`.
+        divide: set aside a fifth of the images of such a folder if `val` is None.
         channels: the number that every image of a folder must have, and all are read; None decides
             by the images.
 
@@ -52,6 +56,10 @@ def check(
         options = Options(layout, classes, ignore, enclosing_boxes, wants, decode, progress)
         dataset = read_folder(Path(data), faults, options)
         dataset.channels = channels
+        if val is None and divide and is_undivided(dataset):
+            val = USUAL_SHARE
+            dataset.notes.append('there is no validation split, so a fifth of the training images '
+                                 f'is set aside, as by --val {val:g}')  # fmt: skip
         if val is not None:
             split_off_validation(dataset, val, seed=seed, progress=progress)
         return check_dataset(dataset, faults, decode=decode, progress=progress)

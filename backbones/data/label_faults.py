@@ -169,10 +169,10 @@ CLASSES = {
     'no-training': Kind(
         'datasets have no training split', 'name a folder or annotation file "train"'
     ),
-    'no-validation': Kind(
+    'no-validation': warning(
         'datasets have no validation split',
-        'let tools/new_config.py --val 0.2 divide the training images, or move some to a split '
-        'named val',
+        'nothing: tools/new_config.py sets aside a fifth of the training images, or the share that '
+        '--val says; or move some to a split named val',
     ),
     'without-objects': warning(
         'images have no annotation; they serve as background',

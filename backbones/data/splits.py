@@ -25,6 +25,11 @@ AT_ONCE = 1 << 22  # comparisons of fingerprints
 FOLDERS = 5  # of images; as many or more are taken for scenes
 
 
+def is_undivided(dataset: Dataset) -> bool:
+    """Return whether there are images to train on, and none to validate."""
+    return 'train' in dataset.splits and 'val' not in dataset.splits
+
+
 def split_off_validation(
     dataset: Dataset, share: float, *, seed: int = 0, progress: bool = False
 ) -> None:

@@ -174,8 +174,8 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     if results.dataset:
         folder = results.dataset.root
         lines += [
-            f'labels to correct: {folder}/; tools/check_data.py {folder} --allow no-validation '
-            f'reads them, and tools/new_config.py {folder} --val 0.2 writes a config for them'
+            f'labels to correct: {folder}/; tools/check_data.py {folder} reads them, and '
+            f'tools/new_config.py {folder} writes a config for them'
         ]
     if failed:
         lines += [f'{len(failed)} without a prediction:', *(f'  {line}' for line in failed)]

@@ -42,7 +42,7 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
     Raises:
         UserError: lists all faults of the model and the data.
     """
-    faults = Faults(['no-training', 'no-validation', *allowed_faults(cfg)])
+    faults = Faults(['no-training', *allowed_faults(cfg)])
     try:
         check_model(cfg)
     except UserError as error:

@@ -166,7 +166,7 @@ def test_labelme_embeds_photographs_as_they_are_shown(tmp_path: Path) -> None:
                          (picture(0), {'embedded-image'})):  # fmt: skip
         content = dict(shapes=[shape], imagePath='a.jpg', imageData=in_text(shown))
         (tmp_path / 'a.json').write_text(json.dumps(content))
-        assert errors(tmp_path) - {'no-validation'} == kinds
+        assert errors(tmp_path) == kinds
 
 
 @pytest.mark.parametrize('degrees', ['x', 'nan', 'inf'])
@@ -341,7 +341,7 @@ def test_maps_of_classes_and_of_instances_that_differ(
 ) -> None:
     """An instance on the background, and a class without an instance, were left out."""
     report = check_data.check(str(voc_instance(tmp_path, label, instance)), layout='voc-objects')
-    found = {fault.kind for fault in report.faults.errors} - {'no-validation', 'no-annotations'}
+    found = {fault.kind for fault in report.faults.errors} - {'no-annotations'}
     assert found == ({kind} if kind else set())
 
 
@@ -373,7 +373,7 @@ def test_darknet_says_which_names_count_and_how_many(
         (tmp_path / file).write_text(text)
     report = check_data.check(str(tmp_path))
     assert report.dataset.classes == classes
-    assert {fault.kind for fault in report.faults.errors} == {'no-validation'} | kinds
+    assert {fault.kind for fault in report.faults.errors} == kinds
 
 
 def test_darknet_without_a_single_object_says_so(tmp_path: Path) -> None:
@@ -587,7 +587,7 @@ def test_label_files_that_another_system_spells_otherwise(make, stored, tmp_path
         image = file.suffix == '.jpg'
         file.rename(file.with_name(f'{stored(name) if image else name}{file.suffix}'))
     report = check_data.check(str(tmp_path))
-    assert {fault.kind for fault in report.faults.errors} <= {'no-validation'}
+    assert {fault.kind for fault in report.faults.errors} == set()
     assert 'image-elsewhere' in {fault.kind for fault in report.faults.warnings}
     train = report.dataset.splits['train']
     assert len(train.pairs or train.records['annotations']) == NUMBER['train']

@@ -51,8 +51,6 @@ def test_a_config_of_a_divided_split_has_each_image_once(folder: Path, tmp_path:
     before, out = files(folder), tmp_path / 'own.py'
     base = 'semantic_fpn_cloformer_nano_small' if (folder / 'masks').exists() else (
         'retinanet_cloformer_nano_small')  # fmt: skip
-    refused = tool('new_config', folder, '--base', base, '--out', out, fails=True)
-    assert 'no-validation' in refused and '--val 0.2' in refused
     tool('new_config', folder, '--base', base, '--out', out, '--val', '0.25')
     assert files(folder) == before, 'no file of the data is changed'
     cfg, seen = Config.fromfile(out), {}
@@ -195,3 +193,14 @@ def test_pictures_that_cannot_be_written_are_an_error(tmp_path: Path, monkeypatc
     (tmp_path / 'file').touch()
     said = tool('check_data', root, '--pictures', tmp_path / 'file/pictures', fails=True)
     assert f'error: {tmp_path}/file/pictures: Not a directory' in said
+
+
+@pytest.mark.parametrize('folder', LAYOUTS, indirect=True)
+def test_a_fifth_is_set_aside_if_nothing_is_said(folder: Path) -> None:
+    whole = check_data.check(str(folder))
+    assert 'no-validation' in {fault.kind for fault in whole.faults.warnings}
+    assert 'val' not in whole.dataset.splits
+    divided = check_data.check(str(folder), divide=True)
+    sizes = {name: len(split.paths()) for name, split in divided.dataset.splits.items()}
+    assert sizes['train'] + sizes['val'] == NUMBER and 2 <= sizes['val'] <= 3
+    assert any('--val 0.2' in note for note in divided.notes)

@@ -64,7 +64,7 @@ def write(folder: Path, found: object, layout: str, names: list[str]) -> Path:
 @pytest.mark.parametrize('masked', [False, True])
 def test_instances_are_read_back(layout: str, masked: bool, tmp_path: Path) -> None:
     root = write(tmp_path, instances(masked=masked), layout, ['a.png', 'in/a.jpg', 'in/b.png'])
-    report = check_data.check(str(root), allowed=['no-validation'], decode=True)
+    report = check_data.check(str(root), decode=True)
     assert not report.faults.errors and report.dataset.layout == layout
     assert report.dataset.classes == NAMES
     assert report.classes == {NAMES[0]: {'train': 3}, NAMES[1]: {'train': 6}}, 'none is empty'
@@ -89,7 +89,7 @@ def test_scores_are_kept(tmp_path: Path) -> None:
     (tmp_path / 'c').mkdir()
     (tmp_path / 'y').mkdir()
     root = write(tmp_path / 'c', instances(masked=True), 'coco', ['a.png', 'b.png'])
-    records = check_data.check(str(root), allowed=['no-validation']).dataset.splits['train'].records
+    records = check_data.check(str(root)).dataset.splits['train'].records
     assert [one['score'] for one in records['annotations']] == [0.9, 0.8, 0.7] * 2
     root = write(tmp_path / 'y', instances(masked=True), 'yolo', ['a.png', 'b.png'])
     assert (root / 'scores/a.txt').read_text().split() == ['0.90000', '0.80000', '0.70000']
@@ -100,7 +100,7 @@ def test_scores_are_kept(tmp_path: Path) -> None:
 def test_images_of_one_stem_keep_their_own_labels(layout: str, tmp_path: Path) -> None:
     found = instances(masked=False) if layout != 'masks' else np.eye(HEIGHT, WIDTH, dtype=np.uint8)
     root = write(tmp_path, found, layout, ['a.png', 'a.jpg'])
-    report = check_data.check(str(root), allowed=['no-validation'])
+    report = check_data.check(str(root))
     assert not report.faults.errors
     number = 2 if layout == 'masks' else 4
     assert report.classes[NAMES[1]] == {'train': number}
@@ -110,7 +110,7 @@ def test_images_of_one_stem_keep_their_own_labels(layout: str, tmp_path: Path) -
 def test_label_maps_are_indexed_images(tmp_path: Path) -> None:
     labels = np.eye(HEIGHT, WIDTH, dtype=np.uint8)
     root = write(tmp_path, labels, 'masks', ['a.png', 'in/b.jpg'])
-    report = check_data.check(str(root), allowed=['no-validation'])
+    report = check_data.check(str(root))
     assert not report.faults.found.keys() - {('no-validation', str(root))}
     assert report.classes == {name: {'train': 2} for name in NAMES}
     with Image.open(root / 'masks/in/b.png') as image:

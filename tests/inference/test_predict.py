@@ -500,8 +500,8 @@ def test_predictions_become_a_dataset_that_the_check_reads(
     command = ('predict', name, weights[name], album, '--score', SOME, '--tile', 64, '--batch', 2,
                '--as-labels', layout, '--out', tmp_path / 'out')  # fmt: skip
     said = tool(*command)
-    assert f'tools/check_data.py {tmp_path}/out/dataset --allow no-validation' in said
-    report = check_data.check(str(tmp_path / 'out/dataset'), allowed=['no-validation'])
+    assert f'tools/check_data.py {tmp_path}/out/dataset reads' in said
+    report = check_data.check(str(tmp_path / 'out/dataset'))
     kinds = {fault.kind for fault in report.faults.errors} - {'deep-image'}
     assert not kinds
     assert report.counts['train']['images'] == 7
