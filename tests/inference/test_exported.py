@@ -364,7 +364,7 @@ def test_outputs_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
         ('{0, 1, 2}', '{0, -1, 2}', 'labels below 0'),
     ):  # fmt: skip
         path = exported.detector(tmp_path / 'x.onnx', change=(old, new))
-        with pytest.raises(UserError, match=f'{path} gives .*{said}'):
+        with pytest.raises(UserError, match=f'{path} returned .*{said}'):
             Predictor(str(path)).find(np.zeros((40, 60, 3), np.uint8))
 
 
