@@ -176,7 +176,7 @@ def other_images(folders: set[Path]) -> Iterator[Path]:
 
 
 PASSED_OVER = (
-    *('.heic', '.heif', '.avif', '.gif', '.jxl', '.jp2', '.jpe', '.jfif', '.svg', '.psd', '.pdf'),
+    *('.heic', '.heif', '.avif', '.gif', '.jxl', '.jp2', '.jpe', '.svg', '.psd', '.pdf'),
     *('.raw', '.cr2', '.cr3', '.nef', '.arw', '.dng', '.exr', '.hdr', '.pgm', '.ppm'),
     *('.dcm', '.nii', '.mp4', '.mov', '.avi'),
 )

@@ -7,7 +7,7 @@ from typing import TypeVar
 
 T = TypeVar('T')
 HEAD = 1 << 16  # characters that tell what a file is
-SUFFIXES = ('.bmp', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
+SUFFIXES = ('.bmp', '.jfif', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
 
 
 def list_images(folder: Path) -> list[Path]:
