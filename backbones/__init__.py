@@ -11,11 +11,11 @@
 `list_backbones()` returns the names of all variants, `variant(name)` describes one, and
 `create(name)` builds one. `CSWin`, `CloFormer`, `DilateFormer`, `MogaNet` and `VOLO` are the
 classes, and `Pyramid` is their base class. The decorator `register` adds your own class, with a
-`Variant` for each row of its table. `explain(model)` prints which parts of a model run a fast form,
-and why; `plain()`, in a `with`, turns fast forms off. `create('timm:NAME')` builds a `TimmPyramid` from any
-timm model, and `create('hf:OWNER/REPO')` an `HfPyramid` from any transformers backbone; both are
-`AdaptedPyramid`s with the same four levels. Errors that you can fix are `UserError`s, whose message
-says how.
+`Variant` for each row of its table. `explain(model)` prints which parts of a model run a fast
+form, and why; `plain()`, in a `with`, turns fast forms off. `create('timm:NAME')` builds a
+`TimmPyramid` from any timm model, and `create('hf:OWNER/REPO')` an `HfPyramid` from any
+transformers backbone; both are `AdaptedPyramid`s with the same four levels. Errors that you can
+fix are `UserError`s, whose message says how.
 
 The core needs only PyTorch. If MMEngine is installed, importing the package also registers the
 classes for the configs of MMDetection and MMSegmentation. With the extra, `pip install

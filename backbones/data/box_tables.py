@@ -7,7 +7,7 @@ from pathlib import Path
 
 from backbones.data import shapes
 from backbones.data.coco import split_of_file
-from backbones.data.collected import Collected
+from backbones.data.collected import Collected, only_class
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
@@ -19,7 +19,6 @@ CLASS = ('class', 'label', 'class_name', 'label_name', 'category', 'name')
 CORNERS = (('xmin', 'ymin', 'xmax', 'ymax'), ('x_min', 'y_min', 'x_max', 'y_max'),
            ('x1', 'y1', 'x2', 'y2'), ('left', 'top', 'right', 'bottom'))  # fmt: skip
 WITHOUT_HEAD = ('path', 'x1', 'y1', 'x2', 'y2', 'class')  # keras-retinanet's
-UNNAMED = 'object'
 
 
 @dataclass(frozen=True)
@@ -87,11 +86,7 @@ def read(
     """
     tables = {file: _rows(file, faults) for file in files}
     rows = [row for some in tables.values() for row in some]
-    only = ''
-    if not any(row.label for row in rows):
-        only = classes[0] if len(classes) == 1 else UNNAMED
-        if not classes:
-            faults.add('unnamed-objects', root, repr(only))
+    only = '' if any(row.label for row in rows) else only_class(classes, root, faults)
     collected = Collected(root, tuple(sorted({row.label or only for row in rows} - {''})))
     finder = ImageFinder(root)
     seen: dict[Path, tuple[Path, list[Row]]] = {}

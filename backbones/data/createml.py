@@ -1,6 +1,5 @@
 """Reading CreateML: a JSON list of images, with boxes by their centres."""
 
-import json
 from pathlib import Path
 
 from backbones.data import shapes
@@ -9,6 +8,7 @@ from backbones.data.collected import Collected
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
+from backbones.data.json_files import content_of
 from backbones.data.listing import shallow, start_of
 from backbones.data.numbers import is_number
 
@@ -60,11 +60,7 @@ SIDES = ('x', 'y', 'width', 'height')
 
 
 def _load(file: Path, faults: Faults) -> list[dict]:
-    try:
-        content = json.loads(file.read_text(encoding='utf-8-sig'))
-    except (ValueError, OSError, RecursionError) as error:
-        faults.add('broken-file', file, error)
-        return []
+    content = content_of(file, faults) or []
     for entry in content:
         if not _is_image(entry):
             faults.add('wrong-structure', file, f'{str(entry)[:60]}')

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from backbones.data import mask_folders, shapes
+from backbones.data.collected import only_class
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
@@ -16,7 +17,6 @@ from backbones.data.label_mapping import read_raw
 from backbones.data.mask_folders import Pair
 from backbones.data.parallel import in_parallel
 
-UNNAMED = 'object'
 MANY = 20_000  # instances of an image, which are the colours of a photograph instead
 
 
@@ -41,9 +41,7 @@ def read(
     Returns:
         Splits, and the class.
     """
-    name = classes[0] if len(classes) == 1 else UNNAMED
-    if not classes:
-        faults.add('unnamed-objects', root, repr(name))
+    name = only_class(classes, root, faults)
     splits = []
     for part, pair in found.items():
         records = shapes.Records((name,))

@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from backbones.data import shapes
+from backbones.data.collected import only_class
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
-from backbones.data.instance_maps import UNNAMED
 from backbones.data.label_mapping import read_raw
 from backbones.data.listing import directly_in, list_images
 from backbones.data.parallel import in_parallel
@@ -51,9 +51,7 @@ def read(
     Returns:
         Splits, and the class.
     """
-    name = classes[0] if len(classes) == 1 else UNNAMED
-    if not classes:
-        faults.add('unnamed-objects', root, repr(name))
+    name = only_class(classes, root, faults)
     splits = []
     for part, folders in found.items():
         records = shapes.Records((name,))

@@ -1,6 +1,5 @@
 """Reading the VGG Image Annotator: JSON with the regions of each image, as saved or exported."""
 
-import json
 import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -8,15 +7,15 @@ from pathlib import Path
 
 from backbones.data import shapes
 from backbones.data.coco import split_of_file
-from backbones.data.collected import Collected
+from backbones.data.collected import Collected, only_class
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
+from backbones.data.json_files import content_of
 from backbones.data.listing import shallow, start_of
 from backbones.data.numbers import is_number
 
 WORDS = ('class', 'label', 'name', 'category', 'type', 'object')  # attributes that name the class
-UNNAMED = 'object'
 OPEN = ('point', 'polyline')
 NEAR = 0.05  # of its diagonal, between the ends of a polyline that is an outline
 
@@ -49,11 +48,8 @@ def read(
     entries = {file: _load(file, faults) for file in files}
     regions = [r for some in entries.values() for entry in some for r in _regions(entry)]
     attribute = _attribute(regions, classes, files[0], faults)
-    only = classes[0] if len(classes) == 1 else UNNAMED
-    if regions and not any(_attributes(region) for region in regions):
-        faults.add('unnamed-objects', files[0].parent, repr(only))
-    else:
-        only = ''
+    named = any(_attributes(region) for region in regions)
+    only = only_class(classes, root, faults) if regions and not named else ''
     found = {only or _value(region, attribute) for region in regions} - {''}
     masks = any(_kind(r) != 'rect' and not _is_open(r) for r in regions)
     collected = Collected(root, tuple(sorted(found)))
@@ -90,10 +86,8 @@ def read(
 
 def _load(file: Path, faults: Faults) -> list[dict]:
     """Return the entries of images; a project has them below a key of its own."""
-    try:
-        content = json.loads(file.read_text(encoding='utf-8-sig'))
-    except (ValueError, OSError, RecursionError) as error:
-        faults.add('broken-file', file, error)
+    content = content_of(file, faults)
+    if content is None:
         return []
     content = content.get('_via_img_metadata', content) if isinstance(content, dict) else {}
     entries = list(content.values()) if isinstance(content, dict) else content
