@@ -76,7 +76,7 @@ def _name_by_values(dataset: Dataset, seen: dict[int, int], faults: Faults) -> N
         dataset.classes = tuple(map(NUMBERED.format, seen if levels else values))
     if dataset.classes:
         faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
-        _check_instances(dataset, faults)
+    _check_instances(dataset, faults)
 
 
 def _are_grey_levels(seen: dict[int, int]) -> bool:

@@ -1,7 +1,6 @@
 """Reading folders with an image and a file for each of its objects, as of nuclei by Kaggle."""
 
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from backbones.data.label_mapping import read_raw
 from backbones.data.listing import directly_in, list_images
 from backbones.data.parallel import in_parallel
 
-LOOKED_AT = 5  # folders that show whether each has one image
+LOOKED_AT = 20  # folders that show whether each has one image, and some several objects
 
 
 def find(root: Path) -> dict[str, list[Path]]:
@@ -31,8 +30,12 @@ def find(root: Path) -> dict[str, list[Path]]:
 
 def _objects(place: Path) -> list[Path]:
     folders = [f for f in directly_in(place) if (f / 'images').is_dir() and (f / 'masks').is_dir()]
-    alone = all(len(list_images(folder / 'images')) == 1 for folder in islice(folders, LOOKED_AT))
-    return folders if alone else []
+    some = folders[:LOOKED_AT]
+    if any(folder.name.lower() in words for folder in some for words in SPLITS.values()):
+        return []  # splits of label maps
+    alone = all(len(list_images(folder / 'images')) == 1 for folder in some)
+    several = any(len(list_images(folder / 'masks')) > 1 for folder in some)
+    return folders if alone and several else []
 
 
 def read(

@@ -474,3 +474,11 @@ def test_the_base_decides_what_a_folder_is_read_as(
     said = tool('new_config', tmp_path / 'data', '--base', base, '--out', out)
     assert f'({layout}): ' in said and f'is read as {layout}; it also holds' in said
     assert not check_data.check(str(out)).faults.errors
+
+
+def test_one_image_and_its_label_map_in_a_folder_are_no_files_of_objects(tmp_path: Path) -> None:
+    for place in ('train', 'val', 'scenes/a', 'scenes/b'):
+        photo(tmp_path / place / 'images/a.png')
+        save_map(tmp_path / place / 'masks/a.png', label_map(0))
+    assert check_data.check(str(tmp_path)).dataset.layout == 'masks'
+    assert not READ['mask-files'].find(tmp_path / 'scenes')
