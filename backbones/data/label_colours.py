@@ -7,7 +7,7 @@ from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.images import COLOURED, ImageFacts, label_facts
 from backbones.data.label_mapping import LabelMapping, unpacked
-from backbones.data.label_values import MOST
+from backbones.data.label_values import MOST, pixels_of
 from backbones.errors import listed
 
 LOOKED_AT = 5  # label maps that show whether they are drawings or photographs
@@ -26,7 +26,7 @@ def name_by_colours(dataset: Dataset, read: Callable[[], None], faults: Faults) 
         read: reads all label maps again, in colours.
     """
     some = [fact.path for fact in dataset.label_facts() if _is_coloured(fact)][:LOOKED_AT]
-    seen = _count([label_facts(path, decode=True, in_colours=True) for path in some])
+    seen = pixels_of([label_facts(path, decode=True, in_colours=True) for path in some])
     if dataset.classes or dataset.ignore or not 0 < len(seen) <= MOST:
         names = listed([path.name for path in some])
         dataset.notes.append(f'colours of {names}: {_shown(seen)}')
@@ -35,7 +35,7 @@ def name_by_colours(dataset: Dataset, read: Callable[[], None], faults: Faults) 
     for split in dataset.splits.values():
         split.label_facts = {}
     read()
-    seen = _count(dataset.label_facts())
+    seen = pixels_of(dataset.label_facts())
     if len(seen) > MOST:
         dataset.notes.append(f'colours of the label maps: {_shown(seen)}')
         for name, facts in before.items():
@@ -50,15 +50,6 @@ def name_by_colours(dataset: Dataset, read: Callable[[], None], faults: Faults) 
 def _is_coloured(fact: ImageFacts) -> bool:
     unexplained = not fact.fault and fact.values is None and fact.mode
     return bool(unexplained) and fact.mode.split()[0] in COLOURED
-
-
-def _count(facts: list[ImageFacts]) -> Counter[int]:
-    """Count the pixels of each colour, packed."""
-    found: Counter[int] = Counter()
-    for fact in facts:
-        if fact.values is not None and fact.counts is not None:
-            found.update(dict(zip(fact.values.tolist(), fact.counts.tolist())))
-    return found
 
 
 def _shown(seen: Counter[int]) -> str:

@@ -13,7 +13,6 @@ from backbones.data.label_mapping import IGNORED, LabelMapping, read_raw, withou
 from backbones.errors import listed
 
 BINARY = ('background', 'foreground')
-NUMBERED = 'label {}'  # the name of a class without a name
 MOST = 50  # classes that are named by their values
 # of label maps with two classes and values between them: where black ends and white begins, how
 # many values lie between them, and the largest share of such pixels in all and outside of black
@@ -31,9 +30,10 @@ def settle(dataset: Dataset, faults: Faults) -> None:
     and 255; equal channels are one. Classes without names are called by their values.
     """
     facts = dataset.label_facts()
-    seen = _pixels(facts)
+    seen = pixels_of(facts)
     if not dataset.mapping:
         _name_by_values(dataset, seen, faults)
+    if not dataset.mapping:
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
     if any(fact.grey for fact in facts) and not dataset.mapping:
@@ -41,13 +41,13 @@ def settle(dataset: Dataset, faults: Faults) -> None:
         dataset.mapping = LabelMapping(tuple(range(len(dataset.classes))))
 
 
-def _pixels(facts: list[ImageFacts]) -> dict[int, int]:
-    """Return the values of label maps in order, with the number of pixels of each."""
+def pixels_of(facts: list[ImageFacts]) -> Counter[int]:
+    """Return the values of label maps, or packed colours, in order, with the pixels of each."""
     found: Counter[int] = Counter()
     for fact in facts:
         if fact.values is not None and fact.counts is not None:
             found.update({int(v): int(n) for v, n in zip(fact.values, fact.counts)})
-    return dict(sorted(found.items()))
+    return Counter(dict(sorted(found.items())))
 
 
 def _is_blurred(seen: dict[int, int]) -> bool:
@@ -73,7 +73,11 @@ def _name_by_values(dataset: Dataset, seen: dict[int, int], faults: Faults) -> N
         dataset.classes = BINARY
     elif len(values) <= MOST:
         levels = _are_grey_levels(seen) and not dataset.ignore
-        dataset.classes = tuple(map(NUMBERED.format, seen if levels else values))
+        chosen = tuple(seen if levels else values)
+        ignored = tuple(value for value in dataset.ignore if value != IGNORED)
+        dataset.classes = tuple(f'label {value}' for value in chosen)
+        if chosen and (ignored or chosen != (*range(len(chosen)),)):
+            dataset.mapping = LabelMapping(chosen, ignored)
     if dataset.classes:
         faults.add('unnamed-labels', dataset.root, ', '.join(dataset.classes))
     _check_instances(dataset, faults)
@@ -126,13 +130,9 @@ def _of_values(dataset: Dataset, seen: dict[int, int]) -> LabelMapping | None:
                              f'that of {names[1]}: edges are smoothed or compressed')  # fmt: skip
         return LabelMapping(threshold=HALF)
     if number == len(seen) and _are_grey_levels(seen):
-        if names != tuple(map(NUMBERED.format, seen)):
-            which = ', '.join(f'{value} is {name}' for value, name in zip(seen, names))
-            dataset.notes.append(f'values of label maps: {which}')
+        which = ', '.join(f'{value} is {name}' for value, name in zip(seen, names))
+        dataset.notes.append(f'values of label maps: {which}')
         return LabelMapping(tuple(seen))
-    values = tuple(value for value in seen if value != IGNORED)
-    if names == tuple(map(NUMBERED.format, values)) and values != (*range(number),):
-        return LabelMapping(values)
     return None
 
 

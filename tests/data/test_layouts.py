@@ -215,6 +215,9 @@ def test_remedies_of_label_maps_lead_on(tmp_path: Path) -> None:
     assert kinds(check_data.check(plain, classes=names)) == (set(), set())
 
     assert kinds(check_data.check(gaps)) == (set(), {'unnamed-labels'})
+    report = check_data.check(gaps, ignore=['7'])
+    assert kinds(report) == (set(), {'unnamed-labels'})
+    assert report.dataset.classes == ('label 0', 'label 9')
     assert 'label-values' in kinds(check_data.check(gaps, classes=names))[0]
     lines = [f'{n}:{v},{v},{v}' for n, v in zip(names, (0, 7, 9))]
     (tmp_path / '1/labelmap.txt').write_text('\n'.join(lines))
