@@ -7,18 +7,19 @@ from pathlib import Path
 
 from backbones.data import shapes
 from backbones.data.coco import split_of_file
-from backbones.data.collected import Collected, only_class
+from backbones.data.collected import Collected
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.listing import SUFFIXES, shallow, start_of
 from backbones.data.numbers import size_of
+from backbones.data.one_class import only_class
 
 FILE = ('filename', 'file_name', 'image', 'image_name', 'image_path', 'path', 'file', 'img')
 CLASS = ('class', 'label', 'class_name', 'label_name', 'category', 'name')
 CORNERS = (('xmin', 'ymin', 'xmax', 'ymax'), ('x_min', 'y_min', 'x_max', 'y_max'),
            ('x1', 'y1', 'x2', 'y2'), ('left', 'top', 'right', 'bottom'))  # fmt: skip
-WITHOUT_HEAD = ('path', 'x1', 'y1', 'x2', 'y2', 'class')  # keras-retinanet's
+WITHOUT_HEAD = ('image', '1', '2', '3', '4', 'label')  # keras-retinanet's: 1 to 4 are corners
 
 
 @dataclass(frozen=True)
@@ -61,7 +62,7 @@ def _columns(first: str) -> dict[str, int] | None:
     numbers = all(cell.strip().replace('.', '', 1).isdecimal() for cell in cells[1:5])
     is_image = bool(cells) and Path(cells[0]).suffix.lower() in SUFFIXES
     if len(cells) == len(WITHOUT_HEAD) and is_image and (numbers or not any(cells[1:])):
-        return {name: i for i, name in enumerate(('image', *'1234', 'label'))} | {'head': 0}
+        return {name: i for i, name in enumerate(WITHOUT_HEAD)} | {'head': 0}
     image = next((head.index(name) for name in FILE if name in head), None)
     corners = next((names for names in CORNERS if {*names} <= {*head}), None)
     if image is None or corners is None:

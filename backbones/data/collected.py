@@ -1,26 +1,10 @@
 """Splits that fill up while the files of a layout are read."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from backbones.data.dataset import Split
-from backbones.data.faults import Faults
 from backbones.data.shapes import Records
-
-UNNAMED = 'object'
-
-
-def only_class(given: Sequence[str], root: Path, faults: Faults) -> str:
-    """Return the name of the only class of data that do not name it, with a warning if it is ours.
-
-    Args:
-        given: the names of `--classes`.
-    """
-    if len(given) == 1:
-        return given[0]
-    faults.add('unnamed-objects', root, repr(UNNAMED))
-    return UNNAMED
 
 
 @dataclass

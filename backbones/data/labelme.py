@@ -20,6 +20,7 @@ from backbones.data.embedded_image import contradiction
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.images import DAMAGED
+from backbones.data.json_files import UNREADABLE
 from backbones.data.label_names import NOT_LEARNT
 from backbones.data.listing import SUFFIXES, list_files, start_of
 from backbones.data.parallel import in_parallel
@@ -96,7 +97,7 @@ def _load(file: Path, finder: ImageFinder) -> tuple[dict | None, str, str]:
     """Return the content without the image in it, and the kind of what is wrong, with details."""
     try:
         content = json.loads(file.read_text(encoding='utf-8-sig'))
-    except (ValueError, OSError, RecursionError) as error:
+    except UNREADABLE as error:
         return None, 'broken-file', str(error)
     if not isinstance(content, dict) or not isinstance(content.get('shapes'), list):
         return None, 'wrong-structure', 'no list "shapes"'

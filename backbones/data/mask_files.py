@@ -6,13 +6,12 @@ from pathlib import Path
 import numpy as np
 
 from backbones.data import shapes
-from backbones.data.collected import only_class
 from backbones.data.dataset import SPLITS, Split
 from backbones.data.faults import Faults
 from backbones.data.images import DAMAGED
 from backbones.data.label_mapping import read_raw
 from backbones.data.listing import directly_in, list_images
-from backbones.data.parallel import in_parallel
+from backbones.data.one_class import Instances, Part, read_masks
 
 LOOKED_AT = 20  # folders that show whether each has one image, and some several objects
 
@@ -46,36 +45,20 @@ def read(
     classes: Sequence[str] = (),
     progress: bool = False,
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read each file of `masks` as an instance with a run-length code: what is not black.
-
-    Args:
-        classes: the name that the user has given to the class.
-
-    Returns:
-        Splits, and the class.
-    """
-    name = only_class(classes, root, faults)
-    splits = []
-    for part, folders in found.items():
-        records = shapes.Records((name,))
-        read_all = in_parallel(_instances, folders, title=f'masks of {part}', progress=progress)
-        for folder, (size, some, broken) in zip(folders, read_all):
+    """Read each file of `masks` as an instance: what is not black; see `read_masks`."""
+    parts = {split: Part(root, root, []) for split in found}
+    for split, folders in found.items():
+        for folder in folders:
             images = list_images(folder / 'images')
-            if len(images) != 1:
+            if len(images) == 1:
+                parts[split].masks.append((images[0], folder))
+            else:
                 example = f'{folder.name}/images has {len(images)} images instead of one'
                 faults.add('several-folders', root, example)
-                continue
-            number = records.add_image(images[0].relative_to(root).as_posix(), size)
-            for shape in some:
-                records.add(number, name, shape)
-            for fault in broken:
-                faults.add('broken-shape', root, f'{folder.name}: {fault}', total=len(folders))
-        splits.append(Split(part, root, root, records=records.as_coco(), own_file=True))
-    return splits, (name,)
+    return read_masks(root, parts, faults, instances=_instances, classes=classes, progress=progress)
 
 
-def _instances(folder: Path) -> tuple[tuple[int, int] | None, list[dict], list[str]]:
-    """Return the size of an image's masks, their shapes, and what is wrong with them."""
+def _instances(folder: Path) -> Instances:
     size, found, faults = None, [], []
     for path in list_images(folder / 'masks'):
         try:

@@ -50,7 +50,7 @@ def find(root: Path) -> dict[str, Pair]:
 def find_similar(root: Path) -> dict[str, Pair]:
     """Return each split's folders by words in their names, with files of similar names."""
     found = similar_names.folders_of_splits(root)
-    return {split: Pair(*pairs[0], similar=True) for split, pairs in found.items()}
+    return {split: Pair(*pair, similar=True) for split, pair in found.items()}
 
 
 def _candidates(root: Path) -> dict[str, list[Pair]]:

@@ -16,22 +16,19 @@ MOST = 0.8  # share of the smaller folder's files that have a partner
 FEWEST = 2  # files of a folder, so that a word can be one that all share
 
 
-def folders_of_splits(root: Path) -> dict[str, list[tuple[Path, Path]]]:
-    """Return each split's folders of images and of label maps, the best match first."""
-    names = {folder: _names(folder) for folder in _folders(root)}
+def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
+    """Return each split's folders of images and of label maps, those that match best."""
+    keys = {folder: key.keys() for folder in _folders(root) if (key := _keys(_names(folder)))}
+    labels = [folder for folder in keys if _is_of_labels(folder)]
     found: dict[str, list[tuple[float, Path, Path]]] = {}
-    for labels in filter(_is_of_labels, names):
-        for images in names:
-            if _is_of_labels(images) or _split(root, images) != _split(root, labels):
-                continue
-            matched = partners(names[images], names[labels])
-            share = len(matched) / max(min(len(names[images]), len(names[labels])), 1)
-            if share >= MOST:
-                found.setdefault(_split(root, labels), []).append((share, images, labels))
-    best = {
-        split: sorted(some, key=lambda one: (-one[0], *one[1:])) for split, some in found.items()
-    }
-    return {split: [(images, labels) for _, images, labels in some] for split, some in best.items()}
+    for images in keys.keys() - labels:
+        for other in labels:
+            split = _split(root, other)
+            matched = len(keys[images] & keys[other])
+            share = matched / min(len(keys[images]), len(keys[other]))
+            if share >= MOST and split == _split(root, images):
+                found.setdefault(split, []).append((-share, images, other))
+    return {split: min(some)[1:] for split, some in found.items()}
 
 
 def partners(images: Collection[str], labels: Collection[str]) -> dict[str, str]:

@@ -50,7 +50,7 @@ def split_off_validation(
     low, high = SHARES
     if not low <= share <= high:
         raise UserError(f'--val is {share:g}; allowed: {low:g} to {high:g} of the images')
-    if 'val' in dataset.splits or 'train' not in dataset.splits:
+    if not is_undivided(dataset):
         raise UserError(
             f'--val divides the training images, but {dataset.root} has the splits '
             f'{", ".join(dataset.splits) or "none"}: leave --val out'

@@ -7,13 +7,14 @@ from pathlib import Path
 
 from backbones.data import shapes
 from backbones.data.coco import split_of_file
-from backbones.data.collected import Collected, only_class
+from backbones.data.collected import Collected
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import ImageFinder
 from backbones.data.json_files import content_of
 from backbones.data.listing import shallow, start_of
 from backbones.data.numbers import is_number
+from backbones.data.one_class import only_class
 
 WORDS = ('class', 'label', 'name', 'category', 'type', 'object')  # attributes that name the class
 OPEN = ('point', 'polyline')
