@@ -1,12 +1,15 @@
 """Layouts of other programs that are not read: what each is, and what to do."""
 
 import re
+from collections import Counter
 from collections.abc import Callable, Iterator
 from itertools import islice
 from pathlib import Path
 
+from backbones.data.dataset import split_of
 from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
 from backbones.data.yolo_labels import has_object
+from backbones.errors import listed
 
 LOOKED_AT = 2000  # files of a folder
 BRUSH = re.compile(r'task-\d+-annotation-\d+-by-.*\.(png|npy)$')
@@ -164,8 +167,21 @@ def _brush(root: Path) -> str:
     return ''
 
 
+def _classified(root: Path) -> str:
+    folders = {path.parent for path in _images(root)} - {root}
+    named = {folder for folder in folders if not split_of(folder.name)}
+    beside = Counter(folder.parent for folder in named)
+    classes = dict.fromkeys(f.name for f in sorted(named) if beside[f.parent] > 1)
+    if not classes:
+        return ''
+    return (
+        f'It has images in folders of the classes that they show ({listed(classes)}), which do '
+        'not say where: nothing here learns that. Draw boxes or masks in an annotation program'
+    )
+
+
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _brush, _json, _yolo_without_names, _tables, _unknown_json, _others),
+    *(known_set, _brush, _json, _yolo_without_names, _tables, _unknown_json, _others, _classified),
 )
 
 

@@ -30,7 +30,7 @@ INSTANCES = {
         'correct or remove them in the annotation program',
     ),
     'shape-left-out': warning(
-        'shapes have no area (points, lines) or are not flat, and are left out',
+        'shapes are left out because they are points, lines or cuboids, or are named __ignore__',
         'nothing, if this is intentional; otherwise draw boxes or polygons',
     ),
     'box-empty': Kind(
@@ -102,6 +102,10 @@ INSTANCES = {
     ),
     'duplicate-annotation': warning(
         'annotations repeat another one with the same class and box', 'remove the duplicates'
+    ),
+    'confidence-dropped': warning(
+        'boxes end with a confidence, as a model writes it, which is not used',
+        'make sure that somebody has corrected these predictions',
     ),
     'keypoints-dropped': warning(
         'annotations have keypoints, but only their box is used', 'nothing, if this is intentional'

@@ -156,8 +156,10 @@ def _instances(
     for number, shape in enumerate(content['shapes'], 1):
         where = f'{file.name}: shape {number}'
         kind = str(shape.get('shape_type') or 'polygon') if isinstance(shape, dict) else 'shape'
-        if kind in OPEN or (isinstance(shape, dict) and shape.get('label') == NOT_LEARNT):
-            faults.add('shape-left-out', file.parent, f'{where}, a {kind}')
+        ignored = isinstance(shape, dict) and shape.get('label') == NOT_LEARNT
+        if kind in OPEN or ignored:
+            what = NOT_LEARNT if ignored else f'a {kind}'
+            faults.add('shape-left-out', file.parent, f'{where}, {what}')
             continue
         if not _is_labelled(shape):
             faults.add('unnamed-class', file.parent, where)

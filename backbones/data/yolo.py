@@ -242,10 +242,10 @@ def _records(
         if path not in labels or fact.fault:
             continue
         for row, line in labels[path].lines:
-            where = f'{labels[path].file.name} line {row}: {line[:60]}'
             kind, found = annotation(line, fact.size, len(classes), keypoints)
             if kind:
-                faults.add(kind, split.source, where)
+                where = f'{labels[path].file.name} line {row}, {len(line.split())} values'
+                faults.add(kind, split.source, f'{where}: {line[:60]}')
             if found:
                 annotations.append(dict(found, id=len(annotations) + 1, image_id=number))
     categories = [dict(id=i, name=name) for i, name in enumerate(classes, 1)]
@@ -282,8 +282,10 @@ def annotation(
         return 'box-pixels', None
     width, height = size
     shared = dict(category_id=int(label) + 1, iscrowd=0)
-    if len(values) in (4, 5):  # the fifth is a confidence
-        x, y, w, h = values[:4]
+    if len(values) == 5:
+        kind, values = 'confidence-dropped', values[:4]
+    if len(values) == 4:
+        x, y, w, h = values
         found = box((x - w / 2) * width, (y - h / 2) * height, w * width, h * height)
         return kind, dict(shared, **found)
     polygon = [v * (height if i % 2 else width) for i, v in enumerate(values)]

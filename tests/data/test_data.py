@@ -411,6 +411,7 @@ YOLO_MISTAKES = [
     ('box-pixels', line('0 24 20 32 24')),
     ('box-empty', line('0 0.5 0.5 0 0.2')),
     ('box-beyond', line('0 0.9 0.5 0.5 0.2')),
+    ('confidence-dropped', line('0 0.5 0.5 0.2 0.2 0.9')),
     ('mask-missing', line('0 0.1 0.1 0.5 0.1 0.5 0.5')),
     ('duplicate-annotation', line('0 0.5 0.5 0.2 0.2\n0 0.5 0.5 0.2 0.2')),
     ('without-objects', line('')),

@@ -320,6 +320,7 @@ def test_the_ignored_label_of_labelme_is_no_class(tmp_path: Path) -> None:
     report = check_data.check(str(tmp_path))
     assert report.dataset.classes == box_layouts.NAMES
     assert kinds(report)[1] == {'shape-left-out', 'without-objects', 'no-validation'}
+    assert 'train_0.json: shape 1, __ignore__' in check_data.text(report)
 
 
 def test_labels_of_points_are_no_classes_of_cvat(tmp_path: Path) -> None:
