@@ -4,8 +4,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-NEEDED = 0.5  # IoU from which MMDetection's detectors take an anchor for a box
-ENOUGH = 0.98  # share of boxes that are worth no further anchors
+NEEDED = 0.5  # IoU at which MMDetection's detectors assign an anchor to a box
+ENOUGH = 0.98  # share of boxes with an anchor beyond which more anchors are not worth it
 BASES = (1.5, 2, 2.5, 3, 4, 5, 6, 8)  # sides of the smallest anchor of a level, in strides
 SQUARE = [1.0]
 USUAL = [0.5, 1.0, 2.0]
@@ -25,7 +25,7 @@ def shapes(generator: dict) -> np.ndarray:
         scales = [generator['octave_base_scale'] * 2 ** (i / octaves) for i in range(octaves)]
     strides = [stride if isinstance(stride, int) else stride[0] for stride in generator['strides']]
     sides = np.outer(generator.get('base_sizes') or strides, scales).ravel()
-    roots = np.sqrt(np.array(generator['ratios']))  # of height by width
+    roots = np.sqrt(np.array(generator['ratios']))  # height / width
     return np.stack([np.outer(sides, 1 / roots), np.outer(sides, roots)], -1).reshape(-1, 2)
 
 
@@ -41,7 +41,7 @@ def share_without(boxes: np.ndarray, generator: dict) -> float:
 
 
 def fitted_anchors(boxes: np.ndarray, generator: dict) -> dict:
-    """Return the settings of a generator that leave the fewest boxes without an anchor.
+    """Return the generator settings that leave the fewest boxes without an anchor.
 
     The levels stay. Of those that leave few enough, the one with the fewest shapes is taken.
 

@@ -24,9 +24,9 @@ WITHOUT_HEAD = ('image', '1', '2', '3', '4', 'label')  # keras-retinanet's: 1 to
 
 @dataclass(frozen=True)
 class Row:
-    """A row: the image, its width and height if said, the class, and the corners as text.
+    """A row: the image, its width and height if given, the class, and the corners as text.
 
-    A row without corners is one of an image without objects.
+    A row without corners stands for an image without objects.
     """
 
     image: str
@@ -35,7 +35,7 @@ class Row:
     corners: tuple[str, ...]
 
     def box(self) -> dict | None:
-        """Return COCO's box and area; None if the corners are no numbers."""
+        """Return COCO's box and area; None if the corners are not numbers."""
         try:
             x1, y1, x2, y2 = map(float, self.corners)
         except ValueError:
@@ -44,7 +44,7 @@ class Row:
 
 
 def find(root: Path) -> list[Path]:
-    """Return the tables of boxes in a folder or directly below it, those of splits first."""
+    """Return the box tables in a folder or directly below it, those of single splits first."""
     files = [file for file in shallow(root, '.csv') if _is_table(file)]
     return sorted(files, key=lambda file: (split_of_file(root, file) is None, file))
 
@@ -56,7 +56,7 @@ def _is_table(file: Path) -> bool:
 
 
 def _columns(first: str) -> dict[str, int] | None:
-    """Return the place of each column that is needed, by the first line; None if one is missing."""
+    """Find the needed columns by the first line; None if one is missing."""
     cells = next(csv.reader([first.lstrip('\ufeff')], skipinitialspace=True), [])
     head = [cell.strip().lower() for cell in cells]
     numbers = all(cell.strip().replace('.', '', 1).isdecimal() for cell in cells[1:5])
@@ -77,10 +77,10 @@ def _columns(first: str) -> dict[str, int] | None:
 def read(
     root: Path, files: list[Path], faults: Faults, *, classes: Sequence[str] = ()
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; the split is that of a file's name or folder.
+    """Read all files; a file's name or folder tells its split.
 
     Args:
-        classes: names that the user has given; one is enough for tables without a class.
+        classes: names given by the user; one is enough for tables without a class column.
 
     Returns:
         Splits, and the classes that occur, sorted.
@@ -102,7 +102,7 @@ def read(
                 faults.add('missing-image', file, name, total=len(of_image))
                 continue
             first, before = seen.setdefault(path, (file, here))
-            if first != file:  # a table of all images beside those of splits repeats them
+            if first != file:  # a table of all images repeats those of the splits
                 if sorted(map(str, before)) != sorted(map(str, here)):
                     faults.add('files-conflict', root, f'{first} and {file} both annotate {name}')
                 continue

@@ -1,4 +1,4 @@
-"""Whether images are read as RGB of 8 bits or with all their channels, and the config for it."""
+"""Whether images are read as 8-bit RGB or with all their channels, and the config for it."""
 
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -17,14 +17,14 @@ from backbones.pixels import read_pixels
 
 # of the libraries; for each there is one of ours for any number of channels
 NORMALISERS = ('DetDataPreprocessor', 'SegDataPreProcessor')
-MEASURED = 200  # images that mean and deviation are measured on
-# largest value of an image that is a share, or of 8 bits, and least one that cannot be
+MEASURED = 200  # images on which mean and deviation are measured
+# largest value of an image with values from 0 to 1, or of 8 bits, and the least that is neither
 SCALES = dict(float32=(1, 16), float64=(1, 16), uint16=(255, 4095))
 GREY = ('1', 'L', 'LA')  # Pillow's modes
 
 
 def modules_of(cfg: Config) -> list[str]:
-    """Return the modules that a config of such images imports."""
+    """Return the modules that a config for such images imports."""
     return ['backbones.data.load_channels', f'backbones.data.channels_{cfg.default_scope}']
 
 
@@ -32,8 +32,8 @@ def choose_channels(splits: Iterable[Split]) -> int:
     """Decide how the images of a folder are read.
 
     Returns:
-        The number of channels, if every image has more than 8 bits, or no image is grey, RGB or
-        RGB with alpha; 0 for RGB of 8 bits. Of images with different numbers, the most frequent.
+        The number of channels, if every image has more than 8 bits or no image is grey, RGB or
+        RGB with alpha; the most frequent number if images differ. 0 for 8-bit RGB.
     """
     facts = [fact for split in splits for fact in split.facts.values() if not fact.fault]
     if not facts or not all(fact.special for fact in facts):
@@ -43,7 +43,7 @@ def choose_channels(splits: Iterable[Split]) -> int:
 
 
 def usual_values(splits: Iterable[Split], channels: int) -> str | None:
-    """Return the type that most images of these channels have; None if there are none."""
+    """Return the commonest type of the images with so many channels; None if there are none."""
     facts = [fact for split in splits for fact in split.facts.values() if not fact.fault]
     kinds = [fact.kind for fact in facts if fact.channels == channels]
     return max(sorted(set(kinds)), key=kinds.count) if kinds else None
@@ -65,7 +65,7 @@ def check_channels(split: Split, dataset: Dataset, faults: Faults) -> None:
 
 
 def check_scales(dataset: Dataset, faults: Faults) -> None:
-    """Compare images with each other: their largest values, and splits of grey and of colours."""
+    """Compare images with each other: their largest values, and grey splits with coloured ones."""
     facts = [f for split in dataset.splits.values() for f in split.facts.values() if not f.fault]
     if dataset.channels:
         known = [fact for fact in facts if fact.largest and fact.kind in SCALES]
@@ -91,7 +91,7 @@ def _named(fact: ImageFacts) -> str:
 
 
 def measure(paths: Sequence[Path], channels: int) -> tuple[list[float], list[float]]:
-    """Measure each channel's mean and standard deviation on images spread over the training set."""
+    """Measure each channel's mean and deviation on images spread over the training set."""
     chosen = paths[:: -(-len(paths) // MEASURED) or 1]
     number, total, squares = 0, np.zeros(channels), np.zeros(channels)
     for path in chosen:
@@ -109,10 +109,10 @@ def _short(value: float) -> float:
 
 
 def set_channels(model: dict, dataset: Dataset) -> dict:
-    """Return a model's settings for images of the dataset's channels.
+    """Return the model settings for images with the dataset's channels.
 
     Raises:
-        UserError: the model has a data preprocessor of its own.
+        UserError: the model has a custom data preprocessor.
     """
     mean, std = measure(dataset.splits['train'].paths(), dataset.channels or 0)
     old = model.get('data_preprocessor') or {}
@@ -120,7 +120,7 @@ def set_channels(model: dict, dataset: Dataset) -> dict:
     kind = type_name(old)
     if kind not in NORMALISERS:
         raise UserError(
-            f"the base's data_preprocessor is {kind}, but images of {dataset.channels} channels "
+            f"the base's data_preprocessor is {kind}, but images with {dataset.channels} channels "
             f'need one of {", ".join(NORMALISERS)}: use another base'
         )
     new['type'] = f'Channel{kind}'
@@ -144,7 +144,7 @@ def pipeline_lines(
     for name in splits:
         *wrappers, (_, node) = nested(cfg, name)
         mixing = [wrapper['type'] for _, wrapper in wrappers if 'pipeline' in wrapper]
-        if mixing:  # its steps make images of three channels
+        if mixing:  # its steps create images with three channels
             raise UserError(
                 f'the base mixes images ({mixing[0]}), which have {channels} channels: use '
                 'another base'

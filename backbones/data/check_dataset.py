@@ -23,8 +23,8 @@ from backbones.data.segmentations import has_mask
 from backbones.data.voc import MARKS
 from backbones.pyramid import MIN_SIZE
 
-MOSTLY = 0.8  # share of unused classes that cannot be intentional
-JUDGED = 5  # label maps that suffice to tell which classes a dataset has
+MOSTLY = 0.8  # a larger share of unused classes cannot be intentional
+JUDGED = 5  # label maps that are enough to tell which classes a dataset has
 ALL_DECODED = 5000  # up to this many images, all are decoded by default
 
 
@@ -33,7 +33,7 @@ class Report:
     """The findings of a check.
 
     Args:
-        counts: per split, the numbers of images and annotations, the sizes and kinds of pixels.
+        counts: per split, the numbers of images and annotations, sizes and pixel formats.
         classes: class name -> per split, the number of instances or of label maps.
         notes: what was not checked.
     """
@@ -56,7 +56,7 @@ def check_dataset(
     """Check everything that can be checked without a model.
 
     Args:
-        faults: those that reading has found; more are added.
+        faults: those found while reading; more are added.
         decode: load all pixels, even of a large dataset.
         sample: the number of image files of each split to check; None checks all.
         progress: show a progress bar on stderr.
@@ -157,7 +157,7 @@ def _check_sizes(split: Split, faults: Faults) -> None:
             continue
         said = entry.get('width'), entry.get('height')
         if None in said:
-            if split.own_file:  # which gets it; VOC may omit it
+            if split.own_file:  # the size is written there; VOC may omit it
                 entry['width'], entry['height'] = fact.size
         elif are_numbers(said) and said != fact.size:
             kind = 'size-swapped' if said == fact.size[::-1] else 'size-differs'
@@ -205,7 +205,7 @@ def _check_splits(report: Report, *, complete: bool) -> None:
 
 
 def _check_roles(dataset: Dataset, faults: Faults) -> None:
-    """Find training images in a folder with the name of another split."""
+    """Find training images in a folder named like another split."""
     for split in dataset.parts('train'):
         for folder in sorted({path.parent for path in split.paths()}):
             inside = folder.relative_to(dataset.root).parts if (
@@ -221,7 +221,7 @@ def _annotations(dataset: Dataset) -> Iterator[dict]:
 
 
 def _is_judged(dataset: Dataset) -> bool:
-    """Return whether label maps can tell; a detection dataset lists its classes itself."""
+    """Return whether label maps show which classes exist; detection datasets list theirs."""
     return (
         not dataset.detection
         and sum(len(split.label_facts) for split in dataset.parts('train')) >= JUDGED
@@ -268,7 +268,7 @@ def split_counts(split: Split) -> dict[str, object]:
 
 
 def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
-    """Find image files that lie beside those of a split, but belong to no split."""
+    """Find image files that are beside those of a split, but belong to no split."""
     if dataset.layout not in ('coco', 'voc'):
         return
     named = {path for each in dataset.splits.values() for path in each.paths()}
@@ -279,7 +279,7 @@ def _check_unused(dataset: Dataset, split: Split, faults: Faults) -> None:
 
 
 def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None:
-    """Find identical images; only files of equal size and, then, of equal start are read."""
+    """Find identical images; files are read only if their size and their beginning are equal."""
     images = [(split.name, path) for split in dataset.splits.values()
               for path, fact in split.facts.items()
               if fact.fault in ('', 'damaged-image')]  # fmt: skip
@@ -291,7 +291,7 @@ def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None
         alike = _sharing([image for some in alike for image in some], keys)
     for (split, first), *others in alike:
         for where, path in others:
-            if (where, path) == (split, first):  # of a config that joins it with itself
+            if (where, path) == (split, first):  # a config that joins a dataset with itself
                 continue
             kind = 'image-twice' if where == split else 'image-in-two-splits'
             names = f'{split}: {first.name} and {where}: {path.name}'
@@ -301,7 +301,7 @@ def _check_contents(dataset: Dataset, faults: Faults, *, progress: bool) -> None
 def _sharing(
     images: Iterable[tuple[str, Path]], keys: Iterable[Hashable]
 ) -> list[list[tuple[str, Path]]]:
-    """Return the images that share their key with another one, together."""
+    """Group the images that share a key."""
     found: dict[Hashable, list[tuple[str, Path]]] = {}
     for image, key in zip(images, keys):
         found.setdefault(key, []).append(image)

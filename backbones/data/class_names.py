@@ -1,4 +1,4 @@
-"""Deciding the class names of a folder, and what a file says about the values of label maps."""
+"""Deciding a folder's class names, and what a file says about the values of label maps."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -26,7 +26,7 @@ def name_classes(
     ignore: Sequence[str],
     faults: Faults,
 ) -> None:
-    """Set the class names of a dataset, and what is known of its label maps without their values.
+    """Set a dataset's class names, and what is known of its label maps before they are read.
 
     Args:
         in_data: names in the annotations.
@@ -40,7 +40,7 @@ def name_classes(
         every = read_names(dataset.root, unheard, plain=('classes.txt',)) if (
             dataset.layout in ('voc', 'labelme')) else []  # fmt: skip
         names = every[0].names if every and not every[0].values else ()
-        # the list may be that of label maps beside the boxes
+        # the list may belong to label maps beside the boxes
         listed_names = tuple(n for n in names if n in in_data or n not in BACKGROUND)
         dataset.classes = tuple(given) or listed_names or tuple(in_data)
         if ignore:
@@ -84,7 +84,7 @@ def _number(word: str, names: Sequence[str]) -> int:
 
 
 def _fits(there: LabelNames, splits: list[Split]) -> bool:
-    """Return whether label maps have the values that a file lists, rather than 0, 1, 2, ..."""
+    """Return whether label maps have the values that a file lists, and not 0, 1, 2, ..."""
     assert there.mapping is not None
     if not there.mapping.in_colours:
         return True

@@ -1,4 +1,4 @@
-"""Checks that MMDetection's own classes give the config's names to the right labels."""
+"""Checks that MMDetection's dataset classes give the right labels to the config's class names."""
 
 import contextlib
 import io
@@ -54,7 +54,7 @@ def _search(file: Path) -> list[dict]:
 def check_class_order(
     kind: object, file: Path, classes: Sequence[str], place: str, faults: Faults
 ) -> None:
-    """Add a fault if MMDetection would number the file's categories in another way than the config.
+    """Add a fault if MMDetection would number the file's categories differently than the config.
 
     Args:
         kind: the type of a dataset or metric in a config.
@@ -110,7 +110,7 @@ def _names_by_label(cls: type, categories: list[dict], classes: Sequence[str]) -
     if issubclass(cls, CocoDataset | BaseVideoDataset):
         return _asked(cls, categories, classes)
     if issubclass(cls, CocoPanopticMetric | LVISMetric | LVISFixedAPMetric):
-        return [c['name'] for c in categories]  # whatever names the config has
+        return [c['name'] for c in categories]  # the config's names do not matter
     return [c['name'] for c in categories if c['name'] in classes] if _of_coco(cls) else []
 
 
@@ -138,7 +138,7 @@ def _asked(cls: Any, categories: list[dict], classes: Sequence[str]) -> list[str
 
 
 def _sorts_ids(cls: type) -> bool:
-    """Return whether it is a metric whose table of classes assumes sorted ids."""
+    """Return whether it is a metric whose table by class assumes sorted ids."""
     from mmdet.evaluation.metrics import LVISMetric
 
     return _of_coco(cls) or issubclass(cls, LVISMetric)

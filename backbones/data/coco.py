@@ -1,4 +1,4 @@
-"""Reading COCO JSON: in `annotations`, beside the images of each split, or at the root."""
+"""Reading COCO JSON files in `annotations`, beside the images of each split, or at the root."""
 
 import codecs
 import json
@@ -15,8 +15,8 @@ from backbones.data.numbers import LARGEST_ID, is_id
 
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
-LOOKED_AT = 50  # file names that decide which folder has the images
-MANY = 20  # JSON files in one folder; of more, this many show whether they are COCO
+LOOKED_AT = 50  # file names by which the folder of images is found
+MANY = 20  # if a folder has more JSON files, the first 20 must look like COCO's
 
 
 def find(root: Path) -> dict[str, list[Path]]:
@@ -35,13 +35,13 @@ def find(root: Path) -> dict[str, list[Path]]:
 
 
 def _is_part(folder: Path) -> bool:
-    """Return whether it is a folder other than those that `new_config` writes beside a config."""
+    """Return whether it is a folder, and not one that `new_config` writes beside a config."""
     config = folder.with_name(f'{folder.name}.py')  # or a program called train.py, say
     return folder.is_dir() and '_base_ = ' not in start_of(config)
 
 
 def _tests(root: Path, files: list[Path]) -> list[Path]:
-    """Return the lists of test images that COCO itself has beside instances_*.json."""
+    """Return the lists of test images that COCO provides beside instances_*.json."""
     lists = [file for file in files if file.name.startswith('image_info')]
     return [file for file in lists if split_of_file(root, file) == 'test']
 
@@ -61,13 +61,13 @@ def _may_be_coco(file: Path) -> bool:
 def read(
     root: Path, found: dict[str, list[Path]], faults: Faults
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read the annotation files; those that cannot be read are faults.
+    """Read the annotation files; a file that cannot be read is a fault.
 
-    Several files of a split are joined. Images that are elsewhere than their names say are found,
-    and ids that start at 0 are counted from 1; the config then gets a file of its own.
+    Several files of a split are joined. Images in another folder than their names say are found,
+    and ids that start at 0 are renumbered from 1; a corrected file is then written for the config.
 
     Returns:
-        Splits, and the names of the training split's categories, in the order of the file.
+        Splits, and the names of the training split's categories in the file's order.
     """
     for file in _not_taken(root, found):
         read_json(file, faults)
@@ -114,14 +114,14 @@ def _relocate(
 
 
 def _rebase(images: list[dict], folder: Path, root: Path) -> None:
-    """Make the names of images, which are relative to a folder, relative to another."""
+    """Make image names that are relative to one folder relative to another."""
     for entry in images:
         if isinstance(entry.get('file_name'), str):
             entry['file_name'] = os.path.relpath(folder / entry['file_name'], root)
 
 
 def _count_from_one(records: dict[str, list[dict]]) -> bool:
-    """Number annotations anew if a metric cannot hold an id, or takes it for "not found"."""
+    """Renumber annotations if a metric cannot hold an id, or takes it for "not found"."""
     ids = [annotation.get('id') for annotation in records['annotations']]
     odd = any(is_id(i) and not 0 < i < LARGEST_ID for i in ids)
     if not odd or len({*map(str, ids)}) < len(ids):
@@ -132,9 +132,9 @@ def _count_from_one(records: dict[str, list[dict]]) -> bool:
 
 
 def drop_root_category(records: dict[str, list[dict]]) -> str | None:
-    """Leave out the category that Roboflow makes up as the parent of all others; return its name.
+    """Leave out the category that Roboflow adds as the parent of all others; return its name.
 
-    It has no objects, and may be called like one of them.
+    It has no objects, and may have the same name as one of them.
     """
     first, *others = records['categories'] or [{}]
     name = first.get('name')
@@ -148,7 +148,7 @@ def drop_root_category(records: dict[str, list[dict]]) -> str | None:
 
 
 def _not_taken(root: Path, found: dict[str, list[Path]]) -> list[Path]:
-    """Return files that, by their names, annotate a split for which none was found."""
+    """Return files whose names suggest that they annotate a split for which none was found."""
     files = [*root.glob('annotations/*.json'), *root.glob('*.json'), *root.glob('*/*.json')]
     files = [file for file in files if file.is_file() and not json_sign(file)]
     named = {file: split_of_file(root, file) for file in files}
@@ -159,16 +159,16 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
     """Return the three lists of a COCO file, empty if the file is broken.
 
     Args:
-        testing: the file may lack annotations, as those of tests that are judged elsewhere.
+        testing: the file may lack annotations, like that of a benchmark with hidden labels.
     """
     try:
         raw = file.read_bytes()
         content = json.loads(raw.decode('utf-8-sig'))
         twice = [part for part in PARTS if raw.count(b'"%s":' % part.encode()) > 1]
         if twice and (said := _repeated(raw)):
-            faults.add('wrong-structure', file, f'it has {said!r} twice, and the last is read')
+            faults.add('wrong-structure', file, f'it has {said!r} twice; only the last is read')
     except UnicodeDecodeError:
-        faults.add('broken-file', file, 'it is not in UTF-8; save it so')
+        faults.add('broken-file', file, 'it is not UTF-8; save it as UTF-8')
         return {part: [] for part in PARTS}
     except (ValueError, OSError) as error:
         faults.add('broken-file', file, error)
@@ -199,14 +199,14 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
 
 
 def _repeated(raw: bytes) -> str:
-    """Return a part that a file has twice at its top, of which JSON keeps the last; '' if none."""
+    """Return a key that a file has twice at its top level (JSON keeps the last); '' if none."""
     pairs = json.loads(raw.decode('utf-8-sig'), object_pairs_hook=list)
     keys = [pair[0] for pair in pairs if isinstance(pair, tuple)]
     return next((part for part in PARTS if keys.count(part) > 1), '')
 
 
 def image_folder(root: Path, file: Path, records: dict) -> Path:
-    """Return the folder that contains most of the images, to which their names are relative."""
+    """Return the folder in which most image names exist."""
     names = [e['file_name'] for e in records['images'] if isinstance(e.get('file_name'), str)]
     names = names[:: max(1, len(names) // LOOKED_AT)]
     stem = file.stem.removeprefix('instances_')

@@ -2,7 +2,7 @@
 
 MMDetection numbers labels by the order of the categories in each annotation file, whatever the
 order of `metainfo.classes`. If a file's order differs from the config's, labels get wrong names; if
-two files differ, a metric compares other classes than were learnt. Here, label i is the i-th name
+two files differ, a metric compares the wrong classes. Here, label i is the i-th name
 of the config in every file.
 """
 
@@ -41,7 +41,7 @@ def ids_by_name(categories: Sequence[dict], names: Sequence[str]) -> list[int]:
 
 
 def fill_nulls(annotations: Sequence[dict]) -> None:
-    """Replace null by its meaning in fields that MMDetection and pycocotools compare."""
+    """Replace null by what it means in fields that MMDetection and pycocotools compare."""
     for annotation in annotations:
         if annotation.get('iscrowd', 0) is None:
             annotation['iscrowd'] = 0

@@ -10,9 +10,9 @@ NAMED = 3  # files that a joined name lists
 
 
 def join(parts: list[Split], root: Path, faults: Faults) -> Split:
-    """Join the files of a split: ids are counted anew, categories go by their names.
+    """Join the files of a split: ids are renumbered, and categories matched by name.
 
-    An image that several files annotate is one image, if each annotates other classes; if two
+    Several files may annotate an image if each annotates different classes. If two
     annotate the same class on it, or give it different sizes, they contradict each other.
 
     Args:
@@ -41,7 +41,7 @@ class _Joined:
         self.categories: list[dict] = []
         self.image_of: dict[str, tuple[dict, Path]] = {}  # by name: the entry, and its file
         self.id_of: dict[object, int] = {}  # of a category, by name
-        self.owner: dict[tuple[int, object], Path] = {}  # of the annotations of a class on an image
+        self.owner: dict[tuple[int, object], Path] = {}  # which file annotates a class on an image
 
     def add(self, part: Split) -> None:
         kinds = {c.get('id'): self._category(c) for c in part.records['categories']}
@@ -53,7 +53,7 @@ class _Joined:
             if image in images:
                 new['image_id'] = images[image]
                 self._own(images[image], new.get('category_id'), part)
-            else:  # an id of no image here, perhaps one of another file
+            else:  # no image here has this id, but one in another file may
                 new['image_id'] = f'{image} of {part.source.name}'
             self.annotations.append(new)
 

@@ -9,7 +9,7 @@ from backbones.data.shapes import Records
 
 @dataclass
 class Collected:
-    """The splits met so far, each with the records that it will have.
+    """The splits met so far, each with its future records.
 
     Args:
         root: the dataset's folder, to which the names of images are relative.
@@ -26,7 +26,7 @@ class Collected:
         return self.found.setdefault(name, new)
 
     def splits(self) -> list[Split]:
-        """Return all splits, with what their records have collected."""
+        """Return all splits with their collected records."""
         for split, records in self.found.values():
             split.records = records.as_coco()
         return [split for split, _ in self.found.values()]

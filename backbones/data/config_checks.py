@@ -11,7 +11,7 @@ from backbones.openmmlab.config_tree import classes_of, num_classes, things_of, 
 
 
 def missing_paths(dataset: dict) -> list[Path]:
-    """Return those of a dataset's folders and annotation file that do not exist."""
+    """Return the missing ones among a dataset's folders and its annotation file."""
     root = dataset.get('data_root') or ''
     parts = [dataset.get('ann_file') or '', *(dataset.get('data_prefix') or {}).values()]
     paths = [Path(os.path.abspath(os.path.join(root, part))) for part in filter(None, parts)]

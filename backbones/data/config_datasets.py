@@ -50,7 +50,7 @@ SLIPS = (
 def read_datasets(
     cfg: Config, faults: Faults, *, splits: Sequence[str] = tuple(LOADERS), quick: bool = False
 ) -> Dataset:
-    """Read the datasets of a config; missing paths and contradictions to the config are faults.
+    """Read a config's datasets; missing paths and contradictions with the config are faults.
 
     Args:
         splits: which of 'train', 'val' and 'test' to read; a test split that equals the validation
@@ -93,7 +93,7 @@ def _same(a: dict, b: dict | None) -> bool:
 def _split(
     cfg: Config, name: str, part: dict, dataset: Dataset, faults: Faults, *, quick: bool
 ) -> Split | None:
-    """Read a dataset of the config; None, with faults added, if it cannot be read further."""
+    """Read one of the config's datasets; None, with faults added, if that is impossible."""
     place = LOADERS[name]
     for path in missing_paths(part):
         faults.add('missing-data', place, path)
@@ -191,7 +191,7 @@ def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults:
 def _pairs(
     part: dict, cls: type | None, file: Path, images: Path, labels: Path
 ) -> Iterator[tuple[Path, Path]]:
-    """Yield image and label map as MMSegmentation pairs them, ignoring other suffixes."""
+    """Yield pairs of image and label map as MMSegmentation finds them, by their suffixes."""
     image_suffix = argument(part, cls, 'img_suffix')
     label_suffix = argument(part, cls, 'seg_map_suffix')
     if part.get('ann_file') and file.is_file():
@@ -221,7 +221,7 @@ def images_per_epoch(cfg: Config, dataset: Dataset) -> int:
 def allowed_faults(cfg: Config) -> list[str]:
     """Return the kinds of faults that are intentional: the config's `allow_faults`.
 
-    If the library names a dataset's classes, it is a published one, whose known faults are part of
+    A dataset whose classes the library names is a published one, and its known faults are part of
     the published numbers.
     """
     loaders = [cfg[loader] for loader in LOADERS.values() if cfg.get(loader)]

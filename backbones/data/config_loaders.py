@@ -1,4 +1,4 @@
-"""Data loaders and evaluators of a written config: the base's, with another dataset in them."""
+"""Data loaders and evaluators of a written config: the base's, with another dataset."""
 
 import os
 
@@ -11,17 +11,17 @@ from backbones.openmmlab.registries import BY_NAME, COCO_METRICS
 
 
 def loader(cfg: Config, name: str, settings: dict, *, batch: int | None, wrap: str = '{}') -> str:
-    """Return the statement of a data loader.
+    """Return the statement that defines a data loader.
 
-    Wrappers of the base's dataset that have a pipeline of their own, because they mix images, are
+    Wrappers of the base's dataset with their own pipeline, which mix images, are
     kept; others are dropped.
 
     Args:
         cfg: the base.
         name: 'train', 'val' or 'test'.
-        settings: of the dataset itself, besides those in the variable `__data`.
+        settings: the dataset's settings besides those in the variable `__data`.
         batch: images per iteration; None keeps the base's.
-        wrap: what is made of the expression for a pipeline.
+        wrap: a format string that turns the expression for a pipeline into the new one.
 
     Raises:
         UserError: the base joins datasets.
@@ -43,7 +43,7 @@ def loader(cfg: Config, name: str, settings: dict, *, batch: int | None, wrap: s
 
 
 def nested(cfg: Config, name: str) -> list[tuple[str, dict]]:
-    """Return the base's dataset and those that it wraps, each with the expression for it.
+    """Return the base's dataset and those that it wraps, each with its expression.
 
     Raises:
         UserError: the base joins datasets.
@@ -61,7 +61,7 @@ def nested(cfg: Config, name: str) -> list[tuple[str, dict]]:
 
 
 def evaluator(cfg: Config, name: str, file: str) -> str:
-    """Return the base's COCO metric for another file, or ours if the base has another metric."""
+    """Return the base's metric for another file, or ours if the base's is not COCO's."""
     path = f'data_root + {file!r}' if not os.path.isabs(file) else repr(file)
     kinds = ['bbox', 'segm'] if has_mask_head(cfg.model) else ['bbox']
     base = cfg.get(f'{name}_evaluator')

@@ -15,7 +15,7 @@ class Call:
     tail: str = ')'
 
     def text(self, indent: int = 0) -> str:
-        """Format in one line if it fits, else with as many parts per line as fit."""
+        """Format as one line if it fits, else with as many parts per line as fit."""
         flat = self.flat()
         if indent + len(flat) <= WIDTH:
             return flat
@@ -35,7 +35,7 @@ class Call:
         return f'{self.head}{", ".join(parts)}{self.tail}'
 
     def named(self, name: str) -> 'Call':
-        """Name it, as the value of a setting (`name = `) or of an argument (`name=`)."""
+        """Make it the value of a setting (`name = `) or of an argument (`name=`)."""
         return Call(name + self.head, self.parts, self.tail)
 
 
@@ -64,7 +64,7 @@ def statement(name: str, value: Call | str) -> str:
 
 
 def override(old: object, new: object, place: str) -> Call | str | None:
-    """Format what turns the base's `old` at `place` into `new`; None if they are equal.
+    """Format the change from the base's `old` at `place` to `new`; None if they are equal.
 
     MMEngine merges dicts key by key and replaces everything else.
     """
@@ -85,7 +85,7 @@ def override(old: object, new: object, place: str) -> Call | str | None:
 
 
 def _rewritten(old: dict, new: dict, place: str) -> Call | str:
-    """Format a list's dict as built from the base's, by Python rather than by MMEngine."""
+    """Format a dict in a list as built from the base's, by Python rather than by MMEngine."""
     if old.keys() - new.keys() or old.get('type') != new.get('type'):
         return literal(new)
     parts: list[Call | str] = [place]

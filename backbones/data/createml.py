@@ -1,4 +1,4 @@
-"""Reading CreateML: a JSON list of images, with boxes by their centres."""
+"""Reading CreateML: a JSON list of images, with boxes given by their centres."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def _is_createml(file: Path) -> bool:
 
 
 def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; the split is that of a file's name or folder.
+    """Read all files; a file's name or folder tells its split.
 
     Returns:
         Splits, and the labels that occur, sorted.

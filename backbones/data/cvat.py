@@ -1,4 +1,4 @@
-"""Reading CVAT's own XML, for images and video 1.1: boxes, polygons and masks in one file."""
+"""Reading CVAT's XML, for images and video 1.1: boxes, polygons and masks in one file."""
 
 import math
 from collections.abc import Iterator
@@ -18,7 +18,7 @@ from backbones.data.numbers import size_of
 from backbones.data.turned_boxes import degrees_of
 from backbones.data.xml_files import root_of
 
-LOOKED_AT = 20  # XML files, which all have to be CVAT's
+LOOKED_AT = 20  # XML files to look at; all must be CVAT's
 OPEN = ('points', 'polyline', 'skeleton', 'cuboid', 'tag')  # shapes without an area, or not flat
 CLOSED = ('box', 'polygon', 'ellipse', 'mask')
 
@@ -35,12 +35,12 @@ def is_cvat(file: Path) -> bool:
 
 
 def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; a turned box keeps its angle, for `turned_boxes`.
+    """Read all files; a rotated box keeps its angle, for `turned_boxes`.
 
-    An image is of the split that its subset is called, or else its file's folder or name.
+    The name of an image's subset tells its split, or else the file's folder or name.
 
     Returns:
-        Splits, and the classes: the labels of the task, in its order.
+        Splits, and the classes: the task's labels, in its order.
     """
     trees = {file: tree for file in files if (tree := root_of(file, faults)) is not None}
     trees = {file: as_images(tree, file, faults) if tree.find('track') is not None else tree
@@ -105,7 +105,7 @@ def _converted(shape: Element, size: tuple[int, int] | None) -> dict:
         x1, y1, x2, y2 = (float(said[key]) for key in ('xtl', 'ytl', 'xbr', 'ybr'))
         degrees = float(said.get('rotation', 0))
         if not math.isfinite(degrees):
-            raise ValueError(f'it is turned by {degrees} degrees')
+            raise ValueError(f'it is rotated by {degrees} degrees')
         made = shapes.outline(shapes.rectangle(x1, y1, x2 - x1, y2 - y1))
         box = shapes.box(*made['bbox']) | dict(attributes=dict(rotation=degrees))
         return box if degrees_of(box) else made

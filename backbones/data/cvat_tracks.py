@@ -16,9 +16,9 @@ FRAME = re.compile(r'frame_(\d+)')  # what CVAT calls the images of a video
 def as_images(tree: Element, file: Path, faults: Faults) -> Element:
     """Turn tracks into images with shapes: each frame that is on the disk is one.
 
-    Frames are those images whose names count them, or else all images in the order of their names,
-    if they are as many as the task has. CVAT writes a shape for each frame in which an object is
-    seen, also between those that were drawn.
+    Frames are the images with numbered names, or else all images in the order of their names,
+    if the task has as many. CVAT writes a shape for each frame in which an object is
+    visible, including those between the drawn ones.
 
     Args:
         tree: the root of the XML file `file`.
@@ -29,7 +29,7 @@ def as_images(tree: Element, file: Path, faults: Faults) -> Element:
     names = _frames(tree, file.parent)
     if not names or len({track.get('task_id') for track in tracks}) > 1:
         what = 'several tasks: export each of them' if names else (
-            'tracks over frames, but no image of a frame is there: export with images, or use '
+            'tracks over frames, but there are no images of the frames: export with images, or use '
             'ffmpeg -i VIDEO -start_number 0 images/frame_%06d.png')  # fmt: skip
         faults.add('wrong-structure', file, f'it has {what}')
         return images
@@ -59,7 +59,7 @@ def as_images(tree: Element, file: Path, faults: Faults) -> Element:
 
 
 def _number(shape: Element, file: Path, faults: Faults) -> int:
-    """Return a shape's frame; -1, with a fault added, if it says none."""
+    """Return a shape's frame; -1, with a fault added, if it has none."""
     said = shape.get('frame', '')
     if said.isdecimal() and len(said) < 10:
         return int(said)
@@ -68,7 +68,7 @@ def _number(shape: Element, file: Path, faults: Faults) -> int:
 
 
 def _frames(tree: Element, folder: Path) -> dict[int, str]:
-    """Return the images of the frames, by their numbers."""
+    """Return the image of each frame, by the frame's number."""
     images = list_images(folder)
     counted = {int(found[1]): image for image in images if (found := FRAME.fullmatch(image.stem))}
     if not counted and tree.findtext('.//task/size') == str(len(images)):

@@ -23,14 +23,14 @@ class Split:
     Args:
         name: 'train', 'val' or 'test'.
         source: the file or folder that the annotations were read from.
-        images: the folder that image names are relative to.
-        records: for detection, the lists 'images', 'annotations' and 'categories' in COCO's form,
+        images: the folder to which image names are relative.
+        records: for detection, COCO's lists 'images', 'annotations' and 'categories',
             as complete as the source.
-        pairs: for segmentation, image and label map, which may be missing.
+        pairs: for segmentation, image and label map, of which the latter may be missing.
         facts, label_facts: facts about the image files and label maps that have been checked.
         by_name: whether `CocoByNameDataset` reads it, as in configs of tools/new_config.py.
-        own_file: whether no file of the data holds it as it is, so that a config needs one of its
-            own: annotations as COCO, or a list of images with their label maps.
+        own_file: whether a config needs a new file for the split, as no file of the data holds it:
+            annotations as COCO, or a list of images with their label maps.
         left_out: for 'images' and 'annotations', how many a config's dataset drops, by reason.
     """
 
@@ -62,19 +62,19 @@ class Dataset:
     Args:
         layout: a key of `backbones.data.folder.LAYOUTS`.
         root: the dataset's folder.
-        splits: by name, the training split first; if a config joins several datasets, the second is
+        splits: by name, training first; if a config joins several datasets, the second is
             'train 2'.
         classes: names; for label maps, in the order of the values.
         zero_ignored: label 0 means "ignore", and the first class is label 1.
-        channels: how many of them are read from each image, as they are; 0 for RGB of 8 bits; None
+        channels: how many are read from each image, as they are; 0 for 8-bit RGB; None
             until the images decide.
-        values: the type of their values, such as 'uint16', if they are read as they are; None until
+        values: the type of their values, such as 'uint16', if read as they are; None until
             the images decide.
-        mapping: which values or colours of label maps are which labels; None if they are labels.
-        ignore: values of label maps that shall be ignored, if `mapping` does not say so yet.
-        settled: whether that is known without looking at the values, as in a config.
+        mapping: from values or colours of label maps to labels; None if the values are labels.
+        ignore: values of label maps to ignore, if `mapping` does not say so yet.
+        settled: whether `mapping` is known without looking at the values, as in a config.
         detection: whether it has instances rather than label maps.
-        notes: what a reader has decided that a user may not expect.
+        notes: decisions of a reader that a user may not expect.
     """
 
     layout: str
@@ -91,11 +91,11 @@ class Dataset:
     notes: list[str] = field(default_factory=list)
 
     def parts(self, name: str) -> list[Split]:
-        """Return the split of that name, if any; several if a config joins datasets."""
+        """Return the splits of that name: several if a config joins datasets."""
         return [split for split in self.splits.values() if split.name == name]
 
     def label_facts(self) -> list[ImageFacts]:
-        """Return what is known of the label maps of all splits that were read."""
+        """Return the facts about all label maps that were read, in any split."""
         return [fact for split in self.splits.values() for fact in split.label_facts.values()]
 
     def has_masks(self) -> bool:
@@ -103,7 +103,7 @@ class Dataset:
         return self.detection and bool(self.splits) and not self.without_masks()
 
     def without_masks(self) -> list[str]:
-        """Return the splits that have instances, but not a single mask."""
+        """Return the splits that have instances but no mask."""
         return [
             name
             for name, split in self.splits.items()

@@ -11,9 +11,9 @@ def check_left_out(split: Split, part: dict, classes: tuple[str, ...], faults: F
     """Count what a config's dataset will drop from its file; each dropped image is a fault.
 
     Args:
-        split: its `left_out` is filled.
-        part: the dataset's part of the config.
-        classes: names that the model learns; () means all.
+        split: receives `left_out`.
+        part: the dataset's settings in the config.
+        classes: the class names that the model learns; () means all.
     """
     names = {c.get('id'): c.get('name') for c in split.records['categories']}
     known = {i for i, name in names.items() if not classes or name in classes}
@@ -43,7 +43,7 @@ def _image_is_left_out(image: dict, rule: dict, used: set) -> str:
 
 
 def _annotation_is_left_out(annotation: dict, sides: dict, known: set, *, testing: bool) -> str:
-    """Return why; a validation split's metric reads the file itself and skips most rules."""
+    """Return why; a validation metric reads the file itself and skips most of the rules."""
     if annotation.get('image_id') not in sides:
         return 'unknown image'
     if annotation.get('category_id') not in known:

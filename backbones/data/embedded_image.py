@@ -1,4 +1,4 @@
-"""The image that a labelme file holds, and the file that it names: do they show the same?"""
+"""Whether the image inside a labelme file shows the same as the file that it names."""
 
 import base64
 import io
@@ -11,18 +11,18 @@ from backbones.data.images import DAMAGED, DEEP_MODES
 from backbones.orientation import SWAPPED
 
 SIDE = 32  # pixels of the thumbnails that are compared
-ALIKE = 0.9  # their correlation; another quality of JPEG gives 0.99
+ALIKE = 0.9  # least correlation; saving as JPEG of another quality gives 0.99
 FLAT = 1.0  # standard deviation of grey values below which an image shows nothing
 
 
 def contradiction(data: object, path: Path) -> str:
-    """Say how an embedded image differs from a file, '' if it does not.
+    """Describe how an embedded image differs from a file; '' if it does not.
 
     Brightness, contrast and colours do not count: labelme itself converts what it embeds.
 
     Args:
         data: the embedded file in base64; None and '' if there is none.
-        path: of the image; nothing is said of one that cannot be read.
+        path: the image file; '' is returned if it cannot be read.
     """
     if not data:
         return ''

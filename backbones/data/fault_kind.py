@@ -8,9 +8,9 @@ class Kind:
     """A kind of fault.
 
     Args:
-        says: what is wrong with the items that are counted.
+        says: what is wrong with the counted items.
         remedy: what to do about it.
-        level: 'error' if it silently loses or falsifies images, annotations or metrics, or ends a
+        level: 'error' if it silently loses or corrupts images, annotations or metrics, or ends a
             training run; 'warning' if it is only a likely mistake.
     """
 

@@ -22,7 +22,7 @@ class Fault:
     Args:
         kind: a key of `KINDS`.
         place: the file, folder or split of the cases.
-        total: the number of items checked; 0 if it would say nothing.
+        total: the number of items checked; 0 if it would mean nothing.
     """
 
     kind: str
@@ -33,7 +33,7 @@ class Fault:
 
 
 class Faults:
-    """Collects faults, one entry per kind and place.
+    """A collection of faults, with one entry per kind and place.
 
     Args:
         allowed: kinds that are intentional, and become warnings.
@@ -79,7 +79,7 @@ class Faults:
 
     def short(self, fault: Fault) -> str:
         """Say what is wrong and where, in one line."""
-        # if several splits share a folder, the total is that of one of them
+        # if several splits share a folder, the total belongs to only one of them
         of = f' of {fault.total}' if fault.total >= fault.count else ''
         return f'[{fault.kind}] {fault.place}: {KINDS[fault.kind].says} ({fault.count}{of})'
 

@@ -181,7 +181,7 @@ LABEL_MAPS = {
         'write labelmap.txt into the folder, with a line such as road:128,64,128 for each class',
     ),
     'palettes-differ': Kind(
-        'label maps show a value in a different colour than the maps before them',
+        'label maps show a value in a different colour than earlier label maps',
         'if the colours determine the classes, list them in labelmap.txt, with a line such as '
         'road:128,64,128; if the values do, pass --allow palettes-differ',
     ),

@@ -1,9 +1,9 @@
-"""What the first and last bytes of a file say about it."""
+"""What a file's first and last bytes reveal about it."""
 
 import os
 from pathlib import Path
 
-TAIL = 4096  # bytes at the end of a file that are searched
+TAIL = 4096  # bytes to search at the end of a file
 
 
 def what_else(path: Path) -> tuple[str, str]:

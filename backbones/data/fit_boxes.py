@@ -1,4 +1,4 @@
-"""What the training boxes decide in a config: input scale, crops, anchors."""
+"""Choosing a config's input scale, crops and anchors by the training boxes."""
 
 import numpy as np
 from mmengine.config import Config
@@ -12,8 +12,8 @@ from backbones.errors import shown
 from backbones.openmmlab.config_tree import with_backbone
 
 LARGE = 0.95  # quantile of the boxes that have to fit into a crop
-WHOLE = (0.75, 1.1)  # sizes of whole images to train on, relative to that of the test
-FEW = 0.05  # share of boxes that may not fit before it is said
+WHOLE = (0.75, 1.1)  # sizes of whole images in training, relative to the size in testing
+FEW = 0.05  # share of boxes that may not fit without being reported
 
 
 def fit_boxes(
@@ -41,7 +41,7 @@ def fit_boxes(
 def _crop_boxes(made: Fit, boxes: BoxStatistics, longest: int, cfg: Config) -> int:
     """Train on whole images if an iteration can take two, and return the side of a crop.
 
-    At the border of an image, people label cut objects by habits of their own, which crops hide.
+    People label objects that the image border cuts in their own ways, which crops hide.
     """
     limits, usual = cfg.fitted, cfg.train_dataloader.batch_size
     median = np.median(boxes.images, 0)
@@ -65,10 +65,10 @@ def _crop_boxes(made: Fit, boxes: BoxStatistics, longest: int, cfg: Config) -> i
 def _scale_of_boxes(boxes: BoxStatistics, dataset: Dataset, limits: dict) -> tuple[int, str]:
     """Return the longer side of an input in pixels, and why.
 
-    The median box of the class with the smallest ones gets `small` pixels.
+    The median box of the class with the smallest boxes gets `small` pixels.
     """
     sides = np.sqrt(boxes.boxes.prod(1))
-    relative = np.sqrt(boxes.at(1).prod(1))  # to the longer side of the image
+    relative = np.sqrt(boxes.at(1).prod(1))  # side of a box / longer side of its image
     medians = {i: np.median(relative[boxes.labels == i]) for i in np.unique(boxes.labels)}
     smallest = min(medians, key=lambda i: medians[i])
     wanted = rounded(limits['small'] / medians[smallest])
@@ -78,7 +78,7 @@ def _scale_of_boxes(boxes: BoxStatistics, dataset: Dataset, limits: dict) -> tup
         whose += f' of {shown(dataset.classes[smallest])}, the class with the smallest,'
     was, seen = np.median(sides[of]), np.median(relative[of]) * longest
     there = f'{longest} pixels (images have {np.median(boxes.images.max(1)):.0f})'
-    return longest, f'{there}: {whose} is {was:.0f} pixels there and {seen:.0f} here'
+    return longest, f'{there}: {whose} is {was:.0f} pixels in them and {seen:.0f} in the input'
 
 
 def _fit_anchors(made: Fit, sizes: np.ndarray, *, change: bool) -> None:
@@ -91,7 +91,7 @@ def _fit_anchors(made: Fit, sizes: np.ndarray, *, change: bool) -> None:
         if not generator or generator.get('type') != 'AnchorGenerator':
             continue
         if (assigner or {}).get('type') != 'MaxIoUAssigner':
-            continue  # others, such as ATSS, compare centres and need no fitting shape
+            continue  # others, such as ATSS, compare centres, so the shape matters less
         before = anchors.share_without(sizes, generator)
         if change:
             generator.update(anchors.fitted_anchors(sizes, generator))

@@ -1,4 +1,4 @@
-"""What the training label maps decide in a config: input scale, crops, weights of classes."""
+"""Choosing a config's input scale, crops and class weights by the training label maps."""
 
 import numpy as np
 from mmengine.config import Config
@@ -9,10 +9,10 @@ from backbones.data.statistics import LabelStatistics
 from backbones.errors import shown
 from backbones.openmmlab.config_tree import nodes
 
-# IoUs that every class, and the classes on average, should be able to reach at the stride of the
+# IoUs that each class, and the mean over classes, should be able to reach at the stride of the
 # logits; more pixels would leave fewer iterations in the same time (docs/own_data_measured.md)
 REACH, MEAN_REACH = 0.3, 0.75
-THIN = 0.5  # IoU below which a class is named
+THIN = 0.5  # classes that cannot reach this IoU are reported
 RARE = 0.02  # share of the pixels below which a class is rare
 
 
@@ -34,7 +34,7 @@ def fit_labels(made: Fit, labels: LabelStatistics, dataset: Dataset, cfg: Config
     if lost:
         listed = ', '.join(f'{name} {reach:.2f}' for name, reach in lost.items())
         made.misfits.append(
-            f'with one cell of the logits for about {near} pixels of an image, thin classes cannot '
+            f'with one cell of the logits per about {near} pixels of an image, thin classes cannot '
             f'reach much more than these IoUs: {listed}'
         )
 
@@ -80,7 +80,7 @@ def _crop_labels(made: Fit, labels: LabelStatistics, longest: int, cfg: Config) 
 
 
 def _weigh(made: Fit, labels: LabelStatistics, names: list[str]) -> None:
-    """Weigh classes by the root of their rarity, so that the mean weight of a pixel is 1."""
+    """Weight classes by the square root of their rarity; the mean weight of a pixel is 1."""
     shares = labels.shares
     rare = {name: share for name, share in zip(names, shares) if 0 < share < RARE}
     if not rare:

@@ -1,4 +1,4 @@
-"""What the data decide in a config: input scale, crops, anchors, flips, weights of classes."""
+"""Choosing a config's input scale, crops, anchors, flips and class weights by the data."""
 
 import copy
 
@@ -26,18 +26,18 @@ def fit(
     flips: str | None = None,
     keep_anchors: bool = False,
 ) -> Fit:
-    """Decide by the training images.
+    """Choose settings by the training images.
 
-    Scale, crops, anchors and weights are chosen for a base that allows it by the setting `fitted`,
+    Scale, crops, anchors and weights are chosen if the base allows it by the setting `fitted`,
     which limits what an iteration may cost: `least` and `longest` bound the longer side of an input
-    in pixels, `crop` is the largest side of a crop to train on; the datasets of the small bases say
-    the others. Of other bases, only the misfits are found.
+    in pixels, `crop` is the largest side of a training crop; the small bases' datasets explain
+    the other keys. For other bases, only the misfits are reported.
 
     Args:
-        dataset: a checked one.
+        dataset: a checked dataset.
         cfg: the base.
-        model: the new config's model so far; is not changed.
-        keep_anchors: leave them as they are, for a model that has been trained with them.
+        model: the new config's model so far; it is not changed.
+        keep_anchors: leave the anchors as they are, for a model that was trained with them.
         flips: a key of `FLIPS`; None leaves the base's, or is horizontal if the base can be fitted.
     """
     made = Fit(copy.deepcopy(model))

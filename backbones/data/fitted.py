@@ -1,4 +1,4 @@
-"""What was decided for a config by the data, and sizes of its inputs."""
+"""Decisions that the data made for a config, and the sizes of its inputs."""
 
 from dataclasses import dataclass, field
 
@@ -17,10 +17,10 @@ class Fit:
 
     Args:
         model: the model's settings.
-        steps: type of a transform -> the settings that change in it.
+        steps: type of a transform -> its changed settings.
         batch: images per iteration; None keeps the base's.
-        reasons: one sentence for each decision, with the number that it came from.
-        misfits: what does not fit all the same.
+        reasons: one sentence per decision, with the number behind it.
+        misfits: what still does not fit.
     """
 
     model: dict
@@ -45,12 +45,12 @@ class Fit:
         return lines
 
     def wrap(self) -> str:
-        """Return what is made of the expression for a pipeline."""
+        """Return the format string that turns the expression for a pipeline into the new one."""
         return '__fitted({})' if self.steps else '{}'
 
 
 def longest_of(cfg: Config, images: np.ndarray) -> int | None:
-    """Return the longer side to which the base resizes the median image, if it does."""
+    """Return the longer side to which the base resizes the median image; None if it does not."""
     resizes = [*steps(cfg.val_dataloader, 'Resize')]
     scale = resizes[0].get('scale') if resizes else None
     if not scale or not isinstance(scale, list | tuple) or len(scale) != 2:

@@ -1,4 +1,4 @@
-"""Finding out the layout of a folder, and reading it."""
+"""Detecting a folder's layout, and reading it."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -37,10 +37,10 @@ class Options:
 
     Args:
         layout: a key of `LAYOUTS`; None detects it.
-        classes: class names in their order; () takes them from the data.
+        classes: class names in order; () takes them from the data.
         ignore: values or names of label maps that are neither learnt nor counted.
-        enclosing_boxes: take upright boxes around rotated ones.
-        wants: 'boxes', 'masks' of instances or 'label maps', if the folder holds several; None
+        enclosing_boxes: use upright boxes around rotated ones.
+        wants: 'boxes', 'masks' (of instances) or 'label maps', if the folder holds several; None
             prefers what was drawn by hand.
         decode: see `check_dataset`.
         progress: show a progress bar on stderr.
@@ -63,11 +63,11 @@ class Layout:
     """A layout that can be read.
 
     Args:
-        find: returns what it has found in a folder, nothing if the folder has another layout.
-        read: returns splits, and class names in order if the data say them.
-        holds: what it holds, in the order of preference of `Options.wants`.
-        asked: whether it is read only if `Options.layout` names it.
-        last: whether it is read only if a folder has no other layout, since it repeats others.
+        find: returns what it finds in a folder, or something falsy if the layout is another.
+        read: returns splits, and class names in order if the data contain them.
+        holds: what such a folder holds; see `Options.wants`.
+        asked: whether to read it only if `Options.layout` names it.
+        last: whether to read it only if a folder has no other layout, which it would repeat.
     """
 
     find: Callable[[Path], Any]
@@ -170,7 +170,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
     name, others = _choose(root, found, options.wants)
     if others:
         notes.append(f'the folder is read as {name}; it also holds {", ".join(others)}: '
-                     f'--layout {others[0]} reads it so')  # fmt: skip
+                     f'to read that, pass --layout {others[0]}')  # fmt: skip
     splits, in_data = LAYOUTS[name].read(root, found[name], faults, options)
     for split in splits:
         turn_boxes(split, faults, enclosing=options.enclosing_boxes)
@@ -193,15 +193,15 @@ def _find(root: Path, layout: str | None) -> dict[str, Any]:
 
 
 def _choose(root: Path, found: dict[str, Any], wants: str | None) -> tuple[str, list[str]]:
-    """Return the layout to read, and others in the folder that have another purpose.
+    """Return the layout to read, and the others in the folder that hold something else.
 
     Pascal VOC has boxes, label maps and instance masks in one folder.
 
     Raises:
-        UserError: several layouts have the same purpose.
+        UserError: several layouts hold the same.
     """
     if wants is None:
-        # boxes before label maps, both before what is derived from label maps
+        # boxes come before label maps, and both before what is derived from label maps
         ranks = {name: int(LAYOUTS[name].holds == MAPS) for name in found}
         ranks |= {'voc-objects': 2}
     else:
@@ -217,7 +217,7 @@ def _choose(root: Path, found: dict[str, Any], wants: str | None) -> tuple[str, 
 
 
 def _annotated(splits: list[Split], faults: Faults) -> list[Split]:
-    """Leave out a test split without annotations, which nothing can be measured on."""
+    """Leave out a test split without annotations, on which nothing can be measured."""
     kept = []
     for split in splits:
         annotated = split.pairs or split.records.get('annotations')

@@ -1,4 +1,4 @@
-"""Layouts of other programs that are not read: what each is, and what to do."""
+"""Layouts of other programs that cannot be read: what each is, and what to do."""
 
 import re
 from collections import Counter
@@ -11,7 +11,7 @@ from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
 from backbones.data.yolo_labels import has_object
 from backbones.errors import listed
 
-LOOKED_AT = 2000  # files of a folder
+LOOKED_AT = 2000  # files of a folder to look at
 BRUSH = re.compile(r'task-\d+-annotation-\d+-by-.*\.(png|npy)$')
 TO_COCO = 'convert them to COCO'
 
@@ -46,7 +46,7 @@ CSV_SIGNS: dict[tuple[str, ...], str] = {
 
 
 def describe(root: Path) -> str:
-    """Describe in a sentence what a folder's files look like, '' if they are unknown."""
+    """Describe in a sentence what a folder's files look like; '' if they are unknown."""
     for look in LOOKS:
         if said := look(root):
             return f' {said}.'
@@ -54,7 +54,7 @@ def describe(root: Path) -> str:
 
 
 def json_sign(file: Path) -> str:
-    """Describe what a JSON file other than COCO's looks like, '' if it is unknown."""
+    """Describe what a JSON file that is not COCO looks like; '' if it is unknown."""
     start = start_of(file)
     if '"images"' in start and ('"categories"' in start or '"file_name"' in start):
         if '"caption"' in start and '"bbox"' not in start:
@@ -75,7 +75,7 @@ def _yolo_without_names(root: Path) -> str:
 
 
 def known_set(root: Path) -> str:
-    """Describe a published dataset, by its folders down to three levels; '' if it is none."""
+    """Recognise a published dataset by its folders, three levels deep; '' if it is none."""
     paths = (islice(root.glob(depth), LOOKED_AT) for depth in ('*', '*/*', '*/*/*'))
     folders = {path.name for some in paths for path in some if path.is_dir()}
     files = {p.name for p in islice(walk(root), LOOKED_AT)}

@@ -1,4 +1,4 @@
-"""Finding the image files that annotations name by the paths of another machine or program."""
+"""Finding image files that annotations name by another machine's or program's paths."""
 
 import functools
 import os
@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlsplit
 
 from backbones.data.listing import SUFFIXES, directly_in, grouped, list_images
 
-HASH = re.compile(r'^[0-9a-f]{8}-')  # which Label Studio puts before the names of uploads
+HASH = re.compile(r'^[0-9a-f]{8}-')  # Label Studio's prefix of uploaded files
 
 
 class ImageFinder:
@@ -25,7 +25,7 @@ class ImageFinder:
         self.root = root
 
     def find(self, name: str, folders: Iterable[Path] = ()) -> Path | None:
-        """Return the file that a name may mean, None if there is none or several.
+        """Return the file that a name may mean; None if there is none or several.
 
         `C:\\data\\images\\a.jpg`, `/data/upload/1/a.jpg` and `https://host/images/a.jpg?key` are
         `images/a.jpg` or `a.jpg` in one of the folders; otherwise the only image of that name in
@@ -47,7 +47,7 @@ class ImageFinder:
         return there[0] if len(there) == 1 else None
 
     def beside(self, file: Path) -> Path | None:
-        """Return the image of a file's own name in the same folder, None if there is none."""
+        """Return the image with the same name as a file, in its folder; None if there is none."""
         return next(iter(self._in(file.parent).get(file.stem, [])), None)
 
     @functools.lru_cache(maxsize=1000)  # noqa: B019, lives for one reading
@@ -71,15 +71,15 @@ class ImageFinder:
 
 
 def alike(name: str) -> str:
-    """Return a name without what differs between systems: case, and how accents are composed."""
+    """Return a name without what depends on the system: case, and how accents are composed."""
     return unicodedata.normalize('NFC', name).casefold()
 
 
 def spelled_otherwise(missing: Iterable[str], there: Iterable[str]) -> dict[str, str]:
-    """Return for names that are missing those that another system has made of them (see `alike`).
+    """Map missing names to names that `alike` considers equal to them.
 
     Args:
-        there: names that nothing else has.
+        there: existing names that no entry uses.
     """
     wanted, others = grouped(missing, alike), grouped(there, alike)
     both = ((names, others.get(key, [])) for key, names in wanted.items())
@@ -87,7 +87,7 @@ def spelled_otherwise(missing: Iterable[str], there: Iterable[str]) -> dict[str,
 
 
 def there(images: list[dict], folder: Path) -> set[str]:
-    """Return the real paths of those images of a COCO file that are where it says."""
+    """Return the real paths of a COCO file's images that are where it says."""
     paths = (folder / str(entry.get('file_name') or '') for entry in images)
     return {os.path.realpath(path) for path in paths if os.path.isfile(path)}
 
@@ -95,11 +95,11 @@ def there(images: list[dict], folder: Path) -> set[str]:
 def relocate(
     images: list[dict], folder: Path, finder: ImageFinder, taken: set[str]
 ) -> list[tuple[str, str]]:
-    """Correct the names of images that are elsewhere in the dataset, each file at most once.
+    """Correct the names of images that are elsewhere in the dataset; use each file once at most.
 
     Args:
         images: entries of a COCO file; their `file_name` is changed.
-        folder: the folder that the names are relative to.
+        folder: the folder to which the names are relative.
         taken: real paths of images that other entries name; those found are added.
 
     Returns:
@@ -120,7 +120,7 @@ def relocate(
 
 
 def parts_of(name: str) -> list[str]:
-    """Return the parts of a path or URL, however it is written."""
+    """Return the parts of a path or URL in any notation."""
     name = name.rpartition('?d=')[2]  # Label Studio's local files
     if '://' in name:
         name = urlsplit(name).path

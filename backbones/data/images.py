@@ -1,4 +1,4 @@
-"""Facts about image files: size, kind of pixels, damage; from headers alone, or decoded."""
+"""Facts about image files: size, pixel format, damage; from the header alone, or decoded."""
 
 import contextlib
 import hashlib
@@ -44,18 +44,18 @@ class ImageFacts:
         size: width and height in pixels as MMDetection and MMSegmentation load them, with the EXIF
             orientation applied.
         turned: whether the EXIF orientation changes the image on loading.
-        mode: Pillow's name for the kind of pixels, e.g. 'RGB', 'L', 'P'.
-        format: Pillow's name for the format, e.g. 'JPEG'.
+        mode: Pillow's name for the pixel format, such as 'RGB', 'L' or 'P'.
+        format: Pillow's name for the file format, such as 'JPEG'.
         bits: per channel.
         frames: number of frames or pages in the file.
         channels, kind: number and type of the values of a pixel, as `read_pixels` returns them.
-        lossy: whether its format changes values, as a label map must not.
-        values: sorted values of a decoded label map, or packed colours; later labels.
-        counts: of pixels with each value.
+        lossy: whether the file format changes values, which is wrong for a label map.
+        values: sorted values of a decoded label map, or packed colours; later turned into labels.
+        counts: number of pixels with each value.
         unmapped: values that stand for no class, with their shares of the pixels.
-        grey: whether a label map has several channels that are equal.
-        palette: colours of a label map's values, as viewers show them; none if it has no palette.
-        largest: absolute value of an image that was read as it is; 0 if unknown.
+        grey: whether a label map has several equal channels.
+        palette: colours in which viewers show a label map's values; none without a palette.
+        largest: largest absolute value of an image that was read as it is; 0 if unknown.
     """
 
     path: Path
@@ -79,7 +79,7 @@ class ImageFacts:
 
     @property
     def special(self) -> bool:
-        """Whether MMDetection's and MMSegmentation's loaders lose bits or channels of it."""
+        """Whether MMDetection's and MMSegmentation's loaders lose some of its bits or channels."""
         return self.kind != 'uint8' or self.channels not in (1, 3, 4) or self.format == ARRAY
 
 
@@ -121,7 +121,7 @@ def label_facts(path: Path, *, decode: bool, in_colours: bool = False) -> ImageF
     """Inspect a label map as MMSegmentation loads it: with Pillow, ignoring EXIF orientation.
 
     Args:
-        decode: also read the values.
+        decode: read the values, too.
         in_colours: the values are colours.
     """
     found = ImageFacts(path)
@@ -141,7 +141,7 @@ def label_facts(path: Path, *, decode: bool, in_colours: bool = False) -> ImageF
                     found.values, found.counts = np.unique(values, return_counts=True)
                     if image.mode == 'P' and not in_colours:
                         found.palette = _palette(image, found.values)
-                    found.values = np.nan_to_num(found.values, nan=-1)  # which no class has
+                    found.values = np.nan_to_num(found.values, nan=-1)  # no class has -1
     except DAMAGED as error:
         found.fault, found.detail = 'damaged-image', str(error)
     return found
@@ -179,7 +179,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
         found.mode += ' with transparency'
     orientation = orientation_in(found.path, image)
     found.turned = orientation != UPRIGHT
-    if found.format == 'TIFF':  # some versions of Pillow have swapped the sides
+    if found.format == 'TIFF':  # some versions of Pillow swapped the sides
         width, height = (image.tag_v2[side] for side in SIDES)  # type: ignore[attr-defined]
         found.size = width, height
     if orientation in SWAPPED:
@@ -194,7 +194,7 @@ def _read_header(found: ImageFacts, image: Image.Image) -> None:
 
 
 def _read_channels(found: ImageFacts) -> None:
-    """Add number and type of the channels; Pillow knows few kinds of TIFF, and no array."""
+    """Add number and type of the channels; Pillow knows few kinds of TIFF, and no arrays."""
     if 'A' in found.mode or 'transparency' in found.mode:
         found.channels = 4
     elif found.mode in ('1', 'L', *DEEP_MODES):
@@ -238,7 +238,7 @@ def _decode(found: ImageFacts) -> None:
     """Load all pixels with both libraries: OpenCV silently fills a truncated JPEG with grey."""
     with _in_turn(found):
         try:
-            # as mmcv does: imread does not read all that imdecode does
+            # as mmcv does it: imread does not read everything that imdecode reads
             if cv2.imdecode(np.fromfile(found.path, np.uint8), cv2.IMREAD_COLOR) is None:
                 found.fault, found.detail = 'damaged-image', 'OpenCV cannot load it'
                 return
@@ -259,7 +259,7 @@ def _decode_channels(found: ImageFacts) -> None:
 
 
 def _palette(image: Image.Image, values: np.ndarray) -> dict[int, tuple[int, ...]]:
-    """Return the colours of an image's values; none if its palette is a ramp of grey."""
+    """Return the colours of an image's values; none if its palette is a grey ramp."""
     colours = np.reshape(image.getpalette('RGB') or [], (-1, 3))
     found = {int(v): tuple(colours[v].tolist()) for v in values if v < len(colours)}
     return {} if all({*colour} == {value} for value, colour in found.items()) else found

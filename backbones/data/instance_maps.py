@@ -1,6 +1,6 @@
 """Reading label maps whose numbers or colours are instances of one class, as of nuclei.
 
-Nothing in such a folder says that they are not classes, so this layout has to be asked for.
+Nothing in such a folder says that they are not classes, so the user has to request this layout.
 """
 
 from collections.abc import Sequence
@@ -16,7 +16,7 @@ from backbones.data.label_mapping import read_raw
 from backbones.data.mask_folders import Pair
 from backbones.data.one_class import Instances, Part, read_masks
 
-MANY = 20_000  # instances of an image, which are the colours of a photograph instead
+MANY = 20_000  # an image with more values is a photograph, and not a map of instances
 
 
 def find(root: Path) -> dict[str, Pair]:
@@ -32,7 +32,7 @@ def read(
     classes: Sequence[str] = (),
     progress: bool = False,
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read each number or colour but 0 and black as an instance; see `read_masks`."""
+    """Read each number or colour except 0 and black as an instance; see `read_masks`."""
     parts = {
         split: Part(pair.labels, pair.images, mask_folders.pair_by_name(pair, faults))
         for split, pair in found.items()

@@ -10,14 +10,14 @@ from backbones.data.segmentations import SLACK, check_mask, has_mask
 from backbones.data.turned_boxes import degrees_of
 
 TINY = 0.05  # share of a box without a mask, whose area is a placeholder
-MOSTLY = 0.5  # share of annotations above which a pattern is a mistake of the whole file
+MOSTLY = 0.5  # a pattern in a larger share of annotations is a mistake of the whole file
 
 
 class InstanceChecks:
     """All checks of a split's records.
 
     Args:
-        split: with all known `facts` of its images.
+        split: with the `facts` of its images, as far as they are known.
         faults: receives what is found.
     """
 
@@ -141,7 +141,7 @@ class InstanceChecks:
         if annotation.get('keypoints'):
             self.add('keypoints-dropped', where, total)
         if degrees := degrees_of(annotation):
-            self.add('rotated-box', f'{where} turned by {degrees:g} degrees', total)
+            self.add('rotated-box', f'{where} rotated by {degrees:g} degrees', total)
 
     def _where(self, annotation: dict) -> str:
         number = annotation.get('image_id')
@@ -151,7 +151,7 @@ class InstanceChecks:
         return f'annotation {annotation.get("id")} on {name}{size}'
 
     def _owner(self, annotation: dict, where: str) -> dict | None:
-        """Return an annotation's image; None, with faults added, if no more can be checked."""
+        """Return an annotation's image; None, with faults added, if nothing more can be checked."""
         lacks = [f for f in ('image_id', 'category_id', 'bbox', 'area') if f not in annotation]
         for field in lacks:
             self.add('missing-field', f'{where} without {field}', len(self.annotations))
@@ -167,7 +167,7 @@ class InstanceChecks:
         return self.sized.get(annotation['image_id'])
 
     def _are_corners(self) -> bool:
-        """Return whether boxes must be [x1, y1, x2, y2]: all could be, and many fit only so."""
+        """Return whether boxes are [x1, y1, x2, y2]: all could be, and many fit only that way."""
         beyond = checked = 0
         for annotation in self.annotations:
             image = self.sized.get(annotation.get('image_id'))

@@ -1,4 +1,4 @@
-"""Published datasets of label maps whose class names are in no file: CamVid, Cityscapes, ADE20K."""
+"""Published label maps whose class names are in no file: CamVid, Cityscapes, ADE20K."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,7 +8,7 @@ from backbones.data.label_names import LabelNames
 
 CAMVID = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car',
           'Pedestrian', 'Bicyclist')  # fmt: skip
-# ids of the 19 classes that are learnt, among the 34 of labelIds and -1
+# ids of the 19 classes to learn, among the 34 of labelIds and -1
 CITYSCAPES = (7, 8, 11, 12, 13, 17, 19, 20, 21, 22, 23, 24, 25, 26, 27, 28, 31, 32, 33)
 CITYSCAPES_VOID = tuple(i for i in range(35) if i not in CITYSCAPES)
 
@@ -23,14 +23,14 @@ def recognise(root: Path, splits: list[Split]) -> tuple[LabelNames, tuple[int, .
 
 
 def _camvid(root: Path, splits: list[Split]) -> tuple[LabelNames, tuple[int, ...]] | None:
-    """Recognise the folders of SegNet's tutorial, with 11 classes."""
+    """Recognise CamVid by the folders of SegNet's tutorial, with 11 classes."""
     if not (root / 'train').is_dir() or not (root / 'trainannot').is_dir():
         return None
     return LabelNames(root, CAMVID, tuple(range(11))), (11,)
 
 
 def _cityscapes(root: Path, splits: list[Split]) -> tuple[LabelNames, tuple[int, ...]] | None:
-    """Recognise label maps by their names."""
+    """Recognise Cityscapes by the names of its label maps."""
     labels = [label.stem for split in splits for _, label in split.pairs[:1]]
     kinds = ('TrainIds', 'Ids')
     kind = next((k for k in kinds if any(n.endswith(f'label{k}') for n in labels)), '')
@@ -45,7 +45,7 @@ def _cityscapes(root: Path, splits: list[Split]) -> tuple[LabelNames, tuple[int,
 
 
 def _ade20k(root: Path, splits: list[Split]) -> tuple[LabelNames, tuple[int, ...]] | None:
-    """Recognise the 150 classes of the challenge of 2016, where 0 is everything else."""
+    """Recognise ADE20K's challenge of 2016: 150 classes, and 0 for everything else."""
     if not (root / 'objectInfo150.txt').is_file() and root.name != 'ADEChallengeData2016':
         return None
     from mmseg.datasets import ADE20KDataset

@@ -1,4 +1,4 @@
-"""The colours of label maps for which no file names classes."""
+"""Colours of label maps that no file explains."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from backbones.data.label_mapping import LabelMapping, unpacked
 from backbones.data.label_values import MOST, pixels_of
 from backbones.errors import listed
 
-LOOKED_AT = 5  # label maps that show whether they are drawings or photographs
+LOOKED_AT = 5  # files to look at, to tell label maps from photographs
 SHOWN = 6  # colours in a message
 
 
@@ -20,10 +20,10 @@ def are_in_colours(dataset: Dataset) -> bool:
 
 
 def name_by_colours(dataset: Dataset, read: Callable[[], None], faults: Faults) -> None:
-    """Call the classes by their colours if these are few; otherwise say which there are.
+    """Name the classes by their colours if these are few; otherwise report the colours.
 
     Args:
-        read: reads all label maps again, in colours.
+        read: reads all label maps again, as colours.
     """
     some = [fact.path for fact in dataset.label_facts() if _is_coloured(fact)][:LOOKED_AT]
     seen = pixels_of([label_facts(path, decode=True, in_colours=True) for path in some])

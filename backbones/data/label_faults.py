@@ -123,7 +123,7 @@ CLASSES = {
         'classes have no names', 'name them in classes.txt, one per line, or with --classes'
     ),
     'unnamed-objects': warning(
-        'objects have no class, so all are taken to be of one', 'name it with --classes NAME'
+        'objects have no class, so all of them get the same one', 'name it with --classes NAME'
     ),
     'class-count': Kind('numbers of classes differ', 'list each class once'),
     'classes-differ': Kind(
@@ -163,7 +163,7 @@ CLASSES = {
     ),
     'test-missing': warning(
         'the test split that data.yaml names does not exist, and is left out',
-        'nothing, if there is none',
+        'nothing, if you have no test split',
     ),
     'other-split': warning(
         'training images are in a folder with the name of another split',
@@ -176,7 +176,7 @@ CLASSES = {
     'no-validation': warning(
         'datasets have no validation split',
         'nothing: tools/new_config.py sets aside a fifth of the training images, or the share that '
-        '--val says; or move some to a split named val',
+        '--val gives; or move some to a split named val',
     ),
     'without-objects': warning(
         'images have no annotation; they serve as background',

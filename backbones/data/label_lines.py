@@ -1,4 +1,4 @@
-"""The lines of a config about label maps of other values or sizes than the base expects."""
+"""Config lines for label maps whose values or sizes differ from what the base expects."""
 
 from backbones.data.config_text import literal, statement
 from backbones.data.label_mapping import LabelMapping
@@ -7,10 +7,10 @@ SCALES = (0.75, 1.0, 1.25)  # of test-time augmentation, relative to the longer 
 
 
 def loading_lines(mapping: LabelMapping | None) -> list[str]:
-    """Return the lines that define `__own`, which changes the steps of a pipeline of the base.
+    """Return the lines that define `__own`, which changes the steps of the base's pipelines.
 
     Args:
-        mapping: what the values mean; None if they are the labels, from 0.
+        mapping: the meaning of the values; None if they are the labels, from 0.
     """
     if mapping:
         meaning: dict[str, object]
@@ -34,12 +34,12 @@ def loading_lines(mapping: LabelMapping | None) -> list[str]:
 
 
 def tta_lines(given: str, longest: int | None, *, own: bool) -> list[str]:
-    """Return the lines that fit test-time augmentation to the data.
+    """Return the lines that adapt test-time augmentation to the data.
 
     Args:
         given: the expression for the base's pipeline.
         longest: the longer side of an input in pixels; None keeps the base's sizes.
-        own: label maps are loaded as `__own` of `loading_lines` says.
+        own: label maps are loaded by `__own`, which `loading_lines` defines.
     """
     kept = '__own(x) for x in __augment.transforms' if own else '__augment.transforms'
     if longest is None:

@@ -1,4 +1,4 @@
-"""Which values or colours of a label map stand for which class."""
+"""Which values or colours of a label map mean which class."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,9 +16,9 @@ class LabelMapping:
     """The raw value of each class.
 
     Args:
-        values: of label 0, 1, ...: numbers, or colours (red, green, blue).
+        values: the value of label 0, 1, ...: numbers, or colours (red, green, blue).
         ignored: raw values that become 255.
-        threshold: the least grey value of label 1, if smaller ones are label 0, whatever they are.
+        threshold: the least grey value of label 1, if all smaller ones are label 0.
     """
 
     values: tuple[Value, ...] = ()
@@ -48,7 +48,7 @@ class LabelMapping:
 
 
 def raw_values(image: Image.Image, *, in_colours: bool) -> np.ndarray:
-    """Return an image's values, (H, W), or more if it has colours; these are packed into 24 bits.
+    """Return an image's values: (H, W), with colours packed into 24 bits.
 
     With `in_colours`, a palette counts as colours, and grey as equal red, green and blue; without,
     equal red, green and blue count as one value.
@@ -70,7 +70,7 @@ def has_equal_channels(values: np.ndarray) -> bool:
 
 
 def read_raw(path: Path, *, in_colours: bool) -> np.ndarray:
-    """Read a file's values. See `raw_values`; errors of Pillow are passed on."""
+    """Read a file's values; see `raw_values`. Pillow's errors are passed on."""
     with Image.open(path) as image:
         return raw_values(image, in_colours=in_colours)
 
@@ -85,13 +85,13 @@ def unpacked(value: int) -> tuple[int, int, int]:
 
 
 def without(ignored: Sequence[int], number: int) -> LabelMapping:
-    """Return the mapping for classes numbered in order by the values that are not ignored."""
+    """Return the mapping that numbers the values in order, except those that are ignored."""
     left = (value for value in range(number + len(ignored)) if value not in ignored)
     return LabelMapping(tuple(v for v, _ in zip(left, range(number))), tuple(ignored))
 
 
 def mapping_of(step: dict) -> LabelMapping:
-    """Return the mapping of a pipeline's step that loads with `LoadMappedAnnotations`."""
+    """Return the mapping in a pipeline's `LoadMappedAnnotations` step."""
     values, ignored = (
         tuple(tuple(v) if isinstance(v, list | tuple) else v for v in step.get(key) or ())
         for key in ('values', 'ignored')

@@ -1,4 +1,4 @@
-"""Class names in text files beside the data, with the values or colours of label maps, if given."""
+"""Class names in text files beside the data, perhaps with values or colours of label maps."""
 
 import csv
 import re
@@ -11,7 +11,7 @@ from backbones.data.label_mapping import LabelMapping, Value
 
 # one name per line
 PLAIN = ('classes.txt', 'class_names.txt', 'labels.txt', 'codes.txt', '*/classes.txt')
-NOT_LEARNT = '__ignore__'  # labelme's name of what is neither learnt nor counted
+NOT_LEARNT = '__ignore__'  # labelme's name for what is neither learnt nor counted
 # a line with the number of a class; names may end with a number, so that a sign comes before it
 NUMBERED = (
     re.compile(r'(?P<number>\d+)[\s:=,;.)-]+(?P<name>[^\W\d].*)'),
@@ -39,7 +39,7 @@ class LabelNames:
         return LabelMapping(self.values) if self.values else None
 
     def contradicts(self, other: 'LabelNames') -> str:
-        """Say what differs from another file: a name's value, or the order; '' if nothing does.
+        """Describe how another file differs: in a name's value, or in the order; '' if it agrees.
 
         A list without values is compared by the order of the names, but not with colours.
         """
@@ -56,7 +56,7 @@ class LabelNames:
         return ''
 
     def in_order(self, known: Sequence[str]) -> list[str]:
-        """Return the known names in the order of their numbers; none if these are colours."""
+        """Return the names in the order of their numbers; none if they have colours."""
         numbers: dict[str, int] = {}
         for number, name in enumerate(self.names):
             value = self.values[number] if self.values else number
@@ -93,7 +93,7 @@ def _listed(file: Path, lines: tuple[str, ...]) -> LabelNames:
 
 
 def numbered(lines: Sequence[str]) -> dict[int, str] | None:
-    """Return names by the numbers beside them, as in `0: tree`; None if not all have their own."""
+    """Order names by the numbers beside them, as in `0: tree`; None unless each has its own."""
     for form in NUMBERED:
         found = [match for line in lines if (match := form.fullmatch(line.strip()))]
         named = {int(match['number']): match['name'] for match in found}
@@ -169,7 +169,7 @@ def _colour(words: list[str]) -> Value:
 FILES: dict[str, Callable[[str], list[tuple[str, Value]]]] = {
     'labelmap.txt': _labelmap,
     'label_colors.txt': _camvid,
-    'label_color.txt': _camvid,  # of CVAT's Cityscapes, by its manual
+    'label_color.txt': _camvid,  # CVAT writes it for Cityscapes, according to its manual
     '*class*.csv': _table,
     '*/_classes.csv': _table,
 }

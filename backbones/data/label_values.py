@@ -1,4 +1,4 @@
-"""Deciding what the values of label maps mean, once they have been read."""
+"""Deciding what the values of label maps mean, after they were read."""
 
 from collections import Counter
 from itertools import pairwise
@@ -13,21 +13,21 @@ from backbones.data.label_mapping import IGNORED, LabelMapping, read_raw, withou
 from backbones.errors import listed
 
 BINARY = ('background', 'foreground')
-MOST = 50  # classes that are named by their values
-# of label maps with two classes and values between them: where black ends and white begins, how
-# many values lie between them, and the largest share of such pixels in all and outside of black
+MOST = 50  # maximum number of classes that are named by their values
+# for black and white label maps with blurred edges: where black ends and white begins, the least
+# number of values in between, and the largest share of such pixels in all and in the non-black ones
 BLACK, WHITE, BETWEEN, SHARE, EDGE = 16, 239, 8, 0.05, 0.4
-HALF = 128  # divides them
-LEVEL = 20  # values that are further apart are no numbers of classes
-# of label maps that hold instances: the least highest value, and the share without a gap
+HALF = 128  # divides black from white
+LEVEL = 20  # values that are further apart are not class numbers
+# for label maps that hold instances: some map has MANY of them, and a share SURE has no gaps
 MANY, SURE = 5, 0.9
 
 
 def settle(dataset: Dataset, faults: Faults) -> None:
-    """Decide what the values of label maps mean, after they were read, and turn them into labels.
+    """Decide what the values of all label maps mean, and turn them into labels.
 
-    `--ignore` makes values 255, and the others number the classes in order; two classes may be 0
-    and 255; equal channels are one. Classes without names are called by their values.
+    `--ignore` turns values into 255, and the other values become the classes in order. Two classes
+    may be 0 and 255. Equal channels count as one. Classes without names are named by their values.
     """
     facts = dataset.label_facts()
     seen = pixels_of(facts)
@@ -37,7 +37,7 @@ def settle(dataset: Dataset, faults: Faults) -> None:
         dataset.mapping = _of_values(dataset, seen)
     apply_mapping(dataset)
     if any(fact.grey for fact in facts) and not dataset.mapping:
-        # reads one channel
+        # a mapping makes the loader read a single channel
         dataset.mapping = LabelMapping(tuple(range(len(dataset.classes))))
 
 
@@ -53,8 +53,8 @@ def pixels_of(facts: list[ImageFacts]) -> Counter[int]:
 def _is_blurred(seen: dict[int, int]) -> bool:
     """Return whether label maps are black and white with edges between them.
 
-    Smoothing, scaling and JPEG make such edges. Numbers of classes or instances have no gap like
-    that, or only one value on its other side: 255, "ignore".
+    Smoothing, scaling and JPEG create such edges. Class and instance numbers do not have that many
+    values in between, or have only one value above them: 255, "ignore".
     """
     black, white = ({v for v in seen if inside(v)} for inside in (BLACK.__ge__, WHITE.__le__))
     between = {value: count for value, count in seen.items() if BLACK < value < WHITE}
@@ -84,7 +84,7 @@ def _name_by_values(dataset: Dataset, seen: dict[int, int], faults: Faults) -> N
 
 
 def _are_grey_levels(seen: dict[int, int]) -> bool:
-    """Return whether a few values are spread over all of 0 to 255, as 0, 128 and 255 are.
+    """Return whether a few values are spread over 0 to 255, like 0, 128 and 255.
 
     Then 255 is one of them.
     """
@@ -96,7 +96,7 @@ def _are_grey_levels(seen: dict[int, int]) -> bool:
 
 
 def _check_instances(dataset: Dataset, faults: Faults) -> None:
-    """Suspect numbers of instances: in nearly every map 1, 2, 3 ..., without a gap."""
+    """Suspect instance numbers if nearly every map has 1, 2, 3, ... without a gap."""
     objects = [{int(v) for v in fact.values} - {0, IGNORED}
                for fact in dataset.label_facts() if fact.values is not None]  # fmt: skip
     lengths = Counter(len(values) for values in objects if values == {*range(1, len(values) + 1)})
@@ -137,7 +137,7 @@ def _of_values(dataset: Dataset, seen: dict[int, int]) -> LabelMapping | None:
 
 
 def apply_mapping(dataset: Dataset) -> None:
-    """Turn the values of all label maps that were read into labels."""
+    """Turn the values of all label maps into labels."""
     mapping = dataset.mapping
     if mapping is None:
         return
@@ -146,9 +146,9 @@ def apply_mapping(dataset: Dataset) -> None:
 
 
 def read_labels(path: Path, dataset: Dataset) -> np.ndarray | None:
-    """Read a label map as a model learns it: (H, W) labels, 255 for "ignore".
+    """Read a label map as a model sees it: (H, W) labels, 255 for "ignore".
 
-    None if it has colours that no mapping explains. Errors of Pillow are passed on.
+    None if it has colours that no mapping explains. Pillow's errors are passed on.
     """
     mapping = dataset.mapping
     raw = read_raw(path, in_colours=mapping is not None and mapping.in_colours)

@@ -1,4 +1,4 @@
-"""Reading labelme: one JSON of shapes per image, beside the images or in folders of their own."""
+"""Reading labelme: one JSON file of shapes per image, beside it or in separate folders."""
 
 import base64
 import binascii
@@ -25,9 +25,9 @@ from backbones.data.label_names import NOT_LEARNT
 from backbones.data.listing import SUFFIXES, list_files, start_of
 from backbones.data.parallel import in_parallel
 
-LOOKED_AT = 20  # JSON files, one of which has to be labelme's
+LOOKED_AT = 20  # JSON files among which one must be labelme's
 OPEN = ('point', 'points', 'line', 'linestrip')  # shapes without an area
-TURNED, ENCLOSED = 'rotation', 'enclosed rotation'  # X-AnyLabeling's; what we make of it
+TURNED, ENCLOSED = 'rotation', 'enclosed rotation'  # X-AnyLabeling's, and what it becomes
 UPRIGHT = ('rectangle', ENCLOSED)
 
 
@@ -47,13 +47,13 @@ def _is_labelme(file: Path) -> bool:
 def read(
     root: Path, files: list[Path], faults: Faults, *, enclosing_boxes: bool
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; those below a folder `val` or `test` are of that split.
+    """Read all files; those below a folder `val` or `test` belong to that split.
 
     Rectangles are boxes, other closed shapes are masks with boxes; shapes of one label and group
     are one instance. Points and lines have no area and are left out.
 
     Args:
-        enclosing_boxes: take upright boxes around rotated ones, which X-AnyLabeling draws.
+        enclosing_boxes: use upright boxes around rotated ones, which X-AnyLabeling draws.
 
     Returns:
         Splits, and the labels that occur, sorted.
@@ -94,7 +94,7 @@ def read(
 
 
 def _load(file: Path, finder: ImageFinder) -> tuple[dict | None, str, str]:
-    """Return the content without the image in it, and the kind of what is wrong, with details."""
+    """Return the content without the embedded image, and the kind and details of a fault."""
     try:
         content = json.loads(file.read_text(encoding='utf-8-sig'))
     except UNREADABLE as error:
@@ -136,7 +136,7 @@ def _size(content: dict) -> tuple[int, int] | None:
 
 
 def _image(file: Path, content: dict, finder: ImageFinder) -> Path | None:
-    """Return the image that a file names, or else the one of its own name beside it."""
+    """Return the image that a file names, or else the one beside it with the same name."""
     said = content.get('imagePath')
     if isinstance(said, str) and said:
         beside = file.parent / said.replace('\\', '/')

@@ -1,4 +1,4 @@
-"""Reading LabelMe of MIT: one XML file of polygons and masks per image, as CVAT exports it, too."""
+"""Reading LabelMe of MIT, which CVAT exports, too: an XML file of shapes per image."""
 
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +17,7 @@ from backbones.data.numbers import size_of
 from backbones.data.voc_images import Images
 from backbones.data.xml_files import root_of, texts_in
 
-LOOKED_AT = 20  # XML files, which all have to be LabelMe's
+LOOKED_AT = 20  # XML files to look at; all must be LabelMe's
 BOX = 'bounding_box'  # the type of a polygon that stands for a box
 
 
@@ -35,10 +35,10 @@ def is_labelme(file: Path) -> bool:
 
 
 def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; those below a folder `val` or `test` are of that split.
+    """Read all files; those below a folder `val` or `test` belong to that split.
 
-    Polygons and masks in `Masks` are masks with boxes, polygons of the type `bounding_box` are
-    boxes. Parts of an object are objects.
+    Polygons, and masks in `Masks`, become masks with boxes; polygons of the type `bounding_box`
+    become boxes. Parts of an object count as objects.
 
     Returns:
         Splits, and the names that occur, sorted.

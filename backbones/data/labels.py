@@ -8,11 +8,11 @@ from backbones.data.images import COLOURED, ImageFacts
 from backbones.data.label_mapping import IGNORED, unpacked
 from backbones.data.nearby_files import near
 
-LAST = 254  # the last label that MMSegmentation can load, in 8 bits, besides "ignore"
+LAST = 254  # the largest label that MMSegmentation can load, besides 255, "ignore"
 
 
 def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
-    """Check those label maps of a split that were read."""
+    """Check the label maps of a split that were read."""
     folder, total = split.source, len(split.label_facts)
     values: set[int] = set()
     for image, label in split.pairs:
@@ -43,9 +43,9 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
 
 
 def check_palettes(dataset: Dataset, faults: Faults) -> None:
-    """Compare the colours in which label maps show their values.
+    """Compare the colours in which label maps display their values.
 
-    Programs that choose each file's palette by its colours number the classes anew in each.
+    Programs that choose a palette for each file by its colours number the classes differently.
     """
     facts = dataset.label_facts()
     shown: dict[int, tuple[tuple[int, ...], str]] = {}

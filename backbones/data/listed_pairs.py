@@ -1,4 +1,4 @@
-"""A dataset of images and label maps that a list pairs, whatever their names and folders."""
+"""A dataset of images and label maps that a list pairs, whatever their names."""
 
 import os
 
@@ -17,7 +17,7 @@ class ListedPairsDataset(BaseSegDataset):
     are relative to the two folders of `data_prefix`.
 
     Raises:
-        UserError: a line is no pair.
+        UserError: a line is not a pair.
     """
 
     def load_data_list(self) -> list[dict]:

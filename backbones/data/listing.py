@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar('T')
-HEAD = 1 << 16  # characters that tell what a file is
+HEAD = 1 << 16  # characters at the beginning of a file that show what it is
 SUFFIXES = ('.bmp', '.jfif', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
 
 
@@ -22,9 +22,9 @@ def list_files(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
 
 
 def directly_in(folder: Path) -> list[Path]:
-    """List a folder's own entries, sorted; none if it does not exist or is not readable.
+    """List a folder's direct entries, sorted; none if it does not exist or is not readable.
 
-    This is for folders that a file of the dataset names, which may contain the whole disk.
+    For folders named in a file of the dataset, which may contain the whole disk.
     """
     try:
         return sorted(visible(folder.iterdir()))
@@ -39,7 +39,7 @@ def shallow(folder: Path, suffix: str) -> list[Path]:
 
 
 def grouped(entries: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]:
-    """Return paths, or names, by a key such as the name, in their order."""
+    """Group paths, or names, by a key such as the name, in their order."""
     found: dict[str, list[T]] = {}
     for entry in entries:
         found.setdefault(key(entry), []).append(entry)
@@ -47,7 +47,7 @@ def grouped(entries: Iterable[T], key: Callable[[T], str]) -> dict[str, list[T]]
 
 
 def walk(folder: Path) -> Iterator[Path]:
-    """Yield files in a folder and below, following links, but visiting each real folder once."""
+    """Yield files in a folder and below; links are followed, each real folder is visited once."""
     seen = set()
     for place, folders, files in os.walk(folder, followlinks=True):
         real = os.path.realpath(place)
@@ -60,11 +60,11 @@ def walk(folder: Path) -> Iterator[Path]:
 
 
 def start_of(file: Path) -> str:
-    """Read the beginning of a text file; '' if it is none, such as a pipe, which would wait."""
+    """Read the beginning of a text file; '' if it is no file but a pipe, say, which would block."""
     try:
         if file.is_file():
             with file.open(encoding='utf-8', errors='replace') as opened:
-                return opened.read(HEAD).replace('\0', '')  # of UTF-16
+                return opened.read(HEAD).replace('\0', '')  # UTF-16 has them
     except OSError:
         pass
     return ''

@@ -15,7 +15,7 @@ from backbones.pixels import read_pixels
 
 LOADER = 'LoadChannels'
 ORDINARY = 'LoadImageFromFile'
-# settings of the libraries' loader that give RGB of 8 bits, turned as the camera says
+# settings with which the libraries' loader gives 8-bit RGB, rotated by the EXIF orientation
 PLAIN = dict(color_type=('color',), imdecode_backend=(None, 'cv2', 'pillow', 'turbojpeg'))
 # steps of pipelines that compute with red, green and blue, or with values from 0 to 255
 OF_COLOURS = (
@@ -28,14 +28,14 @@ OF_COLOURS = (
 
 @TRANSFORMS.register_module()
 class LoadChannels(BaseTransform):
-    """Load an image as `backbones.pixels.read_pixels` does, in the place of LoadImageFromFile.
+    """Load an image as `backbones.pixels.read_pixels` does; replaces LoadImageFromFile.
 
     Args:
-        channels: of every image.
+        channels: number of channels of every image.
         values: their type, such as 'uint16'; None accepts every type.
 
     Raises:
-        UnreadableError: an image cannot be read, or has other channels or values.
+        UnreadableError: an image cannot be read, or has different channels or values.
     """
 
     def __init__(self, channels: int, values: str | None = None) -> None:
@@ -52,15 +52,15 @@ class LoadChannels(BaseTransform):
 
 
 class AnyChannels:
-    """Mixed into a data preprocessor of MMEngine, whose own accepts one or three channels only.
+    """A mixin for MMEngine's data preprocessors, which accept only one or three channels.
 
     Args:
         mean, std: one value for each channel.
-        settings: of the library's class.
+        settings: the other settings of the library's class.
     """
 
     def __init__(self, mean: Sequence[float], std: Sequence[float], **settings: Any) -> None:
-        # one value of each is accepted, and turns normalisation on
+        # a single value of each is accepted, and turns normalisation on
         settings |= dict(mean=[0.0], std=[1.0])
         super().__init__(**settings)
         own: Any = self
@@ -74,14 +74,14 @@ def channels_of(pipeline: object) -> int | None:
 
 
 def values_of(pipeline: object) -> str | None:
-    """Return the type of the values that a pipeline's loader accepts; None if it is not said."""
+    """Return the type of values that a pipeline's loader accepts; None if it accepts any."""
     return _loader(pipeline, LOADER).get('values')
 
 
 def loading_of(pipeline: object) -> dict:
-    """Return the settings of a pipeline's loader of images that decide on the values.
+    """Return those settings of a pipeline's image loader that change the values.
 
-    Those that give RGB of 8 bits, turned as the camera says, are the same: {}.
+    Any settings that give 8-bit RGB, rotated by the EXIF orientation, count as {}.
     """
     step = _loader(pipeline, LOADER, ORDINARY)
     keys = ('channels', 'values', *PLAIN)
@@ -89,20 +89,20 @@ def loading_of(pipeline: object) -> dict:
 
 
 def check_reading(pipeline: object, source: str) -> None:
-    """Refuse a pipeline whose images are not those that predictions read.
+    """Refuse a pipeline that loads images differently than predictions do.
 
     Raises:
-        UserError: it loads them in another way.
+        UserError: it does.
     """
     odd = {key: value for key, value in loading_of(pipeline).items() if key in PLAIN}
     if odd:
         raise UserError(
-            f'{source}: the test pipeline loads images with {odd}, but predictions read RGB of 8 '
-            'bits, turned as the camera says: train and test with that, or with LoadChannels'
+            f'{source}: the test pipeline loads images with {odd}, but predictions read 8-bit RGB, '
+            'rotated by the EXIF orientation: train and test with that, or with LoadChannels'
         )
 
 
 def _loader(pipeline: object, *kinds: str) -> dict:
-    """Return the first step of these types; {} if there is none."""
+    """Return the first step that has one of these types; {} if there is none."""
     steps = pipeline if isinstance(pipeline, list | tuple) else ()
     return next((step for step in steps if type_name(step) in kinds), {})

@@ -11,16 +11,16 @@ from backbones.errors import UnreadableError
 
 @TRANSFORMS.register_module()
 class LoadMappedAnnotations(LoadAnnotations):
-    """MMSegmentation's LoadAnnotations for label maps in other values or in colours.
+    """MMSegmentation's LoadAnnotations for label maps with other values or with colours.
 
     Args:
         values: the value of label 0, 1, ... in the files: numbers, or colours (red, green, blue).
         ignored: values that become 255, "ignore". 255 stays 255 unless it is one of `values`.
         threshold: the least grey value of label 1, if all smaller ones are label 0.
-        more: what LoadAnnotations takes.
+        more: arguments of LoadAnnotations.
 
     Raises:
-        UnreadableError: a file cannot be read, or has a value that is none of these.
+        UnreadableError: a file cannot be read, or has another value.
     """
 
     def __init__(

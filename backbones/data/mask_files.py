@@ -1,4 +1,4 @@
-"""Reading folders with an image and a file for each of its objects, as of nuclei by Kaggle."""
+"""Reading folders with an image and a mask file per object, like Kaggle's nuclei."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +13,7 @@ from backbones.data.label_mapping import read_raw
 from backbones.data.listing import directly_in, list_images
 from backbones.data.one_class import Instances, Part, read_masks
 
-LOOKED_AT = 20  # folders that show whether each has one image, and some several objects
+LOOKED_AT = 20  # folders to look at; each must have one image, and some several objects
 
 
 def find(root: Path) -> dict[str, list[Path]]:
@@ -31,7 +31,7 @@ def _objects(place: Path) -> list[Path]:
     folders = [f for f in directly_in(place) if (f / 'images').is_dir() and (f / 'masks').is_dir()]
     some = folders[:LOOKED_AT]
     if any(folder.name.lower() in words for folder in some for words in SPLITS.values()):
-        return []  # splits of label maps
+        return []  # these are splits of label maps
     alone = all(len(list_images(folder / 'images')) == 1 for folder in some)
     several = any(len(list_images(folder / 'masks')) > 1 for folder in some)
     return folders if alone and several else []
@@ -45,7 +45,7 @@ def read(
     classes: Sequence[str] = (),
     progress: bool = False,
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read each file of `masks` as an instance: what is not black; see `read_masks`."""
+    """Read the non-black pixels of each file in `masks` as an instance; see `read_masks`."""
     parts = {split: Part(root, root, []) for split in found}
     for split, folders in found.items():
         for folder in folders:
@@ -69,7 +69,7 @@ def _instances(folder: Path) -> Instances:
         here = mask.shape[1], mask.shape[0]
         if size not in (None, here):
             faults.append(
-                f'{path.name} is {here[0]}x{here[1]}, masks before it {size[0]}x{size[1]}'
+                f'{path.name} is {here[0]}x{here[1]}, but earlier masks are {size[0]}x{size[1]}'
             )
         elif not mask.any():
             faults.append(f'{path.name} is black')

@@ -17,22 +17,22 @@ IMAGES = ('images', 'imgs', 'img', 'image', 'jpegimages', 'leftimg8bit', 'imgsfi
           '701_stillsraw_full')  # fmt: skip
 LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt',
           'gtfine', 'labeledapproved_full')  # fmt: skip
-# what is added to the name of an image's folder, and to its own name
+# suffixes added to the name of an image's folder, and to the image's name
 FOLDERS = ('annot', '_labels', '_label', '_masks', '_mask', '_annotations', '_gt', 'masks')
 ENDS = ('', '_mask', '_masks', '_label', '_labels', '_lab', '_seg', '_segmentation', '_gt', '_L',
         '_P', '-mask', '-label', '-seg', '_gtFine_labelTrainIds', '_gtFine_labelIds')  # fmt: skip
 IMAGE_END = re.compile('_leftImg8bit$')
-LOOKED_AT = 200  # images that decide
-NEAR = 5  # images for which a label map of a similar name is looked for
+LOOKED_AT = 200  # images of a folder to look at
+NEAR = 5  # images for which to look for a label map with a similar name
 
 
 @dataclass(frozen=True)
 class Pair:
-    """Folders of images and label maps, perhaps the same.
+    """A folder of images and one of label maps, perhaps the same.
 
     Args:
-        end: what follows the image's name in that of its label map.
-        similar: the names are equal only but for words that all names of a folder share.
+        end: what a label map's name has after the image's name.
+        similar: the names differ by words that all names of a folder share.
     """
 
     images: Path
@@ -48,7 +48,7 @@ def find(root: Path) -> dict[str, Pair]:
 
 
 def find_similar(root: Path) -> dict[str, Pair]:
-    """Return each split's folders by words in their names, with files of similar names."""
+    """Return each split's folders by words in their names; their files have similar names."""
     found = similar_names.folders_of_splits(root)
     return {split: Pair(*pair, similar=True) for split, pair in found.items()}
 
@@ -61,7 +61,7 @@ def _candidates(root: Path) -> dict[str, list[Pair]]:
     found = {split: pairs for split, some in places.items() if (pairs := _pairs(there, some))}
     if found:
         return found
-    # no splits: all images are for training, until somebody divides them
+    # no splits: all images are for training until they are divided
     whole = _pairs({**there, '.': root}, [*((i, a) for i in IMAGES for a in LABELS), ('.', '.')])
     return {'train': whole} if whole else {}
 
@@ -80,7 +80,7 @@ def _pairs(there: dict[str, Path], places: list[tuple[str, str]]) -> list[Pair]:
 
 
 def _end(images: Path, labels: Path) -> Pair | None:
-    """Find what label maps are called; None if none belongs to an image."""
+    """Find how label maps are named; None if none belongs to an image."""
     if images == labels and not any(p.suffix.lower() in SUFFIXES for p in directly_in(images)):
         return None
     apart = images != labels
@@ -90,7 +90,7 @@ def _end(images: Path, labels: Path) -> Pair | None:
     counts = {end: sum(alike(f'{stem}{end}') in there for stem in stems)
               for end in ENDS if end or apart}  # fmt: skip
     best = max(counts, key=lambda end: counts[end])
-    # beside each other, most images have one: of two files, one is the label map
+    # in one folder, most images have a label map: every second file is one
     if counts[best] and (apart or 3 * counts[best] >= len(some)):
         return Pair(images, labels, best)
     meant = apart and there and any(near(labels / f'{name}.png') for name in some[:NEAR])
@@ -105,14 +105,14 @@ def _folders(root: Path) -> list[Path]:
 
 
 def _names(folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield the images of a folder with their names in it, without suffix."""
+    """Yield the images of a folder with their names relative to it, without suffix."""
     for path in walk(folder):
         if path.suffix.lower() in SUFFIXES and path.is_file():
             yield path.relative_to(folder).with_suffix('').as_posix(), path
 
 
 def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
-    """Read the splits in the folders that `find` returned; images alone are a test split."""
+    """Read the splits that `find` returned; images without label maps are a test split."""
     splits = []
     for name, (first, *others) in _candidates(root).items():
         for other in others:
@@ -135,7 +135,7 @@ def _named(root: Path, pair: Pair) -> str:
 
 
 def _is_plain(pair: Pair, pairs: list[tuple[Path, Path]]) -> bool:
-    """Return whether MMSegmentation pairs the files by suffixes: one each, and no file unpaired."""
+    """Return whether MMSegmentation can pair all files, with one suffix for each folder."""
     suffixes = {(image.suffix, label.suffix) for image, label in pairs}
     same = all(
         image.relative_to(pair.images).with_suffix('') == label.relative_to(pair.labels)
@@ -154,7 +154,7 @@ def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tup
     """Pair the files of two folders, whatever their suffixes; unpaired files are faults.
 
     Args:
-        exact: names must not be spelled otherwise; see `spelled_otherwise`.
+        exact: names must be spelled identically; see `spelled_otherwise`.
     """
     by_name, label_of = (_by_name(folder, faults) for folder in (pair.images, pair.labels))
     if pair.similar:
@@ -186,7 +186,7 @@ def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tup
 
 
 def _by_name(folder: Path, faults: Faults) -> dict[str, Path]:
-    """Return the files of a folder by name without suffix."""
+    """Return a folder's files by name without suffix."""
     found: dict[str, Path] = {}
     for name, path in sorted(_names(folder)):
         other = found.setdefault(name, path)

@@ -18,7 +18,7 @@ class MixedSuffixDataset(BaseSegDataset):
     `ListedPairsDataset`.
 
     Args:
-        img_suffix, seg_map_suffix: tuples of all suffixes, e.g. ('.JPG', '.png').
+        img_suffix, seg_map_suffix: tuples of all suffixes, such as ('.JPG', '.png').
 
     Raises:
         UserError: an image has no label map, two files have the same name, or `ann_file` lists an
@@ -46,7 +46,7 @@ class MixedSuffixDataset(BaseSegDataset):
 
 
 def _by_name(folder: str, suffixes: tuple[str, ...]) -> dict[str, str]:
-    """Return paths by their names in the folder without suffix."""
+    """Return paths by their names relative to the folder, without suffix."""
     found: dict[str, str] = {}
     for file in list_dir_or_file(folder, list_dir=False, suffix=tuple(suffixes), recursive=True):
         path = os.path.join(folder, file)

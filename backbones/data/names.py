@@ -1,4 +1,4 @@
-"""Checks of names: of classes, wherever they are listed, and of files and folders."""
+"""Checks of the names of classes, files and folders."""
 
 import difflib
 import re
@@ -36,18 +36,18 @@ def check_names(dataset: Dataset, faults: Faults) -> None:
 
 
 def _plain(name: str) -> str:
-    """Return a name without what is easily overlooked: case, blanks, invisible signs, forms."""
+    """Return a name without what is easily overlooked: case, blanks, invisible characters."""
     seen = (c for c in unicodedata.normalize('NFKC', name) if unicodedata.category(c) != 'Cf')
     return ''.join(''.join(seen).split()).casefold()
 
 
 def _letters(name: str) -> str:
-    """Return a name without its numbers, by which lane10 and lane11 are meant to differ."""
+    """Return a name without its numbers, since lane10 and lane11 differ on purpose."""
     return re.sub(r'\d+', '', name)
 
 
 def _names(dataset: Dataset) -> Iterator[tuple[Path, Iterable[str]]]:
-    """Yield all names of a dataset that a config or page repeats, and their source."""
+    """Yield all names that a config or a page repeats, each with its source."""
     yield dataset.root, [str(dataset.root), *map(str, dataset.classes)]
     for split in dataset.splits.values():
         categories = split.records.get('categories', [])

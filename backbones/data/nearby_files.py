@@ -1,4 +1,4 @@
-"""Finding the file that was probably meant by a missing one."""
+"""Finding the file that was probably meant when one is missing."""
 
 from pathlib import Path
 
@@ -7,7 +7,7 @@ from backbones.data.listing import SUFFIXES, directly_in, list_images
 
 
 def near(path: Path) -> str:
-    """Find a file whose name differs from a missing one's in case, suffix or accents.
+    """Find a file whose name differs from a missing file's in case, suffix or accents.
 
     Returns:
         ' (there is NAME)', or '' if nothing is close.
@@ -21,7 +21,7 @@ def near(path: Path) -> str:
 
 
 def elsewhere(name: str, folder: Path) -> str:
-    """Find where below a folder an image of this file name is; '' if not exactly once."""
+    """Find an image of this file name below a folder; '' unless there is exactly one."""
     last = name.replace('\\', '/').rpartition('/')[2]
     found = [path for path in list_images(folder) if path.name == last]
     if len(found) != 1:

@@ -1,4 +1,4 @@
-"""Finding a dataset that lies one or two folders deeper or higher than the given one."""
+"""Finding a dataset one or two folders below or above the given one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -7,8 +7,8 @@ from backbones.data.dataset import split_of
 from backbones.data.listing import directly_in
 from backbones.errors import UserError, listed
 
-DEPTH = 2  # folders that are entered
-MANY = 50  # folders beside each other, which are then no wrapping of a dataset
+DEPTH = 2  # levels of folders to enter
+MANY = 50  # folders to look at on each level; the wrapping of a dataset has fewer
 SIGNS = ('data.yaml', 'annotations', 'Annotations', 'ImageSets', 'labels', 'masks', 'obj.names',
          'annotations.xml', 'classes.txt', 'result.json', 'SegmentationClass')  # fmt: skip
 
@@ -17,7 +17,7 @@ def follow(root: Path, holds: Callable[[Path], bool]) -> Path | None:
     """Return the only dataset below a folder, as in an unpacked archive; None if there is none.
 
     Args:
-        holds: whether a folder itself holds a dataset.
+        holds: returns whether a folder itself holds a dataset.
 
     Raises:
         UserError: there are several.
@@ -32,7 +32,7 @@ def follow(root: Path, holds: Callable[[Path], bool]) -> Path | None:
         if found and (others := _other_splits(found[0])):
             raise UserError(
                 f'{found[0]} holds a dataset that can be read, but {listed(others)} beside it does '
-                'not: have all of them annotations of the same kind?'
+                'not: do all of them have annotations of the same kind?'
             )
         if found:
             return found[0]
@@ -48,7 +48,7 @@ def _other_splits(folder: Path) -> list[str]:
 
 
 def part_of(root: Path) -> str:
-    """Describe the dataset that a folder is a part of, '' if its parent looks like none."""
+    """Describe the dataset of which a folder is a part; '' if its parent does not look like one."""
     parent = root.resolve().parent
     signs = [name for name in SIGNS if (parent / name).exists() and name != root.name]
     if not signs:

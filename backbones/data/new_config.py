@@ -1,4 +1,4 @@
-"""Writing a config for the user's own dataset: short, with a comment on every decision."""
+"""Writing a short config for the user's own dataset, with a comment on every decision."""
 
 import os
 from collections.abc import Callable, Sequence
@@ -96,21 +96,21 @@ def new_config(
     start: str | None = None,
     start_file: dict | None = None,
 ) -> str:
-    """Return the text of a config; also write annotations and lists that the data lack.
+    """Return the text of a config; write annotations and lists that the data lack.
 
     Args:
-        dataset: a checked one with a training and a validation split.
+        dataset: a checked dataset with a training and a validation split.
         base: see `read_base`.
         out: where the config will be; annotations go to a folder of the same name beside it.
         epochs: passes over the training images; None chooses by their number.
         batch: images per iteration of one process; None keeps the base's, or fits it to the images.
         backbone, recipe: see `backbones.openmmlab.replace_backbone.swap_backbone`.
         flips: see `backbones.data.fit_to_data.fit`.
-        minutes, measure: the time for the training run, instead of epochs, and what measures the
-            pace of a config's text.
+        minutes, measure: the time for the training run, instead of epochs, and a function that
+            measures the pace of a config, given as text.
         allowed: kinds of faults that are intentional.
-        start: a checkpoint of the whole model to begin with, or, if its backbone is another, of all
-            the rest; None begins with the backbone's.
+        start: a checkpoint to initialise the whole model or, with `backbone`, everything else; None
+            uses only the backbone's pretrained weights.
         start_file: what `checkpoints.read` returned for `start`, where `backbone` is given.
 
     Raises:
@@ -123,7 +123,7 @@ def new_config(
     if dataset.channels:
         model = set_channels(model, dataset)
     lends = bool(start and start_file and not has_backbone(start_file, _backbone(new), start))
-    if start and not lends:  # which has the backbone's weights
+    if start and not lends:  # it has the backbone's weights
         model = {**model, 'backbone': {**model['backbone'], 'init_cfg': None}}
     made = fit(dataset, cfg, model, flips=flips, keep_anchors=start is not None)
     plan = make_plan(
@@ -209,7 +209,7 @@ def _model(
     cfg: Config, new: Config, model: object, backbone: str | None, start: str | None, *,
     lends: bool,
 ) -> list[str]:  # fmt: skip
-    """Return the lines about the model: classes, what the data decide, and the backbone."""
+    """Return the lines about the model: classes, decisions by the data, and the backbone."""
     change = override(cfg.model, model, '_base_.model')
     lines = [] if change is None else [statement('model', change)]
     if start:
@@ -229,7 +229,7 @@ def _model(
 
 
 def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
-    """Return the line that imports backbone, dataset and hooks, unless the base does so."""
+    """Return the line that imports backbone, dataset and hooks, unless the base does."""
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if is_listed(dataset):

@@ -9,9 +9,9 @@ LARGEST_ID = 1 << 53  # faster-coco-eval computes with ids as floats
 
 
 def are_numbers(values: Collection[object]) -> bool:
-    """Return whether all values are numbers that floats can hold: finite, and not 10 ** 400.
+    """Return whether all values are finite numbers that a float can hold, unlike 10 ** 400.
 
-    COCO's masks have some thirty million of them, so no line of Python runs for each.
+    COCO's masks have some thirty million numbers, so there is no Python loop over them.
     """
     if not set(map(type, values)) <= {int, float}:  # bool is a type of its own
         return False
@@ -34,7 +34,7 @@ def is_box(box: object) -> TypeGuard[list[float]]:
 
 
 def size_of(width: str, height: str) -> tuple[int, int] | None:
-    """Return an image's size that a file says in words; None unless both are positive integers."""
+    """Parse an image's size in a text file; None unless both numbers are positive integers."""
     sides = [int(text) for text in (width, height) if text.isdecimal() and len(text) <= DIGITS]
     return (sides[0], sides[1]) if len(sides) == 2 and all(sides) else None
 

@@ -1,4 +1,4 @@
-"""Data that do not name their only class."""
+"""Data with a single class that has no name."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ UNNAMED = 'object'
 
 
 def only_class(given: Sequence[str], root: Path, faults: Faults) -> str:
-    """Return the name of the only class of data that do not name it, with a warning if it is ours.
+    """Return the name of the only class; warn if the user has not given one.
 
     Args:
         given: the names of `--classes`.
@@ -39,7 +39,7 @@ class Part:
     masks: list[tuple[Path, Path]]
 
 
-# the size of an image, the shapes of its objects, and what is wrong
+# the size of an image, the shapes of its objects, and its faults
 Instances = tuple[tuple[int, int] | None, list[dict], list[str]]
 
 
@@ -56,7 +56,7 @@ def read_masks(
 
     Args:
         instances: reads the file or folder of an image's masks.
-        classes: the name that the user has given to the class.
+        classes: the class name given by the user.
 
     Returns:
         Splits, and the class.

@@ -1,4 +1,4 @@
-"""The list of a `ListedPairsDataset`: in each line an image, a tab, and its label map."""
+"""The list of a `ListedPairsDataset`: each line has an image, a tab, and its label map."""
 
 import os
 from pathlib import Path
@@ -8,7 +8,7 @@ from backbones.errors import UserError
 
 
 def pairs_text(split: Split) -> str:
-    """Return the list of a split's pairs, relative to its two folders."""
+    """Return the list of a split's pairs, with paths relative to its two folders."""
     return ''.join(
         f'{os.path.relpath(image, split.images)}\t{os.path.relpath(label, split.source)}\n'
         for image, label in split.pairs

@@ -1,4 +1,4 @@
-"""Looking at many image files at once, in threads."""
+"""Inspecting many image files in threads."""
 
 import warnings
 from collections.abc import Callable, Iterable, Iterator
@@ -9,13 +9,13 @@ from PIL import Image
 from rich.console import Console
 from rich.progress import track
 
-THREADS = 8  # reading waits for the disk, and decoding releases Python's global lock
+THREADS = 8  # reading waits for the disk, and decoding releases Python's interpreter lock
 PROGRESS = 500  # number of files that makes a progress bar worthwhile
 
 
 @contextmanager
 def large_images() -> Iterator[None]:
-    """Let Pillow open images beyond its bomb limit, which aerial photographs exceed."""
+    """Let Pillow open images beyond its decompression bomb limit, as aerial photographs are."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # warnings of odd EXIF and TIFF tags

@@ -1,4 +1,4 @@
-"""Checks that the pipelines, model and evaluators of a config fit each other."""
+"""Checks that a config's pipelines, model and evaluators fit together."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -43,7 +43,7 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
 
 
 def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
-    """Check that mask models have pipelines that load masks, and those annotations with masks."""
+    """Check that a mask model's pipelines load masks, and that the annotations have masks."""
     train = dataset.parts('train')
     loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
     loads_masks = any(step.get('with_mask') for step in loading)
@@ -89,7 +89,7 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:
-    """Yield the transforms of a type anywhere in a config; ours that load label maps count, too."""
+    """Yield the transforms of a type anywhere in a config, including our loaders of label maps."""
     if isinstance(node, dict):
         name = type_name(node)
         if name == kind or (name, kind) == ('LoadMappedAnnotations', 'LoadAnnotations'):

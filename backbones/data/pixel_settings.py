@@ -1,4 +1,4 @@
-"""Checks of what a config does to pixels: not at random in a validation, and normalised once."""
+"""Checks that a config normalises images once, and changes none at random in validation."""
 
 from collections.abc import Sequence
 
@@ -10,14 +10,14 @@ from backbones.openmmlab.config_tree import innermost, type_name
 from backbones.variants import Variant
 
 RGB = Variant.mean  # of ImageNet
-# transforms that change pixels or their places, beside those whose names begin with Random
+# transforms that change or move pixels, besides those whose names begin with Random
 DRAWING = ('Albu', 'AutoAugment', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'CutOut', 'Expand',
            'MinIoURandomCrop', 'MixUp', 'Mosaic', 'PhotoMetricDistortion', 'RandAugment',
            'YOLOXHSVRandomAug')  # fmt: skip
 
 
 def check_pixels(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
-    """Compare the pipelines with what validations need, and with the model's preprocessor."""
+    """Check the pipelines for random changes in validation, and against the preprocessor."""
     preprocessor = cfg.model.get('data_preprocessor') or {}
     mean = preprocessor.get('mean')
     for name in splits:

@@ -1,4 +1,4 @@
-"""Length and learning rate of a training run: checked in a config, chosen for a new one."""
+"""A training run's length and learning rate: checks in a config, choices for a new one."""
 
 import copy
 import math
@@ -14,14 +14,14 @@ from backbones.openmmlab.config_tree import type_name
 LEAST = 1000  # iterations of a training run, unless --epochs says otherwise
 EPOCHS = (12, 300)  # minimum and maximum
 VALIDATIONS = 10  # per training run
-FEWEST = 2  # validations, even if they take long
+FEWEST = 2  # minimum number of validations, even if they take long
 JUDGING = 0.15  # share of a given time that may go into validations
 START = 30.0  # seconds for imports, checks and the dry run
 SWITCHES = ('num_last_epochs', 'switch_epoch')  # arguments of hooks that change the augmentation
 
 
 def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
-    """Warn of schedules that do not fit the length of the training run or how it counts.
+    """Warn of schedules that do not fit the training run's length, or its unit.
 
     Args:
         images: per epoch; 0 if unknown, which skips the check.
@@ -43,7 +43,7 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
         kind, place = type_name(rule), f'param_scheduler.{i}'
         length = f'the run has {total:g} {unit}'
         last = max([rule.get('begin', 0), *rule.get('milestones', [])])
-        if unit == 'epochs' and not epochs:  # to MMEngine it is one long epoch
+        if unit == 'epochs' and not epochs:  # MMEngine sees one long epoch
             faults.add('schedule', place, f'{kind} counts epochs, and the run iterations: '
                        'it would never act')  # fmt: skip
         elif kind == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
@@ -67,8 +67,8 @@ class Plan:
         epochs: passes over the training images.
         batch: images per iteration of one process.
         images: number of training images.
-        validations: during the run.
-        why: what decided on the length; '' if the number of images did.
+        validations: number of validations during the run.
+        why: what determined the length; '' if the number of images did.
     """
 
     epochs: int
@@ -102,10 +102,10 @@ def make_plan(cfg: Config, images: int, *, epochs: int | None, batch: int | None
 
 @dataclass(frozen=True)
 class Pace:
-    """The time that parts of a training run take.
+    """How long the parts of a training run take.
 
     Args:
-        iteration: seconds, with loading the images.
+        iteration: seconds, including loading the images.
         evaluation: seconds to predict all validation images once.
     """
 
@@ -113,15 +113,15 @@ class Pace:
     evaluation: float
 
     def seconds(self, iterations: int, evaluations: int) -> float:
-        """Return the time of a run after its start; its results page takes one more evaluation."""
+        """Return a run's time after its start; the results page takes one more evaluation."""
         return iterations * self.iteration + (evaluations + 1) * self.evaluation
 
 
 def plan_for(minutes: float, plan: Plan, pace: Pace) -> Plan:
-    """Choose the epochs that fit into a time, with as many validations as a part of it allows.
+    """Choose the epochs that fit into a time, with as many validations as `JUDGING` allows.
 
     Args:
-        plan: that of the run which was timed.
+        plan: the plan of the timed run.
 
     Raises:
         UserError: not even an epoch fits.
@@ -146,11 +146,11 @@ def plan_for(minutes: float, plan: Plan, pace: Pace) -> Plan:
 
 
 def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
-    """Return config lines: length, warm-up, learning rate, intervals to validate, save and log.
+    """Return config lines: length, warm-up, learning rate, validating, saving, logging.
 
     Args:
         cfg: the base.
-        new: the same with the new optimizer.
+        new: the base with the new optimizer.
     """
     by_epoch = 'max_epochs' in cfg.train_cfg
     every = math.ceil(plan.epochs / plan.validations) * (1 if by_epoch else plan.per_epoch)
@@ -165,7 +165,7 @@ def schedule_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
         f'train_cfg = dict({length}, val_interval={every})',
         '# the warm-up is at most a tenth of the run',
         'param_scheduler = [',
-        *([linear] if warm else []),  # MMEngine rejects a rule without iterations
+        *([linear] if warm else []),  # MMEngine rejects a scheduler without iterations
         f"    dict(type='CosineAnnealingLR', by_epoch=False, begin={warm}, end={plan.iterations})]",
         *_optimizer_lines(cfg, new, plan),
         *_hook_lines(cfg, plan),
@@ -179,7 +179,7 @@ def keeps_best(cfg: Config) -> bool:
 
 
 def _saving(cfg: Config) -> dict:
-    """Return what sets the hook that saves, but for its interval."""
+    """Return the settings of the hook that saves, except its interval."""
     if keeps_best(cfg):
         return {}
     metric = 'auto' if cfg.get('default_scope') == 'mmdet' else 'mIoU'
@@ -197,13 +197,13 @@ def _optimizer_lines(cfg: Config, new: Config, plan: Plan) -> list[str]:
     change = override(cfg.optim_wrapper, wrapper, '_base_.optim_wrapper')
     if change is not None:
         lines.append(statement('optim_wrapper', change))
-    if usual:  # said even if it is the base's, which may not say it: see `batch_in_name`
+    if usual:  # written even if equal, since the base may not state it: see `batch_in_name`
         lines.append(f'auto_scale_lr = dict(base_batch_size={plan.batch})')
     return lines
 
 
 def _hook_lines(cfg: Config, plan: Plan) -> list[str]:
-    """Return the lines that move what hooks switch late, such as mosaic, to the new end."""
+    """Return the lines that move late switches, such as turning mosaic off, to the new end."""
     length, hooks = cfg.train_cfg.get('max_epochs'), cfg.get('custom_hooks') or []
     if not length or not any(key in hook for hook in hooks for key in SWITCHES):
         return []

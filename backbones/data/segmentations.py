@@ -1,4 +1,4 @@
-"""Checks of a single mask in COCO's form: polygons or a run-length code."""
+"""Checks of a single COCO mask: polygons or a run-length code."""
 
 from collections.abc import Iterator
 
@@ -84,7 +84,7 @@ def _is_polygon(polygon: object) -> bool:
 
 
 def _holes(polygons: list[list[float]]) -> Iterator[Found]:
-    """Find a polygon inside another: a hole in some annotation tools, but readers fill it."""
+    """Find a polygon inside another: some annotation tools mean a hole, but readers fill it."""
     for i, inner in enumerate(polygons):
         for j, outer in enumerate(polygons):
             if i != j and all(_is_inside(x, y, outer) for x, y in zip(inner[::2], inner[1::2])):

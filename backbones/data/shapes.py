@@ -1,4 +1,4 @@
-"""Shapes of instances in COCO's form, whatever program drew them; units are pixels."""
+"""Shapes of instances in COCO's form, from any program; units are pixels."""
 
 import math
 from dataclasses import dataclass, field
@@ -9,12 +9,12 @@ from pycocotools import mask as coco_mask
 from backbones.data.numbers import is_number
 from backbones.pixels import LARGEST
 
-ARC = 36  # corners of the polygon that stands for an ellipse
+ARC = 36  # corners of the polygon that approximates an ellipse
 
 
 @dataclass
 class Records:
-    """Collects the images and annotations of a split in COCO's form.
+    """The images and annotations of a split in COCO's form, collected one by one.
 
     Args:
         classes: names in order; categories are numbered from 1.
@@ -25,13 +25,13 @@ class Records:
     annotations: list[dict] = field(default_factory=list)
 
     def add_image(self, name: str, size: tuple[int, int] | None = None) -> int:
-        """Add an image of a width and height, if known, and return its id."""
+        """Add an image, with width and height if known, and return its id."""
         sides = dict(width=size[0], height=size[1]) if size else {}
         self.images.append(dict(sides, id=len(self.images) + 1, file_name=name))
         return len(self.images)
 
     def add(self, image: int, kind: str, shape: dict) -> None:
-        """Add an instance of a class: what `box`, `outline` or `encoded` returned."""
+        """Add an instance: a class, and what `box`, `outline` or `encoded` returned."""
         ids = dict(id=len(self.annotations) + 1, image_id=image)
         category = self.classes.index(kind) + 1
         self.annotations.append(dict(ids, category_id=category, iscrowd=0, **shape))
@@ -47,7 +47,7 @@ def box(x: float, y: float, width: float, height: float) -> dict:
 
 
 def upright(bounds: list[float], image: dict) -> dict:
-    """Return COCO's box and area of a turned box's bounds, within the image if it has a size."""
+    """Return box and area of a rotated box's bounds, clipped to the image if its size is known."""
     x1, y1, x2, y2 = bounds[0], bounds[1], bounds[0] + bounds[2], bounds[1] + bounds[3]
     if is_number(image.get('width')) and is_number(image.get('height')):
         x1, x2 = (min(max(x, 0.0), image['width']) for x in (x1, x2))
@@ -56,7 +56,7 @@ def upright(bounds: list[float], image: dict) -> dict:
 
 
 def outline(*polygons: list[float]) -> dict:
-    """Return COCO's segmentation, box and area of polygons x1 y1 x2 y2 ..."""
+    """Return COCO's segmentation, box and area for polygons x1 y1 x2 y2 ..."""
     xs = [x for polygon in polygons for x in polygon[::2]]
     ys = [y for polygon in polygons for y in polygon[1::2]]
     bounds = [min(xs), min(ys), max(xs) - min(xs), max(ys) - min(ys)]
@@ -75,17 +75,17 @@ def rectangle(x: float, y: float, width: float, height: float) -> list[float]:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, angle: float = 0) -> list[float]:
-    """Return a polygon that stands for an ellipse with this centre and these radii.
+    """Return a polygon that approximates an ellipse with this centre and these radii.
 
     Args:
-        angle: by which it is turned clockwise about its centre, radians.
+        angle: clockwise rotation about the centre, in radians.
     """
     steps = (2 * math.pi * i / ARC for i in range(ARC))
     return turned([v for a in steps for v in (x + rx * math.cos(a), y + ry * math.sin(a))], angle)
 
 
 def turned(polygon: list[float], angle: float) -> list[float]:
-    """Return a polygon that is turned clockwise about the middle of its bounds, by radians."""
+    """Rotate a polygon clockwise about the centre of its bounds, by an angle in radians."""
     if not angle:
         return polygon
     xs, ys = polygon[::2], polygon[1::2]
@@ -96,11 +96,11 @@ def turned(polygon: list[float], angle: float) -> list[float]:
 
 
 def encoded(part: np.ndarray, left: int, top: int, size: tuple[int, int]) -> dict:
-    """Return COCO's run-length code, box and area of a mask within an image.
+    """Return COCO's run-length code, box and area for a mask within an image.
 
     Args:
         part: (h, w) mask; what lies beyond the image is cut off.
-        left, top: where its first column and row are.
+        left, top: position of its first column and row in the image.
         size: the image's width and height.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Pairing images and label maps whose names differ by words, as img_7.jpg and gt_0007.png."""
+"""Pairing images and label maps whose names differ by words, like img_7.jpg and gt_0007.png."""
 
 import re
 from collections.abc import Collection, Iterator
@@ -11,13 +11,13 @@ LABEL_WORDS = re.compile(
     'mask|label|annot|segment|ground.?truth|(?<![a-z])(gt|target|seg)(?![a-z])'
 )
 WORDS = re.compile(r'\d+|[^\W\d_]+')
-DEPTH, MANY = 3, 200  # how deep folders are looked at, and how many
+DEPTH, MANY = 3, 200  # levels of folders to look at, and folders on each level
 MOST = 0.8  # share of the smaller folder's files that have a partner
-FEWEST = 2  # files of a folder, so that a word can be one that all share
+FEWEST = 2  # files of a folder, so that all of them can share a word
 
 
 def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Return each split's folders of images and of label maps, those that match best."""
+    """Return for each split the folders of images and of label maps that match best."""
     keys = {folder: key.keys() for folder in _folders(root) if (key := _keys(_names(folder)))}
     labels = [folder for folder in keys if _is_of_labels(folder)]
     found: dict[str, list[tuple[float, Path, Path]]] = {}
@@ -32,10 +32,10 @@ def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
 
 
 def partners(images: Collection[str], labels: Collection[str]) -> dict[str, str]:
-    """Return image name -> label name for those that differ only in words that all names share.
+    """Map image names to label names that differ only in words that all names share.
 
-    A number counts without leading zeros. Nothing is returned if two files of a folder would be
-    the same then.
+    Leading zeros of a number do not count. Nothing is returned if two files of a folder would then
+    have the same name.
     """
     there, here = _keys(labels), _keys(images)
     return {name: there[key] for key, name in here.items() if key in there}

@@ -1,4 +1,4 @@
-"""Dividing a folder by the text files that list its images, such as train.txt and val.txt."""
+"""Dividing a folder by text files that list its images, such as train.txt and val.txt."""
 
 from pathlib import Path
 
@@ -8,13 +8,13 @@ from backbones.data.listing import SUFFIXES, read_lines
 from backbones.data.splits import part_of_split
 
 FOLDERS = ('.', 'ImageSets/Segmentation', 'ImageSets/Main', 'splits')
-MATCH = 0.5  # of the lines, which have to name images
+MATCH = 0.5  # share of the lines that must name images
 
 
 def divide_by_lists(dataset: Dataset, faults: Faults) -> None:
-    """Divide a dataset that has only a training split, if lists say which images validate.
+    """Divide a dataset that has only a training split, if a list names validation images.
 
-    Without a list of training images, these are all others.
+    Without a list of training images, all other images are for training.
     """
     if [*dataset.splits] != ['train']:
         return
@@ -23,7 +23,7 @@ def divide_by_lists(dataset: Dataset, faults: Faults) -> None:
              for path in whole.paths() if path.is_relative_to(whole.images)}  # fmt: skip
     by_name = {name.rpartition('/')[2]: path for name, path in paths.items()}
     if len(by_name) < len(paths):
-        return  # names alone do not tell
+        return  # names alone are not enough
     for folder in FOLDERS:
         files = {split: _list(dataset.root / folder, split, by_name) for split in SPLITS}
         if not files['val']:
@@ -40,7 +40,7 @@ def divide_by_lists(dataset: Dataset, faults: Faults) -> None:
 
 
 def _list(folder: Path, split: str, by_name: dict[str, Path]) -> Path | None:
-    """Return the text file that lists a split's images, None if it lists something else."""
+    """Return the text file that lists a split's images; None if it lists something else."""
     for word in SPLITS[split]:
         file = folder / f'{word}.txt'
         names = [_name(line) for line in read_lines(file)] if file.is_file() else []
@@ -59,6 +59,6 @@ def _listed(file: Path | None, by_name: dict[str, Path], faults: Faults) -> list
 
 
 def _name(line: str) -> str:
-    """Return a file's name without the suffix of an image; other dots belong to the name."""
+    """Return a file's name without an image suffix; other dots belong to the name."""
     name = line.replace('\\', '/').rpartition('/')[2]
     return name.rpartition('.')[0] if Path(name).suffix.lower() in SUFFIXES else name

@@ -1,4 +1,4 @@
-"""Dividing images into a part to train and a part to validate with, without touching a file."""
+"""Dividing images into training and validation images, without touching a file."""
 
 import warnings
 import zlib
@@ -19,10 +19,10 @@ from backbones.data.parallel import in_parallel
 from backbones.errors import UserError
 
 SHARES = 0.02, 0.5
-SIDE = 8  # of the differences that an image is told by
+SIDE = 8  # an image's fingerprint has 8 x 8 bits
 NEAR = 6  # of the 64 differences in which two views of one scene may differ
 AT_ONCE = 1 << 22  # comparisons of fingerprints
-FOLDERS = 5  # of images; as many or more are taken for scenes
+FOLDERS = 5  # at least so many folders of images are taken for scenes
 
 
 def is_undivided(dataset: Dataset) -> bool:
@@ -35,17 +35,17 @@ def split_off_validation(
 ) -> None:
     """Give a dataset that has only a training split a validation split, the same every time.
 
-    Images that look alike, as frames of a video do, stay together; so do those of one folder where
-    there are five folders or more. The classes are spread evenly, the rarest one of an image first.
+    Images that look alike, like the frames of a video, stay together, and so do the images of one
+    folder if there are five folders or more. Each image's rarest class is spread evenly.
 
     Args:
-        dataset: is changed.
-        share: of the images that validate, about: one of a whole number of equal parts.
+        dataset: will be changed.
+        share: approximate share of validation images: one of a whole number of equal parts.
         seed: another one gives another split.
         progress: show a progress bar on stderr.
 
     Raises:
-        UserError: there is a validation split already, or nothing to divide; an impossible share.
+        UserError: there is a validation split already, or nothing to divide, or a wrong `share`.
     """
     low, high = SHARES
     if not low <= share <= high:
@@ -80,7 +80,7 @@ def split_off_validation(
 
 
 def part_of_split(whole: Split, name: str, paths: list[Path]) -> Split:
-    """Return the images of a split that are listed, and their annotations."""
+    """Return the part of a split that has the listed images."""
     wanted = set(paths)
     records: dict[str, list[dict]] = {}
     if whole.records:
@@ -108,7 +108,7 @@ def _image_of(annotation: dict) -> object:
 def _rarest(
     split: Split, paths: list[Path], folds: int, *, in_colours: bool, progress: bool
 ) -> list[int]:
-    """The rarest class of each image, by a number; -1 of an image without objects."""
+    """Return each image's rarest class as a number; -1 for an image without objects."""
     if split.pairs:
         look = partial(label_facts, decode=True, in_colours=in_colours)
         labels = [label for _, label in split.pairs]
@@ -130,12 +130,12 @@ def _rarest(
 
 
 def _values(fact: ImageFacts) -> list[int]:
-    """Return the values of a label map; none if it cannot be read, which the check reports."""
+    """Return a label map's values; none if it cannot be read, which the check reports."""
     return [] if fact.values is None else [int(value) for value in fact.values]
 
 
 def _groups(paths: Sequence[Path], root: Path, *, progress: bool) -> list[int]:
-    """A number for each image; those that have to stay together share it."""
+    """Return a number for each image; images that must stay together share it."""
     folders = [path.parent for path in paths]
     if len(set(folders)) >= FOLDERS:
         numbers = {folder: number for number, folder in enumerate(dict.fromkeys(folders))}
@@ -145,7 +145,7 @@ def _groups(paths: Sequence[Path], root: Path, *, progress: bool) -> list[int]:
 
 
 def _alike(prints: np.ndarray) -> np.ndarray:
-    """Number fingerprints, those that differ little by the same number, directly or over others.
+    """Number fingerprints; those that differ little, directly or via others, share a number.
 
     All are compared with each other, some rows at a time: 10,000 take half a second.
     """
@@ -155,7 +155,7 @@ def _alike(prints: np.ndarray) -> np.ndarray:
     for start in range(0, number, step):
         differ = np.bitwise_count(unique[start : start + step, None] ^ unique[None, start:])
         row, column = np.nonzero(differ <= NEAR)
-        _, first = np.unique(numbers, return_index=True)  # which the groups so far are linked by
+        _, first = np.unique(numbers, return_index=True)  # one member of each group so far
         ends = (np.r_[row + start, np.arange(number)], np.r_[column + start, first[numbers]])
         edges = coo_array((np.ones(len(ends[0]), bool), ends), (number, number))
         numbers = connected_components(edges, directed=False)[1]

@@ -1,4 +1,4 @@
-"""What a training split shows: sizes of images and boxes, pixels and thin parts of classes."""
+"""Statistics of a training split: sizes of images and boxes, pixels and thin parts of classes."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -13,19 +13,19 @@ from backbones.data.label_values import read_labels
 from backbones.data.numbers import is_box, is_number
 from backbones.data.parallel import in_parallel
 
-MAPS = 200  # label maps that are read, spread evenly
-PIXELS = 4_000_000  # of a label map that are looked at, about
+MAPS = 200  # maximum number of label maps to read, spread evenly
+PIXELS = 4_000_000  # approximate number of pixels of a label map to look at
 CELLS = (4, 8, 16, 32)  # pixels of an image that one cell of the logits may cover
 
 
 @dataclass
 class BoxStatistics:
-    """Boxes of the training images that are neither crowds nor empty.
+    """The boxes of the training images, without crowds and empty boxes.
 
     Args:
         images: (n, 2) widths and heights of the images, in pixels.
         boxes: (m, 2) widths and heights of the boxes, in pixels of their images.
-        owners: (m,) row of each box's image.
+        owners: (m,) index of each box's image.
         labels: (m,) class of each box, as an index of the dataset's classes.
     """
 
@@ -35,7 +35,7 @@ class BoxStatistics:
     labels: np.ndarray
 
     def at(self, longest: int) -> np.ndarray:
-        """Return the boxes with each image enlarged or reduced to a longer side: (m, 2)."""
+        """Return the boxes if each image is scaled to this longer side: (m, 2)."""
         return self.boxes * (longest / self.images.max(1))[self.owners, None]
 
 
@@ -45,11 +45,10 @@ class LabelStatistics:
 
     Args:
         images: (n, 2) widths and heights of the images, in pixels.
-        shares: (classes,) of the labelled pixels.
+        shares: (classes,) share of the labelled pixels.
         maps: (classes,) share of the label maps that have the class.
-        reachable: by the side in pixels that a cell covers, as far as label maps are as large,
-            (classes,) the IoU of label maps that have one class per cell; NaN for a class without
-            pixels.
+        reachable: side of a cell in pixels -> (classes,) IoU that maps with one class per cell
+            reach; NaN for a class without pixels. Cells larger than all label maps are left out.
     """
 
     images: np.ndarray
@@ -136,7 +135,7 @@ def _key(annotation: dict, name: str) -> Hashable:
 
 
 def _labels(path: Path, dataset: Dataset) -> np.ndarray | None:
-    """Read a label map as the model learns it: classes from 0, and -1 for what is ignored."""
+    """Read a label map as the model sees it: classes from 0, and -1 for what is ignored."""
     try:
         labels = read_labels(path, dataset)
     except DAMAGED:  # the check has reported it
@@ -149,7 +148,7 @@ def _labels(path: Path, dataset: Dataset) -> np.ndarray | None:
 
 
 def _thinned(labels: np.ndarray) -> np.ndarray:
-    """Return bands of a large label map, spread evenly, each as high as the largest cell."""
+    """Return evenly spread bands of a large label map, each as high as the largest cell."""
     height, band = len(labels), CELLS[-1]
     step = -(-labels.size // PIXELS)
     if step <= 1:
@@ -162,9 +161,9 @@ def _thinned(labels: np.ndarray) -> np.ndarray:
 
 
 def _overlaps(labels: np.ndarray, cell: int, classes: int) -> np.ndarray:
-    """Return intersection and union of each class with itself at one class per cell: (2, classes).
+    """Return each class's intersection and union with the map at one class per cell: (2, classes).
 
-    A cell gets the class of most of its pixels.
+    A cell gets the class that most of its pixels have.
     """
     height, width = (side // cell * cell for side in labels.shape)
     if not height or not width:

@@ -1,4 +1,4 @@
-"""What a checkpoint records of its training run, compared with the config that uses it."""
+"""Comparing what a checkpoint records of its training run with the config that uses it."""
 
 import logging
 from pathlib import Path
@@ -18,12 +18,12 @@ PREPROCESSING = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')
 
 
 def check_training(cfg: Config, file: dict, source: str) -> None:
-    """Compare what a config says about a training run with its data and with the checkpoint.
+    """Compare a config with the data and settings of the training run that made a checkpoint.
 
     Args:
         cfg: the config to use.
         file: the checkpoint, as `backbones.checkpoints.read` returns it.
-        source: the checkpoint's name in messages.
+        source: the checkpoint's name for messages.
 
     Raises:
         UserError: the training annotations list the classes in another order than the config, and

@@ -1,4 +1,4 @@
-"""Boxes with an angle beside them, as CVAT writes turned ones."""
+"""Boxes with an angle, as CVAT writes rotated ones."""
 
 import math
 
@@ -8,13 +8,13 @@ from backbones.data.numbers import is_box, is_number
 from backbones.data.segmentations import has_mask
 from backbones.data.shapes import outline, rectangle, turned, upright
 
-SLIP = 1  # degree; nobody turns a box by less on purpose
+SLIP = 1  # degree; nobody rotates a box by less on purpose
 
 
 def degrees_of(annotation: dict) -> float:
-    """Return the angle by which a box is turned about its centre, from 0 to 180 degrees.
+    """Return the angle by which a box is rotated about its centre, from 0 to 180 degrees.
 
-    0 if its mask says the rest, or if a hand has slipped.
+    0 if it has a mask, which is exact, or if the angle is too small to be intentional.
     """
     attributes = annotation.get('attributes')
     degrees = attributes.get('rotation') if isinstance(attributes, dict) else None
@@ -23,11 +23,11 @@ def degrees_of(annotation: dict) -> float:
 
 
 def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
-    """Replace turned boxes by the upright ones that enclose them, or all boxes by their outlines.
+    """Replace rotated boxes by the upright boxes around them, or all boxes by their outlines.
 
     Args:
-        enclosing: do the former, beside outlines if other instances of the split have masks;
-            otherwise turned boxes are faults.
+        enclosing: do the former, and add outlines if other instances of the split have masks;
+            otherwise rotated boxes are faults.
     """
     annotations = split.records.get('annotations', [])
     if not any(map(degrees_of, annotations)):
@@ -45,7 +45,7 @@ def turn_boxes(split: Split, faults: Faults, *, enclosing: bool) -> None:
             bounds = upright(made['bbox'], image)
             made = made | bounds if masks else bounds
         elif degrees:
-            where = f'annotation {annotation.get("id")} on {image.get("file_name")} turned by ' \
+            where = f'annotation {annotation.get("id")} on {image.get("file_name")} rotated by ' \
                     f'{degrees:g} degrees'  # fmt: skip
             faults.add('rotated-box', split.source, where, total=len(annotations))
         annotation |= made

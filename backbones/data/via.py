@@ -1,4 +1,4 @@
-"""Reading the VGG Image Annotator: JSON with the regions of each image, as saved or exported."""
+"""Reading the VGG Image Annotator's JSON files, saved or exported: regions of each image."""
 
 import math
 from collections import Counter
@@ -18,7 +18,7 @@ from backbones.data.one_class import only_class
 
 WORDS = ('class', 'label', 'name', 'category', 'type', 'object')  # attributes that name the class
 OPEN = ('point', 'polyline')
-NEAR = 0.05  # of its diagonal, between the ends of a polyline that is an outline
+NEAR = 0.05  # a polyline whose ends are nearer, relative to its diagonal, is an outline
 
 
 def find(root: Path) -> list[Path]:
@@ -28,20 +28,20 @@ def find(root: Path) -> list[Path]:
 
 def _is_via(file: Path) -> bool:
     start = start_of(file)
-    return '"regions"' in start and '"filename"' in start and '"asset"' not in start  # of VoTT
+    return '"regions"' in start and '"filename"' in start and '"asset"' not in start  # VoTT
 
 
 def read(
     root: Path, files: list[Path], faults: Faults, *, classes: Sequence[str] = ()
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read all files; the split is that of a file's name or folder.
+    """Read all files; a file's name or folder tells its split.
 
     Rectangles are boxes; polygons, circles, ellipses and closed polylines are masks with boxes. The
-    class is the value of the attribute that is called so, or that all regions have; where none has
-    an attribute, all are of one class.
+    class is the value of the attribute with such a name, or of the one that all regions have;
+    without attributes, all regions have the same class.
 
     Args:
-        classes: names that the user has given; one is enough for regions without attributes.
+        classes: names given by the user; one is enough for regions without attributes.
 
     Returns:
         Splits, and the classes that occur, sorted.
@@ -86,7 +86,7 @@ def read(
 
 
 def _load(file: Path, faults: Faults) -> list[dict]:
-    """Return the entries of images; a project has them below a key of its own."""
+    """Return the entries of images; a project file has them below a separate key."""
     content = content_of(file, faults)
     if content is None:
         return []
@@ -94,19 +94,19 @@ def _load(file: Path, faults: Faults) -> list[dict]:
     entries = list(content.values()) if isinstance(content, dict) else content
     good = [e for e in entries if isinstance(e, dict) and isinstance(e.get('filename'), str)]
     if len(good) < len(entries) or not good:
-        faults.add('wrong-structure', file, f'{len(entries) - len(good)} entries of no image')
+        faults.add('wrong-structure', file, f'{len(entries) - len(good)} entries without image')
     return good
 
 
 def _regions(entry: dict) -> Iterator[dict]:
-    """Yield the regions, which are a list, or an object in files of version 1."""
+    """Yield the regions, which are a list, or an object in version 1."""
     regions = entry.get('regions')
     regions = regions.values() if isinstance(regions, dict) else regions
     yield from (r for r in regions or () if isinstance(r, dict))
 
 
 def _attributes(region: dict) -> dict[str, str]:
-    """Return the attributes that have one value: text, or one box that is ticked."""
+    """Return the attributes that have a single value: text, or one ticked box."""
     said = region.get('region_attributes')
     found = {}
     for key, value in said.items() if isinstance(said, dict) else ():
@@ -123,7 +123,7 @@ def _value(region: dict, attribute: str) -> str:
 
 
 def _attribute(regions: list[dict], classes: Sequence[str], file: Path, faults: Faults) -> str:
-    """Return the attribute that tells the class, '' if there is none."""
+    """Return the attribute that names the class; '' if there is none."""
     count = Counter(key for region in regions for key in _attributes(region))
     if classes:
         wrong = {k for r in regions for k, v in _attributes(r).items() if v not in classes}
@@ -155,8 +155,7 @@ def _points(place: dict) -> list[tuple[float, float]]:
 
 
 def _is_open(region: dict) -> bool:
-    """Return whether a region has no area; outlines are also drawn as polylines that end near where
-    they begin."""
+    """Return whether a region has no area; a polyline whose ends are near counts as an outline."""
     if _kind(region) != 'polyline':
         return _kind(region) in OPEN
     points = _points(region['shape_attributes'])

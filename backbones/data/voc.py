@@ -21,7 +21,7 @@ from backbones.data.xml_files import root_of, texts_in
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 ROTATION = "attributes/attribute[name='rotation']"  # of CVAT's boxes, about their centre
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
-LOOKED_AT = 20  # XML files, one of which has to be VOC's
+LOOKED_AT = 20  # XML files among which one must be VOC's
 
 
 def find(root: Path) -> dict[str, list[Path]]:

@@ -17,8 +17,8 @@ class Images:
 
     Args:
         root: the dataset's folder.
-        files: the XML files.
-        faults: receives which images are spelled otherwise than their files; see `alike`.
+        files: the dataset's XML files.
+        faults: receives images that are spelled differently than their files; see `alike`.
     """
 
     def __init__(self, root: Path, files: Iterable[Path], faults: Faults) -> None:
@@ -26,11 +26,11 @@ class Images:
         self.stems = {file.stem for file in files}
 
     def of(self, file: Path, folder: str, filename: str) -> list[Path]:
-        """Return the images that an XML file may mean: one, none, or several that conflict.
+        """Return the images that an XML file may mean: one, none, or several in conflict.
 
         `Annotations/X/a.xml` belongs to `JPEGImages/X/a.*` or `images/X/a.*`; otherwise to the file
         beside it, or to the `FOLDER/FILENAME` that it names. If none of these exists, it belongs to
-        the only image of its name in the whole dataset, or of one that is spelled otherwise.
+        the only image of that name in the whole dataset, perhaps spelled differently.
 
         Args:
             file: the XML file.
@@ -56,7 +56,7 @@ class Images:
         return found
 
     def _places(self, file: Path) -> Iterator[Path]:
-        """Yield the image folders beside the file's folder of XML files."""
+        """Yield the image folders beside an XML file's folder."""
         parts = file.parent.relative_to(self.root).parts
         for i in reversed(range(len(parts))):
             if parts[i].lower() in LABELS:
@@ -69,7 +69,7 @@ class Images:
         by_stem = here.get(stem, [])
         said = [path for path in here.get(Path(name).stem, []) if path.name == name]
         if said and (not by_stem or said[0] in by_stem):
-            return said  # of a.jpg and a.png, the one that is named
+            return said  # if there are a.jpg and a.png, the named one
         return [*by_stem, *said] or (here.get(Path(name).stem, []) if name else [])
 
     @functools.lru_cache(maxsize=1000)  # noqa: B019, lives for one reading

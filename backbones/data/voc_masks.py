@@ -1,6 +1,6 @@
 """Reading the label maps of Pascal VOC's layout, SegmentationClass.
 
-CVAT's "Segmentation mask 1.1", labelme's exports and the challenge itself have it.
+CVAT's "Segmentation mask 1.1", labelme's exports and the challenge itself use it.
 """
 
 from collections.abc import Iterator
@@ -54,7 +54,7 @@ def lists(root: Path, labels: Path) -> dict[str, list[str]]:
 
 
 def files_of_splits(folder: Path) -> dict[str, Path]:
-    """Return the list of each split in a folder of ImageSets: train.txt, val.txt or valid.txt."""
+    """Return each split's list in a folder of ImageSets: train.txt, val.txt or valid.txt."""
     files = {file.stem.lower(): file for file in directly_in(folder) if file.suffix == '.txt'}
     found = {name: [files[w] for w in words if w in files] for name, words in SPLITS.items()}
     return {name: some[0] for name, some in found.items() if some}

@@ -1,6 +1,6 @@
 """Reading the instances of Pascal VOC's layout: SegmentationObject beside SegmentationClass.
 
-Each instance has another value or colour; its class is in the label map.
+Each instance has its own value or colour; its class is in the label map.
 """
 
 from pathlib import Path
@@ -30,10 +30,10 @@ def find(root: Path) -> tuple[Path, Path, Path] | None:
 def read(
     root: Path, found: tuple[Path, Path, Path], faults: Faults
 ) -> tuple[list[Split], tuple[str, ...]]:
-    """Read each instance as a run-length code; its class is the commonest one of its pixels.
+    """Read each instance as a run-length code; its class is the commonest among its pixels.
 
     Returns:
-        Splits, and the classes: those of the names, but the background.
+        Splits, and the classes without the background.
     """
     images, labels, objects = found
     there = next(iter(read_names(root, faults)), None)
@@ -59,7 +59,7 @@ def read(
                 if kind == background:
                     said.append('an instance lies on the background')
                 elif kind is None or len(names) <= kind < IGNORED:
-                    what = 'a colour that no name has' if kind is None else f'label {kind}'
+                    what = 'a colour without a name' if kind is None else f'label {kind}'
                     faults.add('unknown-class', objects, f'{label.name}: {what}')
                 elif kind < IGNORED:
                     records.add(number, names[kind], shape)
@@ -75,9 +75,9 @@ def read(
 def _instances(
     label: Path, objects: Path | None, known: dict[int, int]
 ) -> tuple[tuple[int, int] | None, list[tuple[int | None, dict]], set[int], str]:
-    """Return an image's size, the label and shape of each instance, all labels, and a fault.
+    """Return an image's size, each instance's label and shape, all labels, and a fault.
 
-    The label is None for a colour that no name has.
+    The label is None for a colour without a name.
     """
     if objects is None:
         return None, [], set(), 'there is no map of instances'
@@ -86,7 +86,7 @@ def _instances(
     except DAMAGED as error:
         return None, [], set(), str(error)
     if kinds.shape != parts.shape or kinds.ndim != 2:
-        said = f'its size is {kinds.shape}, that of the instances {parts.shape}'
+        said = f'its size is {kinds.shape}, but the instances have {parts.shape}'
         return None, [], set(), said
     size = kinds.shape[1], kinds.shape[0]
     found = []

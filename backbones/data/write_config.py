@@ -1,4 +1,4 @@
-"""A written config's settings of a dataset, and the proof that MMEngine reads them back."""
+"""A written config's dataset settings, and the check that MMEngine reads them back."""
 
 import json
 import os
@@ -19,7 +19,7 @@ BRACES = '{{', '{\\x7b'  # MMEngine treats the former as a variable, even in a s
 
 
 def used(dataset: Dataset) -> list[str]:
-    """Return the config's splits; a test split without annotations cannot be evaluated."""
+    """Return the config's splits; a test split without annotations is left out."""
     test = dataset.splits.get('test')
     annotated = test is not None and (test.records.get('annotations') or test.pairs)
     return ['train', 'val', *(['test'] if annotated else [])]
@@ -31,7 +31,7 @@ def data_root(dataset: Dataset) -> str:
 
 
 def of_all_splits(dataset: Dataset) -> dict:
-    """Return the settings that the datasets of all splits share."""
+    """Return the settings that all splits' datasets share."""
     if dataset.detection:
         # small images and images without objects are used as well
         return dict(type='CocoByNameDataset', filter_cfg=dict(filter_empty_gt=False))
@@ -47,7 +47,7 @@ def of_split(dataset: Dataset, name: str, out: Path) -> dict:
     """Return the settings of one split's dataset: files and folders relative to the data.
 
     Args:
-        out: the config; files of its own lie in a folder of the same name beside it.
+        out: the config; files written for it are in a folder of the same name beside it.
     """
     split = dataset.splits[name]
     images = os.path.relpath(split.images, dataset.root)
@@ -68,7 +68,7 @@ def _written(dataset: Dataset, name: str, out: Path) -> Path:
 
 
 def write_annotations(dataset: Dataset, out: Path) -> None:
-    """Write files beside the config where those of the data do not serve.
+    """Write files beside the config if those of the data cannot be used.
 
     Annotations as COCO, or lists of images and their label maps.
 
@@ -96,19 +96,19 @@ def write_annotations(dataset: Dataset, out: Path) -> None:
 
 
 def _images(file: Path) -> set[str]:
-    """Return the images in a file that was written before, none if there is none."""
+    """Return the images in a previously written file; none if there is no file."""
     return _images_in(file.read_text(encoding='utf-8')) if file.is_file() else set()
 
 
 def _images_in(text: str) -> set[str]:
     try:
         return {entry['file_name'] for entry in json.loads(text)['images']}
-    except (ValueError, TypeError, KeyError):  # a list of pairs, or a file of somebody else's
+    except (ValueError, TypeError, KeyError):  # a list of pairs, or another program's file
         return {line.partition('\t')[0] for line in text.splitlines() if '\t' in line}
 
 
 def is_listed(dataset: Dataset) -> bool:
-    """Return whether lists pair the images with their label maps, which then need files."""
+    """Return whether lists pair the images with their label maps; these are then written."""
     return of_all_splits(dataset)['type'] == 'ListedPairsDataset'
 
 
@@ -118,22 +118,22 @@ def comment(text: str) -> str:
 
 
 def comments(texts: Iterable[str]) -> list[str]:
-    """Format sentences as comments, each in as many lines as it needs."""
+    """Format sentences as comments, wrapped into lines."""
     return [comment(line) for text in texts for line in textwrap.wrap(text, WIDTH - 2)]
 
 
 def write_config(
     text: str, dataset: Dataset, out: Path, *, check: Callable[[Config], None] | None = None
 ) -> Path | None:
-    """Write a config after MMEngine has read back the right dataset from it.
+    """Write a config, after checking that MMEngine reads back the right dataset.
 
     Args:
         text: what `new_config` returned for `out`.
-        check: raises an error if the config cannot be used; nothing is written then.
+        check: raises an error if the config cannot be used; then nothing is written.
 
     Returns:
-        Where a config of another text, which somebody may have edited, was moved; None if there
-        was none.
+        Where an existing, different config was moved, since somebody may have edited it; None if
+        there was none.
 
     Raises:
         UserError: MMEngine would read other names or paths; nothing is written.

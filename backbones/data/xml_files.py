@@ -9,7 +9,7 @@ from backbones.data.faults import Faults
 
 
 def root_of(file: Path, faults: Faults) -> Element | None:
-    """Return the root of an XML file; None, with a fault of its folder, if it cannot be read."""
+    """Return an XML file's root; None, with a fault for its folder, if it cannot be read."""
     try:
         return parse(file).getroot()
     except (ParseError, ValueError, LookupError, OSError) as error:  # LookupError: encoding
@@ -18,5 +18,5 @@ def root_of(file: Path, faults: Faults) -> Element | None:
 
 
 def texts_in(tree: Element, *places: str) -> tuple[str, ...]:
-    """Return the texts of elements, '' of those that are not there."""
+    """Return the texts of elements; '' for missing ones."""
     return tuple((tree.findtext(place) or '').strip() for place in places)

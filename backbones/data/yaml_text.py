@@ -20,7 +20,7 @@ class YamlError(ValueError):
 
 
 class ShallowLoader(yaml.SafeLoader):
-    """Limits the nesting: PyYAML's time grows with the square of the depth."""
+    """A loader that limits nesting, since PyYAML's time grows with the square of the depth."""
 
     depth = -1
 
@@ -53,7 +53,7 @@ def read_yaml(file: Path) -> object:
 
 
 def _count(node: yaml.Node, known: dict[int, int], depth: int) -> int:
-    """Count the entries of a node; those of an alias are counted once and multiplied."""
+    """Count a node's entries; those behind an alias are counted once and multiplied."""
     if depth > DEPTH:
         raise YamlError(f'it is nested more than {DEPTH} levels deep')
     if id(node) not in known:

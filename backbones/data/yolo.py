@@ -23,9 +23,9 @@ from backbones.data.yolo_names import BESIDE, find_names, settings
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
-DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # for what is learnt
+DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # keys that must agree
 SUFFIXES = ('.yaml', '.yml')
-CACHED = '.npy'  # beside an image, the copy of it that Ultralytics' cache='disk' leaves
+CACHED = '.npy'  # suffix of the copies that Ultralytics' cache='disk' leaves beside images
 VALUES = 1000  # maximum number of values of an object's keypoints
 
 
@@ -36,7 +36,7 @@ def find(root: Path) -> Path | None:
 
 
 def hint(root: Path) -> str:
-    """Say why a YAML file at the root is not YOLO's; '' if there is none."""
+    """Explain why a YAML file at the root is not YOLO's; '' if there is none."""
     for file in _files(root):
         try:
             if not isinstance(read_yaml(file), dict):
@@ -71,7 +71,7 @@ def read(
     """Read all splits, with boxes in pixels and polygons unchanged.
 
     Args:
-        enclosing_boxes: take upright boxes around rotated ones.
+        enclosing_boxes: use upright boxes around rotated ones.
 
     Returns:
         Splits, and the classes in their order.
@@ -138,7 +138,7 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
 
 
 def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
-    """Compare with the lists of names that programs leave beside the labels."""
+    """Compare the names with lists that programs leave beside the labels."""
     for other in list_files(root, ('.txt', '.labels')):
         if other.name not in BESIDE:
             continue
@@ -151,7 +151,7 @@ def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> 
 
 
 def _check_settings(root: Path, file: Path, content: dict, faults: Faults) -> None:
-    """Compare with other YAML files, and settings that mean the same with each other."""
+    """Compare settings with other YAML files, and with settings that mean the same."""
     for other in _files(root):
         there = _load(other) or {}
         for key in DECISIVE if other != file and 'names' in there else ():
@@ -199,7 +199,7 @@ def _images(
         elif place.suffix.lower() in IMAGES:
             images.append(place)
         elif place.is_file():
-            # relative to the list, otherwise to the dataset, as another machine or program sees it
+            # relative to the list, or else to the dataset on another machine or in another program
             images += [
                 _first([place.parent, base], line)
                 or finder.find(line, [place.parent, base])
@@ -224,7 +224,7 @@ def _first(folders: list[Path], text: str) -> Path | None:
 
 
 def _inside(folder: Path, text: str) -> Path | None:
-    """Resolve ../train/images, or a path of another machine, by its last parts in a folder."""
+    """Resolve ../train/images, or another machine's path, by its last parts in a folder."""
     parts = parts_of(text)
     tries = (folder.joinpath(*parts[start:]) for start in range(len(parts)))
     return next((path for path in tries if os.path.exists(path)), None)
@@ -260,10 +260,10 @@ def annotation(
     Args:
         size: width and height of the image, pixels.
         classes: number of classes.
-        keypoints: number of values of an object's keypoints, 0 if there are none.
+        keypoints: number of values in an object's keypoints, 0 if there are none.
 
     Returns:
-        The kind of fault, '' for none; and the annotation, None if the line is unusable.
+        The kind of fault or '', and the annotation, None if the line is unusable.
     """
     try:
         label, *values = [float(word) for word in line.split()]

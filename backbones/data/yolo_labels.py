@@ -12,14 +12,14 @@ from backbones.data.image_finder import alike
 from backbones.data.images import ImageFacts
 from backbones.data.listing import directly_in, grouped, visible
 
-CORNERS = 4  # of a rotated box, in order around it
+CORNERS = 4  # corners of a rotated box, in order around it
 BOX = 4  # values of a box: centre, width and height
 SEEN = (0, 1, 2)  # visibility of a keypoint: not labelled, hidden, visible
 
 
 @dataclass(frozen=True)
 class Labels:
-    """An image's text file: its non-blank lines with their numbers."""
+    """An image's label file: its non-blank lines with their numbers."""
 
     file: Path
     lines: tuple[tuple[int, str], ...]
@@ -28,12 +28,12 @@ class Labels:
 def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
     """Read the label file of each image of a split.
 
-    It lies in `labels` if the image lies in `images` (the last folder of that name in the dataset),
+    It is in `labels` if the image is in `images` (the last folder of that name in the dataset),
     or beside the image. A split with both kinds is a fault, since YOLO reads only one. A file that
     no image has may be spelled otherwise; see `alike`.
 
     Args:
-        split: its `source` is set.
+        split: its `source` will be set.
     """
     found: dict[Path, Labels] = {}
     owner: dict[Path, Path] = {}
@@ -66,7 +66,7 @@ def read_labels(split: Split, root: Path, faults: Faults) -> dict[Path, Labels]:
 def other_spelling(
     image: Path, places: Iterable[Path], names: Callable[[Path], dict[str, list[Path]]]
 ) -> Path | None:
-    """Return the label file that differs from an image's name as `alike` says, if no image has it.
+    """Return the label file whose name `alike` finds equal to an image's, if no image uses it.
 
     Args:
         names: see `names_in`.
@@ -80,14 +80,14 @@ def other_spelling(
 
 
 def names_in(folder: Path) -> dict[str, list[Path]]:
-    """Return a folder's files by their names as systems have in common, without suffix."""
+    """Return a folder's files by their names without suffix, as `alike` writes them."""
     return grouped(directly_in(folder), lambda path: alike(path.stem))
 
 
 def check_unused(
     splits: Sequence[tuple[Split, dict[Path, Labels]]], root: Path, faults: Faults
 ) -> None:
-    """Find label files beside those of the splits that belong to no image.
+    """Find label files that are beside those of the splits but belong to no image.
 
     Args:
         splits: with what `read_labels` returned.
@@ -102,7 +102,7 @@ def check_unused(
 
 
 def label_places(image: Path, root: Path) -> tuple[Path, Path]:
-    """Return where an image's label file may be: images/a.jpg -> labels/a.txt, or beside.
+    """Return where an image's label file may be: images/a.jpg -> labels/a.txt, or beside it.
 
     A folder `images` that contains the dataset itself does not count.
     """
@@ -127,7 +127,7 @@ def _lines(file: Path) -> Iterator[tuple[int, str]]:
 
 
 def _is_label(file: Path) -> bool:
-    """Return whether a text file has labels, or is empty for want of objects; not a README."""
+    """Return whether a text file has labels or is empty, as for no objects; a README is neither."""
     if not file.is_file():
         return False
     with file.open(encoding='utf-8-sig', errors='replace') as opened:
@@ -136,7 +136,7 @@ def _is_label(file: Path) -> bool:
 
 
 def has_object(file: Path) -> bool:
-    """Return whether the first line with text is one of YOLO's: a class and at least a box."""
+    """Return whether the first line with text is YOLO's: a class and at least a box."""
     try:
         with file.open(encoding='utf-8-sig', errors='replace') as opened:
             words = opened.read(4096).strip().partition('\n')[0].split()
@@ -153,7 +153,7 @@ def _is_number(word: str) -> bool:
 
 
 def keypoints_of(labels: list[Labels], file: Path, faults: Faults) -> int:
-    """Find keypoints that no `kpt_shape` declares: they would be mistaken for polygons.
+    """Find keypoints that no `kpt_shape` declares, which would be mistaken for polygons.
 
     Lines with keypoints all have the same number of values; the first four are a box, and the
     others are points in it. Polygons that look the same cannot be told apart.

@@ -1,4 +1,4 @@
-"""YOLO without a data.yaml: class names in a text file, splits in folders, as annotators export it.
+"""YOLO without a data.yaml: class names in a text file, splits in folders.
 
 CVAT's "YOLO 1.1" has `obj.names` and `obj_train_data`, Label Studio and LabelImg `classes.txt`.
 """
@@ -14,18 +14,18 @@ from backbones.data.listing import list_images, read_lines
 from backbones.data.yolo_labels import has_object, label_places, names_in, other_spelling
 
 NAMES = 'obj.names'
-BESIDE = ('classes.txt', '_darknet.labels')  # the labels, as LabelImg and Roboflow leave them
+BESIDE = ('classes.txt', '_darknet.labels')  # beside the labels, by LabelImg and Roboflow
 FILES = (NAMES, 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt', '*/labels/classes.txt',
          '*/classes.txt', '_darknet.labels', '*/_darknet.labels')  # fmt: skip
 DATA = 'obj.data'  # darknet's: key = value
 FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # of a split
 UNDIVIDED = ('images', 'JPEGImages', '.')  # of images without splits
-LOOKED_AT = 200  # images among which one with labels has to be
+LOOKED_AT = 200  # images among which one must have labels
 
 
 def find_names(root: Path) -> Path | None:
     """Return the file with the class names, if images of the folder have YOLO's label files."""
-    said = _facts(root).get('names')  # a path of the machine that has trained with it
+    said = _facts(root).get('names')  # a path on the machine that trained with it
     named = [root / Path(said.replace('\\', '/')).name] if said else []
     files = (file for name in FILES for file in sorted(root.glob(name)))
     file = next(filter(Path.is_file, [*named, *files]), None)
@@ -35,14 +35,14 @@ def find_names(root: Path) -> Path | None:
     images = (image for folder in folders for image in list_images(folder))
     names = functools.cache(names_in)
     some = islice(images, LOOKED_AT)
-    empty = file.name == NAMES  # which nothing else has, so that labels without an object will do
+    empty = file.name == NAMES  # unmistakable, so empty label files are enough
     return file if any(_has_labels(image, root, names, empty=empty) for image in some) else None
 
 
 def settings(root: Path, file: Path) -> dict[str, object]:
     """Return what a data.yaml would say. See `find_names`."""
     listed, folders = _listed(root), _folders(root)
-    splits = folders if len(folders) > len(listed) else listed  # which somebody has divided since
+    splits = folders if len(folders) > len(listed) else listed  # divided after the export
     count = _facts(root).get('classes')
     lines = read_lines(file)
     by_number = {str(number): name for number, name in (numbered(lines) or {}).items()}
@@ -56,7 +56,7 @@ def _listed(root: Path) -> dict[str, str]:
 
 
 def _facts(root: Path) -> dict[str, str]:
-    """Return what obj.data says."""
+    """Return the settings in obj.data."""
     lines = read_lines(root / DATA) if (root / DATA).is_file() else []
     pairs = (line.partition('=') for line in lines)
     return {key.strip(): said.strip() for key, _, said in pairs}

@@ -482,7 +482,7 @@ def test_a_broken_json_names_file_and_place(coco: Path) -> None:
     'content, message',
     [
         (b'\xef\xbb\xbf{"images": [], "annotations": [], "categories": []}', 'save it as UTF-8'),
-        ('{"images": []}'.encode('utf-16'), 'not in UTF-8; save it so'),
+        ('{"images": []}'.encode('utf-16'), 'not UTF-8; save it as UTF-8'),
         (b'[{"image_id": 1, "category_id": 1, "bbox": [1, 2, 3, 4], "score": 0.5}]', 'no list'),
         (b'null', 'no list "images"'),
     ],
@@ -540,7 +540,7 @@ def test_what_is_no_dataset_says_what_is_expected(tmp_path: Path, coco: Path, ma
         check_data.check(str(tmp_path / 'empty'))
     shutil.copytree(masks, coco, dirs_exist_ok=True)
     report = check_data.check(str(coco))
-    assert 'read as coco; it also holds masks: --layout masks reads it so' in report.notes[0]
+    assert 'read as coco; it also holds masks: to read that, pass --layout masks' in report.notes[0]
     assert not kinds(check_data.check(str(coco), layout='masks'))
     assert check_data.check(str(coco), wants='label maps').dataset.layout == 'masks'
     make_voc(coco)

@@ -89,13 +89,13 @@ def test_small_objects_enlarge_the_input_and_large_ones_the_crop(tmp_path: Path)
     assert (resize.scale, resize.ratio_range) == ((512, 512), (0.7, 1.4))  # 24 of 3 times 64
     assert cfg.val_dataloader.dataset.pipeline[1].scale == (512, 512)
     assert crop.crop_size == (320, 320)
-    assert 'is 3 pixels there and 24 here' in text and 'smaller than 320' in text
+    assert 'is 3 pixels in them and 24 in the input' in text and 'smaller than 320' in text
     text, cfg = written(boxes(make_coco(tmp_path / 'large'), [(60, 44)]), GFL)
     assert cfg.val_dataloader.dataset.pipeline[1].scale == (224, 224)
     assert 'does not fit' not in text  # 210 pixels
     text, cfg = written(boxes(make_coco(tmp_path / 'alike'), [(6, 6)]), GFL)
     assert cfg.val_dataloader.dataset.pipeline[1].scale == (256, 256)  # 24 of 6 times 64
-    assert 'the class with the smallest, is 6 pixels there and 24 here' in text
+    assert 'the class with the smallest, is 6 pixels in them and 24 in the input' in text
 
 
 def test_whole_images_are_trained_on_where_an_iteration_can_take_two(tmp_path: Path) -> None:

@@ -528,5 +528,5 @@ def test_a_config_that_loads_other_images_than_predictions_is_refused(
     with as_a_process():
         Predictor(cfg, weights[DETECTION])
     loader.update(setting)
-    with as_a_process(), pytest.raises(UserError, match=r'predictions read RGB of 8 bits'):
+    with as_a_process(), pytest.raises(UserError, match=r'predictions read 8-bit RGB'):
         Predictor(cfg, weights[DETECTION])
