@@ -50,9 +50,15 @@ def locate(checkpoint: str) -> tuple[Path, str]:
     if not path.is_file():
         raise MissingFileError(
             f'checkpoint {path.absolute()} does not exist; give the path or URL of a checkpoint '
-            f'file, or {HUB}OWNER/REPO'
+            f'file, or {HUB}OWNER/REPO{_others(path)}'
         )
     return path, str(path)
+
+
+def _others(path: Path) -> str:
+    """Name the checkpoints beside a path, since runs without a validation write no best.pth."""
+    names = sorted(p.name for p in path.parent.glob('*.pth')) if path.parent.is_dir() else []
+    return f'; {path.parent.absolute()} has {listed(names)}' if names else ''
 
 
 def _once(fetch: Callable[[], Path], checkpoint: str) -> Path:

@@ -76,6 +76,9 @@ class CocoByNameDataset(CocoDataset):
     COCOAPI = CocoApi
 
 
+OVERALL = ('mAP', 'mAP_50', 'mAP_75')  # items that are 0 without predictions
+
+
 class _ByName(CocoMetric):
     """A COCO metric that maps labels to categories by name."""
 
@@ -88,7 +91,17 @@ class _ByName(CocoMetric):
             self.ids_of_labels = ids_by_name(categories, self.dataset_meta['classes'])
             # the evaluation sorts them, and its table of classes assumes that order
             self.cat_ids = sorted(self.ids_of_labels)
-        return super().compute_metrics(results)
+        found = super().compute_metrics(results)
+        return found if self.format_only else self._none_found() | found
+
+    def _none_found(self) -> dict[str, float]:
+        """Return the metrics of a model that finds nothing, which the libraries leave out.
+
+        Without them, a run whose validations find nothing would write no best.pth.
+        """
+        kinds = [kind for kind in self.metrics if kind in ('bbox', 'segm')]
+        items = [item for item in OVERALL if item in (self.metric_items or OVERALL)]
+        return {f'{kind}_{item}': 0.0 for kind in kinds for item in items}
 
     def results2json(self, results: Sequence[dict], outfile_prefix: str) -> dict:
         if self._coco_api is None or not hasattr(self, 'ids_of_labels'):

@@ -40,7 +40,8 @@ def split_off_validation(
 
     Args:
         dataset: will be changed.
-        share: approximate share of validation images: one of a whole number of equal parts.
+        share: approximate share of validation images: one of a whole number of equal parts. There
+            is at least one validation image, however few images there are.
         seed: another one gives another split.
         progress: show a progress bar on stderr.
 
@@ -60,11 +61,11 @@ def split_off_validation(
     whole = dataset.splits['train']
     paths = whole.paths()
     groups = _groups(paths, whole.images, progress=progress)
-    folds = round(1 / share)
-    if len(set(groups)) < folds:
+    folds = min(round(1 / share), len(set(groups)))
+    if folds < 2:
         raise UserError(
-            f'--val {share:g} needs at least {folds} different images or folders, and '
-            f'{whole.images} has {len(set(groups))}: add images, or raise --val'
+            f'--val needs two images or folders that differ, and {whole.images} has {folds}: add '
+            'images, or a folder "val" of images and annotations'
         )
     in_colours = dataset.mapping is not None and dataset.mapping.in_colours
     folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)

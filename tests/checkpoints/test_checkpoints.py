@@ -131,6 +131,9 @@ def test_nothing_is_loaded_from_a_file_that_does_not_fit(tmp_path: Path) -> None
 def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r'nowhere\.pth does not exist'):
         load(tmp_path / 'nowhere.pth')
+    (tmp_path / 'last.pth').touch()
+    with pytest.raises(FileNotFoundError, match=r'best\.pth does not exist; .* has last\.pth$'):
+        load(tmp_path / 'best.pth')
 
 
 def test_the_wrapper_entry_can_be_named(tmp_path: Path) -> None:

@@ -73,6 +73,19 @@ def score(metric: CocoMetric, dataset: CocoDataset, *, without: str | None = Non
     return metric.evaluate(len(dataset))
 
 
+@pytest.mark.parametrize('metric', METRIC_TYPES)
+def test_a_model_that_finds_nothing_scores_0(metric: str, tmp_path: Path) -> None:
+    file = write_file(tmp_path / 'a.json', NAMES, [1, 2, 3, 4])
+    dataset = build('CocoByNameDataset', file, NAMES)
+    judge = METRICS.build(dict(type=metric, ann_file=str(file)))
+    judge.dataset_meta = dataset.metainfo
+    for i in range(len(dataset)):
+        judge.process({}, [sample_of(dataset.get_data_info(i), [])])
+    assert judge.evaluate(len(dataset)) == {
+        'coco/bbox_mAP': 0, 'coco/bbox_mAP_50': 0, 'coco/bbox_mAP_75': 0,
+    }  # fmt: skip
+
+
 def each(number: int, holds: Callable, **drawn: st.SearchStrategy) -> None:
     """Call it with so many examples."""
     settings(max_examples=number, deadline=None)(given(**drawn)(holds))()

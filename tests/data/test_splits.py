@@ -16,7 +16,7 @@ from PIL import Image
 from backbones.cli import check_data
 from backbones.data.faults import Faults
 from backbones.data.folder import Options, read_folder
-from backbones.data.splits import split_off_validation
+from backbones.data.splits import part_of_split, split_off_validation
 from backbones.data.write_config import write_annotations
 from backbones.errors import UserError
 from backbones.openmmlab.registries import import_scope
@@ -127,13 +127,27 @@ def test_folders_of_scenes_stay_together(folder: Path) -> None:
 
 
 @pytest.mark.parametrize('folder', ['coco'], indirect=True)
-@pytest.mark.parametrize(
-    'share, message',
-    ((0.9, r'--val is 0\.9; allowed: 0\.02 to 0\.5'), (0.05, 'at least 20 different images')),
-)
-def test_what_cannot_be_divided_is_a_sentence(folder: Path, share: float, message: str) -> None:
-    with pytest.raises(UserError, match=message):
+def test_what_cannot_be_divided_is_a_sentence(folder: Path) -> None:
+    def divide(share: float) -> None:
         split_off_validation(read_folder(folder, Faults([]), Options(layout='coco')), share)
+
+    with pytest.raises(UserError, match=r'--val is 0\.9; allowed: 0\.02 to 0\.5'):
+        divide(0.9)
+    first, *others = sorted((folder / 'train').iterdir())
+    for other in others:
+        shutil.copy(first, other)
+    with pytest.raises(UserError, match='--val needs two images or folders that differ'):
+        divide(0.2)
+
+
+@pytest.mark.parametrize('folder', ['coco'], indirect=True)
+def test_one_of_few_images_validates(folder: Path) -> None:
+    dataset = read_folder(folder, Faults([]), Options(layout='coco'))
+    dataset.splits['train'] = part_of_split(
+        dataset.splits['train'], 'train', dataset.splits['train'].paths()[:3]
+    )
+    split_off_validation(dataset, 0.2)
+    assert [len(split.paths()) for split in dataset.splits.values()] == [2, 1]
 
 
 def test_a_dataset_with_a_validation_split_is_not_divided(tmp_path: Path) -> None:
