@@ -93,10 +93,22 @@ def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
     records = read_json(file, faults, testing=name == 'test')
     if dropped := drop_root_category(records):
         faults.add('root-category', file, repr(dropped))
+    crowds = _only_crowds(records['annotations'])
+    if crowds:
+        faults.add('only-crowds', file, f'all {len(records["annotations"])} annotations')
     for entry in records['images']:
         if 'file_name' not in entry and isinstance(entry.get('coco_url'), str):  # as in LVIS
             entry['file_name'] = entry['coco_url']
-    return Split(name, file, image_folder(root, file, records), records=records)
+    return Split(name, file, image_folder(root, file, records), records=records, own_file=crowds)
+
+
+def _only_crowds(annotations: list[dict]) -> bool:
+    """Clear iscrowd if every annotation has it, as CVAT and Datumaro write for brushed masks."""
+    if not annotations or not all(a.get('iscrowd') == 1 for a in annotations):
+        return False
+    for annotation in annotations:
+        annotation['iscrowd'] = 0
+    return True
 
 
 def _relocate(

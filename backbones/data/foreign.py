@@ -106,6 +106,8 @@ FOLDER_SIGNS: dict[tuple[str, ...], str] = {
     'csCreateTrainIdLabelImgs of cityscapesscripts',
     ('_annotations.txt',): 'It is an export of Roboflow for YOLO Keras or YOLOv4 PyTorch, with one '
     'line per image in _annotations.txt: export it as COCO, or convert it',
+    ('ground_truth', 'good'): 'It is MVTec AD, whose training images show no defects: copy images '
+    'of test into images, and their masks from ground_truth into masks, under the same names',
     ('metadata.jsonl',): f'It is an image folder of Hugging Face, with metadata.jsonl: {TO_COCO}',
 }
 

@@ -87,6 +87,11 @@ INSTANCES = {
         'annotations are marked iscrowd: they are neither trained on nor counted by the metric',
         'set iscrowd to 0 unless they are groups of objects',
     ),
+    'only-crowds': warning(
+        'all annotations are marked iscrowd, as some programs mark every brushed mask: they are '
+        'used as single objects',
+        'set iscrowd to 0; if they really are groups of objects, annotate the objects',
+    ),
     'difficult': warning(
         'objects are marked difficult: they are neither trained on nor counted by the metric, as '
         'in Pascal VOC',

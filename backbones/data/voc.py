@@ -27,7 +27,7 @@ LOOKED_AT = 20  # XML files among which one must be VOC's
 def find(root: Path) -> dict[str, list[Path]]:
     """Return the XML files of each split, by `ImageSets/Main`, by folder, or all as training."""
     lists = files_of_splits(root / 'ImageSets' / 'Main')
-    if (root / 'Annotations').is_dir() and lists:
+    if lists and list_files(root / 'Annotations', ('.xml',)):
         return {
             name: [_listed(root / 'Annotations', line) for line in read_lines(file)]
             for name, file in lists.items()

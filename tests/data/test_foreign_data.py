@@ -314,6 +314,7 @@ REFUSED = [
     (texts('train/_annotations.txt', '0.jpg 1,2,30,40,0'), r'Roboflow for YOLO Keras'),
     (texts('train/_classes.csv', 'filename, cat\n0.png, 1\n'),
      r'which classes each image shows, but not where'),
+    (images_in('train/good', 'test/cut', 'ground_truth/cut'), r'It is MVTec AD'),
     (images_in('train/cat', 'train/dog', 'val/cat', 'val/dog'),
      r'folders of the classes that they show \(cat, dog\)'),
     (texts('a.json', dict(square=[1, 2])), r'JSON files of an unknown form'),

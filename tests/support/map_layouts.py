@@ -55,6 +55,8 @@ def _(root: Path) -> None:
     maps(root, 'SegmentationClass', colours=COLOURS)
     maps(root, 'SegmentationObject', colours=COLOURS)
     lists(root)
+    lists(root, folder='ImageSets/Main')  # as Datumaro writes them, beside an empty folder
+    (root / 'Annotations').mkdir()
     text(root / 'labelmap.txt', LABELMAP)
 
 
