@@ -117,6 +117,7 @@ class Pyramid(ForTimm):
         self.build_levels()
         self.set_grad_checkpointing(with_cp)
         self._freeze()
+        self.built_on_meta = self._is_on_meta()
 
     def _check(self) -> None:
         """Check the numbers.
@@ -189,7 +190,7 @@ class Pyramid(ForTimm):
         Raises:
             UserError: the input has another shape or is smaller than 32 pixels.
         """
-        if isinstance(x, Tensor):  # torch.fx traces with values of another type
+        if not isinstance(x, torch.fx.Proxy):
             self._check_input(x)
         if (self.fast and self.prefer == 'time') or torch.compiler.is_compiling():
             return self.forward_levels(x)
@@ -206,6 +207,12 @@ class Pyramid(ForTimm):
         return tuple(levels)
 
     def _check_input(self, x: Tensor) -> None:
+        if not isinstance(x, Tensor) or not x.is_floating_point():
+            kind = x.dtype if isinstance(x, Tensor) else f'{type(x).__module__}.{type(x).__name__}'
+            raise UserError(
+                f'input is of type {kind}; {type(self).__name__} expects a tensor of floats, '
+                'normalised as in training'
+            )
         if x.ndim != 4 or x.shape[1] != self.in_channels:
             raise UserError(
                 f'input has shape {tuple(x.shape)}; {type(self).__name__} expects '
@@ -253,6 +260,9 @@ class Pyramid(ForTimm):
     def init_weights(self) -> None:
         """Initialise from scratch as published, or load `init_cfg`'s checkpoint strictly.
 
+        On the meta device, nothing is done. A backbone that was built there gets all its values by
+        a call after `to_empty`.
+
         Raises:
             UserError: see `backbones.checkpoints.load_backbone`.
         """
@@ -263,10 +273,19 @@ class Pyramid(ForTimm):
                 f'init_cfg is {init_cfg}; allowed: None (the published initialisation) or '
                 "dict(type='Pretrained', checkpoint=PATH_OR_URL)"
             )
+        if self._is_on_meta():
+            return
+        if self.built_on_meta:
+            for module in self.modules():
+                if hasattr(module, 'reset_parameters'):
+                    module.reset_parameters()
         self.init_from_scratch()
         if pretrained:
             load_backbone(self, **self._pretrained_settings())
         self.is_init = True
+
+    def _is_on_meta(self) -> bool:
+        return any(p.is_meta for p in self.parameters())
 
     def _pretrained_settings(self) -> dict:
         """Return the arguments of `load_backbone` in `init_cfg`.

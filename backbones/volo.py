@@ -135,17 +135,8 @@ class Resizes(nn.ModuleDict):
 
 def _resize(level: int, dim: int) -> nn.Module:
     if level < 2:
-        return _upsample(dim)
+        return nn.ConvTranspose2d(dim, dim, 2, 2)
     return nn.MaxPool2d(2, ceil_mode=True) if level == 3 else nn.Identity()
-
-
-def _upsample(dim: int) -> nn.ConvTranspose2d:
-    """Build a learned 2x upsampling, initialised as nearest-neighbour."""
-    layer = nn.ConvTranspose2d(dim, dim, 2, 2)
-    with torch.no_grad():
-        layer.weight.copy_(torch.eye(dim)[:, :, None, None].expand_as(layer.weight))
-        layer.bias.zero_()
-    return layer
 
 
 @register
@@ -293,3 +284,8 @@ class VOLO(Pyramid):
         init_linears(self)
         if self.num_stages > 1:
             nn.init.trunc_normal_(self.stages[1].downsample.pos_embed, std=0.02)
+        for resize in self.resizes.values():
+            if isinstance(resize, nn.ConvTranspose2d):  # begins as nearest-neighbour
+                identity = torch.eye(resize.in_channels)[:, :, None, None]
+                resize.weight.data.copy_(identity.expand_as(resize.weight))
+                nn.init.zeros_(resize.bias)

@@ -345,5 +345,34 @@ def test_wrong_arguments_are_errors_that_say_so(row: Variant) -> None:
             model(torch.empty(1, 3, 31, 64))
         with pytest.raises(ValueError, match=r'expects \(B, 3, H, W\)'):
             model(torch.empty(1, 1, 64, 64))
+        with pytest.raises(ValueError, match=r'input is of type torch.uint8; .* tensor of floats'):
+            model(torch.empty(1, 3, 64, 64, dtype=torch.uint8))
+        with pytest.raises(
+            ValueError, match=r'input is of type numpy.ndarray; .* tensor of floats'
+        ):
+            model(np.empty((1, 3, 64, 64), np.float32))
         with pytest.raises(ValueError, match=r'init_cfg is .*allowed: None'):
             cls(arch, init_cfg=dict(type='Xavier')).init_weights()
+
+
+@pytest.mark.parametrize('pretrained', [False, True])
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+def test_gets_all_values_after_to_empty(cls: type, pretrained: bool, tmp_path: Path) -> None:
+    model = cls(NANO[cls])
+    model.init_weights()
+    torch.save(model.state_dict(), tmp_path / 'own.pth')
+    init_cfg = dict(type='Pretrained', checkpoint=str(tmp_path / 'own.pth'))
+    with torch.device('meta'):
+        late = cls(NANO[cls], init_cfg=init_cfg if pretrained else None)
+        late.init_weights()
+    assert late.loaded is None
+    late.to_empty(device='cpu')
+    for value in late.state_dict().values():
+        value.fill_(9)
+    late.init_weights()
+    for name, expected in model.state_dict().items():
+        value = late.state_dict()[name]
+        if pretrained or expected.unique().numel() == 1:  # not drawn
+            assert torch.equal(value, expected), name
+        else:
+            assert (value != 9).all(), name
