@@ -14,9 +14,14 @@ from backbones.errors import listed
 LOOKED_AT = 2000  # files of a folder to look at
 BRUSH = re.compile(r'task-\d+-annotation-\d+-by-.*\.(png|npy)$')
 TO_COCO = 'convert them to COCO'
+LABEL_STUDIO = "look like Label Studio's own JSON: export as COCO or YOLO"
 
 # signs in a JSON file, in the order of the search: the program, and what to do
 JSON_SIGNS: dict[tuple[str, ...], str] = {
+    **{
+        (f'"{sign}"',): LABEL_STUDIO
+        for sign in ('from_name', 'completions', 'rectanglelabels', 'polygonlabels', 'brushlabels')
+    },
     ('"shapes"', '"imagePath"'): 'look like LabelMe files: leave them with their images',
     ('"visitedAssetIDs"',): 'look like VoTT files: export them as Pascal VOC',
     ('"asset"', '"regions"'): 'look like VoTT files: export them as Pascal VOC',
@@ -26,8 +31,6 @@ JSON_SIGNS: dict[tuple[str, ...], str] = {
     ('"items"', '"categories"', '"labels"'): "look like Datumaro's own JSON: export as COCO",
     ('"image":', '"annotations"'): 'hold one image each, as in SA-1B: merge them into one COCO '
     'file per split',
-    ('"completions"',): "look like Label Studio's own JSON: export as COCO or YOLO",
-    ('"from_name"',): "look like Label Studio's own JSON: export as COCO or YOLO",
     ('"frames"', '"labels"'): f'look like BDD100K files: {TO_COCO}',
     ('"imgHeight"', '"objects"'): 'look like Cityscapes polygons: make label maps of them with '
     'csCreateTrainIdLabelImgs of cityscapesscripts, beside leftImg8bit',
@@ -42,6 +45,7 @@ CSV_SIGNS: dict[tuple[str, ...], str] = {
     ('region_shape_attributes',): 'the VGG annotator',
     ('image_id', 'encodedpixels'): 'run-length codes of Kaggle',
     ('imageid', 'encodedpixels'): 'run-length codes of Kaggle',
+    ('annotation_id', 'annotator'): 'Label Studio',
 }
 
 
@@ -68,6 +72,11 @@ def _yolo_without_names(root: Path) -> str:
     texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt')
     if not any(has_object(path) for path in islice(texts, 20)):
         return ''
+    if not _images(root):
+        return (
+            'It has YOLO labels, but no images: copy them into a folder "images" beside "labels", '
+            'under the same names'
+        )
     return (
         'It has YOLO labels, but neither a data.yaml nor class names: write the names, one per '
         'line and class 0 first, into classes.txt in that folder'
