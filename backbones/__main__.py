@@ -34,7 +34,7 @@ def main() -> None:
 
 def usage() -> str:
     """List the tools, each with the first sentence of its docstring."""
-    lines = ['usage: dense-backbones TOOL [options]; TOOL --help has the options', '']
+    lines = ['usage: dense-backbones TOOL [options]; TOOL --help lists the options', '']
     for path in tools():
         said = (ast.get_docstring(ast.parse(path.read_text())) or '').partition('\n')[0]
         lines.append(f'  {path.stem.replace("_", "-"):<17} {said.partition(": tools/")[0]}')

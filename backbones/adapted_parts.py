@@ -1,4 +1,4 @@
-"""What makes a level of another library's map, and which parameters no level depends on."""
+"""Making levels from another library's maps, and finding parameters that no level needs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from backbones.layers import LayerNorm2d
 
 
 def make_level(channels: int, stride: int, wanted: int, width: int) -> nn.Sequential:
-    """Build what makes a level at stride `wanted` of a map at `stride`: see `AdaptedPyramid`."""
+    """Build the layers that turn a map at `stride` into a level at stride `wanted`."""
     layers: list[nn.Module] = []
     while stride > wanted:
         layers += [nn.ConvTranspose2d(channels, channels // 2, 2, 2)]
@@ -30,14 +30,14 @@ def make_level(channels: int, stride: int, wanted: int, width: int) -> nn.Sequen
 
 
 def probe(model: Any, size: Sequence[int]) -> tuple[tuple[Tensor, ...], list[str]]:
-    """Compute a model's shapes and its graph of gradients alone, on tensors without memory.
+    """Compute only a model's shapes and its gradient graph, on tensors without memory.
 
     Args:
         model: an `AdaptedPyramid`.
-        size: height and width of an image that it takes, in pixels.
+        size: height and width in pixels of an image that it accepts.
 
     Returns:
-        Its levels, and the names of parameters that none of them depends on, such as those of a
+        Its levels, and the names of parameters on which none of them depends, such as those of a
         last class token.
 
     Raises:
@@ -49,7 +49,7 @@ def probe(model: Any, size: Sequence[int]) -> tuple[tuple[Tensor, ...], list[str
     }
     replaced |= {id(t): torch.empty_like(t, device='meta') for t in model.buffers()}
     shapes = copy.deepcopy(model, replaced)
-    shapes.frozen_stages = -1  # else it computes no gradients
+    shapes.frozen_stages = -1  # otherwise it computes no gradients
     with torch.enable_grad():
         try:
             levels = shapes(torch.empty(2, model.in_channels, *size, device='meta'))

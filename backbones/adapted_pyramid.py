@@ -1,4 +1,4 @@
-"""A model of another library as a backbone, which makes the levels that the model lacks."""
+"""A backbone around another library's model; it makes the levels that the model lacks."""
 
 from __future__ import annotations
 
@@ -21,37 +21,37 @@ from backbones.pyramid import MIN_SIZE, levels_of
 from backbones.stage import BATCH_NORMS
 from backbones.timm_interface import STRIDES
 
-MULTIPLE = STRIDES[-1]  # images are padded to multiples of it, pixels
+MULTIPLE = STRIDES[-1]  # images are padded to multiples of this, in pixels
 TAPS = ('last', 'several')
 
 
 class AdaptedPyramid(Adapter):
-    """A model of another library that emits feature maps at strides 4, 8, 16 and 32.
+    """Another library's model, with feature maps at strides 4, 8, 16 and 32.
 
-    If the model has a map at a level's stride, the level is that map, to the last bit. Other levels
+    If the model has a map at a level's stride, the level is exactly that map. Other levels
     are made from the nearest map, as in ViTDet's simple feature pyramid (arXiv:2203.16527, Sec. 3):
     by transposed convolutions or pooling, then a 1x1 and a 3x3 convolution, each with a layer norm.
     For plain transformers, all four levels are made, without class and register tokens. If patches
     do not have 16 pixels, images are scaled so that a patch covers 16.
 
     Images are padded at the right and the bottom to multiples of 32 pixels, and levels are cropped
-    to ceil(H / stride) x ceil(W / stride) cells. Maps of other sizes, which some models with
-    unpadded convolutions have, are resampled to these. Parameters that no level depends on are
+    to ceil(H / stride) x ceil(W / stride) cells. Maps of other sizes, as some models with
+    unpadded convolutions produce, are resampled to these. Parameters on which no level depends are
     frozen.
 
     Args:
         arch: the library's name for the model.
-        drop_path_rate: None keeps the model's own.
-        in_channels: channels of the images.
+        drop_path_rate: None keeps the model's rate.
+        in_channels: number of channels of the images.
         out_indices: see `Pyramid`.
         frozen_stages: -1 freezes nothing, n the first n + 1 groups of the model's layers (the stem
-            is the first), and 'all' the whole model, whose activations are then not stored, but
-            not the layers that make levels.
+            is the first), and 'all' the whole model, whose activations are then not stored. The
+            layers that make levels are never frozen.
         norm_eval: see `Pyramid`.
         with_cp: see `Pyramid`.
         taps: 'last' makes the levels of a plain transformer from its last map, 'several' from four
             equally spaced maps.
-        width: channels of the levels that are made.
+        width: number of channels of the levels that are made.
         window: confine the attention of a plain transformer to windows of this side, in patches,
             in all but four blocks (ViTDet, Sec. 3); images are padded to multiples of it. None:
             all blocks see the whole image. See `Windows`.
@@ -65,7 +65,7 @@ class AdaptedPyramid(Adapter):
     """
 
     WEIGHTS = 'none are known'
-    NORM_NAMES = ('makers',)  # what is trained beside adapters of low rank
+    NORM_NAMES = ('makers',)  # also trained with low-rank adapters
 
     def __init__(
         self,
@@ -94,7 +94,7 @@ class AdaptedPyramid(Adapter):
         self.loaded: str | None = None
         self.image_size = image_size
         self.trunk = self.build_trunk(drop_path_rate)
-        self.known = set(self.trunk.state_dict())  # with what is left out
+        self.known = set(self.trunk.state_dict())  # including what is left out below
         self._choose_maps(taps, width)
         self.windows = None if window is None else self._windows(window)
         self.multiple = math.lcm(MULTIPLE, self.patch * window) if window else MULTIPLE
@@ -105,7 +105,7 @@ class AdaptedPyramid(Adapter):
         self._freeze()
 
     def _choose_maps(self, taps: str, width: int) -> None:
-        """Decide which map each level comes from, and build what makes it."""
+        """Decide from which map each level is made, and build the layers for it."""
         widths, reductions = zip(*self.maps())
         strides = [2 ** round(math.log2(r)) for r in reductions]
         self.scale = reductions[-1] / strides[-1]  # 14 / 16 for patches of 14 pixels
@@ -131,14 +131,14 @@ class AdaptedPyramid(Adapter):
                 f'window is only for plain transformers; {self.arch} has maps at several strides'
             )
         if self.image_size:
-            raise UserError('window is for images of any size: leave image_size out')
+            raise UserError('window works only with images of any size: leave image_size out')
         return Windows(self.arch, self.blocks(), side, self.prefix_tokens())
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the pyramid. See `Pyramid.forward`.
 
         Raises:
-            UserError: the images have another shape, or a size that the model does not take.
+            UserError: the images have another shape, or a size that the model does not accept.
         """
         height, width = x.shape[-2:]
         if x.ndim != 4 or x.shape[1] != self.in_channels or min(height, width) < MIN_SIZE:
@@ -177,7 +177,7 @@ class AdaptedPyramid(Adapter):
     def _maps(self, images: Tensor) -> list[Tensor]:
         try:
             return self.trunk_maps(images)
-        except (AssertionError, IndexError, RuntimeError, ValueError) as error:  # of a size
+        except (AssertionError, IndexError, RuntimeError, ValueError) as error:  # size not accepted
             if torch.compiler.is_compiling() or not self._is_about_size(images, error):
                 raise
             height, width = images.shape[-2:]
@@ -187,19 +187,19 @@ class AdaptedPyramid(Adapter):
             ) from error
 
     def _is_about_size(self, images: Tensor, error: Exception) -> bool:
-        """Whether the model takes the same images once they have its own size."""
+        """Whether the model accepts these images if they are resized to its native size."""
         if self.image_size or isinstance(error, torch.OutOfMemoryError | UserError):
             return False
         model, size = copy.deepcopy(self).eval(), self.own_size()
         try:
             with torch.no_grad():
                 model.trunk_maps(F.interpolate(images[:1], size))
-        except Exception:  # whatever it is, the first error says it
+        except Exception:  # whatever it is, the first error is reported
             return False
         return size != tuple(images.shape[-2:])
 
     def _probe(self) -> None:
-        """Compute shapes once, and freeze the parameters that no level depends on."""
+        """Compute shapes once, and freeze the parameters on which no level depends."""
         self.uneven = False
         size = self.image_size or [-(-s // self.multiple) * self.multiple for s in self.own_size()]
         levels, idle = probe(self, size)
@@ -243,14 +243,14 @@ class AdaptedPyramid(Adapter):
         return self
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
-        """Tell how deep a parameter lies. See `ForTimm.get_layer_depth`."""
+        """Return a parameter's layer. See `ForTimm.get_layer_depth`."""
         layers = max(self._layers.values()) + 2
         inside = name.removeprefix(f'{prefix}trunk.')
         return self._layers.get(inside, layers - 1), layers
 
     @functools.cached_property
     def _layers(self) -> dict[str, int]:
-        """The groups that are asked for once per parameter."""
+        """The groups of parameters, cached because they are requested once per parameter."""
         return self.groups(coarse=False)
 
     def init_weights(self) -> None:

@@ -1,4 +1,4 @@
-"""Models of other libraries as variants, by the names 'timm:NAME' and 'hf:OWNER/REPO'."""
+"""Other libraries' models as variants, named 'timm:NAME' and 'hf:OWNER/REPO'."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ from backbones.variants import Variant
 
 
 class AdaptedVariant(Variant):
-    """What a `Variant` tells, of a model of another library; read from the model itself.
+    """The facts of a `Variant` for another library's model, read from the model itself.
 
     Attributes:
         family: timm's module, or transformers' kind of model; see `families`.
-        licence: of the weights, as the library notes it; None if it does not.
+        licence: licence of the weights as the library states it; None if it does not.
     """
 
     optimizer: str | None = None
@@ -67,7 +67,7 @@ class AdaptedVariant(Variant):
         return recipe_of(self.family, 'detection' if method == 'detection' else 'segmentation')
 
     def set_colours(self, mean: Any, std: Any) -> None:
-        """Take mean and deviation of images from 0 to 1; None keeps ImageNet's."""
+        """Set mean and deviation, for pixels from 0 to 1; None keeps ImageNet's."""
         if mean and std:
             self.mean, self.std = (tuple(255 * float(x) for x in part) for part in (mean, std))
 
@@ -93,7 +93,7 @@ def timm_variant(arch: str) -> AdaptedVariant:
 
 @functools.lru_cache(maxsize=4)
 def hf_variant(arch: str) -> AdaptedVariant:
-    """Look up a model of transformers, by its repository or its folder.
+    """Look up a transformers model by its repository or its folder.
 
     Raises:
         UserError: transformers is not installed, or has no backbone of this kind.

@@ -1,4 +1,4 @@
-"""Loading a file in another library's names into an `AdaptedPyramid`, strictly."""
+"""Strictly loading a file with another library's names into an `AdaptedPyramid`."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ LOG = logging.getLogger('backbones')
 
 
 def load_adapted(model: Any, checkpoint: str, key: str | None = None) -> None:
-    """Load a file, and log one line; only what a backbone has no use for is left out.
+    """Load a file, and log one line; only parts that a backbone does not have are left out.
 
     Args:
         model: an `AdaptedPyramid`.
-        checkpoint: see `files.read`; in the names of the model's library, or one of ours.
-        key: entry of the file that holds the tensors.
+        checkpoint: see `files.read`; with the names of the model's library, or one of ours.
+        key: the file's entry that holds the tensors.
 
     Raises:
         CheckpointError: tensors are missing, unknown, of another shape, or not finite numbers.
@@ -46,7 +46,7 @@ def load_adapted(model: Any, checkpoint: str, key: str | None = None) -> None:
 
 
 def _published(model: Any, state: dict[str, Tensor]) -> dict[str, Tensor]:
-    """Return the tensors of a file in the library's names that the backbone should have."""
+    """Return the tensors that the backbone needs from a file with the library's names."""
     target = model.trunk.state_dict()
     plain = all(t.layout == torch.strided and t.dtype in READABLE for t in state.values())
     state = model.converted(state) if plain else state

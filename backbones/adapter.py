@@ -1,4 +1,4 @@
-"""What a class tells of its library's models, so that they become backbones of four levels."""
+"""What a class must provide to turn its library's models into backbones of four levels."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from torch import Tensor, nn
 
 
 class Adapter(nn.Module):
-    """The part of an `AdaptedPyramid` that differs between libraries.
+    """The part of an `AdaptedPyramid` that depends on the library.
 
     Attributes:
-        arch: the library's name of the model.
+        arch: the library's name for the model.
         trunk: the library's model.
-        known: names of the model's tensors, with those that were left out.
-        idle: names of its parameters that no level depends on.
+        known: names of the model's tensors, including those that were left out.
+        idle: names of its parameters on which no level depends.
         with_cp: whether blocks are recomputed in the backward pass.
     """
 
@@ -37,11 +37,11 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def take(self, indices: list[int]) -> None:
-        """Choose the maps that `trunk_maps` returns, and leave out what they do not need."""
+        """Choose the maps that `trunk_maps` returns, and remove what they do not need."""
         raise NotImplementedError
 
     def trunk_maps(self, images: Tensor) -> list[Tensor]:
-        """Compute the maps that were taken, (B, C, H, W) each."""
+        """Compute the chosen maps, (B, C, H, W) each."""
         raise NotImplementedError
 
     def blocks(self) -> Sequence[nn.Module]:
@@ -49,7 +49,7 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def prefix_tokens(self) -> int:
-        """Return how many class and register tokens precede those of the patches."""
+        """Return how many class and register tokens precede the patch tokens."""
         raise NotImplementedError
 
     def groups(self, *, coarse: bool) -> dict[str, int]:
@@ -57,11 +57,11 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def own_size(self) -> tuple[int, int]:
-        """Return height and width that the model was made for, in pixels."""
+        """Return the height and width for which the model was built, in pixels."""
         raise NotImplementedError
 
     def licence(self) -> str | None:
-        """Return the licence of the published weights, as the library notes it."""
+        """Return the licence of the published weights as the library states it."""
         return None
 
     def left_out(self) -> tuple[str, ...]:
@@ -73,7 +73,7 @@ class Adapter(nn.Module):
         return ()
 
     def converted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return a published file's tensors by this model's names and sizes."""
+        """Return a published file's tensors with this model's names and sizes."""
         raise NotImplementedError
 
     def set_grad_checkpointing(self, enable: bool = True) -> None:
@@ -81,6 +81,6 @@ class Adapter(nn.Module):
         raise NotImplementedError
 
     def no_weight_decay(self) -> set[str]:
-        """Return the names of parameters that take no weight decay, as the model says."""
+        """Return the names of parameters that the model exempts from weight decay."""
         own = self.trunk.no_weight_decay() if hasattr(self.trunk, 'no_weight_decay') else ()
         return {f'trunk.{name}' for name in own}

@@ -10,7 +10,7 @@ from typing import NoReturn
 
 from backbones.errors import UserError
 
-SUFFIX = '.partial'  # of a file that is being written; follows the ID of the writing process
+SUFFIX = '.partial'  # ends the name of a file being written, after the writing process's ID
 REASONS = {
     errno.ENOSPC: 'the disk is full: free some space',
     errno.EDQUOT: 'the disk quota is used up: free some space',
@@ -25,7 +25,7 @@ REASONS = {
 
 
 def write(path: Path, content: bytes) -> None:
-    """Replace a file atomically: whoever opens `path` finds either version complete.
+    """Replace a file atomically: whoever opens `path` finds either the old or the new version.
 
     The content is written to a sibling file, flushed to disk and renamed; then the folder is
     flushed.
@@ -87,7 +87,7 @@ def plainly(path: Path) -> Iterator[None]:
 
 
 def named_in(file: Path) -> Path | None:
-    """Return the file whose relative path another file contains, None if it contains none."""
+    """Return the file whose relative path another file contains; None if it contains none."""
     if not file.is_file():
         return None
     try:
@@ -109,9 +109,9 @@ def is_running(process: int) -> bool:
 
 
 def remove_partial(folder: Path) -> list[str]:
-    """Delete files that killed processes left half written, and return their names.
+    """Delete files that killed processes left half-written, and return their names.
 
-    Files that another process on this machine may still be writing stay.
+    Files that another process on this machine may still be writing are kept.
     """
     found = [path for path in sorted(folder.glob(f'.*{SUFFIX}')) if not _is_being_written(path)]
     for path in found:

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from backbones.errors import UserError, first_line
 
-GLOBAL = 4  # blocks that see the whole image, at even distances (ViTDet, Sec. 3)
-# what a block may be told besides its tokens: rotations, which windows cut alike; a mask, if none
+GLOBAL = 4  # number of evenly spaced blocks that see the whole image (ViTDet, Sec. 3)
+# what a block may take besides tokens: rotations, which are cut, too; a mask, which must be None
 ROTATIONS = {'rope', 'position_embeddings'}
 MASKS = {'attn_mask', 'attention_mask'}
 KNOWN = {*ROTATIONS, *MASKS, 'is_causal', 'kwargs'}
@@ -21,24 +21,24 @@ KNOWN = {*ROTATIONS, *MASKS, 'is_causal', 'kwargs'}
 class Windows:
     """Confine the attention of most blocks of a plain transformer to windows.
 
-    Hooks cut the tokens in front of a block into windows and join them behind it, so the block
-    itself is the library's. Class and register tokens go into every window, and their mean comes
-    out. Rotary positions stay right, since all windows have the first one's: they depend on
-    distances alone. Positions relative to the whole image do not, so models with them are refused.
+    Hooks cut the tokens into windows before a block and join them after it, so the library's blocks
+    are used unchanged. Class and register tokens go into every window, and their mean comes out.
+    Rotary positions depend only on distances, so all windows use those of the first. Models with
+    positions relative to the whole image are refused.
 
     Args:
         name: the model's name, for messages.
         blocks: all of its blocks.
-        side: of a window, in patches.
+        side: side of a window, in patches.
         prefix: number of class and register tokens, which come first.
 
     Attributes:
-        size: height and width of the map, in patches, multiples of `side`; set before each image.
+        size: height and width of the map in patches, multiples of `side`; set before each image.
 
     Raises:
         UserError: a block cannot be computed in windows.
 
-    Source: ViTDet (arXiv:2203.16527), Sec. 3; that of class tokens is ours.
+    Source: ViTDet (arXiv:2203.16527), Sec. 3; the treatment of class tokens is ours.
     """
 
     def __init__(self, name: str, blocks: Sequence[nn.Module], side: int, prefix: int) -> None:
@@ -55,7 +55,7 @@ class Windows:
             block.register_forward_hook(self.join)
 
     def _check(self, name: str, block: nn.Module) -> None:
-        """Check that a block takes tokens alone, and any number of them."""
+        """Check that a block takes only tokens, and any number of them."""
         _, *more = inspect.signature(block.forward).parameters
         why = f'its blocks take {", ".join(more)}' if set(more) - KNOWN else ''
         if not why and not ROTATIONS & set(more):
@@ -69,7 +69,7 @@ class Windows:
             raise UserError(f'window: {name} cannot be computed in windows, because {why}')
 
     def cut(self, block: nn.Module, args: tuple, kwargs: dict[str, Any]) -> tuple[tuple, dict]:
-        """Turn the tokens of images into those of windows."""
+        """Cut the tokens of images into windows."""
         x, *more = args
         if any(kwargs.get(key) is not None for key in MASKS):
             raise UserError('window: attention cannot be masked and confined to windows')
@@ -77,7 +77,7 @@ class Windows:
         return (self._cut(x), *map(self._first, more)), kwargs
 
     def join(self, block: nn.Module, args: tuple, out: Any) -> Any:
-        """Turn the tokens of windows into those of images."""
+        """Join the tokens of windows into images."""
         return (self._join(out[0]), *out[1:]) if isinstance(out, tuple) else self._join(out)
 
     def _cut(self, x: Tensor) -> Tensor:
@@ -96,7 +96,7 @@ class Windows:
         return torch.cat([first, rest.reshape(len(first), -1, x.shape[-1])], 1)
 
     def _first(self, rotations: Any) -> Any:
-        """Return the rotations of the first window, of tensors (..., tokens, channels)."""
+        """Return the first window's rotations from tensors (..., tokens, channels)."""
         if isinstance(rotations, tuple):
             return tuple(map(self._first, rotations))
         if not isinstance(rotations, Tensor):

@@ -20,7 +20,7 @@ from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 torch.fx.wrap('attention')  # torch.fx need not trace into it
-DEPTHS = (2, 2, 6, 2)  # of every published variant
+DEPTHS = (2, 2, 6, 2)  # depths of every published variant
 KERNELS = (3, 5, 7, 9)  # kernel sizes of the local branch, by stage
 POOLS = (8, 4, 2, 1)  # pooling windows of the global keys and values, in cells, by stage
 
@@ -92,7 +92,7 @@ class Attention(nn.Module):
         return x.flatten(2).unflatten(1, (self.global_heads, -1)).transpose(2, 3)
 
     def average(self, x: Tensor) -> Tensor:
-        """Average windows; last rows and columns that fill no window are dropped."""
+        """Average over windows; rows and columns at the end that fill no window are dropped."""
         if self.pool == 1:
             return x
         if traced() and not exported():  # otherwise every new remainder would recompile
@@ -188,7 +188,7 @@ class CloFormer(Pyramid):
     Source: arXiv:2303.17803; github.com/qhfan/CloFormer (classification only, no weights). Levels 0
     to 2 come from inside the last block of their stage, after its attention, where the map still
     has the stage's size. At sizes that the published code rejects, keys and values are pooled as at
-    the sizes that it accepts: rounding down.
+    the sizes that it accepts, by rounding down.
     """
 
     ARCHS = {

@@ -27,7 +27,7 @@ from backbones.stage import Stage
 from backbones.variants import Variant, rates
 
 torch.fx.wrap('attention')  # torch.fx need not trace into it
-EPS = 1e-5  # of the LayerNorms of maps
+EPS = 1e-5  # epsilon of the LayerNorms of maps
 
 
 class Stem(Convolutions):
@@ -85,7 +85,7 @@ def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int)
     a, b = window
     columns, rows = -W % b, -H % a  # of padding; an odd one comes after the map
     top, left = rows // 2, columns // 2
-    # all three at once, as published: a copy with channels first, which is slower to cut
+    # q, k and v at once, as published: a copy with channels first, which is slower to cut
     qkv = F.pad(qkv, (left, columns - left, top, rows - top))
     qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
     q, k = (
@@ -105,7 +105,7 @@ RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1
 
 
 def _row(dim: int, file: str, *, stripe: int = 7, **facts: Any) -> Variant:
-    """Build a row of the table: each stage doubles the channels, even if not the heads."""
+    """Build a row of the table: each stage doubles the channels, but not always the heads."""
     return Variant(
         dims=(dim, 2 * dim, 4 * dim, 8 * dim),
         stripes=(1, 2, stripe),

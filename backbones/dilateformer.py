@@ -29,7 +29,7 @@ from backbones.variants import Variant, rates
 torch.fx.wrap('dilated_attention')  # torch.fx need not trace into it
 DILATIONS = (1, 2, 3)
 STEM_DIMS = (16, 32, 64)
-EPS = 1e-6  # of every LayerNorm
+EPS = 1e-6  # epsilon of every LayerNorm
 
 
 class Stem(Convolutions):

@@ -43,7 +43,7 @@ class UnreadableError(UserError):
 
 
 def installed(package: str, otherwise: str) -> ModuleType:
-    """Import a package that need not be installed.
+    """Import an optional package.
 
     Raises:
         MissingOperatorError: it is not installed, with the message `otherwise`.
@@ -71,7 +71,7 @@ def did_you_mean(word: str, known: Iterable[str], *, closeness: float = 0.6) -> 
 
 
 def shown(text: object) -> str:
-    """Return a text in one line, with invisible characters escaped, such as `\\n`."""
+    """Return a text on one line, with invisible characters such as `\\n` escaped."""
     return ''.join(c if c.isprintable() else ascii(c)[1:-1] for c in str(text))
 
 
@@ -83,13 +83,13 @@ def listed(entries: Iterable) -> str:
 
 
 def first_line(error: BaseException) -> str:
-    """Return an error's type and message in one line; without a message, the code that failed."""
+    """Return an error's type and message on one line; the failed code if there is no message."""
     line = (str(error).strip() or _where(error)).partition('\n')[0]
     return f'{type(error).__name__}: {" ".join(line.split()).rstrip(".")}'
 
 
 def _where(error: BaseException) -> str:
-    """Return the line that raised an error, with its file and number; PyTorch's `_assert` aside."""
+    """Return the line that raised an error, with file and number, skipping PyTorch's `_assert`."""
     frames = [f for f in traceback.extract_tb(error.__traceback__) if f.name != '_assert']
     if not frames:
         return ''
@@ -107,11 +107,11 @@ OF_FILES = (
 
 @contextlib.contextmanager
 def plain_errors() -> Iterator[None]:
-    """End the program with one message on an error that its user can fix.
+    """On an error that the user can fix, end the program with one message.
 
-    That is a UserError, or what the operating system says of a file: that a disk is full, or that a
-    folder does not exist. Other errors keep their traceback; if DENSE_BACKBONES_TRACEBACK is set,
-    so do these.
+    Such errors are UserErrors, and errors of the operating system that name a file, such as a full
+    disk or a missing folder. Other errors keep their traceback; if DENSE_BACKBONES_TRACEBACK is
+    set, so do these.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""How the families of other libraries' models are trained, as a table."""
+"""A table of how families of other libraries' models are trained."""
 
 from __future__ import annotations
 
@@ -7,15 +7,15 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Recipe:
-    """What `--recipe published` takes for a model of a family.
+    """The settings of `--recipe published` for a family of models.
 
     Args:
-        lr, weight_decay: AdamW's.
-        batch: the batch size that the learning rate is for.
-        decay: factor of the learning rate from one layer to the one before, by the number of
-            layers of the model for which it was published; {} for one rate for all layers.
+        lr, weight_decay: settings of AdamW.
+        batch: the batch size for which the learning rate is meant.
+        decay: by the number of layers of a published model, the factor of the learning rate from
+            one layer to the one before; {} for the same rate in all layers.
         drop_path: probability of dropping the last block's branches.
-        source: where this is from.
+        source: where the settings were published.
     """
 
     lr: float
@@ -26,10 +26,10 @@ class Recipe:
     source: str
 
     def decay_of(self, layers: int) -> float | None:
-        """Return the factor for a model with so many layers, None for one rate.
+        """Return the factor for a model with so many layers; None for one rate.
 
-        It is the one published for the closest number, changed so that the first layer has the
-        learning rate that was published.
+        It is the factor published for the closest number, adjusted so that the first layer gets the
+        published learning rate.
         """
         if not self.decay:
             return None
@@ -63,5 +63,5 @@ RECIPES = {family: recipes for recipes, families in TABLE for family in families
 
 
 def recipe_of(family: str, task: str) -> Recipe | None:
-    """Return how a family is trained for 'detection' or 'segmentation'; None if it is not known."""
+    """Return how a family is trained for 'detection' or 'segmentation'; None if unknown."""
     return RECIPES.get(family, {}).get(task)

@@ -1,4 +1,4 @@
-"""Give each folder of results to one run at a time: a second would overwrite its files."""
+"""Locking a folder of results for one run at a time, since a second would overwrite its files."""
 
 import contextlib
 import errno
@@ -16,8 +16,8 @@ from backbones import atomic_write
 from backbones.errors import UserError
 
 NAME = 'owner.lock'
-BEAT = 5.0  # seconds between an owner's signs of life
-WATCHED = 8  # beats without a sign after which a process on another machine counts as ended
+BEAT = 5.0  # seconds between an owner's heartbeats
+WATCHED = 8  # missed heartbeats after which a process on another machine counts as ended
 # environment variables in which launchers set a process's rank
 RANKS = {'pytorch': 'RANK', 'slurm': 'SLURM_PROCID', 'mpi': 'OMPI_COMM_WORLD_RANK'}
 NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # on some network file systems
@@ -25,12 +25,12 @@ NO_LOCKS = (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS)  # on some network fil
 
 @contextlib.contextmanager
 def owning(folder: str, launcher: str = 'none') -> Iterator[list[str]]:
-    """Own a folder; the first of several processes does so for all.
+    """Own a folder; the first of a run's processes does so for all of them.
 
     The file `owner.lock` names the owner: host, process and start time. The system's lock on it
-    ends with the process, however that ends. For file systems without locks between machines, the
-    owner touches the file every few seconds, and other machines watch for that; clocks are not
-    compared.
+    ends with the process, even if that is killed. For file systems without locks between machines,
+    the owner also touches the file every few seconds, and other machines watch for changes without
+    comparing clocks.
 
     Args:
         folder: created if it does not exist.

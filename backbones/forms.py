@@ -1,4 +1,4 @@
-"""A readable account of which form each part of a model runs in, and why."""
+"""A readable account of which form each part of a model uses, and why."""
 
 import json
 from collections import Counter
@@ -18,7 +18,7 @@ COSTS = Path(__file__).parent / 'ops/costs.json'  # written by benchmarks/forms.
 
 
 def explain(model: nn.Module) -> None:
-    """Print which form each kind of module uses now, why, and what the forms cost on GPUs.
+    """Print which form each kind of module uses now and why, and what the forms cost on GPUs.
 
     The form depends on the parameters' device and dtype, autocast, whether gradients are enabled,
     and the hooks, adapters and PyTorch modes that are active at the call.
@@ -59,7 +59,7 @@ def _operators(module: nn.Module) -> tuple[str, ...]:
 
 
 def _parts(model: nn.Module) -> Iterator[tuple[str, str, str]]:
-    """Yield kind, form and reason of each module with a fast form, and of what it calls."""
+    """Yield kind, form and reason for each module with a fast form, and for what it calls."""
     owner: nn.Module | None = None
     for name, module in model.named_modules():
         if hasattr(module, 'forward_levels'):

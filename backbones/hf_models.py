@@ -1,4 +1,4 @@
-"""What this project asks of transformers: a model's configuration, the model, facts about it."""
+"""What this project needs from transformers: a model's configuration, the model, facts about it."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ SCHEME = 'hf:'
 
 @contextlib.contextmanager
 def refusals(name: str) -> Iterator[None]:
-    """Turn what transformers raises while it reads and builds into one sentence."""
+    """Turn transformers' errors while reading and building into one sentence."""
     try:
         yield
     except UserError:
         raise
-    except Exception as error:  # anything, for settings that contradict each other
+    except Exception as error:  # contradictory settings can raise anything
         raise UserError(f'transformers cannot build {SCHEME}{name}: {first_line(error)}') from error
 
 
 def read_config(name: str) -> Any:
-    """Read a model's configuration, from a folder or the hub, without code of its own.
+    """Read a model's configuration from a folder or the hub, without running its code.
 
     Raises:
         UserError: transformers is not installed, finds no configuration, or has no backbone of this
-            kind; lists those that it has.
+            kind; the message lists those that it has.
     """
     if find_spec('transformers') is None:
         raise UserError(f"{SCHEME}{name} needs transformers: pip install 'dense-backbones[hf]'")
@@ -48,7 +48,7 @@ def read_config(name: str) -> Any:
         config = AutoConfig.from_pretrained(name, trust_remote_code=False)
     allowed = sorted(set(KINDS) - {'timm_backbone'})
     if config.model_type == 'timm_backbone':
-        raise UserError(f'{SCHEME}{name} is a model of timm: write timm:{config.backbone}')
+        raise UserError(f'{SCHEME}{name} is a timm model: write timm:{config.backbone}')
     if config.model_type not in allowed:
         raise UserError(
             f'{SCHEME}{name} is a {config.model_type}, for which transformers has no backbone; it '
@@ -59,7 +59,7 @@ def read_config(name: str) -> Any:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Keep transformers' own report of a file from the console: ours says what does not fit."""
+    """Hide transformers' report on a file, since our message says what does not fit."""
     from transformers.utils import logging
 
     level, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
@@ -86,7 +86,7 @@ def build(name: str, config: Any) -> nn.Module:
 
 
 def set_entry(name: str, config: Any, keys: tuple[str, ...], value: object) -> None:
-    """Set the first entry of a configuration that it has.
+    """Set the first of several entries that a configuration has.
 
     Raises:
         UserError: it has none of them.
@@ -111,7 +111,7 @@ def colours(name: str) -> Colours | None:
     said = _processor(name)
     if said.get('do_rescale') is not False:
         scale = 1 / (said.get('rescale_factor') or 1 / 255)
-    else:  # of images that are so already, unless the numbers are for bytes
+    else:  # for images from 0 to 1 already, unless the numbers are for bytes
         scale = 1 if max(said.get('image_mean') or (0,)) > 1 else 255
     if said.get('do_normalize') is False:
         return (0.0,) * 3, (float(scale),) * 3
@@ -122,7 +122,7 @@ def colours(name: str) -> Colours | None:
 
 
 def _processor(name: str) -> dict[str, Any]:
-    """Return how a model's images are to be prepared; {} where its author wrote nothing."""
+    """Return how to prepare a model's images; {} if its author did not say."""
     path = _file(name, 'preprocessor_config.json')
     try:
         said = json.loads(Path(path).read_text()) if path else {}
@@ -130,7 +130,7 @@ def _processor(name: str) -> dict[str, Any]:
         said = None
     faults = []
     if not isinstance(said, dict):
-        said, faults = {}, ['it is no JSON object']
+        said, faults = {}, ['it is not a JSON object']
     for key in NUMBERS:
         value = said.get(key)
         three = isinstance(value, list) and len(value) == 3 and all(map(_is_number, value))
@@ -150,7 +150,7 @@ def _is_number(value: object) -> bool:
 
 @functools.lru_cache(maxsize=4)
 def licence(name: str) -> str | None:
-    """Return the licence that a model's card states; None where there is none."""
+    """Return the licence on a model's card; None if there is none."""
     import yaml
     from huggingface_hub import metadata_load
 
@@ -159,13 +159,13 @@ def licence(name: str) -> str | None:
         facts = (metadata_load(path) if path else None) or {}
     except (ValueError, yaml.YAMLError):
         return None
-    # the hub's word for one that it does not know is 'other'
+    # the hub calls a licence that it does not know 'other'
     said = facts.get('license_name') or facts.get('license')
     return ', '.join(map(str, said)) if isinstance(said, list) else said
 
 
 def _file(name: str, file: str) -> str | None:
-    """Return where a file of a repository or folder is; None if it has none, or no network."""
+    """Return the path of a repository's or folder's file; None if there is none, or no network."""
     from transformers.utils import cached_file
 
     try:
@@ -175,7 +175,7 @@ def _file(name: str, file: str) -> str | None:
 
 
 def written_by(config: Any) -> set[str]:
-    """Return the names of all tensors of the whole model whose file this is, such as a head's."""
+    """Return the names of all tensors in the whole model that a file holds, such as a head's."""
     import torch
     import transformers
 
@@ -183,7 +183,7 @@ def written_by(config: Any) -> set[str]:
     written = getattr(config, 'architectures', None)
     for name in written if isinstance(written, list) else ():
         cls: Any = getattr(transformers, name, None) if isinstance(name, str) else None
-        # a file may name anything: only a model of this kind is built
+        # a file may name any class: only a model of this kind is built
         model = isinstance(cls, type) and issubclass(cls, transformers.PreTrainedModel)
         if model and getattr(cls, 'config_class', None) is type(config):
             with torch.device('meta'):

@@ -1,4 +1,4 @@
-"""Any backbone of transformers as a backbone of four levels."""
+"""Any transformers backbone as a backbone of four levels."""
 
 from __future__ import annotations
 
@@ -24,15 +24,15 @@ from backbones.hf_models import (
 
 LOG = logging.getLogger('backbones')
 REPEATED = {'layer', 'layers', 'block', 'blocks', 'stage', 'stages', 'level', 'levels'}
-PROBE = 224  # height and width of the image that shows the strides, in pixels: patches of 14 and 16
+PROBE = 224  # side in pixels of the image that shows the strides; divisible by 14 and 16
 
 
 class HfPyramid(AdaptedPyramid):
     """A model on the Hugging Face hub, 'OWNER/REPO', or in a folder saved by transformers.
 
     See `AdaptedPyramid`. transformers' `AutoBackbone` builds the model and returns the maps; code
-    in a repository is never executed. The layers, for freezing and for learning rates that fall
-    with depth, are the numbered parts of the model, in order.
+    in a repository is never executed. For freezing and for layer decay, the layers are the model's
+    numbered parts, in order.
     """
 
     WEIGHTS = 'its folder has no model.safetensors'
@@ -81,7 +81,7 @@ class HfPyramid(AdaptedPyramid):
             ends = [i + 1 for i in range(1, len(parts)) if parts[i].isdigit()]
             ends = [end for end in ends if parts[end - 2] in REPEATED]
             part = tuple(parts[: (ends[0] if coarse else ends[-1])]) if ends else ()
-            if not ends and len(seen) > 1:  # behind them
+            if not ends and len(seen) > 1:  # after the numbered parts
                 part = ('last',)
             groups[name] = seen.setdefault(part, len(seen))
         return groups
@@ -101,7 +101,7 @@ class HfPyramid(AdaptedPyramid):
         return [name for name, p in self.trunk.named_parameters() if p.ndim == 4][:1]
 
     def converted(self, state: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Let transformers rename a file's tensors; those of another head are left out."""
+        """Let transformers rename a file's tensors; a head's tensors are left out."""
         cls: Any = type(self.trunk)
         with quiet():
             model, info = cls.from_pretrained(
@@ -115,11 +115,11 @@ class HfPyramid(AdaptedPyramid):
         for key, shape, _ in info['mismatched_keys']:
             same = (t for name, t in state.items() if f'.{name}'.endswith(f'.{key}'))
             found[key] = next(same, torch.empty(shape, device='meta'))
-        # what no such file has keeps its initial values, such as norms behind stages
+        # tensors that no such file has, such as norms after stages, keep their initial values
         ends = {name[i:] for name in known for i in (0, name.find('.') + 1)}
         missing = info['missing_keys'] & ends if known else info['missing_keys']
         if kept := sorted(info['missing_keys'] - missing):
-            LOG.info('not in any such file, and initialised anew: %s', listed(kept))
+            LOG.info('not in any such file, and randomly initialised: %s', listed(kept))
         surplus = {k: state[k] for k in info['unexpected_keys'] if k in state and k not in known}
         return {**{k: t for k, t in found.items() if k not in missing}, **surplus}
 

@@ -1,4 +1,4 @@
-"""Generic layers that two or more backbones share; nothing here belongs to a single paper."""
+"""Generic layers that two or more backbones share, none of which belongs to a single paper."""
 
 import functools
 from collections.abc import Callable, Sequence
@@ -50,7 +50,7 @@ def nchw(x: Tensor) -> Tensor:
 
 
 class DropPath(nn.Module):
-    """In training, zero a branch for randomly chosen images, and scale up the others.
+    """In training, zero a branch for randomly chosen images, and scale it up for the others.
 
     Maps have four axes, the first of which is the batch.
 
@@ -69,7 +69,7 @@ class DropPath(nn.Module):
         if not (self.training and self.drop_prob):
             return x
         keep = 1 - self.drop_prob
-        # drawn as mmcv does, so that a seed gives the same training run
+        # drawn as in mmcv, so that a seed gives the same training run
         drawn = keep + torch.rand_like(x[:, :1, :1, :1])
         return x.div(keep) * drawn.floor()
 
@@ -80,7 +80,7 @@ class DropPath(nn.Module):
 class LayerNorm2d(nn.LayerNorm):
     """Layer normalisation over the channels of every position of a (B, C, H, W) map.
 
-    timm.layers has one as well, but the core needs PyTorch alone.
+    timm.layers has one as well, but the core needs only PyTorch.
     """
 
     def forward(self, x: Tensor) -> Tensor:

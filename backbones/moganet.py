@@ -214,7 +214,7 @@ class MogaNet(Pyramid):
 
     @property
     def feature_info(self) -> FeatureInfo:
-        """Name the norms, which emit the levels: timm's nets that run stages in turn then fail."""
+        """Name the norms, which emit the levels; timm's nets that run stages in turn then fail."""
         info = super().feature_info
         for stage, name in zip(info, self.NORM_NAMES):
             stage['module'] = name
@@ -224,7 +224,7 @@ class MogaNet(Pyramid):
         return getattr(self, self.NORM_NAMES[i])(super().forward_stage(i, x))
 
     def forward_level(self, i: int, x: Tensor) -> Tensor:
-        return x  # the trunk has normalised it
+        return x  # already normalised in the trunk
 
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Return a parameter's layer, as published: 12 layers, whatever the variant's depth.

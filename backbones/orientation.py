@@ -14,20 +14,20 @@ LARGEST = 1 << 20  # bytes of a PNG's tags
 
 
 def orientation_of(path: Path) -> int:
-    """Return an image file's orientation; that of a file without, or a damaged one, is 1."""
+    """Return an image file's orientation; 1 if it has no tag or is damaged."""
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')  # of odd tags
         try:
             with Image.open(path) as image:
                 return orientation_in(path, image)
-        except Exception:  # Pillow raises anything for damaged tags, and what reads the image tells
+        except Exception:  # Pillow raises anything for damaged tags; reading the image reports it
             return UPRIGHT
 
 
 def orientation_in(path: Path, image: Image.Image) -> int:
-    """Return the orientation of a file that Pillow has opened, without decoding its pixels.
+    """Return the orientation of a file opened with Pillow, without decoding its pixels.
 
-    OpenCV knows that of JPEG, PNG and TIFF files, and none in XMP, which Pillow reads as well.
+    OpenCV reads it from JPEG, PNG and TIFF files, but not from XMP, which Pillow reads as well.
     """
     if image.format == 'TIFF':
         said = image.tag_v2.get(ExifTags.Base.Orientation)  # type: ignore[attr-defined]

@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.errors import MissingFileError, UserError, did_you_mean
 
 LIBRARIES = ('mmdet', 'mmseg')
-# the config that holds a variant's own recipe
+# the config that holds a variant's recipe
 RECIPES = dict(detection='mask_rcnn_{}_coco', segmentation='upernet_{}_ade20k')
 PACKAGE = Path(__file__).parent
 # MMDetection's convention; an uninstalled checkout has the folders beside the package
@@ -20,7 +20,7 @@ def config_file(name: str) -> str:
     evaluates `_base_`, while its `package::config` knows only OpenMMLab's packages.
 
     Args:
-        name: with or without `.py`, e.g. 'mask_rcnn_cswin_t_coco' or '_base_/models/upernet'.
+        name: with or without `.py`, such as 'mask_rcnn_cswin_t_coco' or '_base_/models/upernet'.
 
     Returns:
         The absolute path.
@@ -34,13 +34,13 @@ def config_file(name: str) -> str:
 def own_recipe(variant: str, task: str) -> str:
     """Return the name of the config with a variant's recipe for 'detection' or 'segmentation'.
 
-    Files that were fine-tuned at 384 pixels are trained as those of the same size.
+    Variants fine-tuned at 384 pixels are trained like those of the same size.
     """
     return RECIPES[task].format(variant.removesuffix('_384'))
 
 
 def find_config(path: str) -> str:
-    """Return the path of the config that is named on a command line.
+    """Return the path of a config named on a command line.
 
     Args:
         path: a file; the name of a config of this project; or `mmdet::FOLDER/NAME` or
@@ -48,7 +48,7 @@ def find_config(path: str) -> str:
 
     Raises:
         MissingFileError: there is no such config; suggests close matches.
-        UserError: the library is another one, or is not installed.
+        UserError: the library is unknown or not installed.
     """
     if '::' in path:
         return _find_in_library(*path.split('::', 1))
@@ -90,7 +90,7 @@ def tools() -> list[Path]:
 
 
 def tool_file(name: str) -> str:
-    """Return the path of a tool, e.g. 'train' or 'new-config'. See `config_file`."""
+    """Return the path of a tool, such as 'train' or 'new-config'. See `config_file`."""
     return str(_find(name.replace('-', '_'), FOLDER / 'tools', 'tool'))
 
 

@@ -1,6 +1,6 @@
-"""Read image files with all their channels, as they are stored: the one reader of such images.
+"""Read image files with all their channels, as they are stored; the only reader of such images.
 
-Training, checks, predictions and pictures call it, so that they see the same numbers.
+Training, checks, predictions and pictures use it, so they see the same numbers.
 """
 
 import logging
@@ -19,16 +19,16 @@ from backbones.orientation import SWAPPED, UPRIGHT, orientation_of, turned
 ARRAYS = ('.npy',)
 TIFF = ('.tif', '.tiff')
 HEADS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # of TIFF and BigTIFF
-FLAT = 16  # rows: an array of fewer has its channels first
+FLAT = 16  # rows; an array with fewer rows has its channels first
 SIDES = {'Y', 'X'}
 LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use
-TAILS = (2, 98)  # percent of the values that a picture shows as black and white
-logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # it tells more than it raises
+TAILS = (2, 98)  # percentiles of the values that a picture shows as black and white
+logging.getLogger('tifffile').setLevel(logging.CRITICAL)  # its errors are enough
 
 
 @dataclass(frozen=True)
 class Stored:
-    """What a TIFF or `.npy` file says that it holds."""
+    """What a TIFF or `.npy` file claims to hold."""
 
     size: tuple[int, int]  # width and height in pixels, as `read_pixels` returns it
     channels: int
@@ -84,13 +84,13 @@ def _pages(file: tifffile.TiffFile) -> tuple[str, tuple[int, ...], np.dtype]:
     first, number = file.series[0], len(file.series)
     if number > 1 and {(s.axes, s.shape, s.dtype) for s in file.series} == {
         ('YX', first.shape, first.dtype)
-    }:  # a program that appends page by page
+    }:  # a program appended page by page
         return 'CYX', (number, *first.shape), np.dtype(first.dtype)
     return first.axes, first.shape, np.dtype(first.dtype)
 
 
 def _order(path: Path, axes: str, shape: Sequence[int]) -> list[int]:
-    """Return the places of rows, columns and channels, if there is more than one, among axes."""
+    """Return the positions of rows, columns and, if there are several, channels among the axes."""
     others = [i for i, axis in enumerate(axes) if axis not in SIDES and shape[i] > 1]
     flipped = path.suffix.lower() in ARRAYS and len(shape) > 2 and shape[0] < min(FLAT, *shape[1:])
     if len(axes) != len(shape) or not set(axes) >= SIDES or len(others) > 1 or flipped:
@@ -108,14 +108,14 @@ def read_pixels(path: Path, channels: int | None = None, values: str | None = No
     channel, rotated as the camera's orientation tag says.
 
     Args:
-        channels: how many there have to be.
-        values: the type that they have to have, such as 'uint16'.
+        channels: the required number of channels.
+        values: the required type, such as 'uint16'.
 
     Returns:
-        (H, W, C), with the values and the type of the file.
+        (H, W, C), with the file's values and type.
 
     Raises:
-        UnreadableError: missing or damaged, of other channels or values, or NaN or infinite.
+        UnreadableError: missing or damaged, with other channels or values, or with NaN or infinity.
     """
     if not path.is_file():
         raise UnreadableError(f'{path}: missing image')
@@ -171,11 +171,11 @@ def to_rgb(pixels: np.ndarray, bands: Sequence[int] = (0, 1, 2)) -> np.ndarray:
 
     Args:
         pixels: (H, W, C).
-        bands: numbers of the channels that are shown as red, green and blue; those that are not
-            there are black, and a single channel is grey.
+        bands: the channels to show as red, green and blue, counted from 0; missing ones are black,
+            and a single channel is grey.
 
     Returns:
-        (H, W, 3), bytes. Of a type with more than 8 bits, each band is stretched so that 2 % of its
+        (H, W, 3), bytes. For types with more than 8 bits, each band is stretched so that 2 % of its
         values are black and 2 % white.
     """
     number = pixels.shape[2]
@@ -193,7 +193,7 @@ def _byte(plane: np.ndarray) -> np.ndarray:
 
 
 def view(path: Path | str, bands: Sequence[int] | None = None) -> np.ndarray:
-    """Read a picture of an image file for looking at.
+    """Read an image file as a picture to look at.
 
     Args:
         bands: see `to_rgb`; None reads an ordinary image, as OpenCV does.

@@ -1,4 +1,4 @@
-"""Position tables, resampled to a map or to the table of a file."""
+"""Resampling position tables to a map, or to another image size when a file is loaded."""
 
 import torch
 import torch.nn.functional as F
@@ -21,7 +21,7 @@ def resample(table: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def fit_table(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
-    """Resample the position table of a file for another image size; see `PublishedKeys.fit`."""
+    """Resample a file's position table for another image size; see `PublishedKeys.fit`."""
     is_table = name.endswith('.pos_embed') and tensor.ndim == 4
     if is_table and tensor.shape[::3] == target.shape[::3]:  # (1, C)
         return resample(tensor, target.shape[1:3])

@@ -38,7 +38,7 @@ def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
 
 
 class Pyramid(ForTimm):
-    """Base class of the backbones: emits feature maps at strides 4, 8, 16 and 32.
+    """Base class of the backbones, which emit feature maps at strides 4, 8, 16 and 32.
 
     A subclass sets the class attributes and builds its parts in `build_stem`, `build_stage` and
     `build_norm`. To change how levels are computed, override `forward_stage` and `forward_level`.
@@ -47,14 +47,14 @@ class Pyramid(ForTimm):
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
         drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
             See `drop_path_schedule`.
-        in_channels: channels of the images.
+        in_channels: number of channels of the images.
         out_indices: levels to emit, increasing, from 0 to 3; stages after the last one are not
             built. -1 means 3, as in lists, and a single number means one level.
         frozen_stages: -1 freezes nothing, 0 the stem, n the stem and the first n stages with their
             output norms: they get no gradient and stay in eval mode during training.
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
-        fast: run fast forms where nobody could notice; see `backbones.ops.dispatch`.
+        fast: use fast forms where nobody could notice; see `backbones.ops.dispatch`.
         prefer: 'time', or 'memory' to train on GPUs with the forms that keep the least memory.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
             `hf-hub:OWNER/REPO`; `key` and `prefix` are passed to `load_backbone`. `map_location`
@@ -111,7 +111,7 @@ class Pyramid(ForTimm):
 
         drop_path = drop_path_schedule(drop_path_rate, self.arch['depths'])
         self.stem = self.build_stem()
-        # only the stages that a level needs: every parameter must get a gradient
+        # only the stages that a level needs, because every parameter must get a gradient
         stages = (self.build_stage(i, drop_path) for i in range(self.num_stages))
         self.stages = nn.Sequential(*stages)  # timm's FeatureListNet expects one
         self.build_levels()

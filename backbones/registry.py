@@ -16,9 +16,9 @@ from backbones.variants import Backbone, Variant
 BACKBONES: list[Backbone] = []  # in the order of registration
 # look-up functions for names with a scheme, such as 'timm:'
 SCHEMES: dict[str, Callable[[str], Variant]] = {}
-TOLD: list[Callable[[Backbone], None]] = []  # called with each class that is registered
+TOLD: list[Callable[[Backbone], None]] = []  # called with each registered class
 SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
-# a setting's name in timm and MMDetection: our name
+# a setting's name in timm or MMDetection: our name
 RENAMED = dict(
     in_chans='in_channels',
     drop_path='drop_path_rate',
@@ -74,7 +74,7 @@ def full_name(cls: Callable) -> str:
 
 
 def short_name(cls: Backbone, arch: str) -> str:
-    """Return the name of a variant in configs and files, e.g. 'cswin_b_384'."""
+    """Return a variant's name in configs and files, such as 'cswin_b_384'."""
     return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
 
 
@@ -84,7 +84,7 @@ def variants() -> dict[str, Variant]:
 
 
 def list_backbones(pattern: str = '*') -> list[str]:
-    """Return the short names of all variants, e.g. 'dilateformer_t', 'cswin_b_384', 'volo_d1'.
+    """Return the short names of all variants, such as 'dilateformer_t' and 'cswin_b_384'.
 
     Args:
         pattern: return only names that match it, such as 'cswin*'.
@@ -101,7 +101,7 @@ def variant(name: str) -> Variant:
     """Look up a variant by its short name: architecture, channels, counts, weights, drop path.
 
     Raises:
-        UserError: the name is unknown; suggests close ones.
+        UserError: the name is unknown; the message suggests close ones.
     """
     scheme, sign, rest = name.partition(':')
     if f'{scheme}{sign}' in SCHEMES:
@@ -123,7 +123,7 @@ def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) 
         pretrained: True loads the authors' file for the variant; a string is the path, URL or
             `hf-hub:OWNER/REPO` of a published file or one of ours; None and False start from
             scratch.
-        settings: arguments of the class, e.g. `out_indices=(1, 2, 3)`, `in_channels=4`, or
+        settings: arguments of the class, such as `out_indices=(1, 2, 3)`, `in_channels=4`, or
             `fast=False` for the plain form of every part.
 
     Returns:

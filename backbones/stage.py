@@ -1,4 +1,4 @@
-"""A stage of blocks, whose activations are stored or recomputed in the backward pass."""
+"""A stage of blocks whose activations are stored, or recomputed in the backward pass."""
 
 import contextlib
 from collections.abc import Iterator
@@ -38,7 +38,7 @@ class Stage(nn.Module):
 
 def recomputed(block: nn.Module, x: Tensor) -> Tensor:
     """Run a block without storing its activations."""
-    if x.is_meta:  # stores none anyway, and PyTorch 2.4 cannot checkpoint it
+    if x.is_meta:  # nothing is stored anyway, and PyTorch 2.4 cannot checkpoint it
         return block(x)
     if torch.compiler.is_compiling():  # here a block's second run changes no buffer
         return checkpoint(block, x, use_reentrant=False)

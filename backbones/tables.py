@@ -13,8 +13,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, padded: bool
 
     Args:
         head: the columns' titles, all different.
-        rows: as many cells each; None is shown as '-'.
-        padded: also align the columns in plain text; otherwise a long cell lengthens only its own
+        rows: lists of as many cells; None is shown as '-'.
+        padded: align the columns in plain text, too; otherwise a long cell lengthens only its own
             line.
 
     Returns:

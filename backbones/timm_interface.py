@@ -1,4 +1,4 @@
-"""What timm requires of a model: its levels' widths and strides, its parameters' depths."""
+"""What timm needs to know about a model: its levels' widths and strides, its parameters' depths."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class FeatureInfo(list):
         return self
 
     def get(self, key: str, idx: int | Sequence[int] | None = None) -> object:
-        """Return values of `key`: of the emitted levels, or of any stages by number."""
+        """Return the values of `key` for the emitted levels, or for any stages by number."""
         if isinstance(idx, int):
             return self[idx][key]
         return [self[i][key] for i in (self.out_indices if idx is None else idx)]
@@ -74,7 +74,7 @@ class ForTimm(nn.Module):
     with_cp: bool
 
     def set_levels(self, out_indices: Sequence[int]) -> None:
-        """Set which levels are emitted, and what follows from that."""
+        """Set which levels are emitted, and everything that depends on it."""
         self.out_indices, self.num_stages = tuple(out_indices), out_indices[-1] + 1
         self.channels = tuple(self.arch['dims'][i] for i in out_indices)
         self.strides = tuple(STRIDES[i] for i in out_indices)
@@ -101,17 +101,17 @@ class ForTimm(nn.Module):
         output_fmt: str = 'NCHW',
         intermediates_only: bool = True,
     ) -> list[Tensor]:
-        """Compute levels, as timm's `FeatureGetterNet` asks for them.
+        """Compute levels as timm's `FeatureGetterNet` requests them.
 
         Args:
             x: (B, in_channels, H, W) images.
-            indices: numbers of levels among those that are built; n means the last n, None all.
-            norm, stop_early: without effect: levels have passed their output norms.
+            indices: numbers of the built levels; n means the last n, None all of them.
+            norm, stop_early: no effect, since levels have passed their output norms.
             output_fmt: 'NCHW'.
-            intermediates_only: True: there is nothing behind the levels.
+            intermediates_only: must be True, since there is nothing after the levels.
 
         Raises:
-            UserError: another format, or something behind the levels.
+            UserError: another format, or something after the levels.
         """
         if output_fmt != 'NCHW' or not intermediates_only:
             raise UserError("only output_fmt='NCHW' and intermediates_only=True are supported")
@@ -124,11 +124,11 @@ class ForTimm(nn.Module):
         prune_norm: bool = False,
         prune_head: bool = True,
     ) -> list[int]:
-        """Leave out what the levels do not need, in place; return their numbers.
+        """Remove what the levels do not need, in place; return their numbers.
 
         Args:
             indices: see `forward_intermediates`.
-            prune_norm, prune_head: without effect: levels need their norms, and there is no head.
+            prune_norm, prune_head: no effect, since levels need their norms and there is no head.
         """
         taken = self._take(indices)
         with torch.device('meta'):
@@ -186,12 +186,12 @@ class ForTimm(nn.Module):
     def get_layer_depth(self, name: str, prefix: str = '') -> tuple[int, int]:
         """Return a parameter's layer, for layer-wise learning rate decay.
 
-        The stem is layer 0, and each block is one layer. A downsampling belongs to the block that
-        it leads to; everything after the blocks, or outside the backbone, to the last layer.
+        The stem is layer 0, and each block is one layer. Downsampling belongs to the block after
+        it, and everything after the blocks, or outside the backbone, to the last layer.
 
         Args:
             name: the parameter's name.
-            prefix: prefix of the backbone's own names, e.g. 'backbone.'.
+            prefix: prefix of the backbone's names, such as 'backbone.'.
 
         Returns:
             The layer, from 0, and the number of layers.

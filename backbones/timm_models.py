@@ -1,4 +1,4 @@
-"""What this project asks of timm: whether it has a model, the model, and facts about it."""
+"""What this project needs from timm: a model, and facts about it."""
 
 from importlib.util import find_spec
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from backbones.errors import UserError, did_you_mean, first_line, listed
 
 SCHEME = 'timm:'
-# what lets a model take images of any size, tried in turn; timm has no common name for it
+# arguments with which models accept images of any size, tried in turn, since timm has no common one
 ANY_SIZE: tuple[dict[str, Any], ...] = (
     dict(dynamic_img_size=True, dynamic_img_pad=True),
     dict(strict_img_size=False),
@@ -19,7 +19,7 @@ def require(what: str) -> None:
     """Check that timm is installed.
 
     Raises:
-        UserError: it is not; names what needs it, and the command.
+        UserError: it is not; the message names what needs it, and how to install it.
     """
     if find_spec('timm') is None:
         raise UserError(f"{what} needs timm: pip install 'dense-backbones[timm]'")
@@ -29,7 +29,7 @@ def check_name(arch: str) -> None:
     """Check that timm is installed and has a model.
 
     Raises:
-        UserError: it is not, or has not.
+        UserError: timm is not installed, or has no such model.
     """
     require(f'{SCHEME}{arch}')
     import timm
@@ -53,7 +53,7 @@ def build_trunk(
     drop_path_rate: float | None,
     image_size: tuple[int, int] | None = None,
 ) -> Any:
-    """Build timm's model with random weights, without classifier, for any size or one.
+    """Build timm's model with random weights and without classifier, for any size or one.
 
     Raises:
         UserError: timm is not installed, has no such model, or the model has no feature maps.
@@ -82,7 +82,7 @@ def build_trunk(
 
 
 def pretrained_cfg(arch: str) -> dict:
-    """What timm notes of a model's published weights; {} of a model without any."""
+    """Return what timm states about a model's published weights; {} if there are none."""
     import timm
 
     found = timm.get_pretrained_cfg(arch)
@@ -90,7 +90,7 @@ def pretrained_cfg(arch: str) -> dict:
 
 
 def family(arch: str) -> str:
-    """Return the module of timm that has a model, such as 'vision_transformer'."""
+    """Return the timm module that has a model, such as 'vision_transformer'."""
     import timm
 
     return timm.models.model_entrypoint(arch.partition('.')[0]).__module__.rpartition('.')[2]

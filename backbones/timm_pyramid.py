@@ -1,4 +1,4 @@
-"""Any model of timm as a backbone of four levels."""
+"""Any timm model as a backbone of four levels."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from backbones.timm_models import build_trunk, pretrained_cfg
 class TimmPyramid(AdaptedPyramid):
     """A timm model by timm's name, with or without a tag: 'convnext_tiny.fb_in1k'.
 
-    See `AdaptedPyramid`. The layers, for freezing and for learning rates that fall with depth, are
-    timm's own groups. Checkpoints have timm's parameter names.
+    See `AdaptedPyramid`. For freezing and layer decay, the layers are timm's groups. Checkpoints
+    have timm's parameter names.
     """
 
-    WEIGHTS = 'timm names none'
+    WEIGHTS = 'timm lists none'
 
     def build_trunk(self, drop_path_rate: float | None) -> nn.Module:
         return build_trunk(self.arch, self.in_channels, drop_path_rate, self.image_size)
@@ -28,7 +28,7 @@ class TimmPyramid(AdaptedPyramid):
         return [(info['num_chs'], info['reduction']) for info in self.trunk.feature_info]
 
     def take(self, indices: list[int]) -> None:
-        # of a plain transformer the maps pass its last norm, as for its own classifier
+        # a plain transformer's maps pass its last norm, as they do for its classifier
         self.trunk.prune_intermediate_layers(indices, prune_norm=not self.plain)
         for module in self.trunk.modules():  # MMDetection compares it with the dataset's classes
             vars(module).pop('num_classes', None)

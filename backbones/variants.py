@@ -1,4 +1,4 @@
-"""A row of a backbone's table: all facts about a variant in one place."""
+"""A row of a backbone's table, with all facts about a variant."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from backbones.errors import UserError
 
 
 class Backbone(Protocol):
-    """The part of a backbone's class that rows, registry and checkpoints use. See `Pyramid`."""
+    """What rows, registry and checkpoints use of a backbone's class. See `Pyramid`."""
 
     __name__: str
     ARCHS: dict[str, Variant]
@@ -37,8 +37,8 @@ class Variant(dict):
             on the published code.
         weights: URL of the authors' ImageNet file, followed by `#sha256=DIGITS` if the digits are
             known; None if no file can be fetched.
-        more_weights: URLs of the authors' other ImageNet files for the variant, by their training
-            images; they load as `weights` does.
+        more_weights: URLs of the authors' other ImageNet files for the variant, by the images that
+            they were trained on; they load like `weights`.
         drop_path: rates in the recipes that its configs follow. See `rates`.
         architecture: arguments of the class's `arch`.
 
@@ -47,13 +47,13 @@ class Variant(dict):
         optimizer: the only optimizer that the authors used.
         cls: the class; `backbones.register` fills in this and the next two.
         arch: the variant's name in the class's table.
-        name: its short name, e.g. 'cswin_b_384'.
+        name: its short name, such as 'cswin_b_384'.
     """
 
     cls: Backbone
     arch: str
     name: str
-    # what all five were trained with on ImageNet: RGB, of 0 to 255; and their optimizer
+    # how all five were trained on ImageNet: RGB from 0 to 255, and their optimizer
     mean: tuple[float, ...] = (123.675, 116.28, 103.53)
     std: tuple[float, ...] = (58.395, 57.12, 57.375)
     optimizer: str | None = 'AdamW'
@@ -101,7 +101,7 @@ class Variant(dict):
         return settings
 
     def of(self, cls: Backbone, arch: str, name: str) -> Variant:
-        """Return a copy that knows its class and its names."""
+        """Return a copy with its class and its names filled in."""
         row = Variant(**self)
         row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)
         return row

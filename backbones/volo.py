@@ -39,7 +39,7 @@ FINER = dict(
 )  # fmt: skip
 CELL = 16  # image pixels per position of the last three stages
 TABLE = 14  # side of the position table at 224 pixels, in cells
-EPS = 1e-5  # of the LayerNorms of levels
+EPS = 1e-5  # epsilon of the LayerNorms of levels
 
 
 class Stem(Convolutions):
@@ -60,7 +60,7 @@ class Stem(Convolutions):
 
     def forward(self, x: Tensor) -> Tensor:
         H, W = x.shape[-2:]
-        # not -n % CELL: a compiler knows only of cells * CELL that CELL divides it
+        # not -n % CELL: a compiler can tell that CELL divides cells * CELL
         right, bottom = ((n + CELL - 1) // CELL * CELL - n for n in (W, H))
         return to_fast_layout(super().forward(F.pad(x, (0, right, 0, bottom))))
 
@@ -119,7 +119,7 @@ class OutlookAttention(nn.Module):
 
 
 class Resizes(nn.ModuleDict):
-    """Per level, the module that brings its stage's map, at stride 8, 16, 16, 16, to its stride."""
+    """For each level, the module that takes its stage's map, at stride 8 or 16, to its stride."""
 
     def __init__(self, resizes: dict[str, nn.Module]) -> None:
         super().__init__(resizes)
@@ -160,7 +160,7 @@ class VOLO(Pyramid):
     output of stage i, resized beside the main path by a learned 2x upsampling (0 and 1) or 2x2 max
     pooling (3), then normalised; the classifier's norm initialises the last one. Images are
     zero-padded on the right and at the bottom to multiples of 16 pixels, and the levels cropped.
-    Intended difference: drop path also applies to the outlookers, which the published code forgets.
+    Intended difference: drop path also applies to the outlookers, which the published code skips.
     """
 
     ARCHS = {
@@ -264,7 +264,7 @@ class VOLO(Pyramid):
         super().build_levels()
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
-        levels = super().forward(x)  # of the image as padded by the stem
+        levels = super().forward(x)  # levels of the image as the stem pads it
         H, W = x.shape[-2:]
         return tuple(  # not -(-H // stride), which rounds the other way once exported
             like(level[..., : (H + stride - 1) // stride, : (W + stride - 1) // stride], x)

@@ -1,7 +1,7 @@
 """NumPy numbers in a checkpoint, and MMEngine's logs of them, rebuilt from plain bytes.
 
 A resumed training run needs them: the best metric so far, and the values that the log averages.
-None of NumPy's unpickling code is called; anything but arrays of plain numbers is dropped.
+None of NumPy's unpickling code is called; everything except arrays of plain numbers is dropped.
 """
 
 import math

@@ -1,4 +1,4 @@
-"""The class names that a whole model was trained on, compared with those of a config."""
+"""Comparing the class names that a whole model was trained on with those of a config."""
 
 from collections.abc import Sequence
 
@@ -6,7 +6,7 @@ from backbones.errors import CheckpointError, listed
 
 
 def classes_in(file: dict) -> tuple[str, ...] | None:
-    """Return the class names in a checkpoint of MMEngine or MMCV 1, None if it has none."""
+    """Return the class names in a checkpoint of MMEngine or MMCV 1; None if it has none."""
     meta = file.get('meta')
     meta = meta if isinstance(meta, dict) else {}
     named = meta.get('dataset_meta')
@@ -17,10 +17,10 @@ def classes_in(file: dict) -> tuple[str, ...] | None:
 def same_classes(
     trained: Sequence[str] | None, own: Sequence[str] | None, source: str, *, fresh: bool = False
 ) -> bool:
-    """Return whether a checkpoint's class names equal a config's, also if either has none.
+    """Return whether a checkpoint's class names equal a config's; true if either has none.
 
     Args:
-        fresh: allow other names, since the layers of the classes can be initialised anew.
+        fresh: allow other names, since the layers that depend on them can be re-initialised.
 
     Raises:
         CheckpointError: the names differ; or, if `fresh`, they are the same in another order.
@@ -31,8 +31,8 @@ def same_classes(
         raise CheckpointError(
             f'{source} was trained on the same classes as in this config, but in another order, so '
             f'that classes would get wrong names{_first(trained, own)}. Set metainfo.classes to '
-            f'the order of the checkpoint: {listed(map(repr, trained))}. Label maps know no names: '
-            'their numbers have to follow in the same order, as values=[...] of '
+            f'the order of the checkpoint: {listed(map(repr, trained))}. Label maps have no names: '
+            'their numbers must be in the same order, as values=[...] of '
             'LoadMappedAnnotations'
         )
     if fresh:

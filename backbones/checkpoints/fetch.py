@@ -13,11 +13,11 @@ from backbones.errors import CheckpointError, MissingFileError, listed
 from backbones.file_digest import sha256
 
 HUB = 'hf-hub:'
-HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # where the hub's libraries put weights
+HUB_FILES = ('model.safetensors', 'pytorch_model.bin')  # names that the hub's libraries use
 
 
 def is_remote(checkpoint: str) -> bool:
-    """Return whether a checkpoint is not on the disk but has to be fetched."""
+    """Return whether a checkpoint has to be fetched."""
     return checkpoint.startswith((HUB, 'http://', 'https://'))
 
 
@@ -25,7 +25,7 @@ def locate(checkpoint: str) -> tuple[Path, str]:
     """Find the file of a path, or fetch it from a URL or the hub into a cache, once per machine.
 
     Returns:
-        The path, and the file's name in messages: its path, or its origin and its path.
+        The path, and a name for messages: the path, or the file's origin and the path.
 
     Raises:
         MissingFileError, CheckpointError: see `read`.
@@ -186,7 +186,7 @@ def _fetch_from_hub(checkpoint: str) -> Path:
     try:
         for name in names:
             try:
-                local = unreachable is not None  # do not wait again for a hub that does not answer
+                local = unreachable is not None  # wait only once for a hub that does not answer
                 return Path(
                     huggingface_hub.hf_hub_download(
                         repo, name, revision=revision, local_files_only=local

@@ -31,7 +31,7 @@ def read(checkpoint: str) -> dict:
     Args:
         checkpoint: path, http(s) URL, optionally with `#sha256=DIGITS`, or
             `hf-hub:OWNER/REPO[@REVISION][/FILE]`; a file of PyTorch (zip or older) or safetensors,
-            told apart by content, not by name.
+            distinguished by content, not by name.
 
     Raises:
         MissingFileError: there is no such file.
@@ -75,7 +75,7 @@ def select(
         key: the entry that holds the state dict; None means the first of `wrappers` with tensors,
             otherwise the file itself.
         wrappers: see `PublishedKeys.wrappers`.
-        source: the file's name in messages.
+        source: the file's name for messages.
 
     Returns:
         The name of the entry, '' for the file itself, and its tensors, without the name prefixes
@@ -97,12 +97,12 @@ def select(
 
 
 def other_entries(file: dict, taken: str) -> list[str]:
-    """Return other entries with named tensors than the one `taken`, e.g. averaged weights."""
+    """Return the entries besides `taken` that have named tensors, such as averaged weights."""
     return [str(k) for k, v in file.items() if k != taken and taken and _named_tensors(v)]
 
 
 def _is_safetensors(path: Path) -> bool:
-    """Return whether a file begins like safetensors: a JSON header's length, then the header."""
+    """Return whether a file begins like safetensors: a JSON header's length, then that header."""
     with path.open('rb') as file:
         head = file.read(9)
     length = int.from_bytes(head[:8], 'little')

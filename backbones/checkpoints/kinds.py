@@ -18,7 +18,7 @@ BAD_ZIP = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError, OSError, RuntimeError),
     *(ValueError, LookupError, OverflowError),
 )
-# the pickled number that begins PyTorch's files from before it wrote zip archives
+# the pickled number at the start of PyTorch's files from before it wrote zip archives
 OLD_FORMAT = b'\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19'
 MAGIC = {  # kind: offset and bytes that identify it
     'a gzip archive': (0, b'\x1f\x8b'),
@@ -50,10 +50,10 @@ def mapped(path: Path) -> Iterator[IO[bytes]]:
 
 
 def check_kind(path: Path, source: str) -> None:
-    """Reject a file that is not a checkpoint, or was damaged since PyTorch wrote it.
+    """Reject a file that is not a checkpoint, or was damaged after PyTorch wrote it.
 
     Raises:
-        CheckpointError: says what the file is.
+        CheckpointError: it is not; the message says what it is.
     """
     with path.open('rb') as file:
         head = file.read(512)
@@ -79,7 +79,7 @@ def check_kind(path: Path, source: str) -> None:
             f'{where} is {kind}, not a PyTorch checkpoint. If it is an archive, unpack it and give '
             'the checkpoint in it'
         )
-    elif b'\0' not in head and head.isascii() and head[:1] not in b'(c':  # these begin old pickles
+    elif b'\0' not in head and head.isascii() and head[:1] not in b'(c':  # old pickles start so
         raise CheckpointError(
             f'{where} is text that begins with {head[:40].decode()!r}, not a checkpoint: {ANEW}'
         )
@@ -102,7 +102,7 @@ def _check_zip(path: Path, where: str) -> None:
         with zipfile.ZipFile(path) as archive:
             names = archive.namelist()
             for part in archive.infolist():
-                if not part.CRC:  # PyTorch can be set to write none
+                if not part.CRC:  # PyTorch can be configured to write none
                     continue
                 with archive.open(part) as content:
                     while content.read(CHUNK):

@@ -8,7 +8,7 @@ from torch import Tensor
 
 
 def fit(name: str, tensor: Tensor, target: Tensor) -> Tensor | None:
-    """Reshape `tensor` like `target` if they differ only in a kernel's 1x1 axes, else None."""
+    """Reshape `tensor` like `target` if they differ only in a kernel's 1x1 axes; else None."""
     if tensor.shape == target.shape:
         return tensor
     kernel, matrix = sorted((tensor.shape, target.shape), key=len, reverse=True)
@@ -24,11 +24,11 @@ class PublishedKeys:
         dropped: regular expressions of published keys that a dense model does not have.
         added: regular expressions of our keys that no published classification file has; they keep
             their initial values.
-        dense: regular expression of keys that only published dense files have, '' if there are no
-            such files; if present, `added` does not excuse a missing key.
+        dense: regular expression of keys that only published dense files have, or ''; in a file
+            with such keys, `added` does not excuse a missing key.
         wrappers: entries of the file that may hold the state dict, best first: averaged weights
             come first if the authors report their accuracy.
-        fit: maps (our name, tensor, target) to a tensor of the target's shape, None if impossible.
+        fit: maps (our name, tensor, target) to a tensor of the target's shape; None if impossible.
     """
 
     renames: tuple[tuple[str, str], ...]

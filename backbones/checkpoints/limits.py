@@ -1,6 +1,6 @@
-"""Limits on the cost of reading a checkpoint: a small file must not take gigabytes or hours.
+"""Limits on the cost of reading a checkpoint: a small file must not need gigabytes or hours.
 
-PyTorch stores tensors uncompressed, so that the content is about as large as the file. Compressed
+PyTorch stores tensors uncompressed, so the content is about as large as the file. Compressed
 entries, tuples of tuples and tensors that repeat one number can expand to any size.
 """
 
@@ -17,12 +17,12 @@ from torch import Tensor, strided
 from backbones.checkpoints.kinds import BAD_ZIP, is_zip, mapped
 from backbones.errors import CheckpointError
 
-RATIO, SPARE = 10, 16 << 20  # a zip archive's unpacked size per file size, plus spare bytes
-ENTRIES = 50_000_000  # of a pickle, counting repeated ones each time
-DEPTH = 200  # of nested lists
-PICKLES = 5  # in a row in PyTorch's older files; the numbers follow
-LARGE, TIMES = 1 << 30, 64  # bytes of a tensor that make it suspect, per bytes of its storage
-ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # name endings of functions that take a size
+RATIO, SPARE = 10, 16 << 20  # a zip archive's unpacked size over its file size, plus spare bytes
+ENTRIES = 50_000_000  # entries of a pickle, counting repeated ones each time
+DEPTH = 200  # depth of nested lists
+PICKLES = 5  # PyTorch's older files are this many pickles, followed by the numbers
+LARGE, TIMES = 1 << 30, 64  # a tensor is suspect with more bytes, and so many times its storage
+ALLOCATING = ('bytearray', 'Tensor', 'Storage')  # endings of functions that take a size
 # encodings that a call for bytes may name
 LATIN: tuple[list[str], ...] = ([], ['latin1'], ['latin-1'])
 CHANGING = ('APPEND', 'APPENDS', 'SETITEM', 'SETITEMS', 'ADDITEMS', 'BUILD')
@@ -32,7 +32,7 @@ def check_archive(path: Path, source: str) -> None:
     """Reject a zip archive that unpacks to far more bytes, or is oddly compressed.
 
     Raises:
-        CheckpointError: nothing has been unpacked yet.
+        CheckpointError: it is either; nothing has been unpacked yet.
     """
     if not is_zip(path):
         return
@@ -123,7 +123,7 @@ def _tensors(content: object, name: str, depth: int) -> Iterator[tuple[str, Tens
 
 
 class Cell:
-    """Stands in for an object of a pickle: its size, and its value if that is small."""
+    """Stands in for an object in a pickle: its size, and its value if that is small."""
 
     __slots__ = ('depth', 'size', 'value')
 
@@ -155,10 +155,10 @@ def cost(file: IO[bytes], size: int) -> str:
 
     Args:
         file: at the beginning of a pickle, afterwards at its end; see `mapped`.
-        size: of the whole file in bytes.
+        size: size of the whole file in bytes.
 
     Returns:
-        What is too large in it, '' for nothing. Damage is reported when the pickle is loaded.
+        What is too large in it, or ''. Damage is reported when the pickle is loaded.
     """
     stack: list[Cell | None] = []  # None is a mark
     memo: dict[object, Cell | None] = {}

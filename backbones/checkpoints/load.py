@@ -1,6 +1,6 @@
 """Loading a state dict into a backbone or a whole model: completely, or not at all.
 
-Any mismatch is an error that lists the keys on both sides; a model never stays partly random.
+Any mismatch is an error that lists the keys on both sides, so no model stays partly random.
 """
 
 import logging
@@ -25,8 +25,8 @@ class Loaded:
     Args:
         model: the model's class.
         source: the file.
-        entry: the file's entry that held the weights, '' for the file itself.
-        others: entries with other weights that were not loaded, e.g. averaged ones.
+        entry: the file's entry with the weights, '' for the file itself.
+        others: entries with other weights that were not loaded, such as averaged ones.
         tensors: number of the model's tensors that were loaded.
         initial: tensors that are not in the file and keep their initial values.
         dropped: the file's keys that were intentionally not loaded.
@@ -73,7 +73,7 @@ def load_backbone(
     Args:
         model: the backbone; its class's `PUBLISHED` describes the published layout.
         checkpoint: see `files.read`.
-        key: entry of the file that holds the state dict, e.g. 'model_ema'; None means the first of
+        key: the file's entry with the state dict, such as 'model_ema'; None means the first of
             `PUBLISHED.wrappers` that exists, otherwise the file itself.
         prefix: prefix of the backbone's keys in a whole model; None recognises `backbone.`.
 
@@ -132,8 +132,8 @@ def load_model(
             has other classes, these keep their values, and are logged, as fine-tuning on other data
             requires; None rejects other classes.
         backbone: False leaves the model's backbone as it is, since the file has another one. Layers
-            that read the backbone, in neck or heads, keep their values if its channels differ; what
-            was loaded and what was not is logged.
+            of neck or heads that read the backbone keep their values if its channels differ. What
+            was loaded, and what was not, is logged.
 
     Raises:
         MissingFileError, CheckpointError: see `load_backbone`; or the classes differ.
@@ -160,12 +160,12 @@ def load_model(
     model.load_state_dict(kept, strict=False)
     if fresh:
         others = f' ({listed(trained)} -> {listed(classes)})' if trained and classes else ''
-        LOG.warning('initialised anew for other classes%s: %s', others, ', '.join(fresh))
+        LOG.warning('re-initialised for other classes%s: %s', others, ', '.join(fresh))
     if not backbone:
         parts = ', '.join(dict.fromkeys(key.split('.')[0] for key in kept))
         LOG.warning('loaded from %s, without its backbone: %s', checkpoint, parts)
     if readers:
-        LOG.warning('initialised anew for the channels of the backbone: %s', ', '.join(readers))
+        LOG.warning('re-initialised for the channels of the backbone: %s', ', '.join(readers))
 
 
 def _fresh(report: Match, of_classes: Iterable[str]) -> list[str]:
@@ -185,7 +185,7 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
         report.state = {PREFIX + k: v for k, v in renamed.state.items()}
         report.faults = [replace(fault, key=PREFIX + fault.key) for fault in renamed.faults]
         rest = {k: v for k, v in state.items() if not k.startswith(PREFIX)}
-    compared = len(rest) < len(state)  # the backbone's part has been compared
+    compared = len(rest) < len(state)  # the backbone's part was compared
     target = model.state_dict()
     other = match_tensors(
         {k: t for k, t in target.items() if not (compared and k.startswith(PREFIX))}, rest
@@ -241,7 +241,7 @@ def _other_classes(fault: Fault) -> bool:
 
 
 def _other_channels(fault: Fault) -> bool:
-    """Return whether a kernel differs in its input channels alone."""
+    """Return whether a kernel differs only in its input channels."""
     if not (isinstance(fault.found, tuple) and isinstance(fault.expected, tuple)):
         return False
     found, expected = (shape[:1] + shape[2:] for shape in (fault.found, fault.expected))

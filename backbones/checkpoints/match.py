@@ -19,7 +19,7 @@ TITLES = dict(
     values='with unusable values',
 )
 STEM = 'stem.0.weight'  # the kernel that reads images, in every backbone
-NEAR = 0.05  # share of a file's keys that may differ from the variant that is suggested
+NEAR = 0.05  # share of a file's keys that may differ from the suggested variant
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
     Args:
         model: a `Pyramid`.
         state: the backbone's part of the file.
-        whole: the file is of a whole model, which must have all keys of the backbone.
+        whole: the file holds a whole model, which must have all keys of the backbone.
     """
     layout, own = model.PUBLISHED, is_own(state)
     every = _all_levels(model)
@@ -144,7 +144,7 @@ def adapt_channels(kernel: Tensor, target: Tensor) -> Tensor | None:
 
 
 def is_own(state: Iterable[str]) -> bool:
-    """Return whether the layout is ours: no published one has a top-level `stem`."""
+    """Return whether the layout is ours: no published layout has a top-level `stem`."""
     return any(name.startswith('stem.') for name in state)
 
 

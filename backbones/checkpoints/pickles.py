@@ -28,7 +28,7 @@ def _method_of_log(owner: object, name: str) -> type[Dropped]:
     return Dropped
 
 
-# the names of objects other than tensors in files, and what replaces them
+# names of objects in files that are not tensors, and what replaces them
 STAND_INS: dict[str, Callable] = {
     # arguments and configs of trainers; dicts stay dicts, since their items are set one by one
     'argparse.Namespace': Dropped,

@@ -1,7 +1,7 @@
 """The functions that rebuild the tensors of a PyTorch file, based on PyTorch's public functions.
 
 Names and arguments are those that `torch.save` writes, mostly from `torch._utils`. The functions
-are our own, so that no name in a file leads to code of another module.
+are our own, so no name in a file leads to another module's code.
 """
 
 import math
@@ -16,7 +16,7 @@ Size = Sequence[int]
 
 @dataclass(frozen=True)
 class Kind:
-    """The element type of a storage, in files e.g. 'torch.FloatStorage'."""
+    """The element type of a storage, such as 'torch.FloatStorage' in files."""
 
     dtype: torch.dtype
 
@@ -87,7 +87,7 @@ def without_values(dtype: torch.dtype, size: Size, stride: Size, *unused: object
 
 
 def of_another_device(data: Tensor, dtype: torch.dtype, *unused: object) -> Tensor:
-    """Replace `_rebuild_device_tensor_from_cpu_tensor`, for devices without storages, e.g. TPUs."""
+    """Replace `_rebuild_device_tensor_from_cpu_tensor`, for devices without storages (TPUs)."""
     return data.to(dtype)
 
 

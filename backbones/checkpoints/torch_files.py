@@ -13,19 +13,19 @@ from backbones.checkpoints.kinds import CHUNK, is_zip
 from backbones.checkpoints.pickles import Reader
 from backbones.checkpoints.rebuilders import Kind, Storage
 
-MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # begin the older format
+MAGIC, PROTOCOL = 0x1950A86A20F9469CFC6C, 1001  # at the start of the older format
 
 
 def load(path: Path, *, numbers: bool = True) -> object:
     """Read a file of `torch.save` into main memory, calling nothing that it names.
 
-    It uses none of PyTorch's functions that read files, so it changes nothing in PyTorch, and other
-    threads can read files at the same time.
+    It uses none of PyTorch's functions for reading files, so it changes nothing in PyTorch, and
+    other threads can read files at the same time.
 
     Args:
         path: the file.
-        numbers: read the numbers of tensors; otherwise a zip costs no more than its pickle, and its
-            tensors are zeros, in memory that is allocated only when it is written to.
+        numbers: read the numbers of tensors; otherwise only the pickle in a zip is read, and the
+            tensors are zeros in memory that is allocated only when it is written to.
 
     Raises:
         RefusedCall: see `pickles`.
@@ -42,7 +42,7 @@ def _load_zip(archive: zipfile.ZipFile, numbers: bool) -> object:
     content = min((n for n in archive.namelist() if n.endswith('data.pkl')), key=len)
     folder = content.removesuffix('data.pkl')
     for part in archive.infolist():
-        del part.CRC  # `check_kind` has compared them, if there are any
+        del part.CRC  # `check_kind` has already compared it
     order = f'{folder}byteorder'
     swap = order in archive.namelist() and archive.read(order).decode() != sys.byteorder
     known: dict[str, torch.UntypedStorage] = {}

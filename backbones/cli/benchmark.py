@@ -26,7 +26,7 @@ from backbones.inference.image_files import find_images
 from backbones.inference.sessions import RUNTIMES, open_file, runtime_of
 from backbones.openmmlab.config import read_config
 
-IMAGES = 5  # of the validation set
+IMAGES = 5  # number of validation images
 
 
 def run(args: argparse.Namespace) -> None:
@@ -91,7 +91,7 @@ def _check(args: argparse.Namespace) -> None:
 
 @contextmanager
 def _images(given: list[str] | None, cfg: Config) -> Iterator[list[str]]:
-    """Yield the files to time on: those given, the first validation images, or photographs."""
+    """Yield the images to time on: those given, the first validation images, or photographs."""
     if given:
         yield [str(path) for path in find_images(given).inside]
         return
@@ -133,12 +133,12 @@ def _candidates(args: argparse.Namespace) -> Iterator[Candidate]:
 
 
 def _add_metrics(rows: list[dict], cfg: Config, args: argparse.Namespace) -> str:
-    """Add the metric of each model to its rows, and return what it is called."""
+    """Add each model's metric to its rows, and return the metric's name."""
     validation, found = Validation(cfg), dict[str, float]()
     for candidate, row in zip(_candidates(args), rows):
         if candidate.kind != 'predictor':
             continue
-        if candidate.name not in found:  # it does not depend on the threads
+        if candidate.name not in found:  # the metric does not depend on the threads
             model = cfg if candidate.checkpoint else candidate.model
             predictor = Predictor(model, candidate.checkpoint, score=0, **candidate.options)
             name, found[candidate.name] = first_of(validation.evaluate(predictor))

@@ -13,7 +13,7 @@ from backbones.errors import MissingFileError, UserError, listed, shown
 from backbones.openmmlab import config
 from backbones.tables import table
 
-USUAL_SHARE = 0.2  # of the training images, which validate
+USUAL_SHARE = 0.2  # share of the training images to set aside for validation
 
 
 def check(
@@ -41,10 +41,10 @@ def check(
         allowed: kinds of faults that are intentional.
         decode: load all pixels, even of a large dataset.
         progress: show progress bars on stderr.
-        val, seed: of a folder without a validation split, see `split_off_validation`.
-        divide: set aside a fifth of the images of such a folder if `val` is None.
-        channels: the number that every image of a folder must have, and all are read; None decides
-            by the images.
+        val, seed: for a folder without a validation split; see `split_off_validation`.
+        divide: if `val` is None, set aside a fifth of the images of such a folder.
+        channels: the number of channels that every image of a folder must have; all of them are
+            read. None decides by the images.
 
     Raises:
         UserError: there is nothing to check.
@@ -69,7 +69,7 @@ def check(
     try:
         cfg = config.load_config(data)
     except MissingFileError as error:
-        if Path(data).exists():  # its base does not
+        if Path(data).exists():  # the missing file is its base
             raise
         raise MissingFileError(f'there is no folder {data}, and {error}') from error
     faults = Faults([*allowed, *allowed_faults(cfg)])
@@ -103,7 +103,7 @@ def text(report: Report) -> str:
 
 
 def as_json(report: Report) -> dict:
-    """Return the report as data for JSON."""
+    """Return the report's contents for JSON."""
     return dict(
         root=str(report.dataset.root),
         layout=report.dataset.layout,

@@ -1,4 +1,4 @@
-"""Begin a training run with a whole model: a file, or one that the authors published."""
+"""Start a training run from a whole model: a file, or one that the authors published."""
 
 import urllib.request
 from pathlib import Path
@@ -16,11 +16,11 @@ from backbones.training.preflight import tensors_of_classes
 
 DATA = ('coco', 'ade20k')  # what the published models were trained on
 NONE = 'none'
-PATIENCE = 5  # seconds
+PATIENCE = 5  # seconds to wait for a server
 
 
 def published_files() -> dict[str, str]:
-    """Return the URLs of the authors' whole models, by the names of their configs."""
+    """Return the URLs of the authors' whole models, by config name."""
     table = yaml.safe_load((FOLDER / 'configs/published.yml').read_text())
     return {
         name: table['sources'][row['source']]['release'] + row['checkpoint']
@@ -32,21 +32,21 @@ def published_files() -> dict[str, str]:
 def choose_start(
     given: str | None, base: str, *, backbone: str | None = None, changed: str | None = None
 ) -> tuple[str | None, str]:
-    """Decide which whole model a training run begins with.
+    """Decide from which whole model a training run starts.
 
     Args:
         given: a file, URL or name on the hub; 'coco' or 'ade20k' for the authors' file of the base;
-            'none'; None takes the authors' file if there is one and the network answers.
+            'none'; None uses the authors' file if there is one and its server answers.
         base: the config to inherit from, as typed.
-        backbone: what replaces the base's. The authors' file then has another one, and is no longer
-            the default; asked for, it lends the other parts.
-        changed: what else its published model does not fit, such as other channels.
+        backbone: the backbone that replaces the base's. The authors' file then has another backbone
+            and is not the default; if requested, only its other parts are used.
+        changed: what else the published model does not fit, such as other channels.
 
     Returns:
         The file, or None to start from the backbone's weights; and a notice, '' for none.
 
     Raises:
-        UserError: nothing was published for the base, or it would not fit.
+        UserError: no model was published for the base, or it would not fit.
     """
     files = published_files()
     url = files.get(Path(base).stem)
@@ -90,9 +90,9 @@ def answers(url: str) -> bool:
 
 
 def check_start(cfg: Config, checkpoint: str, file: dict | None) -> None:
-    """Load a file as the training run will, to refuse now what does not fit.
+    """Load a file like the training run will, to reject now what does not fit.
 
-    The log names the layers that are initialised anew for other classes.
+    The log names the layers that are re-initialised for other classes.
 
     Args:
         file: what `checkpoints.read` returned for `checkpoint`; None reads it, if it is local.

@@ -1,4 +1,4 @@
-"""Backbones to choose from: ours, and timm's models as backbones of four levels."""
+"""Listing the backbones to choose from: ours, and timm's models."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ from backbones.tables import table
 from backbones.timm_models import SCHEME, family, pretrained_cfg, require
 
 SIZES = Path(__file__).parent.parent / 'timm_sizes.json'
-LINKED = ' on '  # "on Google Drive": somewhere that no program fetches from
+LINKED = ' on '  # as in "on Google Drive", from where no program can fetch
 
 
 class Row(NamedTuple):
     """A backbone: its name, parameters in millions, weights, their licence, and more.
 
     Args:
-        levels: 'own' maps at the four strides, or 'made' of one.
-        recipe: the config or the source of the settings that `--recipe published` takes.
+        levels: 'own' maps at the four strides, or 'made' from one map.
+        recipe: the config, or the source of the settings, that `--recipe published` uses.
     """
 
     name: str
@@ -40,9 +40,9 @@ def rows(task: str | None, *, max_params: float | None, weights: bool, timm: boo
     """Yield the backbones that fit, the smallest first.
 
     Args:
-        task: 'detection' or 'segmentation', to name a recipe for it and leave out those without.
-        max_params: in millions; also leaves out models of unknown size.
-        weights: leave out those whose weights no program can fetch.
+        task: 'detection' or 'segmentation', to name its recipes and leave out models without one.
+        max_params: largest size in millions; also leaves out models of unknown size.
+        weights: leave out models whose weights no program can fetch.
         timm: also list timm's models.
     """
     found = [*_ours(task), *(_timms(task) if timm else ())]

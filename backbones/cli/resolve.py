@@ -60,13 +60,13 @@ class TestOptions(Common):
 
 @dataclass
 class Resolved:
-    """A config that is final except for what depends on the work dir; see `set_resume`.
+    """A final config, except for what depends on the work dir; see `set_resume`.
 
     Attributes:
         cfg: the config.
         dataset: the data as read by the check.
         notices: decisions and likely mistakes, one sentence each.
-        dry_run: whether to try one batch before the start.
+        dry_run: whether to do a dry run.
     """
 
     cfg: Config
@@ -76,7 +76,7 @@ class Resolved:
 
 
 def resolve_training(options: TrainOptions) -> Resolved:
-    """Resolve everything about a training run before it owns its work dir.
+    """Resolve everything about a training run before it locks its work dir.
 
     Raises:
         UserError: lists all faults of options, config and data that can be found this early.
@@ -111,7 +111,7 @@ def resolve_training(options: TrainOptions) -> Resolved:
     notices += use_exact_loop(cfg) + devices.adapt_to_device(cfg)
     dry_run = options.dry_run and cfg.get('dry_run', True)
     if not dry_run:
-        notices.append('no dry run: errors in validation will only show up there')
+        notices.append('no dry run: errors in the validation will only show up when it starts')
     return Resolved(cfg, dataset, notices, dry_run)
 
 
@@ -125,7 +125,7 @@ def resolve_test(options: TestOptions) -> Resolved:
 
 
 def _load(options: Common, recipe: str | None = None) -> Config:
-    """Apply, in this order: the file, another backbone, single settings, another data folder."""
+    """Read the file, then apply another backbone, single settings and another data folder."""
     return load_config(
         options.config,
         options=options.cfg_options,

@@ -11,6 +11,6 @@ from backbones.training.devices import closing_processes
 
 @contextlib.contextmanager
 def session() -> Iterator[None]:
-    """Errors in one line, no noise, safe loading of files, and processes that end together."""
+    """Errors on one line, no noise, safe loading of files, and processes that end together."""
     with plain_errors(), closing_processes(), quiet(), safe_loading():
         yield

@@ -35,17 +35,17 @@ def set_training(
     """Apply the options of tools/train.py.
 
     Args:
-        pretrained: weights of the backbone, 'none' for none; None keeps the config's.
+        pretrained: weights of the backbone, or 'none'; None keeps the config's.
         auto_scale_lr: scale the learning rate to the batch size.
         ema: average the weights.
         patience: number of validations without improvement after which to stop; None never stops.
         freeze: train neck and heads only.
-        rank: of adapters in the backbone, see `backbones.training.lora`; None keeps the config's.
-        prefer: what the backbone's forms should save, see `Pyramid`; None keeps the config's.
+        rank: rank of the adapters; see `backbones.training.lora`. None keeps the config's.
+        prefer: what the backbone's forms should save; see `Pyramid`. None keeps the config's.
 
     Raises:
-        UserError: options contradict each other, or peft is missing; the config has no base batch
-            size to scale from, averages already, or does not name the metric to watch.
+        UserError: options contradict each other; peft is missing; or the config has no base batch
+            size to scale from, already averages the weights, or does not name a metric to watch.
     """
     if pretrained is not None:
         with_backbone(cfg.model).backbone.init_cfg = (
@@ -65,7 +65,7 @@ def set_training(
         if 'base_batch_size' not in cfg.get('auto_scale_lr', {}):
             raise UserError(
                 '--auto-scale-lr: the config has no auto_scale_lr.base_batch_size to scale from; '
-                'give it with --cfg-options, as the batch that the learning rate is for'
+                'give it with --cfg-options: the batch size for which the learning rate is meant'
             )
         cfg.auto_scale_lr.enable = True
     if ema:
@@ -102,7 +102,7 @@ def _use_adapters(cfg: Config, rank: int, *, freeze: bool, averaged: bool) -> No
         faults.append(f'--lora is {rank}; allowed: 1, 2, 3, ...')
     if freeze:
         faults.append(
-            '--lora trains the backbone by adapters, and --freeze does not train it: remove one'
+            '--lora trains adapters in the backbone, and --freeze does not train it: remove one'
         )
     if averaged:
         faults.append('--lora and --ema cannot be combined: an average of adapters is not the '
@@ -149,7 +149,7 @@ def set_testing(cfg: Config, *, tta: bool, amp: bool = False) -> None:
     backbone = with_backbone(cfg.model).backbone
     if backbone.get('init_cfg'):
         backbone.init_cfg = None
-    # MMEngine would load it over the weights under test
+    # MMEngine would load it over the tested weights
     cfg.load_from, cfg.resume = None, False
     cfg.pop('lora', None)  # adapters are merged in checkpoints
     if 'visualization' in cfg.get('default_hooks', {}):

@@ -1,4 +1,4 @@
-"""Time a config before its length is chosen."""
+"""Timing a config before the length of its training run is chosen."""
 
 import tempfile
 from pathlib import Path
@@ -9,7 +9,7 @@ from backbones.training.pace import measure
 
 
 def timed(text: str, out: Path) -> Pace:
-    """Measure the config of `out`, which is not written, as `tools/train.py` would run it here."""
+    """Time the unwritten config `out` as `tools/train.py` would run it on this machine."""
     trial = out.with_name(f'.{out.stem}_timed.py')  # beside it: bases are relative
     trial.parent.mkdir(parents=True, exist_ok=True)
     try:

@@ -215,7 +215,7 @@ def _model(
     if start:
         what = 'all but the backbone of a model' if lends else 'a whole model'
         lines += [
-            f'# {what}; layers for other classes are initialised anew, and the log lists them',
+            f'# {what}; layers for other classes are re-initialised, and the log lists them',
             f'load_from = {start!r}',
             *(['load_backbone = False'] if lends else []),
         ]

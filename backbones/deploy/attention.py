@@ -1,6 +1,6 @@
-"""Attention of any number of dimensions as one of four, which is all that ONNX's exporter knows.
+"""Attention with any number of dimensions as one with four, which is all the ONNX exporter knows.
 
-Hiera, NesT and Twins of timm have windows as a fifth, and SAM has three.
+timm's Hiera, NesT and Twins have windows as a fifth dimension, and SAM has three.
 """
 
 import contextlib
@@ -14,7 +14,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def in_four_dimensions() -> Iterator[None]:
-    """Context in which PyTorch's attention is called with (N, heads, L, C)."""
+    """Context in which PyTorch's attention gets (N, heads, L, C)."""
     fused = F.scaled_dot_product_attention
 
     def flat(x: Tensor) -> Tensor:

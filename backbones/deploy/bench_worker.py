@@ -1,7 +1,7 @@
-"""A process that holds one candidate of a benchmark and times it whenever it is asked to.
+"""A process that holds one candidate of a benchmark and times it on request.
 
-It reads tasks and answers with results, each a line of JSON. A process of its own shows what a
-candidate takes to start and to hold, without what the others have imported.
+It reads tasks and answers with results, each a line of JSON. A separate process shows the start-up
+time and memory of a candidate alone, without what the others have imported.
 """
 
 import json
@@ -15,16 +15,16 @@ import numpy as np
 
 from backbones.errors import UserError, first_line, listed
 
-BATCHES = (1, 4, 8)  # images at once that are timed
-Act = Callable[[int, int], object]  # of the number of an image, and how many of it at once
-# what to time, with what is said about it: `batches`, None if it takes all; for a rival, `size`
+BATCHES = (1, 4, 8)  # timed batch sizes
+Act = Callable[[int, int], object]  # takes the number of an image, and how many copies at once
+# what to time, and its facts: `batches`, None if it takes any number; for a rival, also `size`
 Made = tuple[Act, dict]
 
 
 def main() -> None:
     asked = json.loads(sys.argv[1])
     with os.fdopen(os.dup(1), 'w') as answers:
-        os.dup2(2, 1)  # what libraries print
+        os.dup2(2, 1)  # what libraries print goes to stderr
 
         def answer(**facts: object) -> None:
             answers.write(json.dumps(facts) + '\n')
@@ -44,9 +44,9 @@ def main() -> None:
 
 
 def peak_mib() -> float | None:
-    """Return the most memory that this process has held; None where the system does not say.
+    """Return this process's peak memory; None if the system does not report it.
 
-    `getrusage` would count that of the process which started it.
+    `getrusage` would include that of its parent process.
     """
     info = Path('/proc/self/status')
     lines = info.read_text().splitlines() if info.is_file() else []
@@ -55,7 +55,7 @@ def peak_mib() -> float | None:
 
 
 def _predictor(asked: dict) -> Made:
-    """Time a model from an image in memory to what was found in its pixels."""
+    """Time a model from an image in memory to the results in the image's pixels."""
     from backbones.inference import Predictor, read_image
 
     predictor = Predictor(asked['model'], asked['checkpoint'], **asked['options'])
@@ -70,7 +70,7 @@ def _predictor(asked: dict) -> Made:
 
 
 def _onnx(asked: dict) -> Made:
-    """Time another's ONNX file: the forward pass alone, on noise."""
+    """Time another project's ONNX file: only the forward pass, on noise."""
     from backbones.inference.sessions import package
 
     runtime = package('onnxruntime')
@@ -88,7 +88,7 @@ def _onnx(asked: dict) -> Made:
     own, (height, width) = given[0].shape, asked['size']
     if isinstance(own[0], int) and own[0] not in BATCHES:
         raise UserError(
-            f'{asked["model"]} takes {own[0]} images at once; allowed: {listed(BATCHES)}'
+            f'{asked["model"]} takes batches of {own[0]} images; allowed: {listed(BATCHES)}'
         )
     shape = [n if isinstance(n, int) else free for n, free in zip(own, (1, 3, height, width))]
     pixels = np.random.default_rng(0).integers(0, 256, shape).astype(kinds[given[0].type])
@@ -105,9 +105,9 @@ def _onnx(asked: dict) -> Made:
 
 
 def _backbone(asked: dict) -> Made:
-    """Time a backbone alone, on noise: of a config, or a model of timm by its name.
+    """Time only a backbone, on noise: a config's, or a timm model by name.
 
-    Both give maps at strides 4 to 32, which some models of timm have to be given.
+    Both emit maps at strides 4 to 32; layers for this are added to timm models without them.
     """
     import torch
 

@@ -1,4 +1,4 @@
-"""What a model costs and gains as a checkpoint and as exported files, side by side."""
+"""Comparing a model's cost and metric as a checkpoint and as exported files."""
 
 import contextlib
 import json
@@ -21,7 +21,7 @@ from backbones.errors import UserError
 from backbones.inference.sessions import runtime_of
 from backbones.tables import table
 
-REST = 0.05  # seconds between turns, in which the threads of the last one fall asleep
+REST = 0.05  # seconds between turns, in which the previous candidate's threads fall asleep
 HEAD = ('model', 'threads', 'metric', 'median ms', 'of the first', 'p95 ms',
         *(f'images/s at {b}' for b in BATCHES), 'MB on disk', 'peak MiB', 'start s')  # fmt: skip
 WHAT = dict(predictor='image to result', backbone='backbone alone', onnx='forward alone')
@@ -33,12 +33,12 @@ class Candidate:
     """One row of the table.
 
     Args:
-        name: in the table.
+        name: name in the table.
         kind: see `bench_worker`: 'predictor' from image to result, or a forward pass alone.
         model: config, exported file, or name of a rival.
-        checkpoint: of a config.
+        checkpoint: the config's checkpoint.
         threads: number of CPU threads.
-        options: of `Predictor`.
+        options: arguments of `Predictor`.
     """
 
     name: str
@@ -50,7 +50,7 @@ class Candidate:
 
     @property
     def megabytes(self) -> float | None:
-        """Size on disk; OpenVINO's weights lie beside its file, a backbone alone has no file."""
+        """Size on disk, with OpenVINO's weights beside its file; a backbone alone has no file."""
         if self.kind == 'backbone':
             return None
         path = Path(self.checkpoint or self.model)
@@ -59,12 +59,12 @@ class Candidate:
 
 
 class Process:
-    """A candidate in a process of its own; see `bench_worker`."""
+    """A candidate in a separate process; see `bench_worker`."""
 
     def __init__(self, candidate: Candidate, images: Sequence[str], size: Sequence[int]) -> None:
         self.candidate = candidate
         asked = dict(vars(candidate), images=images, size=size)
-        # a file is timed as it runs where there is no PyTorch
+        # a file is timed as it would run without PyTorch installed
         without = runtime_of(candidate.model) not in (None, 'torch')
         alone = "sys.modules['torch'] = None; " if without else ''
         program = f'import sys; {alone}from backbones.deploy.bench_worker import main; main()'
@@ -81,7 +81,7 @@ class Process:
         )
         ready = self._answer()
         self.start_s = time.perf_counter() - start
-        self.size: list[int] | None = ready.get('size')  # of the noise that a rival gets
+        self.size: list[int] | None = ready.get('size')  # size of the noise that a rival gets
         self.batches = [b for b in BATCHES if ready['batches'] is None or b in ready['batches']]
         self.times: dict[int, list[float]] = {batch: [] for batch in self.batches}
         self.peak_mib: float | None = None
@@ -123,12 +123,12 @@ def measure(
     Args:
         candidates: at least one.
         images: files.
-        size: height and width of what rivals get.
+        size: height and width of the rivals' inputs.
         rounds: how often each candidate gets each image, and a batch of each size.
 
     Returns:
-        A row per candidate: times in ms, images per second, memory in MiB, seconds to start. Those
-        of a forward pass alone have the height and width of what they got, `size`.
+        A row per candidate: times in ms, images per second, memory in MiB, seconds to start. Rows
+        of a forward pass alone also have `size`, the height and width of the input.
     """
     with contextlib.ExitStack() as stack:
         processes = []
@@ -167,7 +167,7 @@ def _row(process: Process) -> dict[str, Any]:
 
 
 def environment() -> dict[str, str]:
-    """Return the processor and the versions of what was measured."""
+    """Return the processor, and the versions of the measured packages."""
     info = Path('/proc/cpuinfo')
     lines = info.read_text().splitlines() if info.is_file() else []
     names = [line.partition(':')[2].strip() for line in lines if line.startswith('model name')]
@@ -182,15 +182,15 @@ def environment() -> dict[str, str]:
 
 
 def text(rows: Sequence[dict]) -> str:
-    """Format the rows as a table; rivals show what is timed beside their names."""
-    first: dict[str, float | None] = {}  # of whatever is timed in the same way
+    """Format the rows as a table; beside a rival's name, it says what was timed."""
+    first: dict[str, float | None] = {}  # first median among rows timed in the same way
     cells = []
     for row in rows:
         name, base = row['name'], first.setdefault(row['what'], row['median_ms'])
         share = row['median_ms'] / base if row['median_ms'] and base else ''
         if row['size']:
             name += f', {row["what"]}, {row["size"][0]} x {row["size"][1]}'
-        if row['what'] == WHAT['onnx']:  # nothing else is timed like these
+        if row['what'] == WHAT['onnx']:  # these are not comparable with anything else
             share = ''
         cells.append([
             name,
@@ -212,7 +212,7 @@ def _short(number: object, digits: int) -> str:
 
 
 def plot(rows: Sequence[dict], path: Path) -> None:
-    """Draw time per image, with the metric beside it where it was measured."""
+    """Draw the time per image, with the metric where it was measured."""
     import matplotlib
 
     matplotlib.use('Agg')

@@ -17,9 +17,9 @@ RELATIVE = 1e-4  # features and logits, relative to the largest value: float32 s
 PIXELS = 1e-3  # share of a label map's pixels: where two classes are nearly equal
 SCORE, BOX = 1e-3, 0.1  # detections: score, and box in pixels
 LOST = 0.01  # share of detections: overlaps and scores close to a threshold
-MOST_LOST = 0.1  # of a file of lower precision
+MOST_LOST = 0.1  # the same for a file of lower precision
 MASK = 0.02  # share of the union of two masks
-FEW = 100  # minimum union in pixels: in a tiny mask, a single pixel means nothing
+FEW = 100  # minimum union in pixels, because single pixels of a tiny mask mean nothing
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ PER_DETECTION = ('boxes', 'scores', 'labels', 'masks')
 def runner(file: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
     """Load an ONNX file into onnxruntime and return a function of RGB images (H, W, 3) of bytes.
 
-    The images have one size; the result has the outputs of each, as if it were alone. The function
-    raises UserError if onnxruntime cannot run the file.
+    The images have the same size; the result has each image's outputs, as if it were alone. The
+    function raises UserError if onnxruntime cannot run the file.
     """
     session = OnnxRuntime(file.SerializeToString(), torch.get_num_threads())
     return guarded('onnxruntime', lambda pixels: session.run(pixels, session.outputs))
@@ -58,7 +58,7 @@ def runner(file: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
 def guarded(
     runtime: str, run: Callable[[np.ndarray], Outputs]
 ) -> Callable[[list[np.ndarray]], list[Outputs]]:
-    """Turn a function of the file's input into one of images; see `runner`."""
+    """Turn a function of the file's input into a function of images; see `runner`."""
 
     def call(images: list[np.ndarray]) -> list[Outputs]:
         pixels = np.ascontiguousarray(np.stack(images).transpose(0, 3, 1, 2), dtype=np.float32)
@@ -75,7 +75,7 @@ def guarded(
 
 
 def apart(outputs: Outputs) -> list[Outputs]:
-    """Split the outputs for a batch into those of its images."""
+    """Split a batch's outputs into those of its images."""
     outputs = dict(outputs)
     if 'counts' not in outputs:
         batch = len(next(iter(outputs.values())))
@@ -129,7 +129,7 @@ def model_in_pytorch(
     def run(image: np.ndarray) -> Outputs:
         size = image.shape[:2]
         about = dict(img_shape=size, ori_shape=size, scale_factor=(1.0, 1.0))
-        if hasattr(model, 'decode_head'):  # MaskFormer would squeeze a padded map into the image
+        if hasattr(model, 'decode_head'):  # MaskFormer would shrink padded maps to the image's size
             about['img_shape'] = tuple(-(-n // divisor) * divisor for n in size)
         image = image[..., ::-1] if colours else image  # BGR, as cv2 reads
         pixels = torch.from_numpy(image.copy()).permute(2, 0, 1)
@@ -163,7 +163,7 @@ def differences(
     """Compare the results of a file and of PyTorch for an RGB image (H, W, 3).
 
     Args:
-        looser: factor of the bounds, for a file of lower precision.
+        looser: factor on the bounds, for a file of lower precision.
     """
     size = (image.shape[0], image.shape[1])
     if 'boxes' in ours:
@@ -212,7 +212,7 @@ def _of_detections(
 def _twins(ours: Outputs, theirs: Outputs, looser: float) -> list[tuple[int, int]]:
     """Match detections of the same class whose box and score differ by at most 10 tolerances.
 
-    With wider tolerances it is one: suppression may choose the neighbour of a box.
+    The wide tolerance is needed because suppression may choose a box's neighbour.
     """
     pairs: list[tuple[int, int]] = []
     free = np.ones(len(theirs['scores']), bool)

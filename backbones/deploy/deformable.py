@@ -1,6 +1,6 @@
-"""Deformable attention with plain sizes, and the parts of MMDetection that feed it.
+"""Deformable attention with sizes as plain numbers, and the parts of MMDetection that feed it.
 
-MMDetection keeps the sizes of the levels in a tensor, whose values an exporter does not know.
+MMDetection keeps the levels' sizes in a tensor, whose values an exporter does not know.
 """
 
 from collections.abc import Sequence
@@ -15,7 +15,7 @@ Sizes = Sequence[tuple[int, int]]  # height and width of each level, in cells
 
 
 class DeformableAttention(nn.Module):
-    """mmcv's `MultiScaleDeformableAttention`, whose layers it takes, by grid sampling.
+    """mmcv's `MultiScaleDeformableAttention` by grid sampling, with the layers of the original.
 
     Source: arXiv:2010.04159, Eq. 3.
     """
@@ -85,7 +85,7 @@ class DeformableAttention(nn.Module):
 
 
 def _levels(value: Tensor, sizes: Sizes) -> tuple[Tensor, ...]:
-    """Cut the cells of all levels apart."""
+    """Split the cells of all levels by level."""
     return value.split([height * width for height, width in sizes], 1)
 
 
@@ -102,10 +102,10 @@ def shrunk(mask: Tensor, shape: Sequence[int], batch: int) -> Tensor:
 
 
 class Padding:
-    """What takes the place of data samples in MMDetection's transformers.
+    """Replaces the data samples in MMDetection's transformers.
 
     Args:
-        mask: (1, H, W) pixels that are padding; None if there are none.
+        mask: (1, H, W), which pixels are padding; None if none are.
     """
 
     def __init__(self, mask: Tensor | None) -> None:
@@ -147,11 +147,11 @@ def decode_pixels(decoder: Any, maps: Sequence[Tensor]) -> tuple[Tensor, list[Te
     """Do what `MSDeformAttnPixelDecoder.forward` does, with plain sizes.
 
     Args:
-        decoder: the pixel decoder of Mask2Former.
-        maps: levels of the backbone, (B, C, h, w), finest first.
+        decoder: Mask2Former's pixel decoder.
+        maps: the backbone's levels, (B, C, h, w), finest first.
 
     Returns:
-        Features of pixels at the finest level, and `num_outs` maps, coarsest first.
+        Pixel features at the finest level, and `num_outs` maps, coarsest first.
     """
     batch, count = maps[0].shape[0], decoder.num_encoder_levels
     cells, places, points, sizes = [], [], [], []

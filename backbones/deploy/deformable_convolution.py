@@ -12,7 +12,7 @@ from unittest.mock import patch
 from torch import Tensor
 from torchvision.ops import deform_conv2d
 
-# what mmcv and MMDetection call, by module
+# the names that mmcv and MMDetection call, by module
 HOLDERS = {
     'mmcv.ops.deform_conv': 'deform_conv2d',
     'mmcv.ops.saconv': 'deform_conv2d',

@@ -1,4 +1,4 @@
-"""How dense heads are read: what their maps say about each place, and how boxes are decoded."""
+"""Reading the outputs of dense heads: scores and deltas for each place, and decoding boxes."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple
@@ -12,15 +12,15 @@ from backbones.openmmlab.compat import decode_yolox_boxes
 
 
 class Level(NamedTuple):
-    """What a head says about the P places of one level, for B images.
+    """A head's output for the P places of one level, for B images.
 
     Args:
         scores: (B, P, C).
-        factors: (B, P), by which a score is multiplied after the best were chosen; or None.
+        factors: (B, P), multiplied with the scores after the best were chosen; or None.
         deltas: (B, P, D) to be decoded.
         priors: (P, ...) anchors or points.
-        labels: (B, P), if a place has only one class, not the C of `scores`.
-        extras: (B, P, E) what else belongs to a place, such as the kernels of its mask.
+        labels: (B, P), if a place has a single class instead of the C of `scores`.
+        extras: (B, P, E) further values of a place, such as the kernels of its mask.
     """
 
     scores: Tensor
@@ -32,7 +32,7 @@ class Level(NamedTuple):
 
 
 def flat(x: Tensor, channels: int) -> Tensor:
-    """Put the places of a map in a row: (B, A channels, H, W) -> (B, H W A, channels)."""
+    """Flatten the places of a map: (B, A channels, H, W) -> (B, H W A, channels)."""
     return x.permute(0, 2, 3, 1).reshape(x.shape[0], -1, channels)
 
 
@@ -101,7 +101,7 @@ def yolo_levels(head: Any, maps: Any) -> list[Level]:
 
 
 def tood_levels(head: Any, maps: Any) -> list[Level]:
-    """Read the output of TOODHead: scores, and boxes that are decoded already, in strides."""
+    """Read the output of TOODHead: scores, and already decoded boxes in units of the stride."""
     return [
         Level(
             flat(score, head.cls_out_channels),
@@ -116,7 +116,7 @@ def tood_levels(head: Any, maps: Any) -> list[Level]:
 
 
 def fovea_levels(head: Any, maps: Any) -> list[Level]:
-    """Read the output of FoveaHead: logarithms of distances in a length of each level."""
+    """Read the output of FoveaHead: logarithms of distances, in a unit length of each level."""
     return [
         level._replace(deltas=level.deltas.exp() * length)
         for level, length in zip(plain_levels(head, maps), head.base_edge_list)
@@ -124,7 +124,7 @@ def fovea_levels(head: Any, maps: Any) -> list[Level]:
 
 
 def reppoints_levels(head: Any, maps: Any) -> list[Level]:
-    """Read the output of RepPointsHead: corners relative to a point, in strides."""
+    """Read the output of RepPointsHead: corners relative to a point, in units of the stride."""
     return [
         level._replace(deltas=level.deltas * stride)
         for level, stride in zip(plain_levels(head, maps), head.point_strides)
@@ -170,7 +170,7 @@ def decode_reppoints(head: Any, places: Tensor, deltas: Tensor, size: Tensor) ->
 
 
 class Kind(NamedTuple):
-    """How a head is read."""
+    """How to read a head's output."""
 
     levels: Callable[[Any, Any], list[Level]] = dense_levels
     decode: Callable[[Any, Tensor, Tensor, Tensor], Tensor] = decode_by_coder
@@ -189,10 +189,10 @@ OWN = {
 
 
 def kind_of(head: Any) -> Kind:
-    """Return how a head is read.
+    """Return how to read a head's output.
 
     Raises:
-        UserError: it decodes in a way of its own that is not known here.
+        UserError: the head decodes in a way that is not known here.
     """
     from mmdet.models.dense_heads.base_dense_head import BaseDenseHead
 
@@ -202,7 +202,7 @@ def kind_of(head: Any) -> Kind:
     for name in ('predict', 'predict_by_feat', '_predict_by_feat_single', '_bbox_post_process'):
         if getattr(cls, name, None) is not getattr(BaseDenseHead, name):
             raise UserError(f'{cls.__name__} cannot be exported: it has its own {name}')
-    loss = getattr(head, 'loss_cls', None)  # SSD's has none
+    loss = getattr(head, 'loss_cls', None)  # SSD's head has none
     if getattr(loss, 'custom_cls_channels', False):
         raise UserError(f'{cls.__name__} with {type(loss).__name__} cannot be exported')
     return Kind()

@@ -28,7 +28,7 @@ from backbones.errors import UserError
 from backbones.tables import table
 
 SMALLEST = 32  # height and width, in pixels
-SIZES = ((427, 640), (240, 333), (320, 256))  # test sizes of a file for all sizes, in pixels
+SIZES = ((427, 640), (240, 333), (320, 256))  # sizes at which to test a file for all sizes
 SUFFIXES = {'onnx': '.onnx', 'openvino': '.xml', 'torch-export': '.pt2'}
 PRECISIONS = {
     'onnx': ('fp32', 'fp16'),
@@ -41,17 +41,17 @@ PACKAGES = {
     'torch-export': (),
 }
 LOOSER = {'fp32': 1.0, 'fp16': 30.0, 'bf16': 200.0, 'int8': 1.0}  # allowed differences
-BATCHES = (1, 2)  # tested images per call of a file for any number
+BATCHES = (1, 2)  # images per call at which to test a file for any number
 
 
 class Target(NamedTuple):
-    """What kind of file is wanted.
+    """The kind of file to write.
 
     Args:
         size: height and width of the images in pixels; None for all sizes.
         batch: images per call; None for any number.
-        to: one of `SUFFIXES`.
-        precision: one of `PRECISIONS` of the format.
+        to: the format, one of `SUFFIXES`.
+        precision: one of the format's `PRECISIONS`.
         calibration: number of training images for int8.
         max_drop: points by which the metric of an int8 file may fall.
     """
@@ -70,7 +70,7 @@ class Target(NamedTuple):
 
 
 class Result(NamedTuple):
-    """What became of a file: the differences from PyTorch, and what else the user should know."""
+    """The result of an export: differences from PyTorch, and notes for the user."""
 
     differences: list[Difference]
     notes: list[str]
@@ -81,7 +81,7 @@ class Result(NamedTuple):
 
 
 def check_arguments(out: str, target: Target) -> None:
-    """Reject invalid arguments and missing packages before anything takes long.
+    """Reject invalid arguments and missing packages before the slow steps.
 
     Raises:
         UserError: the name of the file, the size or the precision is invalid.
@@ -108,7 +108,7 @@ def export(source: Source, out: Path, target: Target) -> Result:
     Args:
         source: the model.
         out: the file.
-        target: its kind.
+        target: the kind of file.
 
     Raises:
         UserError: the model cannot be exported or, for int8, there are no images to calibrate and
@@ -182,11 +182,11 @@ def compared(
     *,
     multiple: int = 1,
 ) -> list[Difference]:
-    """Compare a file with PyTorch at all sizes and batches; images of a batch differ.
+    """Compare a file with PyTorch at all sizes and batches of different images.
 
     Args:
         source, target: see `export`.
-        run: the file; see `compare.runner`.
+        run: the file as a function; see `compare.runner`.
         multiple: sides are rounded up to multiples of this, in pixels.
     """
     batches = (1,) if target.batch else BATCHES

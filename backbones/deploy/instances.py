@@ -1,4 +1,4 @@
-"""Dense detectors whose detections bring the kernels of their masks: RTMDet-Ins and CondInst."""
+"""Dense detectors that predict mask kernels for each detection: RTMDet-Ins and CondInst."""
 
 from typing import Any
 
@@ -16,7 +16,7 @@ from backbones.deploy.dense_heads import (
 )
 from backbones.deploy.one_stage import candidates, choose
 
-COORDINATES = 8  # strides in which positions relative to an instance are counted
+COORDINATES = 8  # positions relative to an instance are in units of 8 strides
 
 
 def levels(head: Any, maps: Any) -> list[Level]:
@@ -76,7 +76,7 @@ class DynamicMasks(nn.Module):
         return chosen.boxes, chosen.scores, chosen.labels, masks, chosen.counts(batch)
 
     def _masks(self, head: Any, pixels: Tensor, places: Tensor, kernels: Tensor) -> Tensor:
-        """Return (N, H, W) from the pixels of each detection's image, (N, C, h, w)."""
+        """Compute masks (N, H, W) from pixel features of each detection's image, (N, C, h, w)."""
         height, width = pixels.shape[2:]
         grid = head.prior_generator.single_level_grid_priors(
             (height, width), level_idx=0, device=pixels.device
@@ -99,7 +99,7 @@ class DynamicMasks(nn.Module):
 
 
 def aligned(x: Tensor, factor: int) -> Tensor:
-    """Enlarge maps so that the corners of cells, not their centres, are kept.
+    """Enlarge maps, aligning the corners of cells instead of their centres.
 
     Source: `aligned_bilinear` of MMDetection.
     """

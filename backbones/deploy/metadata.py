@@ -1,4 +1,4 @@
-"""What an exported file says about itself: docs/export.md lists every key."""
+"""The metadata of an exported file; docs/export.md lists every key."""
 
 import hashlib
 import json
@@ -13,9 +13,9 @@ from backbones.deploy.preprocessing import Preprocessing
 from backbones.file_digest import sha256
 from backbones.openmmlab.config_tree import innermost, type_name
 
-FORMAT = 1  # of the list on the page; raised when a key changes its meaning
+FORMAT = 1  # version of the list on that page, increased when a key changes its meaning
 INPUT = '{what}, float32, ({batch}, {channels}, height, width)'
-LOADERS = ('Load', 'Pack')  # how the transforms begin that read and pack, and are not listed
+LOADERS = ('Load', 'Pack')  # prefixes of transforms that read or pack, which are not listed
 
 
 def describe(
@@ -26,14 +26,14 @@ def describe(
     batch: int | None,
     precision: str,
 ) -> dict[str, Any]:
-    """Return the facts about a file that follow from its model and shape.
+    """Return the facts that follow from a file's model and shape.
 
     Args:
         model: from `exportable`.
         preprocessing: what the file does to an image first.
         size: height and width of the images in pixels; None for all sizes.
         batch: images per call; None for any number.
-        precision: of the arithmetic.
+        precision: precision of the arithmetic.
     """
     rgb = slice(None) if preprocessing.as_they_are else slice(None, None, -1)
     facts = dict(
@@ -58,7 +58,7 @@ def describe(
 
 
 def of_config(cfg: Config) -> dict[str, Any]:
-    """Return the facts that a config states about its tests."""
+    """Return the facts in a config about its test settings."""
     tests = cfg.model.get('test_cfg') or {}
     slides = tests.get('mode') == 'slide'
     windows = dict(size=tests['crop_size'], stride=tests['stride']) if slides else None
@@ -79,5 +79,5 @@ def digest(checkpoint: str) -> str:
 
 
 def as_text(metadata: Mapping[str, Any]) -> dict[str, str]:
-    """Return the metadata as it is stored: text as it is, everything else as JSON."""
+    """Return the metadata as stored: text unchanged, everything else as JSON."""
     return {k: v if isinstance(v, str) else json.dumps(v) for k, v in metadata.items()}

@@ -1,4 +1,4 @@
-"""The metric of a config on its validation images, of a checkpoint or of an exported file."""
+"""Measuring a config's metric on its validation images, for a checkpoint or an exported file."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -17,7 +17,7 @@ from backbones.errors import UserError
 from backbones.inference import Predictor
 from backbones.openmmlab.build import enter_library
 
-METRICS = {  # the first that is there stands for a model, times the factor for points
+METRICS = {  # the first one present is the model's metric; the factor converts it to points
     'coco/segm_mAP': 100.0,
     'coco/bbox_mAP': 100.0,
     'coco_panoptic/PQ': 1.0,
@@ -59,7 +59,7 @@ class Validation:
             indices: images to use; all by default.
 
         Returns:
-            The numbers of the config's own metrics, by name.
+            The results of the config's metrics, by name.
         """
         evaluator = Evaluator(self.evaluator)
         evaluator.dataset_meta = self.dataset.metainfo
@@ -81,7 +81,7 @@ class Validation:
 
 
 def points(metrics: dict[str, float]) -> float:
-    """Return the number that stands for a model in points, from 0 to 100.
+    """Return a model's metric in points, from 0 to 100.
 
     Raises:
         UserError: there is none of `METRICS`.
@@ -95,7 +95,7 @@ def points(metrics: dict[str, float]) -> float:
 
 
 def first_of(metrics: dict[str, float]) -> tuple[str, float]:
-    """Return the number that stands for a model, with its name."""
+    """Return a model's metric with its name."""
     for name in (known.rpartition('/')[2] for known in METRICS):
         for key, value in metrics.items():
             if key.rpartition('/')[2] == name:
@@ -105,7 +105,7 @@ def first_of(metrics: dict[str, float]) -> tuple[str, float]:
 
 
 def as_fields(found: Found) -> dict[str, BaseDataElement]:
-    """Return what was found as fields of OpenMMLab's data sample."""
+    """Return results as fields of OpenMMLab's data sample."""
     if not isinstance(found, sv.Detections):
         labels = torch.from_numpy(np.asarray(found, np.int64))[None]
         return dict(pred_sem_seg=PixelData(data=labels))
@@ -121,7 +121,7 @@ def as_fields(found: Found) -> dict[str, BaseDataElement]:
 
 
 def _unwrap_boxes(sample: Any) -> None:
-    """Make a sample's boxes tensors, otherwise the work of the model's data preprocessor."""
+    """Turn a sample's boxes into tensors, as the model's data preprocessor would."""
     for instances in (sample.get('gt_instances'), sample.get('ignored_instances')):
         if instances is not None and hasattr(instances.get('bboxes'), 'tensor'):
             instances.bboxes = instances.bboxes.tensor

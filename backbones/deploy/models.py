@@ -1,4 +1,4 @@
-"""Decide which models can be exported, and wrap them for it."""
+"""Deciding which models can be exported, and wrapping them."""
 
 import copy
 from typing import Any
@@ -44,19 +44,19 @@ def exportable(model: Any, *, padded: bool = True) -> Any:
     """Wrap a copy of a backbone, segmentor or detector so that it can be exported.
 
     Args:
-        model: of this package, MMDetection or MMSegmentation.
+        model: a model of this package, MMDetection or MMSegmentation.
         padded: whether its images may be padded at the right and the bottom.
 
     Returns:
-        A module of normalised, padded images and, for detectors, `size`: (2) height and width
-        before padding. It says what it is: `task`, `outputs`, and `cropped`, from which axis on an
-        output has the padded size.
+        A module that takes normalised, padded images and, for detectors, `size`: (2) height and
+        width before padding. Its attributes are `task`, `outputs`, and `cropped`: the first axis of
+        an output that has the padded size.
 
     Raises:
         UserError: the model cannot be exported; says why.
     """
     model = copy.deepcopy(model)
-    model.eval()  # not chained: some return None
+    model.eval()  # not chained, since some models return None
     kind = type(model).__name__
     hold_for_every_size(model)
     if hasattr(model, 'out_indices'):
@@ -115,7 +115,7 @@ def _check_rois(heads: Any) -> None:
 
 
 def _check_nms(cfg: Any) -> None:
-    """Refuse what is not plain suppression; `max_num` is of a part that never decides."""
+    """Refuse anything except plain suppression; `max_num` has no effect here."""
     nms = cfg.get('nms')
     if not nms:
         raise UserError('a detector whose test_cfg has no nms cannot be exported')

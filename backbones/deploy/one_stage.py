@@ -1,4 +1,4 @@
-"""Detectors that predict boxes densely: RetinaNet, ATSS, GFL, FCOS, RTMDet, SSD, YOLO, ..."""
+"""Detectors with dense predictions: RetinaNet, ATSS, GFL, FCOS, RTMDet, SSD, YOLO, ..."""
 
 from typing import Any, NamedTuple
 
@@ -16,7 +16,7 @@ class Candidates(NamedTuple):
         boxes: (B, N, 4) corners.
         scores, labels, levels: (B, N).
         valid: (B, N) whether the score of the class is above the threshold.
-        extras: of each (B, N, ...): its prior and, if the head has any, what else belongs to it.
+        extras: (B, N, ...) priors and, if the head has any, further values of each pair.
     """
 
     boxes: Tensor
@@ -32,10 +32,10 @@ def candidates(head: Any, kind: Kind, maps: Any, size: Tensor, least: float) -> 
 
     Args:
         head: a dense head of MMDetection; its `nms_pre` is the number per level.
-        kind: how it is read.
+        kind: how to read its output.
         maps: its output.
         size: (2) height and width of the images without padding, in pixels.
-        least: minimum score of the class.
+        least: minimum score.
     """
     cfg = head.test_cfg
     found = []

@@ -1,4 +1,4 @@
-"""Create an ONNX file: the model, with the preprocessing of the image in front of it."""
+"""Creating an ONNX file: the model with the image's preprocessing before it."""
 
 import operator
 from types import ModuleType
@@ -12,8 +12,8 @@ from backbones.deploy.select import NOTHING
 from backbones.deploy.tracing import SAMPLE, exporting, quiet, traced
 from backbones.errors import installed
 
-OPSET = 20  # the first with Gelu
-EXTRAS = {'openvino': 'openvino', 'nncf': 'openvino'}  # of the other packages it is `export`
+OPSET = 20  # the first opset with Gelu
+EXTRAS = {'openvino': 'openvino', 'nncf': 'openvino'}  # other packages are in the extra `export`
 
 
 def package(name: str) -> ModuleType:
@@ -47,11 +47,11 @@ def to_onnx(
 
     Returns:
         An `onnx.ModelProto` with the input `image`, (B, 3, H, W) RGB from 0 to 255 in float32, or
-        (B, C, H, W) of a model that takes all channels.
+        (B, C, H, W) for a model that takes all channels.
 
     Raises:
         MissingOperatorError: the extra `export` is not installed.
-        UserError: PyTorch cannot export the model; gives its reason.
+        UserError: PyTorch cannot export the model; the message gives its reason.
     """
     onnx = package('onnx')
     package('onnxscript')
@@ -115,7 +115,7 @@ def _core(
 
 
 def _translations() -> dict[Any, Any]:
-    """Return how operators are written that the exporter does not know."""
+    """Return translations of operators that the exporter does not know."""
     op = package('onnxscript').opset20
 
     def at_most(size: Any, bound: Any) -> Any:
@@ -123,7 +123,7 @@ def _translations() -> dict[Any, Any]:
         return op.LessOrEqual(size, min(bound, 2**63 - 1) if isinstance(bound, int) else bound)
 
     def suppress(boxes: Any, scores: Any, image: Any, batch: Any, iou: float, count: int) -> Any:
-        # a class of ONNX's operator is an image here: boxes of different classes do not compete
+        # each image is a class for ONNX's operator: boxes of different classes do not compete
         scores = op.Unsqueeze(scores, [0])
         if batch != 1:
             numbers = op.Unsqueeze(op.Range(0, batch, 1), [1])
@@ -216,7 +216,7 @@ def _after(core: Any, cropped: dict[str, int]) -> str:
 
 
 def _shape(value: Any) -> str:
-    """Return a value's shape in ONNX text: numbers, or names for axes that vary."""
+    """Return a value's shape as ONNX text: numbers, or names for axes that vary."""
     dims = enumerate(value.type.tensor_type.shape.dim)
     return ', '.join(
         str(d.dim_value) if d.HasField('dim_value') else f'{value.name}{i}' for i, d in dims

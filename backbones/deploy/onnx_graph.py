@@ -1,11 +1,11 @@
-"""Rewrite an ONNX graph into one that runtimes execute well, with the same results."""
+"""Rewriting an ONNX graph into one that runtimes execute faster, with the same results."""
 
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-LARGE = 1024  # numbers in a tensor that is worth storing in 16 bits
+LARGE = 1024  # minimum numbers in a tensor to store it in 16 bits
 
 
 def simplify(file: Any) -> Any:
@@ -28,7 +28,7 @@ def simplify(file: Any) -> Any:
 
 
 def drop_idle(graph: Any) -> None:
-    """Remove nodes that give back their input: empty Pads, and Transposes that move sides of 1."""
+    """Remove nodes that return their input: empty Pads, and Transposes that move sides of 1."""
     numbers = _constants(graph)
     shapes = {
         value.name: [dim.dim_value for dim in value.type.tensor_type.shape.dim]
@@ -41,7 +41,7 @@ def drop_idle(graph: Any) -> None:
             idle = not numbers[node.input[1]].any()
         elif node.op_type == 'Transpose':
             shape, order = shapes.get(node.input[0], []), _attribute(node, 'perm', [])
-            if shape and all(shape):  # 0 is a side that varies
+            if shape and all(shape):  # 0 means a side that varies
                 moved = [axis for axis in order if shape[axis] != 1]
                 idle = moved == sorted(moved) and shape == [shape[axis] for axis in order]
         if idle and node.output[0] not in outputs:
@@ -53,7 +53,7 @@ def drop_idle(graph: Any) -> None:
 
 
 def merge_slices(graph: Any) -> None:
-    """Cut along several axes at once: two Slices in a row that cut along others become one."""
+    """Merge two Slices in a row that cut along different axes into one."""
     from onnx import numpy_helper
 
     numbers = _constants(graph)
@@ -78,7 +78,7 @@ def merge_slices(graph: Any) -> None:
 
 
 def _constants(graph: Any) -> dict[str, np.ndarray]:
-    """Return the stored numbers of a graph by name."""
+    """Return a graph's stored tensors by name."""
     from onnx import numpy_helper
 
     found = {tensor.name: numpy_helper.to_array(tensor) for tensor in graph.initializer}
@@ -91,9 +91,9 @@ def _constants(graph: Any) -> dict[str, np.ndarray]:
 
 
 def fold_into_next(graph: Any) -> None:
-    """Fold each BatchNorm whose map only 1x1 convolutions read into these, in place.
+    """Fold each BatchNorm whose output only 1x1 convolutions read into these, in place.
 
-    The rewriter folds one into the convolution before it; MogaNet normalises before.
+    The rewriter only folds a BatchNorm into the convolution before it; MogaNet has it after.
     """
     from onnx import numpy_helper
 

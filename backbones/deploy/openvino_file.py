@@ -16,7 +16,7 @@ from backbones.errors import UserError
 from backbones.file_digest import sha256
 from backbones.inference.sessions import SECTION, WEIGHTS, openvino_reason
 
-HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # of arithmetic on CPUs
+HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # arithmetic on CPUs
 
 
 def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
@@ -28,7 +28,7 @@ def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
 
     Raises:
         MissingOperatorError: the extra `openvino` is not installed.
-        UserError: OpenVINO cannot read the file; gives its reason.
+        UserError: OpenVINO cannot read the file; the message gives its reason.
     """
     openvino = package('openvino')
     try:
@@ -52,10 +52,10 @@ def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], 
 
     Args:
         model: an OpenVINO model, or the path of its file.
-        precision: of the file; 'bf16' computes so where the processor can.
+        precision: the file's precision; 'bf16' computes in bfloat16 if the processor can.
 
     Raises:
-        UserError: OpenVINO cannot compile the model; gives its reason.
+        UserError: OpenVINO cannot compile the model; the message gives its reason.
     """
     compiled = compile_model(model, precision)
     names = [output.any_name for output in compiled.outputs]
@@ -81,9 +81,9 @@ def compile_model(model: Any, precision: str) -> Any:
 
 
 def save(model: Any, out: Path, precision: str) -> None:
-    """Write a model as FILE.xml and FILE.bin; a half-written one is never seen.
+    """Write a model as FILE.xml and FILE.bin; nobody can see a half-written one.
 
-    The first has the digest of the second, which is known once that is written.
+    The first contains the digest of the second, and is therefore written last.
 
     Args:
         precision: with 'fp16' and 'bf16', weights are stored in 16 bits.

@@ -9,10 +9,10 @@ class Preprocessing:
     """How an image's pixels become the model's input.
 
     Args:
-        mean, std: per channel in the model's order, for pixels from 0 to 255.
+        mean, std: one value per channel in the model's order, for pixels from 0 to 255.
         rgb: whether the model's order is RGB, not BGR.
         divisor: images are padded at the right and bottom to multiples of this, in pixels.
-        colours: whether images are RGB of 8 bits, and not channels of any number and range.
+        colours: whether images are 8-bit RGB, and not any number of channels of any range.
     """
 
     mean: Sequence[float]
@@ -27,5 +27,5 @@ class Preprocessing:
 
     @property
     def as_they_are(self) -> bool:
-        """Whether the model's order of channels is that of the images."""
+        """Whether the model and the images have the same order of channels."""
         return self.rgb or not self.colours

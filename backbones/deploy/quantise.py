@@ -1,4 +1,4 @@
-"""Files in 8-bit integers, calibrated on training images, and kept only if the metric holds."""
+"""Quantising to 8-bit integers with training images, and checking the loss in the metric."""
 
 import contextlib
 import io
@@ -30,8 +30,8 @@ class Quantised:
     Args:
         model: the model.
         before, after: metric of the validation set, in points, before and after.
-        images: number of training images that it was calibrated on.
-        kept: layers that stay in higher precision.
+        images: number of training images for calibration.
+        kept: layers that keep a higher precision.
     """
 
     model: Any
@@ -44,10 +44,10 @@ class Quantised:
 def quantise(
     model: Any, about: Mapping[str, str], cfg: Config, count: int, max_drop: float
 ) -> Quantised:
-    """Quantise an OpenVINO model; layers that cost too much stay in higher precision.
+    """Quantise an OpenVINO model; layers that cost too many points keep a higher precision.
 
-    Images are prepared as `Predictor` prepares them for the file, for calibration as for the
-    metric.
+    Both for calibration and for the metric, images are prepared as `Predictor` does it for the
+    file.
 
     Args:
         model: the model in float32.
@@ -65,7 +65,7 @@ def quantise(
 
     def measure(compiled: Any, indices: Iterable[int] | None = None) -> tuple[float, None]:
         predictor = Predictor(OpenVino(compiled, about), score=0)
-        with contextlib.redirect_stdout(io.StringIO()):  # tables of the metric
+        with contextlib.redirect_stdout(io.StringIO()):  # hides the metric's tables
             return points(validation.evaluate(predictor, indices)), None
 
     def measured(model: Any) -> float:
@@ -110,7 +110,7 @@ def training_images(cfg: Config, count: int) -> list[str]:
 
 
 class _Watched:
-    """A session that keeps what it is run on."""
+    """A session that records its inputs."""
 
     def __init__(self, session: Session) -> None:
         self.session, self.seen = session, list[np.ndarray]()
@@ -122,11 +122,11 @@ class _Watched:
 
 
 def calibration_inputs(session: Session, paths: list[str]) -> list[np.ndarray]:
-    """Return what a file is run on to predict on each image: one window if there are several.
+    """Return the input with which a file is run for each image: one of several windows.
 
     Args:
-        session: the open file, which is run for it.
-        paths: of images.
+        session: the open file, which is run to find out.
+        paths: image files.
     """
     watched, rng = _Watched(session), np.random.default_rng(0)
     predictor = Predictor(watched)

@@ -1,4 +1,4 @@
-"""Models whose queries are the answers: DETR, Deformable DETR, DINO, MaskFormer, Mask2Former."""
+"""Models with queries: DETR, Deformable DETR, DINO, MaskFormer, Mask2Former."""
 
 from types import MethodType
 from typing import Any
@@ -35,7 +35,7 @@ def _padding(size: Tensor, image: Tensor, padded: bool) -> Padding:
 class BoxQueries(nn.Module):
     """A DETR from normalised, padded images to boxes, scores, labels and counts.
 
-    See `OneStage`; there is no threshold, each image has as many boxes.
+    See `OneStage`; there is no threshold, so all images have the same number of boxes.
 
     Args:
         model: one of `TRANSFORMERS`.
@@ -60,7 +60,7 @@ class BoxQueries(nn.Module):
         maps = model.extract_feat(image)
         with patch.object(torch, 'linspace', _count):
             found = model.forward_transformer(maps, padding)
-        logits, boxes = (x[-1] for x in head(**found))  # of the last layer: (B, Q, C), (B, Q, 4)
+        logits, boxes = (x[-1] for x in head(**found))  # the last layer's: (B, Q, C), (B, Q, 4)
         count = head.test_cfg.get('max_per_img', logits.shape[1])
         if head.loss_cls.use_sigmoid:
             scores, index = logits.sigmoid().flatten(1).topk(count)
@@ -74,13 +74,13 @@ class BoxQueries(nn.Module):
         corners = torch.cat([centre - sides / 2, centre + sides / 2], -1) * far
         corners = torch.minimum(corners.clamp(min=0), far)
         parts = (x.flatten(0, 1) for x in (corners, scores, labels))
-        return *parts, (scores >= 0).sum(1)  # all; a constant cannot be a file's output
+        return *parts, (scores >= 0).sum(1)  # counts all; a file's output cannot be a constant
 
 
 def _count(start: float, end: float, steps: int, **options: Any) -> Tensor:
-    """Compute `torch.linspace` as these models call it: in steps of 1, also of a single cell.
+    """Compute `torch.linspace` as these models call it: in steps of 1, even for a single cell.
 
-    ONNX's form of it divides by `steps` - 1.
+    ONNX's version divides by `steps` - 1.
     """
     return torch.arange(steps, **options) + start
 
@@ -88,7 +88,7 @@ def _count(start: float, end: float, steps: int, **options: Any) -> Tensor:
 def _decode_dino(
     model: Any, query: Tensor, memory: Tensor, memory_mask: Tensor | None, **places: Any
 ) -> dict:
-    """Do what `DINO.forward_decoder` does, without its question about the number of images."""
+    """Do what `DINO.forward_decoder` does, without its branch on the number of images."""
     places['self_attn_mask'] = places.pop('dn_mask', None)
     states, references = model.decoder(
         query=query,
@@ -103,7 +103,7 @@ def _decode_dino(
 def mask_outputs(head: Any, maps: Any, padding: Padding) -> tuple[Tensor, Tensor]:
     """Run MMDetection's MaskFormerHead: class logits (B, Q, C + 1), mask logits (B, Q, h, w).
 
-    Its own `forward` writes the padding image by image.
+    The head's `forward` writes the padding image by image.
     """
     x = maps[-1]
     mask = padding.mask

@@ -1,4 +1,4 @@
-"""Replace layers that depend on the map's size by ones that export for every size."""
+"""Replacing layers that depend on the map's size by layers that export for every size."""
 
 import torch
 import torch.nn.functional as F

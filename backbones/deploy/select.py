@@ -1,7 +1,7 @@
-"""What is chosen among a detector's boxes, for several images at once, in a form that exports.
+"""Selecting a detector's boxes, for several images at once, in a form that can be exported.
 
-MMDetection chooses image by image, in loops and branches that depend on values; an exporter can
-follow neither. The results are those of its `predict`.
+MMDetection selects image by image, in loops and branches that depend on values, which an exporter
+cannot follow. The results equal those of its `predict`.
 """
 
 import math
@@ -33,7 +33,7 @@ class Boxes(NamedTuple):
     image: Tensor
 
     def take(self, kept: Tensor) -> 'Boxes':
-        """Return some of them, by a mask or by indices."""
+        """Select some of the boxes, by a mask or by indices."""
         return Boxes(*(part[kept] for part in self))
 
     def counts(self, batch: int) -> Tensor:
@@ -166,7 +166,7 @@ def _(boxes: Tensor, scores: Tensor, image: Tensor, batch: int, iou: float, coun
 def suppress_in_pytorch(
     boxes: Tensor, scores: Tensor, image: Tensor, batch: int, iou: float, count: int
 ) -> Tensor:
-    """Compute `suppress` by torchvision: the images are shifted apart, in float64 to be exact."""
+    """Compute `suppress` with torchvision by shifting the images apart, in float64 to be exact."""
     boxes = boxes.double()
     span = F.pad(boxes.flatten(), (0, 1)).max() - F.pad(boxes.flatten(), (0, 1)).min() + 1
     kept = nms(boxes + (image * span)[:, None], scores.double(), iou)

@@ -1,4 +1,4 @@
-"""Read a model to be exported, and images to compare its file on."""
+"""Reading a model to export, and images to compare its file on."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -34,10 +34,10 @@ class Source:
     Args:
         model: the model with its weights, in eval mode.
         preprocessing: what the file does to an image first.
-        in_pytorch: runs the model as its library does.
-        metadata: facts stored in the file.
+        in_pytorch: runs the model like its library does.
+        metadata: facts to store in the file.
         images: image files to compare on; if empty, scikit-learn's photographs are used.
-        cfg: the config, if there is one; its data are what int8 is made with.
+        cfg: the config, if there is one; int8 uses its data.
     """
 
     model: nn.Module
@@ -142,7 +142,7 @@ def read_model(
 def samples(
     files: list[Path], sizes: list[tuple[int, int]], preprocessing: Preprocessing
 ) -> Iterator[np.ndarray]:
-    """Yield an image for each size (H, W): RGB of bytes, or random values of other channels."""
+    """Yield an image for each size (H, W): RGB bytes, or random values for other channels."""
     rng = np.random.default_rng(0)
     for i, (height, width) in enumerate(sizes):
         if not preprocessing.colours:
@@ -158,7 +158,7 @@ def samples(
 
 
 def photographs() -> list[np.ndarray]:
-    """Return scikit-learn's two photographs, RGB of bytes."""
+    """Return scikit-learn's two photographs, as RGB bytes."""
     from sklearn.datasets import load_sample_images  # takes a second and is rarely needed
 
     return load_sample_images().images

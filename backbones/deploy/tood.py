@@ -1,4 +1,4 @@
-"""TOOD's head for any number of images: its own code repeats the anchors in a loop over these."""
+"""TOOD's head for any number of images; its original code repeats the anchors in a loop."""
 
 import contextlib
 import sys
@@ -10,7 +10,7 @@ from torch import Tensor
 
 @contextlib.contextmanager
 def anchors_once() -> Iterator[None]:
-    """Context in which TOODHead, if imported, has its anchors once, and decodes each image."""
+    """Context in which TOODHead, if imported, has its anchors only once and decodes each image."""
     module = sys.modules.get('mmdet.models.dense_heads.tood_head')
     if not module:
         yield

@@ -63,7 +63,7 @@ class Whole(nn.Module):
 
 
 def crop(x: Tensor, axis: int, height: int, width: int) -> Tensor:
-    """Keep the first rows and columns, which are the axes from `axis` on."""
+    """Keep the first rows and columns, which are the axes starting at `axis`."""
     return x.narrow(axis, 0, height).narrow(axis + 1, 0, width)
 
 
@@ -74,10 +74,10 @@ def to_program(
     size: tuple[int, int] | None,
     batch: int | None,
 ) -> Any:
-    """Trace a model with its preprocessing; arguments as of `to_onnx`.
+    """Trace a model with its preprocessing; see `to_onnx` for the arguments.
 
     Raises:
-        UserError: PyTorch cannot export the model; gives its reason.
+        UserError: PyTorch cannot export the model; the message gives its reason.
     """
     whole = Whole(model, preprocessing, size).eval()
     image = torch.zeros(batch or 2, preprocessing.channels, *(size or SAMPLE))

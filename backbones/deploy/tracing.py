@@ -1,4 +1,4 @@
-"""Trace a model with `torch.export`, whatever the file is then written in."""
+"""Tracing a model with `torch.export`, for every format of the file."""
 
 import contextlib
 import io
@@ -27,8 +27,8 @@ def traced(
 
     Args:
         module: takes images, (B, C, H, W), and perhaps more.
-        image: a sample of them; two of size `SAMPLE` where these vary.
-        others: samples of what else it takes, of fixed shapes.
+        image: sample images; two of size `SAMPLE` if number and size vary.
+        others: samples of its other inputs, which have fixed shapes.
         any_batch: the number of images varies.
         any_size: their height and width vary, in steps of `STRIDE`.
     """
@@ -47,7 +47,7 @@ def exporting(model: Any) -> Iterator[None]:
     """Context in which PyTorch exports a model from `exportable`, without progress notes.
 
     Raises:
-        UserError: PyTorch cannot export it; gives its reason.
+        UserError: PyTorch cannot export it; the message gives its reason.
     """
     try:
         with torch.no_grad(), quiet(), by_torchvision(), anchors_once(), in_four_dimensions():

@@ -1,4 +1,4 @@
-"""Detectors with region proposals: Faster, Mask and Cascade R-CNN and what is tested like them."""
+"""Detectors with region proposals: Faster, Mask and Cascade R-CNN, and similar ones."""
 
 from typing import Any
 
@@ -46,7 +46,7 @@ class TwoStage(nn.Module):
         return choose(found, found.levels, head.test_cfg, batch)[0]
 
     def _classify(self, maps: tuple[Tensor, ...], rois: Boxes, size: Tensor, batch: int) -> Boxes:
-        """Refine and classify proposals; several stages refine what the one before refined."""
+        """Refine and classify proposals, stage by stage."""
         heads = self.model.roi_head
         stages = list(zip(parts(heads.bbox_head), parts(heads.bbox_roi_extractor)))
         boxes, logits = rois.boxes, []
@@ -95,7 +95,7 @@ def parts(head: nn.Module) -> list[Any]:
 
 
 def pool(maps: tuple[Tensor, ...], boxes: Tensor, image: Tensor, extractor: Any) -> Tensor:
-    """Pool each box from the level for its size, (N, C, h, w).
+    """Pool each box from the level that suits its size, (N, C, h, w).
 
     Source: arXiv:1612.03144, Eq. 1.
     """

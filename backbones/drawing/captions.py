@@ -16,7 +16,7 @@ Picture = npt.NDArray[np.uint8]
 FONT = str(Path(matplotlib.get_data_path(), 'fonts', 'ttf', 'DejaVuSans.ttf'))
 PAPER = (255, 255, 255)
 INK = (20, 20, 20)
-ENTRIES = 24  # maximum in a legend; the rest are counted
+ENTRIES = 24  # maximum number of entries in a legend; the rest are counted
 
 
 @cache

@@ -35,7 +35,7 @@ class Classes:
         """Return whether pixels with a label are painted; "ignore" and background are not.
 
         Labels beyond the classes, such as 255, are "ignore". Background is recognised by its name,
-        not its number: label 0 of a dataset without one, e.g. ADE20K's wall, is a normal class.
+        not its number: in a dataset without one, label 0 is a normal class, like ADE20K's wall.
         """
         if not 0 <= label < (len(self.names) or 255):
             return False
@@ -54,7 +54,7 @@ def _given(palette: object, number: int) -> sv.ColorPalette | None:
 
 
 def _fixed(names: list[str]) -> sv.ColorPalette:
-    """Return one colour per class; background does not use up any."""
+    """Return one colour per class; background does not use one up."""
     number = sum(name.lower() not in BACKGROUND for name in names)
     colours = sv.ColorPalette.DEFAULT.colors
     if number > len(colours):

@@ -1,4 +1,4 @@
-"""Pictures of what was found in images, alone or beside the ground truth."""
+"""Pictures of predictions, alone or beside the ground truth."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ SMALLEST, LARGEST = 288, 3000  # limits of an image's long side in a picture, in
 
 @dataclass
 class Half:
-    """One copy of the image.
+    """One copy of an image.
 
     Args:
         title: the title above it; '' for none.

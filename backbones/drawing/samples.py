@@ -1,4 +1,4 @@
-"""Pictures of OpenMMLab's data samples, and what these hold in supervision's terms."""
+"""Pictures of OpenMMLab's data samples, and their contents in supervision's types."""
 
 import os
 import traceback
@@ -28,7 +28,7 @@ def draw(
 
     Args:
         image: (H, W, 3) RGB, in the coordinates of the boxes, masks and label maps in `sample`.
-        sample: MMDetection's DetDataSample or MMSegmentation's SegDataSample.
+        sample: a DetDataSample of MMDetection or a SegDataSample of MMSegmentation.
         meta: the dataset's metainfo: `classes` and, if present, their colours, `palette`.
         score: minimum score of drawn instances.
 
@@ -97,7 +97,7 @@ def found_in(sample: BaseDataElement, kind: str) -> Found | None:
 
 def _detections(instances: InstanceData) -> sv.Detections:
     boxes = instances.bboxes
-    # numpy has no bfloat16, which autocast gives
+    # numpy has no bfloat16, which autocast returns
     boxes = np.asarray(getattr(boxes, 'tensor', boxes).cpu().float(), float).reshape(-1, 4)
     masks = instances.get('masks')
     if masks is not None:

@@ -1,4 +1,4 @@
-"""What an exported file says about itself, checked before anything relies on it."""
+"""An exported file's metadata, checked before anything relies on them."""
 
 import json
 from collections.abc import Callable, Mapping
@@ -7,9 +7,9 @@ from typing import Any
 from backbones.data.numbers import is_id, is_number
 from backbones.errors import UserError
 
-FORMAT = 1  # of these facts, docs/export.md
-MOST = dict(scale=1 << 16, scale_factor=1 << 10)  # arguments of Resize: pixels, and a ratio
-Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is
+FORMAT = 1  # version of these facts; see docs/export.md
+MOST = dict(scale=1 << 16, scale_factor=1 << 10)  # limits for arguments of Resize: pixels, ratio
+Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is allowed
 
 
 def _is_count(value: object, least: int = 1) -> bool:
@@ -40,7 +40,7 @@ def _is_window(value: Any) -> bool:
 
 
 def _is_step(value: Any) -> bool:
-    """Return whether a value is a transform; the arguments that are used have to be numbers."""
+    """Return whether a value is a transform; its relevant arguments must be numbers."""
     if not isinstance(value, dict) or not isinstance(value.get('type'), str):
         return False
     said = {key: value[key] for key in MOST if value.get(key) is not None}
@@ -74,14 +74,14 @@ KNOWN: dict[str, Check] = dict(
 
 
 def read_about(path: str, stored: Mapping[str, str]) -> dict[str, Any]:
-    """Return the facts that predictions use; what a file does not say, or says as null, is absent.
+    """Return the facts that predictions use, without those that are missing or null.
 
     Args:
-        path: of the file, for errors.
-        stored: its metadata: text as it is, everything else as JSON; others' keys are ignored.
+        path: the file's path, for errors.
+        stored: its metadata, text or JSON; other programs' keys are ignored.
 
     Raises:
-        UserError: a fact is not of its type.
+        UserError: a fact has the wrong type.
     """
     found, faults = {}, []
     for key, (is_allowed, allowed) in KNOWN.items():

@@ -1,7 +1,7 @@
-"""Write predictions as a dataset, to be corrected in an annotation tool and trained on.
+"""Writing predictions as a dataset, to be corrected in an annotation tool and trained on.
 
-supervision's writers do not fit: they mark a mask with a hole as `iscrowd`, which nothing trains
-on, make several YOLO objects of one with parts, and drop the scores.
+supervision's writers do not fit: they mark a mask with a hole as `iscrowd`, so nothing trains on
+it, split an object with parts into several YOLO objects, and drop the scores.
 """
 
 import itertools
@@ -35,11 +35,11 @@ def check_format(layout: str, *, segments: bool, classes: int, images: Iterable[
     Args:
         layout: one of `FORMATS`.
         segments: whether the model predicts label maps, not instances.
-        classes: their number.
+        classes: number of classes.
         images: the files to predict on.
 
     Raises:
-        UserError: says all that is wrong.
+        UserError: it could not; the message lists all reasons.
     """
     faults = []
     allowed = FORMATS[2:] if segments else DETECTIONS
@@ -58,11 +58,11 @@ def check_format(layout: str, *, segments: bool, classes: int, images: Iterable[
 
 
 class DatasetWriter:
-    """Writes a folder that tools/check_data.py and annotation tools read.
+    """A writer of folders that tools/check_data.py and annotation tools read.
 
-    Images are copied to `images`, under their names; if two of them differ by their suffix only,
-    YOLO's and label maps' keep it as a part of the name. There is one split, without a folder of
-    its own: Label Studio does not look below `images`.
+    Images are copied to `images` under their names; if two of them differ only in their suffix, it
+    becomes part of the name for YOLO and label maps. There is one split, without a subfolder,
+    because Label Studio does not look below `images`.
 
     Args:
         root: the folder.
@@ -77,11 +77,11 @@ class DatasetWriter:
         self.root, self.layout, self.classes = root, layout, classes
 
     def add(self, prediction: Prediction, name: str, file_name: str) -> None:
-        """Copy an image, and write what belongs to it alone.
+        """Copy an image, and write its own files.
 
         Args:
             name: unique among the images, without a suffix.
-            file_name: with its suffix; see `find_images`.
+            file_name: the name with the suffix; see `find_images`.
         """
         named = file_name if self.layout == 'coco' else f'{name}{prediction.path.suffix}'
         image = self._place('images', named)
@@ -105,7 +105,7 @@ class DatasetWriter:
         """Write the files that describe all images.
 
         Args:
-            entries: of `predictions.jsonl`, one for each image.
+            entries: the entries of `predictions.jsonl`, one for each image.
         """
         names = self.classes.names
         if self.layout == 'coco':
@@ -128,7 +128,7 @@ class DatasetWriter:
 
 
 def _yolo(found: sv.Detections, i: int, shape: tuple) -> str:
-    """Return YOLO's line of an instance; '' if it has no pixel."""
+    """Return YOLO's line for an instance; '' if it has no pixel."""
     assert found.class_id is not None
     if found.mask is not None:
         polygons = outlines(np.asarray(found.mask[i]))
@@ -158,7 +158,7 @@ def _coco(entries: Iterable[dict], names: list[str]) -> dict:
 def _shape_of(one: dict) -> dict:
     """Return an annotation's box, area and mask; nothing if it has no pixel.
 
-    The box is that of the mask, and not what the model says.
+    The box is computed from the mask instead of being the model's.
     """
     code = one.get('segmentation')
     if code is None:

@@ -1,4 +1,4 @@
-"""Keep a failure on one image from ending the others."""
+"""Catching failures on one image, so that the others are still processed."""
 
 import itertools
 import re
@@ -37,7 +37,7 @@ def attempt(act: Callable[[Given], Made], given: Given) -> Made | Exception:
 
 
 def batched(entries: Iterable[Given], number: int) -> Iterator[list[Given]]:
-    """Yield the entries in lists of `number`; the last may be shorter."""
+    """Yield the entries in lists of `number`; the last list may be shorter."""
     rest = iter(entries)
     while some := list(itertools.islice(rest, number)):
         yield some

@@ -1,4 +1,4 @@
-"""Read the frames of a video, and write frames as one, with PyAV, which supervision requires."""
+"""Reading and writing videos frame by frame with PyAV, which supervision requires."""
 
 import contextlib
 from collections.abc import Iterator
@@ -15,8 +15,8 @@ from backbones.errors import UnreadableError
 
 SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 TICK = Fraction(1, 90000)  # seconds; unit of time in a written video
-LATE = 0.5  # seconds that a header may promise too much
-MOST = 0.9  # share of the frames that length and rate promise
+LATE = 0.5  # seconds by which a video may be shorter than its header says
+MOST = 0.9  # least share of the frames expected from length and rate
 SLACK = 0.02  # of the time between frames: rounding of their times
 
 
@@ -25,7 +25,7 @@ class Frame:
     """One frame.
 
     Args:
-        number: in the video, from 0.
+        number: its number in the video, from 0.
         seconds: when it is shown.
         image: (H, W, 3) RGB, upright.
     """
@@ -36,13 +36,13 @@ class Frame:
 
 
 class Clip:
-    """A video that is read frame by frame, so that memory does not grow.
+    """A video, read frame by frame to use little memory.
 
     Args:
-        path: of the file.
+        path: the file.
 
     Raises:
-        UnreadableError: it is no video, or holds no frames.
+        UnreadableError: it is not a video, or holds no frames.
     """
 
     def __init__(self, path: Path) -> None:
@@ -71,7 +71,7 @@ class Clip:
         for frame in self._decoded():
             number, self.read = self.read, self.read + 1
             seconds = self.end if frame.time is None else float(frame.time)
-            if seconds <= self.last:  # after a damaged part
+            if seconds <= self.last:  # happens after a damaged part
                 seconds = self.end
             self.last, self.end = seconds, seconds + 1 / self.fps
             if fps:
@@ -91,7 +91,7 @@ class Clip:
             self.damaged += 1
 
     def fault(self) -> str:
-        """Return what was wrong with the video, after it was read; '' if nothing was."""
+        """Describe what was wrong with the video after reading it; '' if nothing was."""
         if not self.read:
             return f'{self.path}: no frame could be decoded'
         if self.damaged:
@@ -107,10 +107,10 @@ class Clip:
         self.container.close()
 
     def _length(self) -> float:
-        """Return the seconds that the file's header promises; 0 if it does not say."""
+        """Return the length in seconds according to the header; 0 if it does not state any."""
         if self.stream.duration and self.stream.time_base:
             return float(self.stream.duration * self.stream.time_base)
-        alone = len(self.container.streams) == 1  # else it may be the sound's
+        alone = len(self.container.streams) == 1  # otherwise it may be the length of the sound
         return (self.container.duration or 0) / av.time_base if alone else 0.0
 
     def _kinds(self) -> str:
@@ -118,7 +118,7 @@ class Clip:
 
 
 def upright(image: np.ndarray, rotation: int) -> Picture:
-    """Turn a frame as its video says.
+    """Rotate a frame as its video says.
 
     Args:
         rotation: counter-clockwise, in degrees.
@@ -128,7 +128,7 @@ def upright(image: np.ndarray, rotation: int) -> Picture:
 
 @contextlib.contextmanager
 def writing(path: Path, fps: float) -> Iterator['Sink']:
-    """Open a video for writing; it is complete also if the work ends early."""
+    """Open a video for writing; it is complete even if the work ends early."""
     with av.open(str(path), 'w') as container:
         sink = Sink(container, fps)
         try:
@@ -138,7 +138,7 @@ def writing(path: Path, fps: float) -> Iterator['Sink']:
 
 
 class Sink:
-    """A video that frames are appended to; all have the size of the first."""
+    """A video to which frames are appended; all have the size of the first."""
 
     def __init__(self, container: Any, fps: float) -> None:
         self.container = container

@@ -1,4 +1,4 @@
-"""Let Inductor compile the backbone of a model that predicts."""
+"""Compiling a model's backbone with Inductor for predictions."""
 
 import contextlib
 import os
@@ -10,19 +10,19 @@ from torch import nn
 
 from backbones.errors import UserError, first_line
 
-COMPILERS = ('g++', 'clang++')  # that Inductor looks for
+COMPILERS = ('g++', 'clang++')  # the compilers that Inductor looks for
 OUTERMOST = re.compile(r'((?!backbone\.)\w+\.)*backbone')  # the name of a backbone in a model
 
 
 def compile_backbone(model: nn.Module, *, on_cpu: bool) -> None:
     """Compile a detector's or segmentor's backbone at its next call, with its weights frozen.
 
-    Heads are left alone: what they do depends on what they find. Of a model that holds several
-    backbones, such as a teacher's and a student's, each is compiled if it is called.
+    Heads are left alone, because their control flow depends on what they find. If a model holds
+    several backbones, such as a teacher's and a student's, each is compiled when it is called.
 
     Args:
-        model: in eval mode, with its weights, which must not change any more.
-        on_cpu: whether it computes there.
+        model: in eval mode, with its final weights.
+        on_cpu: whether it runs on the CPU.
 
     Raises:
         UserError: there is no C++ compiler, or no backbone.
@@ -33,7 +33,7 @@ def compile_backbone(model: nn.Module, *, on_cpu: bool) -> None:
             f'compile needs a C++ compiler, but there is no {named or " or ".join(COMPILERS)}: '
             'install one, or leave compile out'
         )
-    # not what a backbone may hold under the same name
+    # not parts of a backbone that have the same name
     found = [part for name, part in model.named_modules() if OUTERMOST.fullmatch(name)]
     if not found:
         raise UserError(f'{type(model).__name__} has no backbone to compile: leave compile out')
@@ -45,7 +45,7 @@ def compile_backbone(model: nn.Module, *, on_cpu: bool) -> None:
 def compiler_explained() -> Iterator[None]:
     """Turn a failure of the compiler into a UserError.
 
-    What an interrupted one leaves half-written, PyTorch takes for finished ever after.
+    After an interruption, PyTorch uses half-written files in its cache as if they were complete.
     """
     try:
         yield

@@ -1,4 +1,4 @@
-"""A file of tools/export.py as a model; OpenMMLab is not imported, PyTorch only for a .pt2 file."""
+"""A file of tools/export.py as a model, without OpenMMLab, and PyTorch only for .pt2 files."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import product
@@ -30,7 +30,7 @@ KINDS = {
 
 
 def is_exported(path: object) -> TypeGuard[str | Path | Session]:
-    """Return whether a path names an exported file, by its suffix, or is an open one."""
+    """Return whether it is an open exported file, or a path with the suffix of one."""
     if isinstance(path, str | Path):
         return runtime_of(path) is not None
     return isinstance(path, Session)
@@ -39,16 +39,16 @@ def is_exported(path: object) -> TypeGuard[str | Path | Session]:
 class ExportedModel:
     """See `Model`.
 
-    An image is transformed as in the config's test pipeline. For a file of one size, it is then
-    shrunk until it fits, with its aspect ratio, and padded at the right and the bottom.
+    An image is transformed as in the config's test pipeline. For a file with a fixed size, it is
+    then shrunk to fit, keeping its aspect ratio, and padded at the right and bottom.
 
     Args:
         file: its path, or the open file.
         tile, batch, amp: see `Predictor`.
 
     Raises:
-        UserError: the file is none of a detector or segmentor, or does not take such images; or
-            see `open_file`.
+        UserError: the file is not a detector or segmentor, or does not accept such images; or see
+            `open_file`.
     """
 
     on_cpu = True
@@ -67,13 +67,13 @@ class ExportedModel:
             )
         self.path = path
         self.images, channels, height, width = self.session.shape
-        self.multiple = 1  # of the sides in pixels; files of the other runtimes pad by themselves
+        self.multiple = 1  # divisor of the sides in pixels; other runtimes' files pad by themselves
         if runtime_of(path) == 'torch' and not height:
             self.multiple = about.get('pad_to_multiples_of', 1)
         colours = about.get('input', 'RGB').startswith('RGB')
         self.channels = None if colours else channels
         self.values = about.get('values')
-        self.size = (height, width) if height and width else None  # None: every size
+        self.size = (height, width) if height and width else None  # None means every size
         self.segments, self.panoptic = (about['task'] == kind for kind in ('semantic', 'panoptic'))
         self.window = about.get('sliding_window') if not tile else None
         faults = []
@@ -92,7 +92,7 @@ class ExportedModel:
         if self.window and self.size and any(a > b for a, b in zip(self.window['size'], self.size)):
             faults.append(f'takes {height} x {width} pixels, less than its windows')
         if self.images == 1 and batch > 1:
-            faults.append(f'takes 1 image at once, not {batch}')
+            faults.append(f'takes 1 image per call, not {batch}')
         if self.segments and tile and self.size not in (None, (tile, tile)):
             faults.append(f'takes images of {height} x {width}, not tiles of {tile} pixels')
         if not about.get('classes'):
@@ -156,12 +156,12 @@ class ExportedModel:
         return padded(pixels, self.size or (height, width), self.mean)
 
     def _run(self, inputs: Sequence[np.ndarray], names: Sequence[str]) -> Iterator[Outputs]:
-        """Yield each image's outputs, without the axis of images."""
+        """Yield each image's outputs, without the batch axis."""
         together = self.images or len(inputs)
         counted = 'boxes' in names and together > 1
         for first in range(0, len(inputs), together):
             some = [*inputs[first : first + together]]
-            filled = some + some[-1:] * (together - len(some))  # a file may take exactly so many
+            filled = some + some[-1:] * (together - len(some))  # the file may need a full batch
             out = self.session.run(np.stack(filled), [*names, *(['counts'] if counted else [])])
             self._check_classes(out)
             self._check_lengths(out)
@@ -176,7 +176,7 @@ class ExportedModel:
                     yield {name: values[i] for name, values in out.items()}
 
     def _check_classes(self, out: Outputs) -> None:
-        """Refuse results of other classes than the metadata name."""
+        """Refuse results for other classes than those in the metadata."""
         count, number = len(self.meta['classes']), 0
         if 'logits' in out:
             number = out['logits'].shape[1]
@@ -187,10 +187,10 @@ class ExportedModel:
         if number > count or ('logits' in out and number != count):
             raise UserError(f'{self.path} has outputs for {number} classes, but names {count}')
         if 'labels' in out and out['labels'].min(initial=0) < 0:
-            raise UserError(f'{self.path} returned labels below 0, which no class has')
+            raise UserError(f'{self.path} returned negative labels, which no class has')
 
     def _check_lengths(self, out: Outputs) -> None:
-        """Refuse instances whose outputs do not fit together, or are no numbers."""
+        """Refuse instances whose outputs do not fit together or are not finite numbers."""
         if 'boxes' not in out:
             return
         parts = {name: values for name, values in out.items() if name != 'counts'}
@@ -259,7 +259,7 @@ class ExportedModel:
         return total / count
 
     def _labels(self, logits: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
-        """Return the labels of resized logits, without all of these in memory at once."""
+        """Return the labels of resized logits, without holding all logits in memory at once."""
         if len(logits) == 1:
             return self.decide(resized(logits[0], shape)[None])
         best = resized(logits[0], shape)
@@ -272,6 +272,6 @@ class ExportedModel:
 
 
 def _of_outputs(outputs: Sequence[str]) -> dict[str, str]:
-    """Return the task of a file that does not say it."""
+    """Return the task of a file whose metadata do not state it."""
     kinds = [task for task, names in KINDS.items() if {*names} <= {*outputs}]
     return dict(task=kinds[-1] if kinds else 'unknown')

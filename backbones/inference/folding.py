@@ -1,4 +1,4 @@
-"""Fold BatchNorm into the convolution before it: the same numbers, with one pass less."""
+"""Folding BatchNorm into the convolution before it: the same numbers with one pass less."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -12,14 +12,14 @@ from torch.nn.utils.fusion import fuse_conv_bn_eval
 def fold(model: nn.Module) -> int:
     """Fold, in place, every BatchNorm that is known to follow its convolution.
 
-    That is so in an `nn.Sequential`, and in mmcv's `ConvModule`, which says in which order it calls
-    its parts. A convolution that several parts share is left alone.
+    The order is known in an `nn.Sequential`, and in mmcv's `ConvModule`, which states it. A
+    convolution that several parts share is left alone.
 
     Args:
         model: in eval mode.
 
     Returns:
-        The number of BatchNorms that are gone.
+        The number of folded BatchNorms.
     """
     places = Counter(id(child) for part in model.modules() for child in part.children())
     pairs = [pair for pair in _pairs(model) if places[id(pair[1])] == 1 and _fits(*pair[1:3])]
@@ -30,7 +30,7 @@ def fold(model: nn.Module) -> int:
 
 
 def _pairs(model: nn.Module) -> Iterator[tuple[nn.Module, nn.Module, nn.Module, str, str]]:
-    """Yield a part, two layers that it calls in turn, and what they are called in it."""
+    """Yield a part, two layers that it calls in turn, and their names in it."""
     for part in model.modules():
         if isinstance(part, ConvModule):
             if part.with_norm and part.order[:2] == ('conv', 'norm'):

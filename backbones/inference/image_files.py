@@ -1,4 +1,4 @@
-"""Find the images named on the command line, and name their results."""
+"""Finding the images named on the command line, and naming their results."""
 
 import glob
 import os
@@ -28,7 +28,7 @@ class Images:
     def names(self) -> dict[Path, str]:
         """Return the name of each image's results, a path without a suffix.
 
-        If two images differ by their suffixes only, all names keep theirs.
+        If two images differ only in their suffixes, all names keep theirs.
         """
         stems = {path: inside.with_suffix('').as_posix() for path, inside in self.inside.items()}
         if len(set(stems.values())) == len(stems):
@@ -43,7 +43,7 @@ def find_images(arguments: Sequence[str], kinds: Sequence[str] = SUFFIXES) -> Im
     they have one of the suffixes `kinds`.
 
     Raises:
-        MissingFileError: names every argument that does not exist.
+        MissingFileError: arguments do not exist; the message names all of them.
         UserError: there are no images.
     """
     inside: dict[Path, Path] = {}
@@ -95,7 +95,7 @@ def suffixes(others: Counter[str]) -> str:
 
 
 def _absolute(path: str | Path) -> Path:
-    return Path(os.path.abspath(path))  # links keep their own names
+    return Path(os.path.abspath(path))  # unlike Path.resolve, keeps the names of links
 
 
 def _near(missing: str) -> str:

@@ -1,4 +1,4 @@
-"""Check that an image's masks or scores fit into memory before the system kills the process."""
+"""Checking that an image's masks or scores fit into memory before the system kills the process."""
 
 import sys
 from pathlib import Path
@@ -6,7 +6,7 @@ from pathlib import Path
 from backbones.errors import UserError
 
 SCORE = 4  # bytes per class score and pixel; a mask takes one byte per pixel
-MASKS = 100  # instances in an image, where nothing says how many
+MASKS = 100  # assumed instances per image if the model does not limit them
 GIB = 1 << 30
 INFO = Path('/proc/meminfo')
 

@@ -49,7 +49,7 @@ class ModelInPyTorch:
         fold(self.module)
         self.device = next(self.module.parameters()).device.type
         self.on_cpu = self.device == 'cpu'
-        if self.on_cpu:  # convolutions then need not turn their inputs and outputs around
+        if self.on_cpu:  # saves convolutions from reordering their inputs and outputs
             self.module.to(memory_format=torch.channels_last)
         self.compiled = compiled
         self._compile()
@@ -107,7 +107,7 @@ def _collated(prepared: Sequence[dict]) -> dict:
 
 
 def bytes_per_pixel(cfg: Config, classes: int) -> int:
-    """Return the bytes per pixel of the image that a model's result takes before selection.
+    """Return the memory, in bytes per pixel of the image, that a result takes before selection.
 
     Args:
         cfg: config of a detector or segmentor.
@@ -120,4 +120,4 @@ def bytes_per_pixel(cfg: Config, classes: int) -> int:
     rules = cfg.model.get('test_cfg') or {}
     rules = rules.get('rcnn', rules)
     masks = rules.get('max_per_img', rules.get('max_per_image', MASKS))
-    return masks * (SCORE if cfg.model.get('panoptic_head') else 1)  # Mask2Former's are scores
+    return masks * (SCORE if cfg.model.get('panoptic_head') else 1)  # Mask2Former keeps scores

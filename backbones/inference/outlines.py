@@ -1,4 +1,4 @@
-"""The outlines of a mask, along the edges of its pixels."""
+"""Outlines of masks along the edges of their pixels."""
 
 import cv2
 import numpy as np
@@ -7,17 +7,17 @@ import numpy as np
 def outlines(mask: np.ndarray) -> list[np.ndarray]:
     """Return a polygon for each part of a mask, with its holes.
 
-    supervision's run through the centres of pixels, so that readers lose half a pixel at each side.
-    From these, pycocotools and OpenCV give the mask back.
+    supervision's outlines run through the centres of pixels, so readers lose half a pixel on each
+    side. From these outlines, pycocotools and OpenCV restore the mask exactly.
 
     Args:
-        mask: (H, W), of booleans.
+        mask: (H, W) booleans.
 
     Returns:
-        Polygons of (N, 2) points x, y in pixels. COCO's and YOLO's have no holes: a seam of no
-        width leads to each, and back.
+        Polygons of (N, 2) points x, y in pixels. COCO and YOLO polygons have no holes, so a seam
+        without width leads to each hole and back.
     """
-    # a contour runs through the centres of pixels, which here lie beside the edges of the mask's
+    # contours run through the centres of pixels, which here are next to the edges of the mask's
     twice = mask.astype(np.uint8).repeat(2, 0).repeat(2, 1)
     contours, order = cv2.findContours(twice, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_SIMPLE)
     rings = [np.round((contour[:, 0] + 0.5) / 2) for contour in contours]
@@ -29,7 +29,7 @@ def outlines(mask: np.ndarray) -> list[np.ndarray]:
 
 
 def joined(rings: list[np.ndarray]) -> np.ndarray:
-    """Join polygons to a single one, by seams between their closest points."""
+    """Join polygons into one by seams between their closest points."""
     whole, *rest = rings
     for ring in rest:
         far = ((whole[:, None] - ring[None]) ** 2).sum(-1)

@@ -32,7 +32,7 @@ def paste(masks: np.ndarray, boxes: np.ndarray, size: tuple[int, int]) -> np.nda
 def pasted(
     mask: np.ndarray, box: np.ndarray, size: tuple[int, int]
 ) -> tuple[slice, slice, np.ndarray]:
-    """Return the rows and columns that a mask reaches, and its probabilities there."""
+    """Return the rows and columns that a mask covers, and its probabilities there."""
     x1, y1, x2, y2 = box.tolist()
     rows, above = _weights(size[0], y1, y2, mask.shape[0])
     columns, left = _weights(size[1], x1, x2, mask.shape[1])
@@ -40,10 +40,10 @@ def pasted(
 
 
 def _weights(length: int, start: float, end: float, cells: int) -> tuple[slice, np.ndarray]:
-    """Return the pixels of an axis in or next to a box, and their shares of each cell of its mask.
+    """Return an axis's pixels in or next to a box, and the weight of each mask cell for them.
 
-    These are those of bilinear interpolation with zeros around the mask. As in MMDetection, all
-    pixels count as the centre of a box without extent.
+    The weights are those of bilinear interpolation with zeros around the mask. As in MMDetection,
+    all pixels count as the centre of a box without extent.
     """
     first, last = max(int(np.floor(start)) - 1, 0), min(int(np.ceil(end)) + 1, length)
     with np.errstate(divide='ignore', invalid='ignore'):

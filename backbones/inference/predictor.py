@@ -1,4 +1,4 @@
-"""Predict on images: read, run the model on the whole or in tiles, keep confident instances."""
+"""Predicting on images: read, run the model on the whole or in tiles, keep confident instances."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ from backbones.inference.sessions import RUNTIMES, Session
 from backbones.inference.tiles import Scores, instances, label_map, shared_rows, stride_of
 from backbones.pixels import to_rgb
 
-if TYPE_CHECKING:  # a file is predicted with where OpenMMLab is not installed
+if TYPE_CHECKING:  # exported files work without OpenMMLab
     from mmengine.config import Config
 
 SMALLEST_SIDE = 32  # pixels; the backbones' minimum
-LARGEST_RATIO = 32  # of the sides: test pipelines resize the longer one to 2048 or 1333 pixels
+LARGEST_RATIO = 32  # ratio of the sides; test pipelines resize the longer to 2048 or 1333 pixels
 SMALLEST_TILE = 64  # pixels
 
 
@@ -99,7 +99,7 @@ class Predictor:
                 )
             self.model = ExportedModel(config, tile=tile, batch=batch, amp=amp)
         else:
-            # late: an exported file is predicted with where these are not installed
+            # imported late, because exported files work without these
             from backbones.inference.model_in_pytorch import ModelInPyTorch
 
             if checkpoint is None:
@@ -155,7 +155,7 @@ class Predictor:
         start = time.perf_counter()
         together = attempt(self.find_all, images)
         found: list[Found | Exception] = (
-            [attempt(self.find, image) for image in images]  # too large together, maybe not alone
+            [attempt(self.find, image) for image in images]  # maybe only too large together
             if isinstance(together, Exception)
             else [*together]
         )
@@ -244,7 +244,7 @@ class Predictor:
         return label_map(image, tile, stride, scores=self._scores, decide=self.model.decide)
 
     def _scores(self, tiles: Iterable[Picture]) -> Iterator[Scores]:
-        """Yield a segmentor's scores of all classes, (C, h, w), before any are chosen."""
+        """Yield a segmentor's scores for all classes, (C, h, w), before any is chosen."""
         for some in batched(tiles, self.batch):
             found = self.model.scores([self._prepare(one) for one in some])
             for one, scores in zip(some, found):

@@ -1,4 +1,4 @@
-"""Read an image of any kind as training does."""
+"""Reading any kind of image like training does."""
 
 from pathlib import Path
 
@@ -15,10 +15,10 @@ NO_RANGE = ' have no known range of values; save it with 8 or 16 bits per channe
 
 
 def read_image(path: Path) -> tuple[Picture, list[str]]:
-    """Read an image as MMDetection's and MMSegmentation's loaders do.
+    """Read an image like MMDetection's and MMSegmentation's loaders.
 
     The camera's orientation tag is applied, grey becomes RGB, an alpha channel is ignored, and
-    of 16 bits per channel the upper 8 are kept, whatever the range of values.
+    only the upper 8 of 16 bits per channel are kept, whatever the range of values.
 
     Returns:
         (H, W, 3) RGB, and notes on any of these steps that might surprise.
@@ -40,10 +40,10 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
         notes.append('only the first of several frames is used')
     try:
         content = np.fromfile(path, np.uint8)
-        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)  # as mmcv does
+        pixels = cv2.imdecode(content, cv2.IMREAD_COLOR)  # as in mmcv
         whole = cv2.IMREAD_ANYDEPTH | cv2.IMREAD_COLOR
         deep = cv2.imdecode(content, whole) if facts.bits > 8 else None
-    except cv2.error as error:  # e.g. too large for OpenCV
+    except cv2.error as error:  # such as too large for OpenCV
         raise UnreadableError(f'{path}: {error}') from error
     if pixels is None:
         raise UnreadableError(f'{path}: damaged image')
@@ -57,5 +57,5 @@ def read_image(path: Path) -> tuple[Picture, list[str]]:
 
 
 def read_channels(path: Path, channels: int, values: str | None) -> tuple[np.ndarray, list[str]]:
-    """Read an image as `LoadChannels` does; see `read_pixels`. Returns no notes."""
+    """Read an image like `LoadChannels`; see `read_pixels`. Returns no notes."""
     return read_pixels(path, channels, values), []

@@ -1,4 +1,4 @@
-"""Predict from a command line and write a folder of results."""
+"""Predicting from a command line, and writing a folder of results."""
 
 import math
 import os
@@ -51,7 +51,7 @@ def run(
         The exit code: 0, 1 if some images have no prediction, or 128 + the signal's number.
 
     Raises:
-        UserError: `out` lies in a folder of `images`; or see `find_images`, `owned_folder`,
+        UserError: `out` is in a folder of `images`; or see `find_images`, `owned_folder`,
             `Results` and `Predictor`.
     """
     for source in filter(os.path.isdir, images):
@@ -118,7 +118,7 @@ def _run(chosen: Images, predictor: Predictor, results: Results) -> int:
 def _check_options(clips: bool, *, resume: bool, as_labels: str | None, fps: float | None) -> None:
     faults = []
     if clips and resume:
-        faults.append('--resume is for images: a video is predicted from its beginning')
+        faults.append('--resume is for images: videos always start from the beginning')
     if clips and as_labels:
         faults.append('--as-labels is for images')
     if fps is not None and not clips:
@@ -151,7 +151,7 @@ def _predict(
                         results.add(outcome, names[path], chosen.inside[path].as_posix())
     finally:
         stop.writes = True
-        results.finish()  # also after an interruption
+        results.finish()  # even after an interruption
 
 
 def _report(chosen: Images, results: Results, failed: list[str], seconds: float) -> str:
@@ -167,7 +167,7 @@ def _report(chosen: Images, results: Results, failed: list[str], seconds: float)
     lines += [f'  {count}: {note}' for note, count in results.notes.items()]
     if others := len(results.done) - done:
         images = 'image' if others == 1 else 'images'
-        lines.append(f'  {others} {images} of an earlier call, which this call does not name')
+        lines.append(f'  {others} {images} of an earlier call that this call does not name')
     if chosen.others:
         lines.append(f'not images, by suffix: {suffixes(chosen.others)}')
     lines.append(f'results: {results.folder}/ with {", ".join(results.files)}')

@@ -1,4 +1,4 @@
-"""Predict on videos from a command line and write a folder of results."""
+"""Predicting on videos from a command line, and writing a folder of results."""
 
 import contextlib
 import json
@@ -48,12 +48,12 @@ def run_clips(
 ) -> int:
     """Predict on videos, and print a summary.
 
-    For each, `NAME.mp4` shows what was found, and `NAME.jsonl` has a line about the call and one
-    for each frame. SIGTERM and Ctrl-C end both after a whole frame.
+    For each video, `NAME.mp4` shows the results, and `NAME.jsonl` has a line about the call and one
+    for each frame. On SIGTERM and Ctrl-C, both end with a complete frame.
 
     Args:
-        predictor: for the frames.
-        paths: the files.
+        predictor: predicts on the frames.
+        paths: the videos.
         out: a new folder.
         fps: see `Clip.frames`.
         about: the call.
@@ -77,7 +77,7 @@ def run_clips(
                 work.predict(path, stop)
         print(work.summary())
     if stop.received:
-        print(f'{signal.Signals(stop.received).name}: the results end here; predict again for all')
+        print(f'{signal.Signals(stop.received).name}: the results end here; run it again for all')
         return 128 + stop.received
     return 1 if work.failed else 0
 
@@ -92,7 +92,7 @@ class _Work:
         self.counts = Counter[int]()  # instances, or frames in which a label occurs, by class
 
     def predict(self, path: Path, stop: Stop) -> None:
-        """Predict on one video; what is wrong with it is recorded."""
+        """Predict on one video, and record what is wrong with it."""
         try:
             clip = Clip(path)
         except UnreadableError as error:

@@ -1,4 +1,4 @@
-"""Open an exported file in the runtime that its name stands for."""
+"""Opening an exported file in the runtime for its suffix."""
 
 import contextlib
 import json
@@ -18,31 +18,31 @@ from backbones.inference.attempts import OUT_OF_MEMORY
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino', '.pt2': 'torch'}  # by suffix
 FACTS = 'metadata.json'  # inside a file of torch.export
-SECTION = ['dense_backbones']  # of OpenVINO's metadata
-WEIGHTS = 'weights_sha256'  # in it: of the file beside it
+SECTION = ['dense_backbones']  # section of OpenVINO's metadata
+WEIGHTS = 'weights_sha256'  # key in it: digest of the file of weights
 PLACES = re.compile(r"^.*Exception from .*$|\bCheck '.*' failed at \S+:\d+:", re.M)
 Outputs = dict[str, np.ndarray]
-Shape = tuple[int | None, ...]  # None where a length is free
+Shape = tuple[int | None, ...]  # None for a variable length
 
 
 def runtime_of(path: str | Path) -> str | None:
-    """Return the runtime that a file's suffix stands for; None if it is no exported file."""
+    """Return the runtime for a file's suffix; None if it is not an exported file."""
     return RUNTIMES.get(Path(path).suffix.lower())
 
 
 @runtime_checkable
 class Session(Protocol):
-    """A file in memory, ready to run."""
+    """An opened file, ready to run."""
 
     about: dict[str, str]  # the file's metadata
     shape: Shape  # of the input, `image`: images, channels, height, width
     outputs: tuple[str, ...]
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
-        """Compute the outputs of these names for images of float32, `shape`.
+        """Compute the named outputs for float32 images of the shape `shape`.
 
         Raises:
-            MemoryError: it takes more than there is.
+            MemoryError: there is not enough memory.
         """
 
 
@@ -50,14 +50,14 @@ def open_file(path: str, *, threads: int | None = None, bf16: bool = False) -> S
     """Open an exported file.
 
     Args:
-        path: of an `.onnx`, an `.xml` or a `.pt2` file.
+        path: an `.onnx`, `.xml` or `.pt2` file.
         threads: number of CPU threads; None is OMP_NUM_THREADS if that is set, as for PyTorch, else
             the runtime's own choice.
         bf16: let OpenVINO compute in bfloat16.
 
     Raises:
         MissingFileError, MissingOperatorError: the file or its runtime is missing.
-        UserError: the runtime cannot open it; gives its reason.
+        UserError: the runtime cannot open it; the message gives its reason.
     """
     if not Path(path).is_file():
         raise MissingFileError(f'{path} does not exist')
@@ -82,7 +82,7 @@ class OnnxRuntime:
             self.session = runtime.InferenceSession(
                 file, options, providers=['CPUExecutionProvider']
             )
-        except Exception as error:  # it has exceptions of its own
+        except Exception as error:  # onnxruntime has its own exceptions
             raise UserError(f'{_name(file)} cannot be opened: {first_line(error)}') from error
         self.about = dict(self.session.get_modelmeta().custom_metadata_map)
         inputs = self.session.get_inputs()
@@ -107,7 +107,7 @@ class OpenVino:
         self.about, self.shape = dict(about), _shape_of(shapes, name)
         self.outputs = tuple(output.any_name for output in compiled.outputs)
         self.request = compiled.create_infer_request()
-        self.lock = Lock()  # a request does one thing at a time; onnxruntime's sessions do several
+        self.lock = Lock()  # unlike onnxruntime's sessions, a request handles one call at a time
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
         with self.lock:
@@ -131,7 +131,7 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
     check_weights(weights, about)
     rounds = bf16 or about.get('precision') == 'bf16'
     options = dict(
-        # by itself OpenVINO rounds to bfloat16 wherever the processor can
+        # by default, OpenVINO rounds to bfloat16 wherever the processor can
         INFERENCE_PRECISION_HINT='bf16' if rounds else 'f32',
         PERFORMANCE_HINT='LATENCY',
         **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
@@ -158,7 +158,7 @@ def check_weights(weights: Path, about: Mapping[str, str]) -> None:
     """Make sure that the weights of an OpenVINO file were written with it.
 
     Raises:
-        UserError: those of another training run, perhaps, or damaged.
+        UserError: they were not, or are damaged.
     """
     if about.get(WEIGHTS) not in (None, sha256(weights)):
         raise UserError(
@@ -186,7 +186,7 @@ class TorchExport:
         facts = {FACTS: ''}
         try:
             program = self.torch.export.load(file, extra_files=facts)
-        except Exception as error:  # it raises whatever reading a zip and a program can
+        except Exception as error:  # reading a zip and a program can raise anything
             raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
         self.about = json.loads(facts[FACTS] or '{}')
         names = program.graph_signature.user_inputs
@@ -234,5 +234,5 @@ def _name(file: str | bytes) -> str:
 
 
 def _section(model: Any) -> Mapping[str, Any]:
-    """Return the metadata that a file holds under our name."""
+    """Return the metadata that a file holds under this project's name."""
     return model.get_rt_info(SECTION).value if model.has_rt_info(SECTION) else {}

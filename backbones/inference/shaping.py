@@ -1,4 +1,4 @@
-"""Give an image the size that an exported file takes, as a config's test pipeline would."""
+"""Resizing an image for an exported file like a config's test pipeline would."""
 
 from collections.abc import Sequence
 
@@ -7,7 +7,7 @@ import numpy as np
 
 from backbones.errors import UserError, listed
 
-MEAN = (123.675, 116.28, 103.53)  # ImageNet's, of RGB
+MEAN = (123.675, 116.28, 103.53)  # ImageNet's, in RGB order
 KNOWN = {  # transforms and their arguments
     'Resize': ('scale', 'scale_factor', 'keep_ratio', 'clip_object_border'),
     'ResizeToMultiple': ('size_divisor',),
@@ -16,12 +16,12 @@ Size = tuple[int, int]  # height and width in pixels
 
 
 class Shaping:
-    """The size that an image gets.
+    """The size to which an image is brought.
 
     Args:
-        path: of the file, for errors.
-        transforms: of the config's test pipeline, from the file's metadata; None if it has none.
-        fits: height and width into which each image must fit; None for every size.
+        path: the file's path, for errors.
+        transforms: the config's test pipeline in the file's metadata; None if it has none.
+        fits: height and width into which each image must fit; None for any size.
 
     Raises:
         UserError: a transform is not a Resize, or has arguments that are not known here.
@@ -57,7 +57,7 @@ def _told(known: dict[str, tuple[str, ...]]) -> str:
 
 
 def _resized_by(step: dict, height: int, width: int) -> Size:
-    """Return what mmcv's Resize or MMSegmentation's ResizeToMultiple makes of a size."""
+    """Return the size that mmcv's Resize or MMSegmentation's ResizeToMultiple turns a size into."""
     if 'size_divisor' in step:
         divisor = step['size_divisor']
         return -(-height // divisor) * divisor, -(-width // divisor) * divisor
@@ -79,14 +79,14 @@ def _scaled(factor: float, height: int, width: int) -> Size:
 
 
 def resized(pixels: np.ndarray, size: Size) -> np.ndarray:
-    """Resize an image or a map as mmcv and PyTorch do."""
+    """Resize an image or a map like mmcv and PyTorch."""
     if pixels.shape[:2] == size:
         return pixels
     return np.asarray(cv2.resize(pixels, size[::-1], interpolation=cv2.INTER_LINEAR))
 
 
 def padded(pixels: np.ndarray, size: Size | None, mean: Sequence[float] | None) -> np.ndarray:
-    """Pad an image (h, w, C) at the right and the bottom with what becomes zero in the model."""
+    """Pad an image (h, w, C) at the right and bottom with values that become zero in the model."""
     if size is None or pixels.shape[:2] == size:
         return pixels
     whole = np.empty((*size, pixels.shape[2]), pixels.dtype)

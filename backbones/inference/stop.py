@@ -1,4 +1,4 @@
-"""Let SIGTERM and Ctrl-C end the work where nothing is lost."""
+"""Letting SIGTERM and Ctrl-C end the work at a point where nothing is lost."""
 
 import contextlib
 import signal

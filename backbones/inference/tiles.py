@@ -1,4 +1,4 @@
-"""Merge overlapping tiles of an image: average their scores, count instances once."""
+"""Merging overlapping tiles of an image: average their scores, count instances once."""
 
 from collections.abc import Callable, Iterable, Sequence
 from itertools import pairwise, product
@@ -9,7 +9,7 @@ import supervision as sv
 
 from backbones.drawing.captions import Picture
 
-Scores = Any  # float32, of PyTorch on any device, or of numpy
+Scores = Any  # float32 array of PyTorch, on any device, or of numpy
 
 OVERLAP = 3  # tiles overlap by a third, as crops do in MMSegmentation's configs
 TOUCHES = 4  # pixels; a box this close to a tile's edge may continue beyond it
@@ -51,7 +51,7 @@ def label_map(
     rows, columns = _counts(tops, tile, height), _counts(lefts, tile, width)
     tiles = (image[y : y + tile, x : x + tile] for y, x in product(tops, lefts))
     labels = np.empty((height, width), np.uint8)
-    above = beside = np.empty(0)  # sums that the next row of tiles, and the next tile, add to
+    above = beside = np.empty(0)  # sums to which the next row of tiles, and the next tile, add
     for ((i, y), (j, x)), total in zip(product(enumerate(tops), enumerate(lefts)), scores(tiles)):
         if not i and not j:
             above = _empty(total, (len(total), shared_rows(height, tile, stride), width))
@@ -78,7 +78,7 @@ def _empty(like: Scores, shape: tuple[int, ...]) -> Scores:
 
 
 def starts(length: int, tile: int, stride: int) -> list[int]:
-    """Return where the tiles along a side begin."""
+    """Return the positions at which the tiles along a side begin."""
     last = max(length - tile, 0)
     return [*range(0, last, stride), last]
 
@@ -108,10 +108,10 @@ def instances(
     Args:
         image: (H, W, C).
         tile: side in pixels.
-        batch: number of tiles that `detect` gets together.
+        batch: number of tiles per call of `detect`.
         detect: returns the instances in each tile.
     """
-    image = np.ascontiguousarray(image)  # tiles are views, which lie where their memory does
+    image = np.ascontiguousarray(image)  # tiles are views, located by their address in memory
     overlap = tile - stride_of(tile)
 
     def whole(tiles: list[Picture]) -> list[sv.Detections]:
@@ -133,7 +133,7 @@ def instances(
 
 
 def _inner(tile: Picture, image: Picture) -> list[bool]:
-    """Return whether a tile's left, top, right and bottom edges lie inside its image."""
+    """Return whether a tile's left, top, right and bottom edges are inside its image."""
     top, rest = divmod(tile.ctypes.data - image.ctypes.data, image.strides[0])
     left = rest // image.strides[1]
     right, bottom = left + tile.shape[1], top + tile.shape[0]
@@ -146,7 +146,7 @@ def _cut(boxes: np.ndarray, shape: tuple, inner: list[bool], overlap: int) -> np
     Args:
         boxes: (N, 4), left, top, right, bottom in pixels of the tile.
         shape: height and width of the tile.
-        inner: whether the tile's left, top, right and bottom edge lies inside the image.
+        inner: whether the tile's left, top, right and bottom edges are inside the image.
         overlap: overlap of neighbouring tiles in pixels; one of them shows narrower instances
             whole.
 

@@ -1,4 +1,4 @@
-"""Load a trained model, its class names, and the pipeline that prepares images for it."""
+"""Loading a trained model, its class names, and the pipeline that prepares its images."""
 
 from collections.abc import Mapping
 

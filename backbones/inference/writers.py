@@ -1,4 +1,4 @@
-"""Write results to a folder: pictures, COCO JSON or label maps, and a summary table."""
+"""Writing results to a folder: pictures, COCO JSON or label maps, and a summary table."""
 
 import contextlib
 import itertools
@@ -30,11 +30,11 @@ DATASET = 'dataset'
 
 @contextlib.contextmanager
 def owned_folder(path: str, *, resume: bool) -> Iterator[Path]:
-    """Create a folder in which results of different calls cannot mix, and own it meanwhile.
+    """Create and lock a folder, so that results of different calls cannot mix.
 
     Args:
         path: the folder.
-        resume: continue from what an interrupted call left there.
+        resume: continue with the results of an interrupted call.
 
     Raises:
         UserError: the folder is not empty; or see `owning`.
@@ -54,7 +54,7 @@ def owned_folder(path: str, *, resume: bool) -> Iterator[Path]:
 
 
 class Results:
-    """Write predictions of one kind as they come, and JSON files made from them at the end.
+    """Write predictions as they come, and JSON files made from them at the end.
 
     `predictions.jsonl` has a line about the call and one for each finished image. Instances:
     `pictures/NAME.jpg`, `results.json` in COCO's results format, and `images.json`, which explains
@@ -62,10 +62,10 @@ class Results:
     line is the name of label 0.
 
     Args:
-        folder: for the files; those of an interrupted call are kept.
+        folder: the folder; files of an interrupted call are kept.
         classes: the class names.
         segments: whether predictions are label maps, not instances.
-        about: the call; an interrupted call can only be continued by an equal one.
+        about: the call; only an equal call can continue an interrupted one.
         layout: layout of the dataset that is also written, in `dataset/`; see `DatasetWriter`.
 
     Raises:
@@ -87,9 +87,9 @@ class Results:
         self.classes = classes
         self.segments = segments
         self.notes = Counter[str]()  # see `Prediction`
-        self.seconds = 0.0  # time of the model in this call
-        self.done: dict[str, str] = {}  # paths of the images, by their names in `images.json`
-        self.names: dict[str, str] = {}  # the same, by the names of their files
+        self.seconds = 0.0  # time that the model took in this call
+        self.done: dict[str, str] = {}  # image paths by their names in `images.json`
+        self.names: dict[str, str] = {}  # the same by the names of their results
         self.amounts = Counter[int]()  # instances or pixels by class
         self.present = Counter[int]()  # images that contain the class
         self.scores = Counter[int]()  # sum of scores by class
@@ -114,7 +114,7 @@ class Results:
 
         Args:
             prediction: the result for the image.
-            name: of the files, without a suffix; may contain folders.
+            name: name of the files, without a suffix; may contain folders.
             file_name: the image's name in `images.json`.
         """
         height, width = prediction.image.shape[:2]
@@ -143,7 +143,7 @@ class Results:
         """Return whether an image is done; see `add`.
 
         Raises:
-            UserError: another image of one of the names is.
+            UserError: another image with one of the names is done.
         """
         done = self.done.get(file_name)
         if done is None and name in self.names:

@@ -1,4 +1,4 @@
-"""Build a module from a config, and check with one prediction that its parts fit together."""
+"""Building a module from a config, and checking with one prediction that its parts fit."""
 
 import contextlib
 import copy
@@ -23,14 +23,14 @@ def check_fit(cfg: Config, model: ConfigDict) -> None:
     The weights are initialised from a fixed seed, so the result is reproducible.
 
     Raises:
-        UserError: the model cannot be built or run; one line.
+        UserError: the model cannot be built or run; the message has one line.
     """
     check_single_images(model)
     try:
         with torch.random.fork_rng(devices=[]), torch.no_grad():
             torch.manual_seed(0)
             built = build_for_trial(cfg, model)
-            built.eval()  # not chained: some backbones return None
+            built.eval()  # not chained, since some backbones return None
             built.test_step(empty_batch(cfg, model))
             _run_auxiliary_heads(built, channels_in(model), image_side(model))
     except Exception as error:  # third-party code may raise anything
@@ -105,7 +105,7 @@ def build_for_trial(cfg: Config, model: ConfigDict) -> nn.Module:
     for node in nodes(settings):
         if 'clip_border' in node:  # on a CPU, MMDetection cannot paste masks beyond the border
             node.clip_border = True
-    if cfg.default_scope == 'mmdet':  # a model inside another has no preprocessor of its own
+    if cfg.default_scope == 'mmdet':  # a model inside another one has no preprocessor
         settings.setdefault('data_preprocessor', dict(type='DetDataPreprocessor'))
     built = build_model(cfg, settings)
     with warnings_only(MMLogger.get_current_instance()):
@@ -114,7 +114,7 @@ def build_for_trial(cfg: Config, model: ConfigDict) -> nn.Module:
 
 
 def _run_auxiliary_heads(built: nn.Module, channels: int, side: int) -> None:
-    """Run the auxiliary heads, which MMSegmentation's models use in training only."""
+    """Run the auxiliary heads, which MMSegmentation's models use only in training."""
     heads = getattr(built, 'auxiliary_head', None)
     if heads is not None:
         features = built.extract_feat(torch.zeros(1, channels, side, side))
@@ -141,7 +141,7 @@ def _without_files(value: object) -> object:
 
 
 def empty_batch(cfg: Config, model: ConfigDict) -> dict:
-    """Return a batch of one grey image, as a data loader of the config's library returns it."""
+    """Return a batch of one grey image in the form of the library's data loaders."""
     if cfg.get('default_scope') == 'mmseg':
         from mmseg.structures import SegDataSample as Sample
     else:
@@ -169,8 +169,8 @@ def whole_image(side: int) -> InstanceData:
 def image_side(model: ConfigDict) -> int:
     """Return the side of a small test image that is large enough for the model, in pixels.
 
-    DINO-like detectors pick hundreds of pyramid cells as queries; DDQ picks 1350. A backbone that
-    was built for one size gets it.
+    DINO-like detectors pick hundreds of pyramid cells as queries, DDQ even 1350. A backbone that
+    was built for one size gets that size.
     """
     if size := (model.get('backbone') or {}).get('image_size'):
         return min(size)
@@ -178,7 +178,7 @@ def image_side(model: ConfigDict) -> int:
 
 
 def metainfo(side: int) -> dict:
-    """Return the metadata that models expect of an image of this height and width in pixels."""
+    """Return the metadata that models expect with an image of this height and width in pixels."""
     size = (side, side)
     return dict(
         img_id=0,

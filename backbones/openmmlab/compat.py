@@ -1,7 +1,7 @@
 """All private names of other libraries that this project uses, in one place.
 
-`SEEN` lists each with the version in which it was verified; a test looks each up in the installed
-packages and fails by name if a release has dropped it.
+`SEEN` lists each with the version in which it was verified. A test looks them up in the installed
+packages, and names those that a release has dropped.
 """
 
 from collections.abc import Callable
@@ -13,7 +13,7 @@ from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
 from torch import Tensor
 
-# names read or called in this file, or overridden in the file of the last column
+# names that this file reads or calls, or that the file in the last column overrides
 SEEN = (
     ('mmengine.runner.Runner', '_resume', '0.10.12', ''),
     ('mmengine.runner.Runner', '_load_from', '0.10.12', ''),
@@ -55,7 +55,7 @@ SEEN = (
 
 
 def is_resuming(runner: Runner) -> bool:
-    """Return whether a runner continues an earlier run."""
+    """Return whether a runner resumes an earlier run."""
     return runner._resume
 
 

@@ -1,4 +1,4 @@
-"""Count a detector's or segmentor's parameters and multiply-adds without data or memory."""
+"""Counting a detector's or segmentor's parameters and multiply-adds without data or memory."""
 
 from collections.abc import Callable
 from types import SimpleNamespace
@@ -21,7 +21,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     Convolutions, linear layers and matrix products of attention count; norms, activations, RoI
     pooling and resizing do not. As in MMDetection 2.x, each box head gets 1000 proposals and each
     mask head 100; auxiliary heads compute nothing at test time. In query-based models (DINO,
-    Mask2Former), everything behind the backbone is one part, `transformer`.
+    Mask2Former), everything after the backbone is one part, `transformer`.
 
     Args:
         cfg: a config for MMDetection or MMSegmentation.
@@ -35,7 +35,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
     """
     enter_library(cfg)
     height, width = shape or image_shape(cfg)
-    # the counter misses element-wise products, which some attention backends consist of
+    # the counter misses element-wise products, of which some attention backends consist
     with torch.device('meta'), torch.no_grad(), plain():
         model = build_model(cfg).eval()
         params = {name: _params(part) for name, part in model.named_modules()}
@@ -48,7 +48,7 @@ def complexity(cfg: Config, *, shape: tuple[int, int] | None = None) -> dict:
 
 
 def image_shape(cfg: Config) -> tuple[int, int]:
-    """Return the height and width of the image that papers count with, in pixels.
+    """Return the height and width in pixels of the image for which papers give counts.
 
     In segmentation it is the test pipeline's resize scale, if the config names one.
     """
@@ -88,7 +88,7 @@ def _has_queries(model: nn.Module) -> bool:
 
 
 def _query_macs(model: nn.Module, images: Tensor) -> dict[str, int]:
-    """Count the multiply-adds of the backbone and of the transformer behind it.
+    """Count the multiply-adds of the backbone and of the transformer after it.
 
     Deformable attention reads map sizes from tensors, which have no values on the meta device. But
     the count is linear in the number of pixels, plus a constant for the products among queries, so

@@ -1,4 +1,4 @@
-"""Read a config and apply the options of the command line, with helpful errors."""
+"""Reading a config and applying command-line options, with helpful errors."""
 
 import math
 import os
@@ -14,7 +14,7 @@ from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import find_config
 
 KINDS = ('.py', '.json', '.yaml', '.yml')
-BATCH = re.compile(r'_(\d+)xb(\d+)')  # in a name of OpenMMLab's configs: GPUs, and images on each
+BATCH = re.compile(r'_(\d+)xb(\d+)')  # in names of OpenMMLab's configs: GPUs, images on each
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
 
@@ -36,12 +36,12 @@ def load_config(
         work_dir: None uses the config's, or `work_dirs/<config name>`.
         data_root: replaces the `data_root` of every dataset and evaluator.
         launcher: MMEngine's launcher.
-        backbone, recipe: see `swap_backbone`; the options are applied after it, but it knows those
-            of the new backbone.
+        backbone, recipe: see `swap_backbone`, which gets the options of the new backbone; the other
+            options are applied after it.
 
     Raises:
-        MissingFileError: the config does not exist; suggests close matches.
-        UserError: an option's key does not exist; suggests close matches. Or see `swap_backbone`.
+        MissingFileError: the config does not exist; the message suggests close matches.
+        UserError: an option's key does not exist, with close matches; or see `swap_backbone`.
     """
     cfg = read_config(path)
     stem = path.rpartition('::')[2]
@@ -51,7 +51,7 @@ def load_config(
     elif recipe is not None:
         raise UserError('--recipe needs --backbone: add --backbone NAME or remove --recipe')
     options = options or {}
-    for key in sorted(options, key=_names_no_type):  # types first: they decide on valid arguments
+    for key in sorted(options, key=_names_no_type):  # types first: they determine valid arguments
         check_option(cfg, key)
         cfg.merge_from_dict({key: options[key]})
     if data_root is not None:
@@ -62,7 +62,7 @@ def load_config(
 
 
 def _of_backbone(options: dict) -> dict:
-    """Return the settings of the backbone in `--cfg-options`, such as its `image_size`."""
+    """Return the backbone's settings in `--cfg-options`, such as `image_size`."""
     found = (
         (re.fullmatch(r'model\.(?:\w+\.)*backbone\.(\w+)', key), options[key]) for key in options
     )
@@ -76,7 +76,7 @@ def _names_no_type(option: str) -> bool:
 def read_config(path: str) -> Config:
     """Read a config by its path or name. See `find_config`.
 
-    The base batch of `--auto-scale-lr` becomes the one in the name; see `batch_in_name`.
+    If the name states a batch size, it becomes the base of `--auto-scale-lr`; see `batch_in_name`.
 
     Raises:
         MissingFileError: the config, or a file that it inherits from, does not exist.
@@ -100,9 +100,9 @@ def read_config(path: str) -> Config:
         reason = str(error.__cause__ or error)  # MMEngine's own message lists all of sys.path
         raise UserError(f'config {path} needs a package that is not installed: {reason}') from error
     except Exception as error:
-        if isinstance(error, TypeError) and '_delete_=True' in str(error):  # of merging with _base_
+        if isinstance(error, TypeError) and '_delete_=True' in str(error):  # merging with _base_
             raise UserError(f'config {path}: {error}') from error
-        if Path(file).suffix == '.py':  # the config's own error, with its place in it
+        if Path(file).suffix == '.py':  # an error raised in the config, with its line
             raise
         raise UserError(f'config {path} cannot be read: {first_line(error)}') from error
     if (batch := batch_in_name(path)) and cfg.get('auto_scale_lr'):
@@ -111,7 +111,7 @@ def read_config(path: str) -> Config:
 
 
 def batch_in_name(path: str) -> int | None:
-    """Return the batch that the learning rate of one of OpenMMLab's configs is for, if it names it.
+    """Return the batch size for which an OpenMMLab config's learning rate is meant, if in its name.
 
     `mmdet::rtmdet/rtmdet_l_8xb32-300e_coco` was trained on 8 GPUs with 32 images each. 25 of
     MMDetection's configs, all of RTMDet's among them, inherit another number in `auto_scale_lr`

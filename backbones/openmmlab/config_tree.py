@@ -1,4 +1,4 @@
-"""Walk a config: nested models, nested datasets, numbers of classes."""
+"""Walking a config: nested models, nested datasets, numbers of classes."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -44,7 +44,7 @@ def nodes(part: ConfigDict) -> Iterator[ConfigDict]:
 
 
 def type_name(part: dict) -> str:
-    """Return the name of a part's `type`: that of `mmdet.NAME`, or of the class itself."""
+    """Return the name of a part's `type`, which may be `mmdet.NAME` or the class itself."""
     given = part.get('type') or ''
     return str(getattr(given, '__name__', given)).rpartition('.')[2]
 
@@ -125,7 +125,7 @@ def averages(cfg: Config) -> bool:
 
 
 def only_formats(cfg: Config, evaluator: str) -> bool:
-    """Return whether predictions are only written, e.g. for a server with hidden labels."""
+    """Return whether predictions are only written, as for a server with hidden labels."""
     metrics = cfg.get(evaluator) or []
     metrics = metrics if isinstance(metrics, list | tuple) else [metrics]
     return bool(metrics) and all(metric.get('format_only') for metric in metrics)

@@ -1,4 +1,4 @@
-"""Show only a tool's own lines on the console; MMEngine's start-up notes go to the log file."""
+"""Showing only a tool's lines on the console; MMEngine's start-up notes go to the log file."""
 
 import contextlib
 import logging
@@ -65,7 +65,7 @@ class WithoutNoise:
 
 @contextlib.contextmanager
 def quiet() -> Iterator[None]:
-    """Suppress `NOISE`, and MMEngine's notes until `release`; warnings and errors get through."""
+    """Suppress `NOISE`, and MMEngine's notes until `release`, but no warnings or errors."""
     out, errors = WithoutNoise(sys.stdout), WithoutNoise(sys.stderr)
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(errors):  # type: ignore[type-var]
         hold(MMLogger.get_current_instance())
@@ -89,7 +89,7 @@ def warnings_only(logger: MMLogger) -> Iterator[None]:
 
 
 def to_the_file(logger: MMLogger, text: str) -> None:
-    """Log text that is too long for the console, such as a traceback, to the file only."""
+    """Log text that is too long for the console, such as a traceback, only to the file."""
     hold(logger)
     logger.info(text)
     release(logger)

@@ -1,9 +1,9 @@
-"""Detect OpenMMLab's packages installed from both of their distributions, which share files."""
+"""Detecting OpenMMLab packages installed from two distributions that share files."""
 
 import warnings
 from importlib.metadata import PackageNotFoundError, distribution
 
-# dependencies of the extra `openmmlab`, and distributions of others with the same import name
+# dependencies of the extra `openmmlab`, and other distributions with the same import name
 SAME_FILES = {
     'onedl-mmengine': ('mmengine', 'mmengine-lite'),
     'onedl-mmcv': ('mmcv', 'mmcv-full', 'mmcv-lite'),
@@ -13,7 +13,7 @@ SAME_FILES = {
 
 
 def warn_of_doubles() -> None:
-    """Warn if two distributions share an import name, as the later one has overwritten files.
+    """Warn if two distributions share an import name, since one has overwritten the other's files.
 
     pip does not notice, so `import` finds a mixture of two versions.
     """

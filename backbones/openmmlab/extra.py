@@ -33,7 +33,7 @@ RUNTIME_MODULES = (
 
 
 class MissingExtraError(UserError, ImportError):
-    """A part of this project needs packages that are not installed."""
+    """Packages that a part of this project needs are not installed."""
 
 
 def missing_extra(what: str, modules: list[str]) -> MissingExtraError:
@@ -57,7 +57,7 @@ def require_extra(what: str) -> None:
 
 
 def require_runtime(what: str) -> None:
-    """Check that what predicting with an exported file needs is installed, but for its runtime.
+    """Check that what an exported file needs for predictions is installed, except its runtime.
 
     Raises:
         MissingExtraError: parts of it are missing.

@@ -1,4 +1,4 @@
-"""Which levels a config's backbone emits, and which of ours replace them."""
+"""Finding the levels that a config's backbone emits, and those of ours that replace them."""
 
 import torch
 from mmengine.config import Config, ConfigDict
@@ -49,11 +49,11 @@ def measure_levels(cfg: Config, old: ConfigDict) -> list[Level]:
 def choose_levels(levels: list[Level]) -> list[int]:
     """Choose which of our levels replace the old ones: those with the same strides.
 
-    Four levels that start at stride 4 are matched one by one, since dilated backbones do not halve
-    their last ones.
+    Four levels that start at stride 4 are matched in order, since dilated backbones do not halve
+    the last levels.
 
     Raises:
-        UserError: there are no such levels.
+        UserError: we have no such levels.
     """
     strides = [stride for _, stride in levels]
     if len(levels) == 4 and strides[0] == STRIDES[0]:

@@ -1,4 +1,4 @@
-"""Import modules under their 0.1 paths, which users' configs may name, with a warning in 0.2."""
+"""Importing modules by their 0.1 paths, which users' configs may name, with a warning in 0.2."""
 
 import warnings
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ MOVED = {
 
 
 class MovedFinder(MetaPathFinder, Loader):
-    """Find the modules in `MOVED`; being last in line, it never hides an existing module."""
+    """Find the modules in `MOVED`; as the last finder, it never hides an existing module."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None

@@ -1,4 +1,4 @@
-"""Check that each option of `--cfg-options` sets something that is read."""
+"""Checking that each option of `--cfg-options` sets something that is read."""
 
 import inspect
 
@@ -8,7 +8,7 @@ from mmengine.runner import Runner
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab.registries import find_class
 
-# top-level keys of a config that MMEngine's Runner reads, though they are not its arguments
+# top-level keys of a config that are read, though they are not arguments of MMEngine's Runner
 RUNNER_KEYS = (
     'activation_checkpointing',
     'allow_faults',  # in tools/train.py
@@ -29,7 +29,7 @@ RUNNER_KEYS = (
 TAKEN_OUT = ('_delete_', '_scope_', 'constructor', 'convert_to_iter_based', 'paramwise_cfg',
              'priority')  # fmt: skip
 PATTERNS = ('custom_keys',)  # dicts whose keys are parts of names
-TYPO = 0.8  # similarity from which a key is a typo, where unknown keys are allowed
+TYPO = 0.8  # where unknown keys are allowed, a key at least this similar to another is a typo
 
 
 def check_option(cfg: Config, option: str) -> None:
@@ -40,7 +40,7 @@ def check_option(cfg: Config, option: str) -> None:
     key that closely resembles an existing one counts as a typo.
 
     Raises:
-        UserError: names the key and close matches among the existing ones.
+        UserError: it is; the message names close matches among the existing keys.
     """
     node: object = dict(cfg.items())
     seen: list[str] = []

@@ -1,6 +1,6 @@
 """What `import backbones` does for OpenMMLab's packages if they are installed.
 
-Of these it imports MMEngine's registries only, not mmcv, mmdet or mmseg.
+It imports only MMEngine's registries, and not mmcv, mmdet or mmseg.
 """
 
 import functools
@@ -62,7 +62,7 @@ def register_in_mmengine(cls: Callable) -> None:
     registry = models()
     name = cls.__name__
     holder = registry.module_dict.get(name)
-    if holder is None or full_name(holder) == full_name(cls):  # equal: a notebook cell run again
+    if holder is None or full_name(holder) == full_name(cls):  # equal if a cell is run again
         registry.register_module(module=cls, force=True)
         return
     # MMEngine imports names with dots; the five have a shorter one
@@ -74,7 +74,7 @@ def register_in_mmengine(cls: Callable) -> None:
 
 
 def find_configs_by_module() -> None:
-    """Make `mmseg::...` work in configs, whichever distribution MMSegmentation comes from.
+    """Make `mmseg::...` work in configs, from whichever distribution MMSegmentation comes.
 
     MMEngine looks for a distribution `mmsegmentation`; only for names that it does not map to a
     distribution does it look for a module. As for `mmdet`, the module gives the right folder.
@@ -94,7 +94,7 @@ class ToMMEngine(logging.Handler):
 
 
 class OperatorFinder(MetaPathFinder, Loader):
-    """Find the stand-in for mmcv's compiled operators, as the last finder: if there are none."""
+    """Find the stand-in for mmcv's compiled operators; as the last finder, only if none exist."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None

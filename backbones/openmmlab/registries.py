@@ -1,4 +1,4 @@
-"""Look up what MMEngine knows of the libraries: their registries and modules."""
+"""Looking up what MMEngine knows of the libraries: their registries and modules."""
 
 from importlib import import_module
 
@@ -41,7 +41,7 @@ def imports_of(cfg: Config) -> list[str]:
 
 
 def add_import(cfg: Config, module: str) -> None:
-    """Import a module, and add it to a config's imports: the written config works on its own."""
+    """Import a module, and add it to a config's imports, so that the saved config works alone."""
     import_module(module)
     if module not in imports_of(cfg):
         others = cfg.get('custom_imports') or dict(allow_failed_imports=False)

@@ -25,7 +25,7 @@ REMEDIES = {  # by the libraries' words
 
 
 def remedy(error: BaseException) -> str:
-    """Return what to do about an error, to append to its message; '' if nothing is known."""
+    """Return a remedy to append to an error's message; '' if none is known."""
     return next((said for words, said in REMEDIES.items() if words in str(error)), '')
 
 

@@ -1,4 +1,4 @@
-"""Replace the backbone of any MMDetection or MMSegmentation config by one of ours."""
+"""Replacing the backbone of any MMDetection or MMSegmentation config by one of ours."""
 
 import copy
 import logging
@@ -24,7 +24,7 @@ NAMED = ('published',)
 def swap_backbone(
     cfg: Config, name: str, *, recipe: str | None = None, settings: dict | None = None
 ) -> Config:
-    """Replace the backbone of a config, and all of the model that depends on it, in a copy.
+    """Return a copy of a config with another backbone, and all dependent settings adjusted.
 
     The old backbone is built and run on a small image to find its channels and strides. The new one
     emits the levels with these strides, and each `in_channels` for an old level is set to the
@@ -84,7 +84,7 @@ def swap_backbone(
 
 
 def _leave_out_weights(cfg: Config, model: ConfigDict) -> None:
-    """Drop weight files made with the old backbone; warn if they hold a whole model."""
+    """Drop weight files of the old backbone; warn if they hold a whole model."""
     if 'pretrained' in model:  # MMSegmentation's name for the backbone's own weights
         model.pretrained = None
     for part, key in ((cfg, 'load_from'), (cfg.model, 'init_cfg'), (model, 'init_cfg')):
@@ -133,7 +133,7 @@ def _connect(
     for parts in [necks, necks + auxiliary, necks + heads] if necks else [heads]:
         for key in parts:
             entries = model[key] if isinstance(model[key], list) else [model[key]]
-            # of several necks, the first reads the backbone
+            # the first of several necks reads the backbone
             for entry in entries[:1] if key == 'neck' else entries:
                 readers = _readers(entry)
                 for node in nodes(entry):
@@ -181,7 +181,7 @@ def _replace(node: ConfigDict, old: list[int], new: list[int], *, outermost: boo
 
 
 def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
-    """Take the optimizer and parameter rules of the variant's own config. See `swap_backbone`."""
+    """Copy the optimizer and parameter rules from the variant's config. See `swap_backbone`."""
     taken = ('optimizer', 'paramwise_cfg', 'constructor', '_scope_')
     ours = _recipe_of_family(row, method) if isinstance(row, AdaptedVariant) else _own(cfg, row)
     old = cfg.get('optim_wrapper', {})
@@ -211,14 +211,14 @@ def _recipe_of_family(row: AdaptedVariant, method: str) -> Config:
     recipe = row.recipe(method)
     if recipe is None:
         raise UserError(
-            f'--recipe published: none is known of the family {row.family}; known are '
+            f'--recipe published: no recipe is known for the family {row.family}, only for '
             f'{", ".join(RECIPES)}. Leave it out'
         )
     optimizer = dict(
         type='AdamW', lr=recipe.lr, betas=(0.9, 0.999), weight_decay=recipe.weight_decay
     )
     wrapper: dict = dict(type='OptimWrapper', optimizer=optimizer)
-    layers = row.model.get_layer_depth('')[1] - 2  # without the stem, and what follows
+    layers = row.model.get_layer_depth('')[1] - 2  # without the stem and what follows the blocks
     if rate := recipe.decay_of(layers):
         wrapper.update(constructor='LayerDecay', paramwise_cfg=dict(decay_rate=rate))
     else:
@@ -242,7 +242,7 @@ def doubts(cfg: Config, name: str) -> list[str]:
     if 'DecayOptimizerConstructor' in str(wrapper.get('constructor')):  # both libraries have one
         found.append(
             f'The config builds its optimizer with {wrapper.constructor}, which is made for the '
-            'layers of other backbones: --recipe published does not use it.'
+            'layers of other backbones; --recipe published does not use it.'
         )
     if not row.weights:
         found.append(

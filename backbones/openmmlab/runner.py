@@ -38,9 +38,9 @@ def _plainly(part: str, build: Callable) -> Callable:
 
 
 class TextOnceConfig(Config):
-    """A config formatted once, where MMEngine does so four times at the start and at each save.
+    """A config that is formatted once; MMEngine formats it four times at the start and each save.
 
-    Each time takes half a second or more, during which nothing is trained.
+    Each time takes half a second or more, in which nothing is trained.
     """
 
     @classmethod
@@ -64,7 +64,7 @@ def _build(runner: Runner, model: ConfigDict) -> nn.Module:
 
 
 class QuietRunner(Runner):
-    """MMEngine's Runner, with environment, config and hooks in the log file only.
+    """MMEngine's Runner, which logs environment, config and hooks only to the file.
 
     Raises:
         UserError: a part of the config cannot be built.

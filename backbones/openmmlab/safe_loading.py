@@ -1,7 +1,7 @@
-"""Let MMEngine load checkpoints only through `read` while a tool runs.
+"""Letting MMEngine load checkpoints only through `read` while a tool runs.
 
-MMEngine unpickles whatever its list of allowed functions does not cover without restriction, and
-executes the text of the config in a resumed checkpoint.
+If its list of allowed functions does not cover a file, MMEngine unpickles it without restriction.
+It also executes the text of the config in a resumed checkpoint.
 """
 
 import contextlib
@@ -20,7 +20,7 @@ from backbones.checkpoints.arrays import Log
 from backbones.errors import UserError, did_you_mean
 from backbones.openmmlab import compat
 
-# what the Runner and its hooks read of a training run; the config's text is never executed
+# what the Runner and its hooks read about a training run; the config's text is never executed
 META = {
     'cfg': str,
     'dataset_meta': dict,
@@ -52,7 +52,7 @@ def safe_loading() -> Iterator[None]:
 
 def hand_on(checkpoint: str, file: dict) -> None:
     """Keep a file that `read` has returned for MMEngine's next request for that checkpoint."""
-    _handed_on.clear()  # one suffices, and may take gigabytes
+    _handed_on.clear()  # one file is enough, and may take gigabytes
     _handed_on[checkpoint] = file
 
 
@@ -79,11 +79,11 @@ def load_from_safe_reader(filename: str, map_location: object = None) -> dict:
 
 
 def plain(file: dict, folder: Path) -> dict:
-    """Return a checkpoint in which everything but the weights is data of known types.
+    """Return a checkpoint in which everything except the weights is data of known types.
 
     Args:
         file: the content that `read` has returned.
-        folder: the checkpoint's; hooks may delete files that `message_hub` names in it only.
+        folder: the checkpoint's folder; hooks delete no files outside it that `message_hub` names.
     """
     made = dict(file)
     if 'meta' in made:

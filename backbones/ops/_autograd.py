@@ -12,7 +12,7 @@ COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
 
 def cast_as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast the inputs of an autograd function as autocast casts those of a convolution."""
+    """Cast the inputs of an autograd function like autocast casts those of a convolution."""
     device = tensors[0].device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
@@ -47,7 +47,7 @@ def depthwise_gradients(
         grad: (B, C, ceil(H / stride), ceil(W / stride)), the gradient of the output.
         x: (B, C, H, W).
         weight: (C, 1, k, k).
-        stride: in cells.
+        stride: stride in cells.
         wanted: compute the gradient of `x`; otherwise it is None.
 
     Returns:

@@ -11,7 +11,7 @@ AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '
 
 
 def product(x: Tensor, weight: Tensor, bias: Tensor | None = None, *, gelu: bool = False) -> Tensor:
-    """Compute weight x + bias, or gelu of it, without gradients where it `fuses`.
+    """Compute weight x + bias, or gelu of it, without gradients, if it `fuses`.
 
     In float32 on CPUs, oneDNN applies bias and GELU while the product is in the cache. PyTorch
     writes the bias to the output first and reads it again, and multiplies with MKL, which does not

@@ -1,4 +1,4 @@
-"""Running chains of layers that widen a map, a few rows at a time."""
+"""Running chains of layers that widen a map a few rows at a time."""
 
 from collections.abc import Callable
 
@@ -19,8 +19,8 @@ def by_strips(
             rows r * stride - halo to r * stride + halo of its input, or on zeros outside the map.
         x: (B, C, H, W).
         width: channels of the widest map within `f`, at the resolution of `x`.
-        halo: in rows, a multiple of `stride`.
-        stride: in rows.
+        halo: number of rows, a multiple of `stride`.
+        stride: stride in rows.
 
     Returns:
         f(x).

@@ -28,12 +28,12 @@ _GLOBAL_HOOKS = [
     getattr(hooks, f'_global_{name}_hooks', {})
     for name in ('forward', 'forward_pre', 'backward', 'backward_pre')
 ]
-# attributes that operators have to know of; they read sizes from weights
+# attributes that operators rely on; sizes are read from the weights
 _ATTRIBUTES = (
     *('kernel_size', 'stride', 'padding', 'dilation', 'groups', 'padding_mode', 'output_padding'),
     'approximate',
 )
-# what counters of operations and quantisers replace for all modules at once
+# functions that operation counters and quantisers replace for all modules at once
 _FUNCTIONS = [
     (owner, vars(owner), name, vars(owner)[name])
     for owner, names in {
@@ -49,7 +49,7 @@ ORDINARY_TENSORS = frozenset((Tensor, nn.Parameter, type(None)))
 
 
 def watcher() -> str | None:
-    """Name an active part of PyTorch that could notice which operators run, None for none."""
+    """Name an active part of PyTorch that could notice which operators run; None if none is."""
     if _dispatch_modes():
         return 'a TorchDispatchMode'
     if transform() is not None:
@@ -83,7 +83,7 @@ def _watching_functions() -> bool:
 
 
 def remember_layers(module: nn.Module) -> None:
-    """Record the layers of a dispatched module, the last statement of its `__init__`.
+    """Record the layers of a dispatched module; this is the last statement of its `__init__`.
 
     Its fast form is written for these: `obstacle` finds what was replaced or changed since.
     """
@@ -103,12 +103,12 @@ def _layers(module: nn.Module) -> dict[str, tuple]:
 
 
 def obstacle(module: nn.Module, name: str = '') -> str | None:
-    """Say which layer would notice that it is not called, and why; None if none would.
+    """Describe which layer would notice that it is not called, and why; None if none would.
 
     It runs at every call, so it is written for speed.
 
     Args:
-        name: of the module, which the sentence begins with.
+        name: the module's name, with which the sentence begins.
     """
     state = module.__dict__
     found = _obstacle(state, state.get('layers_as_built', {}))
@@ -116,7 +116,7 @@ def obstacle(module: nn.Module, name: str = '') -> str | None:
 
 
 def _obstacle(state: dict[str, Any], built: dict[str, tuple]) -> tuple[str, str] | None:
-    """Return the path of the layer, each name behind a point, and what is unusual about it."""
+    """Return the layer's path, with a dot before each name, and what is unusual about it."""
     for parameter in state['_parameters'].values():
         if type(parameter) not in ORDINARY_TENSORS:
             return '', f'has a parameter of type {type(parameter).__name__}'

@@ -69,7 +69,7 @@ def _folded(
     x = depthwise_conv(pointwise(x, *fc1), *dwconv)
     weight, bias = fc2
     share = (weight * sigma).sum(1).view(1, -1, 1, 1)
-    # one product for both, also in the gradient, so that the map of h channels is read once
+    # one product for both, and in the gradient, too, so that the map of h channels is read once
     weight = torch.cat([weight * (1 + sigma), decompose[0]])
     both = weight, torch.cat([bias, decompose[1]])
     x = _gelu_pointwise(x, *both) if recompute else pointwise(F.gelu(x), *both)

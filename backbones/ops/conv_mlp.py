@@ -20,7 +20,7 @@ def conv_mlp(
         x: (B, C, H, W).
         fc1, dwconv, fc2: 1x1 convolution C -> h, depthwise k x k convolution, 1x1 convolution
             h -> C'.
-        stride: of the depthwise convolution, 1 or 2 cells.
+        stride: stride of the depthwise convolution, 1 or 2 cells.
         backend: 'recompute' stores two maps of h channels for the backward pass, instead of the
             three of a layer-by-layer form, and recomputes gelu; 'strips' stores a few of their rows
             at a time, useful only without gradients.

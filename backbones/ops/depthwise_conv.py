@@ -1,4 +1,4 @@
-"""Depthwise convolution, with what oneDNN lacks for large and dilated kernels on CPUs."""
+"""Depthwise convolution, with fast forms that oneDNN lacks for large and dilated kernels."""
 
 import torch
 import torch.nn.functional as F
@@ -23,8 +23,8 @@ def depthwise_conv(
         x: (B, C, H, W).
         weight: (C, 1, k, k), k odd.
         bias: (C).
-        stride: in cells; 1 if the kernel is dilated.
-        dilation: in cells.
+        stride: stride in cells; 1 if the kernel is dilated.
+        dilation: dilation in cells.
         backend: 'plain' is the library's convolution. 'split' computes a kernel of dilation 3 or
             more as an undilated one on each of the dilation^2 interleaved subgrids of the map, and
             the weight gradient of wide kernels by groups of 3 columns; best on channels_last maps.

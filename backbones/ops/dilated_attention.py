@@ -9,7 +9,7 @@ from torch import Tensor
 from backbones.ops._triton import require_triton
 from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
-STRIP = 2**16  # values of a group's queries in a strip; with keys, values, sums a core's L2 cache
+STRIP = 2**16  # values of a group's queries in a strip; with keys and values, a core's L2 cache
 
 
 def dilated_attention(
@@ -231,7 +231,7 @@ def _planes(x: Tensor, heads: int, width: int) -> Tensor:
 
 
 def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
-    """Do as `_planes`, with `radius` zeros around the map and one more row for the last tap.
+    """Do what `_planes` does, with `radius` zeros around the map and a row for the last tap.
 
     (B, h, d, (H + 2 radius + 1) * (W + 2 radius)).
     """
@@ -239,7 +239,7 @@ def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     planes = x.new_zeros(B, c, H + 2 * radius + 1, W + 2 * radius, dtype=dtype)
     inner = planes[:, :, radius : radius + H, radius : radius + W]
-    for rows, _, _ in _strips(x, radius, 1):  # otherwise cache lines are fetched 16 times
+    for rows, _, _ in _strips(x, radius, 1):  # at once, cache lines would be fetched 16 times
         inner[:, :, rows] = x[:, rows].permute(0, 3, 1, 2)
     return planes.view(B, heads, c // heads, -1)
 

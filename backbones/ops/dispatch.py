@@ -34,7 +34,7 @@ class Row(NamedTuple):
 
     inference: str  # on CPUs
     training: str  # on CPUs, the form that was measured to be fastest
-    gpu_inference: str  # on GPUs, the form with the least counted traffic, see costs.json
+    gpu_inference: str  # on GPUs, the form with the least counted traffic; see costs.json
     gpu_training: str
     gpu_memory: str  # in training, if the model prefers memory: the form that stores least
     traced: str  # when compiled or exported
@@ -71,7 +71,7 @@ class Mode(NamedTuple):
 
     fast: bool = True
     prefer: str = 'time'
-    as_if_on: str | None = None  # a device type: count what runs there, even if watched
+    as_if_on: str | None = None  # a device type; count what runs there, even if watched
 
 
 PREFERENCES = ('time', 'memory')
@@ -80,7 +80,7 @@ _mode: ContextVar[Mode] = ContextVar('mode', default=DEFAULT)
 
 
 def _settings() -> Mode:
-    """Return the current mode; compilers cannot read it, and always get the default."""
+    """Return the current mode; compilers cannot read it and always get the default."""
     return DEFAULT if torch.compiler.is_compiling() else _mode.get()
 
 
@@ -136,7 +136,7 @@ def exported() -> bool:
 
 
 def computed_in(x: Tensor) -> torch.dtype:
-    """Return the dtype that products of `x` are computed in, considering autocast on CPUs."""
+    """Return the dtype in which products of `x` are computed, considering autocast on CPUs."""
     if x.dtype is torch.float32 and torch.is_autocast_enabled('cpu'):
         return torch.get_autocast_dtype('cpu')
     return x.dtype

@@ -45,7 +45,7 @@ class Curves:
 
 
 def read_curves(work_dir: Path) -> Curves:
-    """Join the logs of all runs in a work dir; iterations repeated after a resume replace others.
+    """Join the logs of all runs in a work dir; iterations repeated after a resume count once.
 
     Source: `scalars.json` of MMEngine's LocalVisBackend, one per run.
     """

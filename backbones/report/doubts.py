@@ -1,4 +1,4 @@
-"""Count labels that look wrong: where the model is sure of something else, or finds nothing."""
+"""Counting labels that look wrong because the model is sure of another class or finds nothing."""
 
 from dataclasses import dataclass
 
@@ -8,19 +8,19 @@ from mmengine.structures import BaseDataElement
 
 SURE = 0.8  # score of an instance that contradicts the labels
 CERTAIN = 0.95  # the same for the probability of a pixel's class
-ANY = 0.05  # score of an instance that speaks for a label
-APART, SAME = 0.1, 0.5  # IoU below which boxes are of different objects, and above which of one
+ANY = 0.05  # score of an instance that supports a label
+APART, SAME = 0.1, 0.5  # IoU below which boxes show different objects, and above which the same
 
 
 @dataclass(frozen=True)
 class Doubts:
-    """What speaks against the labels of one image.
+    """The evidence against the labels of one image.
 
     Args:
         labels: number of boxes, or of labelled pixels.
-        missing: sure instances that no label is near.
+        missing: sure instances without a label near them.
         other: sure instances on a label of another class; or pixels certainly of another class.
-        unfound: labels that no instance is near.
+        unfound: labels without an instance near them.
     """
 
     labels: int = 0
@@ -35,7 +35,7 @@ def of_boxes(truth: sv.Detections, found: sv.Detections, counted: sv.Detections)
     Args:
         truth: the labels.
         found: all predictions.
-        counted: those that are compared with the labels, without those on crowds.
+        counted: the predictions to compare with the labels, without those on crowds.
     """
     assert counted.confidence is not None and found.confidence is not None
     sure = counted.select(counted.confidence >= SURE)
@@ -46,7 +46,7 @@ def of_boxes(truth: sv.Detections, found: sv.Detections, counted: sv.Detections)
     if len(truth) and len(sure):
         assert truth.class_id is not None and sure.class_id is not None
         of_best = truth.class_id[overlap.argmax(0)]
-        # a second prediction of the right class makes the first one the less sure
+        # a second prediction of the right class makes the first one less sure
         other = int(((best >= SAME) & (of_best != sure.class_id)).sum())
     unfound = (_overlaps(truth, near).max(1, initial=0) < APART).sum()
     return Doubts(len(truth), int((best < APART).sum()), other, int(unfound))
@@ -62,7 +62,7 @@ def of_pixels(truth: np.ndarray, sample: BaseDataElement, classes: int) -> Doubt
     """Compare a label map with the model's probabilities, if the sample has its logits.
 
     Args:
-        truth: (H, W) labels; others than the classes are ignored.
+        truth: (H, W) labels; those that are not classes are ignored.
     """
     logits = getattr(sample, 'seg_logits', None)
     known = (truth >= 0) & (truth < classes)

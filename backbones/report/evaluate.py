@@ -1,4 +1,4 @@
-"""Write the results page after training, or while testing a checkpoint."""
+"""Writing the results page after training, or while testing a checkpoint."""
 
 from pathlib import Path
 
@@ -21,7 +21,7 @@ def after_training(runner: Runner) -> str:
     All processes must call this. The model's weights are replaced by the checkpoint's.
 
     Returns:
-        What to tell: the page, and what limits the model; '' on all processes but the first.
+        What to print: the page, and what limits the model; '' in all processes except the first.
     """
     if runner.val_loop is None:
         return _write(runner, None, {}, Scores([]), 'The config has no validation.')
@@ -59,10 +59,10 @@ class WriteResults(Hook):
 
     Args:
         checkpoint: the tested checkpoint, as named on the page.
-        classwise: measure each class, as the page shows it.
+        classwise: measure each class, which the page shows.
 
     Attributes:
-        limits: of the model, see `backbones.report.limits`; known after the test.
+        limits: what limits the model, see `backbones.report.limits`; known after the test.
     """
 
     priority = 'NORMAL'  # before the logger: metrics by class are for the page only

@@ -9,11 +9,11 @@ from backbones.errors import listed, shown
 from backbones.report.doubts import ANY, CERTAIN, SURE
 from backbones.report.scores import SCORE, Scores, iou
 
-OFTEN = 0.05  # share of a class from which a mistake is worth a sentence
-FEW = 3  # boxes; fewer are chance
-WORSE = 0.75  # AP of small objects as a share of that of all
-RARE = 0.1  # share of labels that look wrong above which the model is to blame
-NAMED = 3  # images
+OFTEN = 0.05  # share of a class above which a mistake is worth a sentence
+FEW = 3  # fewer boxes are chance
+WORSE = 0.75  # AP of small objects relative to the AP of all
+RARE = 0.1  # if a larger share of the labels looks wrong, the model is to blame
+NAMED = 3  # images that a sentence names
 
 
 def limits(

@@ -1,4 +1,4 @@
-"""Write the page: one HTML file with its pictures beside it, readable offline."""
+"""Writing the results page: one HTML file with its pictures beside it, readable offline."""
 
 import html
 from collections.abc import Sequence
@@ -16,9 +16,9 @@ from backbones.pixels import view
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
 
-NUMBERED = 15  # maximum number of classes with numbers in the confusion matrix
+NUMBERED = 15  # maximum number of classes for which the confusion matrix shows numbers
 NAMED = 150  # maximum number of classes with readable names beside it
-CONFUSIONS = 10  # number listed
+CONFUSIONS = 10  # number of confusions to list
 STYLE = """
 body { font: 16px/1.5 system-ui, sans-serif; max-width: 72rem; margin: 2rem auto; padding: 0 1rem }
 table { border-collapse: collapse; margin: 1rem 0 }
@@ -44,10 +44,10 @@ def write_page(
         work_dir: the run's work dir, which holds its logs.
         about: what was evaluated, in one sentence.
         metrics: what the evaluator returned.
-        scores: for the same images, from all processes.
+        scores: scores of the same images, from all processes.
         class_ap: average precision by class, 0 to 1; empty for label maps.
         meta: the dataset's metainfo.
-        limits: of the model, see `backbones.report.limits`.
+        limits: what limits the model; see `backbones.report.limits`.
 
     Returns:
         The path of the page.

@@ -1,4 +1,4 @@
-"""Score each image, and count which classes are confused."""
+"""Scoring each image, and counting which classes are confused."""
 
 import heapq
 from collections.abc import Iterable, Sequence
@@ -89,7 +89,7 @@ class Scores:
     def gather(self) -> None:
         """Merge the results of all processes; call it in each after the last image.
 
-        An image that two processes have seen, as padding gives them equal shares, counts once.
+        An image that two processes have seen, because of padding to equal shares, counts once.
         """
         parts: list[Scores] = all_gather_object(self)
         for part in parts:
@@ -128,7 +128,7 @@ def count_pixels(truth: np.ndarray, found: np.ndarray, classes: int) -> Matrix:
     """Compare two label maps. See `Scores.matrix`.
 
     Args:
-        truth, found: (H, W) labels; pixels whose true label is none of the classes are ignored.
+        truth, found: (H, W) labels; pixels whose true label is not a class are ignored.
 
     Returns:
         (classes, classes).
@@ -139,7 +139,7 @@ def count_pixels(truth: np.ndarray, found: np.ndarray, classes: int) -> Matrix:
 
 
 def f1(matrix: Matrix) -> float:
-    """Return F1 for boxes: twice the correct ones by all true or found ones; NaN without any."""
+    """Return F1 for boxes: 2 correct / (true + found); NaN without boxes."""
     right = np.trace(matrix[:-1, :-1])
     total = matrix[:-1].sum() + matrix[:, :-1].sum()
     return float(2 * right / total) if total else float('nan')

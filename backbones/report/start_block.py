@@ -1,4 +1,4 @@
-"""Show what a tool is about to do, as a block of lines at its start."""
+"""The block of lines with which a tool shows what it is about to do."""
 
 import os
 from collections import Counter
@@ -110,7 +110,7 @@ def _backbone(cfg: Config) -> str:
 
 
 def _of_another_library(backbone: nn.Module) -> list[str]:
-    """Say what images a model of another library was made for, and the licence of its weights."""
+    """Describe for which images another library's model was made, and its weights' licence."""
     if not isinstance(backbone, AdaptedPyramid):
         return []
     height, width = backbone.own_size()

@@ -70,7 +70,7 @@ class DurableCheckpointHook(CheckpointHook):
                 self._tidy(runner)
 
     def _tidy(self, runner: Runner) -> None:
-        """Finish what a killed run left half done."""
+        """Finish what a killed run left half-done."""
         folder = Path(self.out_dir)
         folder.mkdir(parents=True, exist_ok=True)
         if left := atomic_write.remove_partial(folder):
@@ -94,7 +94,7 @@ class DurableCheckpointHook(CheckpointHook):
             name
             for entry in ('state_dict', 'ema_state_dict')
             for name, value in checkpoint.get(entry, {}).items()
-            # other buffers may hold Inf on purpose, e.g. attention masks
+            # other buffers, such as attention masks, may hold Inf on purpose
             if (name.removeprefix('module.') in weights or 'running_' in name)
             and not _is_finite(value)
         ]
@@ -110,7 +110,7 @@ class DurableCheckpointHook(CheckpointHook):
         """Save first, then delete the checkpoints beyond `max_keep_ckpts`."""
         kept = self._kept(step)
         if self.max_keep_ckpts > 0:
-            # one too many until the deletion: if the run is killed before it, MMEngine's
+            # there is one too many until the deletion; if the run is killed before, MMEngine's
             # `before_train` deletes the surplus in the resumed run
             runner.message_hub.update_info('keep_ckpt_ids', kept)
         name = self.filename_tmpl.format(step)
@@ -146,7 +146,7 @@ class DurableCheckpointHook(CheckpointHook):
         if not self.save_best:
             return
         if 'auto' in self.key_indicators:
-            # MMEngine takes the first: boxes, even if masks are learnt
+            # MMEngine takes the first metric, of boxes, even if masks are learnt
             metrics = dict(sorted(metrics.items(), key=lambda m: not m[0].endswith(MASKS)))
         before = self._best()
         self._set_best([None] * len(before))  # MMEngine would delete the previous one first
@@ -160,7 +160,7 @@ class DurableCheckpointHook(CheckpointHook):
                 self._replace_best(Path(path), metric.replace('/', '_'))
 
     def _replace_best(self, path: Path, metric: str) -> None:
-        """Point the stable name to `path`; delete all others, also those left by a killed run."""
+        """Point the stable name to `path`; delete all others, even those of a killed run."""
         several = len(self.key_indicators) > 1
         atomic_write.point(path.with_name(f'best_{metric}.pth' if several else 'best.pth'), path)
         pattern = re.escape(f'best_{metric}_{self.filename_tmpl}').replace(r'\{\}', r'\d+')

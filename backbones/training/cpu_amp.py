@@ -1,4 +1,4 @@
-"""Mixed precision on CPUs: bfloat16 where a trial shows that it is correct and faster."""
+"""Mixed precision on CPUs: bfloat16 if a trial shows that it is correct and faster."""
 
 import contextlib
 import time
@@ -51,7 +51,7 @@ def decide(backbone: nn.Module, images: Tensor, loss: Callable[[], Tensor]) -> D
 
     Args:
         backbone: takes `images`.
-        images: (B, C, H, W), as the model gets them.
+        images: (B, C, H, W), preprocessed.
         loss: computes the loss of the whole model on one batch.
     """
     wrong = sorted({name for names in all_gather_object(wrong_gradients(backbone, images))
@@ -92,7 +92,7 @@ def wrong_gradients(backbone: nn.Module, images: Tensor) -> list[str]:
 
 
 def _seconds(loss: Callable[[], Tensor], half: bool) -> float:
-    """Return the time of the faster of two steps."""
+    """Return the time of the faster one of two steps."""
     times = []
     for _ in range(2):
         start = time.perf_counter()

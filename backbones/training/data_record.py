@@ -1,4 +1,4 @@
-"""Record which images a training run learns from, so that it does not continue on others."""
+"""Recording the images of a training run, so that it does not continue on others."""
 
 import hashlib
 import os
@@ -12,7 +12,7 @@ from backbones.errors import UserError
 from backbones.openmmlab.compat import is_resuming
 
 KEY = 'training_images'  # in the message hub, which checkpoints hold
-LOOKED_AT = 1000  # images of a dataset, evenly spread, whose names are compared
+LOOKED_AT = 1000  # number of evenly spread images of a dataset whose names are compared
 
 
 class DataRecord(Hook):
@@ -31,7 +31,7 @@ class DataRecord(Hook):
         if before != own:
             raise UserError(
                 f'the training images ({own}) are not those of the checkpoint ({before}): continue '
-                'with those, or start anew with --work-dir DIR and --cfg-options load_from=FILE'
+                'with those, or start a new run: --work-dir DIR and --cfg-options load_from=FILE'
             )
         hub.update_info(KEY, own)
 
@@ -48,7 +48,7 @@ def described(dataset: Any) -> str:
 
 
 def _parts(dataset: Any) -> Iterator[Any]:
-    """Yield the datasets within wrappers that tell their images."""
+    """Yield the datasets inside wrappers, if they list their images."""
     inner = getattr(dataset, 'datasets', None) or [getattr(dataset, 'dataset', None)]
     if any(part is not None for part in inner):
         for part in inner:

@@ -16,8 +16,8 @@ from backbones.openmmlab.config_tree import replace_sync_bn
 from backbones.training.cpu_amp import CpuAmpOptimWrapper
 
 AMP_DTYPES = ('bfloat16', 'float16')
-# of glibc's mallopt: below which size blocks come from the heap, in bytes, at most 32 MiB; and how
-# much of the heap may be free before the system gets it back
+# for glibc's mallopt: the size in bytes, at most 32 MiB, below which blocks come from the heap; and
+# how much of the heap may be free before it is returned to the system
 M_MMAP_THRESHOLD, M_TRIM_THRESHOLD = -3, -1
 
 
@@ -99,7 +99,7 @@ def keep_freed_memory() -> bool:
     page faults and a tenth of the time of a small model's step. Other C libraries ignore it.
 
     Returns:
-        Whether glibc has accepted.
+        Whether glibc accepted the settings.
     """
     mallopt = getattr(ctypes.CDLL(None), 'mallopt', None)
     if mallopt is None:

@@ -1,4 +1,4 @@
-"""Run one batch through everything a training run will use, so that nothing fails hours later."""
+"""Running one batch through everything a training run uses, so that nothing fails hours later."""
 
 import contextlib
 import math
@@ -38,7 +38,7 @@ class DryRun(Hook):
     """Try both pipelines, the loss, prediction and metrics on one batch before training.
 
     The images are spread over the datasets. All processes do the same, so that a failure in one
-    occurs in all and none waits for another. Nothing is left behind: random states, buffers such
+    occurs in all and none waits for another. It leaves no trace: random states, buffers such
     as BatchNorm's, metrics and the message hub are restored, transforms are tried on copies, and
     no data loader is started.
 
@@ -89,7 +89,7 @@ class DryRun(Hook):
 
 
 def _stop(message: str) -> None:
-    """Raise an error in a single process; of several, let one print it and end all."""
+    """Raise an error in a single process; if there are several, let one print it and end all."""
     if get_world_size() == 1:
         raise UserError(message)
     if is_main_process():
@@ -103,9 +103,9 @@ class Trial:
 
     Attributes:
         faults, notices: what failed and what could not be tried, one line each.
-        tracebacks: those of the faults.
+        tracebacks: the faults' tracebacks.
         tried: names of the parts that were tried.
-        loading: seconds to load a batch, by the part.
+        loading: seconds to load a batch, by part.
         step, predicting: seconds to compute with a batch in training and validation; 0 if unknown.
         decision, why: whether to train in bfloat16, on a CPU with --amp, and the reason.
     """
@@ -127,7 +127,7 @@ class Trial:
         val = None
         if runner.val_loop is not None:
             val = self._batch('validation pipeline', runner.val_dataloader, judges=True)
-        # a disk may fail in one process only
+        # a disk may fail in only one process
         loaded = np.all(all_gather_object([train is not None, val is not None]), axis=0)
         if train is not None and loaded[0]:
             with self._part('model loss'):
@@ -187,7 +187,7 @@ class Trial:
             raise UserError(f'NaN or infinite before the first step: {", ".join(bad)}')
 
     def _time_step(self, batch: object, wrapper: OptimWrapper) -> float:
-        """Return the seconds of a forward and a backward pass, the second time; 0 of shards.
+        """Time a second forward and backward pass, in seconds; 0 for shards.
 
         No process waits for another in it.
         """
@@ -257,7 +257,7 @@ class Trial:
         metric.compute_metrics = caught
         evaluator = Evaluator([metric])
         evaluator.process(data_samples=outputs, data_batch=batch)
-        if name in OF_ANY_IMAGES and 'img_ids' in vars(metric):  # else COCO judges all images
+        if name in OF_ANY_IMAGES and 'img_ids' in vars(metric):  # otherwise COCO judges all images
             metric.img_ids = [entry[0]['img_id'] for entry in metric.results]
         found = evaluator.evaluate(len(metric.results))
         if failed and name in OF_ANY_IMAGES:

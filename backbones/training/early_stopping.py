@@ -12,14 +12,14 @@ class ResumableEarlyStoppingHook(EarlyStoppingHook):
     """MMEngine's hook, with the count of validations without progress saved in checkpoints.
 
     Args:
-        monitor: name of the metric, e.g. 'coco/bbox_mAP'.
+        monitor: name of the metric, such as 'coco/bbox_mAP'.
         patience: the number of validations without improvement after which training ends.
     """
 
     priority = 'VERY_LOW'  # restores its count before a resumed run evaluates
 
     def __init__(self, monitor: str, patience: int) -> None:
-        # any progress counts; an equal value, e.g. a plateau of COCO's rounded metrics, does not
+        # any progress counts, but not an equal value, such as a plateau of COCO's rounded metrics
         super().__init__(monitor=monitor, patience=patience, strict=True, min_delta=1e-6)
 
     def before_train(self, runner: Runner) -> None:

@@ -4,7 +4,7 @@ from mmengine.hooks import EMAHook
 from mmengine.registry import HOOKS
 from mmengine.runner import Runner
 
-SPAN = 0.01  # share of the run that the average looks back over
+SPAN = 0.01  # share of the run over which the average looks back
 LEAST = 0.0002  # MMEngine's momentum, reached in runs of 500,000 iterations
 
 

@@ -21,8 +21,8 @@ KILLED = 'DataLoader worker'  # in PyTorch's message, whether the worker was kil
 def saving(runner: Runner, hook: SignalHook) -> Iterator[None]:
     """Train, and save the progress if training fails.
 
-    The state is consistent between iterations, e.g. if the next batch cannot be loaded, and during
-    validation; after a failure within an iteration, the last checkpoint is what remains.
+    The state is consistent between iterations, for example if the next batch cannot be loaded, and
+    during validation. After a failure within an iteration, only the last checkpoint remains.
 
     Args:
         runner: the runner of the training run.
@@ -69,7 +69,7 @@ def once_trained(runner: Runner) -> Iterator[None]:
 
 
 def _save(runner: Runner, hook: SignalHook) -> str:
-    """Save, unless saving itself failed; return what was done, in words."""
+    """Save, unless saving itself failed; return a text about what was done."""
     if hook.place not in ('between', 'validation') or not runner.iter:
         return ''
     with contextlib.suppress(UserError):  # a full disk, or weights with NaN or Inf
@@ -84,7 +84,7 @@ def _cause(error: Exception, place: str, iteration: int) -> str:
     """Describe the cause if one line is enough; otherwise return ''."""
     if isinstance(error, UserError):
         return ''
-    lost = place == 'between' and isinstance(error, ConnectionError | EOFError)  # and its batch
+    lost = place == 'between' and isinstance(error, ConnectionError | EOFError)  # with its batch
     if KILLED in str(error) or lost:
         return (
             f'a data-loading process was killed from outside, often for lack of memory '

@@ -1,4 +1,4 @@
-"""Small hooks that the tools share, and what they ask of models."""
+"""Small hooks that the tools share, and functions to access models."""
 
 from collections.abc import Callable
 from typing import Any
@@ -20,7 +20,7 @@ def unwrapped(runner: Runner) -> nn.Module:
 
 
 def backbone_of(model: nn.Module) -> nn.Module:
-    """Return a model's backbone, also within a wrapper; of student and teacher, the student's."""
+    """Return a model's backbone, even inside a wrapper; the student's if there is a teacher."""
     return next(part for name, part in model.named_modules() if name.split('.')[-1] == 'backbone')
 
 

@@ -1,4 +1,4 @@
-"""Choose the checkpoint a resumed run continues from: the intact one with the most iterations."""
+"""Choosing the checkpoint to resume from: the intact one with the most iterations."""
 
 import os
 import zipfile
@@ -22,8 +22,8 @@ def latest(cfg: Config) -> tuple[Path | None, dict, list[str]]:
     """Read the intact checkpoint with the most iterations in the work dir; see `candidates`.
 
     Returns:
-        Its path and content, or None and {} if there is none, and notices: one per skipped
-        checkpoint, and one per sign by which other tools would have chosen another.
+        Its path and content, or None and {} if there is none; and notices: one per skipped
+        checkpoint, and one per sign that would make other tools choose another checkpoint.
     """
     notices: list[str] = []
     found = candidates(cfg)
@@ -75,7 +75,7 @@ def _iterations(path: Path) -> float:
 
 
 def _oddities(folder: Path, taken: Path, found: list[Path]) -> list[str]:
-    """Report signs that point to a checkpoint other than the one with the most iterations."""
+    """Report signs that point to another checkpoint than the one with the most iterations."""
     notices = []
     younger = [path for path in found if path.stat().st_mtime > taken.stat().st_mtime]
     if younger := [path for path in younger if _iterations(path) < _iterations(taken)]:

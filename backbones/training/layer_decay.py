@@ -14,8 +14,9 @@ class LayerDecay(DefaultOptimWrapperConstructor):
     """Build the optimizer with learning rate lr x decay_rate^(last - layer) in the backbone.
 
     `layer` and `last` come from the backbone's `get_layer_depth`; necks and heads use the full
-    rate. Biases and parameters with at most one axis longer than 1 (norms, layer scales) have no
-    weight decay, in necks and heads too, nor have those that `no_weight_decay` names.
+    rate. There is no weight decay for biases and parameters with at most one axis longer than 1
+    (norms, layer scales), including those of necks and heads, and for those that `no_weight_decay`
+    names.
 
     Args:
         optim_wrapper_cfg: as in MMEngine.

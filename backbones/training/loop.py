@@ -1,4 +1,4 @@
-"""Loops whose random numbers depend on the position in the run, not on how it was reached."""
+"""Loops whose random numbers depend only on the position in the run, not on resumes."""
 
 import itertools
 from collections.abc import Iterator
@@ -65,13 +65,13 @@ class ExactLoop:
     Args:
         skip_unreadable: continue without unreadable images and label maps; each is recorded in
             `unreadable.txt` in the work dir and replaced by the next sample.
-        settings: those of MMEngine's loop.
+        settings: settings of MMEngine's loop.
     """
 
     runner: Runner
     dataloader: DataLoader
     by_epoch: bool
-    left = 0  # iterations of the first epoch completed by an earlier run
+    left = 0  # iterations of the first epoch that an earlier run completed
 
     def __init__(self, *args: Any, skip_unreadable: bool = False, **settings: Any) -> None:
         super().__init__(*args, **settings)

@@ -1,8 +1,8 @@
-"""Adapters of low rank in the backbone (LoRA), by peft, whose checkpoints need no peft.
+"""Low-rank adapters in the backbone (LoRA) with peft; their checkpoints load without it.
 
 A checkpoint's `state_dict` has the adapters merged into the layers, under their plain names: test,
-prediction and export load it as any other. Its entry `lora` holds what was merged, so that a
-resumed run continues with the same numbers.
+prediction and export load it like any other. Its entry `lora` holds the adapters, so that a resumed
+run continues with the same numbers.
 
 Source: Hu et al., LoRA (arXiv:2106.09685), section 4.
 """
@@ -22,9 +22,9 @@ from backbones.openmmlab.compat import is_resuming
 from backbones.openmmlab.runner import QuietRunner
 from backbones.training.hooks import backbone_of, unwrapped
 
-NAME = 'default'  # peft's name of a first adapter
-ENTRY = 'lora'  # of checkpoints
-BASE = 'base_layer'  # where peft keeps the layer that it has wrapped
+NAME = 'default'  # peft's name of the first adapter
+ENTRY = 'lora'  # entry of checkpoints
+BASE = 'base_layer'  # peft's name of the layer that it wraps
 PARTS = ('lora_A', 'lora_B')
 MISSING = "--lora needs the package peft: pip install 'dense-backbones[lora]'"
 
@@ -43,7 +43,7 @@ def add_adapters(backbone: nn.Module, rank: int) -> None:
 
     Args:
         backbone: any module; output norms are those in the class attribute `NORM_NAMES`.
-        rank: of each adapter, whose product is scaled by 1: alpha is equal to it.
+        rank: rank of each adapter; alpha has the same value, so the product is scaled by 1.
 
     Raises:
         MissingOperatorError: peft is not installed.
@@ -61,7 +61,7 @@ def add_adapters(backbone: nn.Module, rank: int) -> None:
     for _, layer in adapters(backbone):
         layer.register_state_dict_post_hook(_to_plain)
         layer.register_load_state_dict_pre_hook(_from_plain)
-    # a backbone draws its own initial weights, also those of layers inside adapters
+    # a backbone draws its initial weights, including those of layers inside adapters
     backbone.init_weights = _resetting(backbone, backbone.init_weights)
 
 
@@ -140,11 +140,11 @@ class LoraHook(Hook):
 
 
 def contradiction(kept: Any, model: nn.Module, state: dict[str, Tensor]) -> str:
-    """Say how adapters of a file differ from a model's or from the file's weights, '' if not.
+    """Describe how a file's adapters differ from a model's or the file's weights; '' if not.
 
     Args:
         kept: the file's entry `lora`.
-        model: with adapters.
+        model: the model with adapters.
         state: the file's weights, into which the adapters are merged.
     """
     layers = dict(adapters(model))
@@ -175,7 +175,7 @@ def _parts(layer: Any) -> list[Tensor]:
 
 
 class LoraRunner(QuietRunner):
-    """Puts adapters of the rank `lora` of the config into the backbone, before its optimizer."""
+    """Adds adapters of the config's rank, `lora`, to the backbone before the optimizer is built."""
 
     def build_model(self, model: ConfigDict) -> nn.Module:
         built = super().build_model(model)

@@ -18,7 +18,7 @@ class FiniteLossHook(Hook):
     from the GPU in each iteration anyway, so the check has no measurable cost.
 
     Raises:
-        UserError: names the loss, iteration and learning rate, and what to try.
+        UserError: there is one; the message names loss, iteration, learning rate and what to try.
     """
 
     def after_train_iter(
@@ -32,7 +32,7 @@ class FiniteLossHook(Hook):
         bad = {name: value for name, value in found.items() if not math.isfinite(value)}
         if not bad:
             return
-        parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # no sum
+        parts = {name: value for name, value in bad.items() if name != 'loss'} or bad  # not the sum
         rate = max(rate for rates in runner.optim_wrapper.get_lr().values() for rate in rates)
         raise UserError(
             f'{" and ".join(f"{name} is {value}" for name, value in parts.items())} at iteration '

@@ -1,4 +1,4 @@
-"""How long a training run takes, from a few of its iterations."""
+"""Estimating how long a training run takes from a few of its iterations."""
 
 import itertools
 import time
@@ -11,12 +11,12 @@ from backbones.data.schedules import Pace
 from backbones.openmmlab.runner import QuietRunner
 from backbones.training.devices import keep_freed_memory
 
-WARM = 2  # iterations before the first that counts: memory and kernels are chosen in them
+WARM = 2  # iterations that do not count, because memory and kernels are chosen in them
 TIMED = 8
 
 
 def measure(cfg: Config) -> Pace:
-    """Train a few iterations of a config and predict a few batches, and throw the model away."""
+    """Train a few iterations of a config, predict a few batches, and throw the model away."""
     keep_freed_memory()
     runner = QuietRunner.from_cfg(cfg)
     wrapper = runner.build_optim_wrapper(cfg.optim_wrapper)
@@ -62,7 +62,7 @@ def forecast(runner: Runner, *, loading: float, step: float, predicting: float) 
 
 
 def duration(seconds: float) -> str:
-    """Format a time in minutes, or in hours from two hours."""
+    """Format a time in minutes, or in hours if it is at least two."""
     if seconds >= 2 * 3600:
         return f'{seconds / 3600:.1f} hours'
     return f'{max(1, round(seconds / 60))} min'

@@ -1,4 +1,4 @@
-"""Checks before the start for what would otherwise fail minutes or hours into a run."""
+"""Checks before the start for faults that would otherwise end a run minutes or hours later."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def check(cfg: Config, *, loaders: tuple[str, ...] = DATALOADERS) -> tuple[Datas
     """Check the model against the data, the data against the disk, and a sample of the data.
 
     Returns:
-        The dataset as far as it was read, and one line for each likely mistake.
+        The part of the dataset that was read, and one line for each likely mistake.
 
     Raises:
         UserError: lists all faults of the model and the data.

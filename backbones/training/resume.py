@@ -44,8 +44,8 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
     Raises:
         MissingFileError: `resume` does not exist.
         CheckpointError: `resume` is damaged, or holds nothing to continue from.
-        UserError: the checkpoint belongs to another model, optimiser or dataset (names the
-            differences), or a new run would start in a work dir that holds checkpoints.
+        UserError: the checkpoint belongs to another model, optimiser or dataset (the message names
+            the differences), or a new run would start in a work dir that holds checkpoints.
     """
     if resume is None and cfg.get('resume'):  # MMEngine's own setting for the same
         resume = cfg.get('load_from') or 'auto'

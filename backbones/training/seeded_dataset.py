@@ -12,7 +12,7 @@ from torch.utils.data import Dataset
 from backbones.errors import UnreadableError
 from backbones.pixels import is_special, read_pixels
 
-IN_A_ROW = 100  # unreadable files, after which their disk is to blame
+IN_A_ROW = 100  # after so many unreadable files, the disk is to blame
 SKIPPING = ', or continue without such files: --cfg-options skip_unreadable=True'
 
 
@@ -34,10 +34,10 @@ class Samples:
         dataset: the dataset.
         skipped: file that records the unreadable files, each of which is replaced by the next
             readable sample; None raises an error at the first.
-        judges: a metric needs all samples, so that none can be skipped.
+        judges: a metric needs all samples, so none can be skipped.
 
     Raises:
-        UnreadableError: names the file; or too many follow each other.
+        UnreadableError: a file cannot be read, or too many in a row.
     """
 
     def __init__(
@@ -104,6 +104,6 @@ def _is_image(path: Path) -> bool:
         content = np.frombuffer(path.read_bytes(), np.uint8)
         if content.size and cv2.imdecode(content, cv2.IMREAD_UNCHANGED) is not None:
             return True
-        return is_special(path) and read_pixels(path).size > 0  # which OpenCV does not know
+        return is_special(path) and read_pixels(path).size > 0  # a format unknown to OpenCV
     except (OSError, cv2.error, UnreadableError):
         return False

@@ -127,14 +127,14 @@ class SignalHook(Hook):
 
 
 def save_now(runner: Runner, iteration: int) -> str:
-    """Save as the run's checkpoint hook does, even in the middle of an epoch.
+    """Save like the run's checkpoint hook, even in the middle of an epoch.
 
     Args:
         runner: a runner between two iterations.
         iteration: the number of completed iterations.
 
     Returns:
-        The file that was saved, in words.
+        A text that names the saved file.
     """
     hook = next((hook for hook in runner.hooks if isinstance(hook, CheckpointHook)), None)
     if hook is None:

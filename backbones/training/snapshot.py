@@ -1,4 +1,4 @@
-"""Try something with a runner and its data without leaving a trace."""
+"""Trying something with a runner and its data without leaving a trace."""
 
 import contextlib
 import copy

@@ -1,4 +1,4 @@
-"""Whether the strides that a detector's parts are told are those of the maps that they get."""
+"""Checking that the configured strides of a detector's parts match the maps that they get."""
 
 import contextlib
 from collections.abc import Iterator, Sequence
@@ -12,11 +12,11 @@ Sides = tuple[int, int]
 
 @contextlib.contextmanager
 def watched(model: nn.Module) -> Iterator[list[str]]:
-    """Compare strides during a call of the model, and yield the list that gets what differs.
+    """Compare strides during a call of the model, and yield a list that receives differences.
 
-    Looked at are heads with anchors or points (`prior_generator.strides`) and the parts that cut
-    regions out of maps (`featmap_strides`). Nothing else in a training run depends on them: boxes
-    would be learnt in the wrong places, or features taken from there.
+    It covers heads with anchors or points (`prior_generator.strides`) and the parts that cut
+    regions out of maps (`featmap_strides`). With wrong strides nothing else fails: boxes would be
+    learnt, or features taken, in the wrong places.
     """
     said: dict[str, str] = {}
     image: list[Sides] = []  # height and width of the batch
@@ -52,10 +52,10 @@ def _strides_of(part: Any) -> tuple[str, Sequence | None]:
 
 
 def contradiction(strides: Sequence, image: Sides, maps: Sequence[Tensor]) -> str:
-    """Say which strides a model was told, and which its maps have; '' if a cell makes up for it.
+    """Describe configured strides that differ from the maps' by more than a cell; '' if none do.
 
     Args:
-        strides: of each map, a number or (horizontal, vertical).
+        strides: for each map, a number or (horizontal, vertical).
         image: height and width of the images in pixels.
         maps: (N, C, h, w) each.
     """

@@ -1,4 +1,4 @@
-"""Which whole model a training run begins with, and that its class layers start anew by name."""
+"""Choosing the whole model from which a training run starts, and re-initialising class layers."""
 
 import functools
 import http.server
@@ -84,7 +84,7 @@ def test_a_config_begins_with_a_file_and_names_the_layers_that_start_anew(tmp_pa
     said = tool('new_config', root, '--base', base, '--out', out, '--start', file)
     own = Config.fromfile(out)
     assert own.load_from == str(file) and own.model.backbone.get('init_cfg') is None
-    assert 'initialised anew for other classes: bbox_head.retina_cls.weight' in said
+    assert 're-initialised for other classes: bbox_head.retina_cls.weight' in said
     other = 'semantic_fpn_cloformer_nano_small'
     cfg = Config.fromfile(config_file(other))
     with as_a_process():

@@ -88,7 +88,7 @@ def test_a_rival_that_cannot_be_timed_is_a_sentence(model: str, message: str) ->
 
 def test_a_rival_for_a_number_of_images_that_is_not_timed_is_refused(tmp_path: Path) -> None:
     rival = Candidate('it', 'onnx', str(exported.backbone(tmp_path / 'x.onnx', 16)), None, 1)
-    with pytest.raises(UserError, match=r'x.onnx takes 16 images at once; allowed: 1, 4, 8$'):
+    with pytest.raises(UserError, match=r'x.onnx takes batches of 16 images; allowed: 1, 4, 8$'):
         benchmark.measure([rival], ['a.png'], size=[64, 64], rounds=1)
 
 

@@ -107,7 +107,7 @@ def test_fine_tuning_refuses_another_order_and_begins_anew_for_other_classes(
     assert "class 8 is '9' there" in said and 'Set metainfo.classes to the order' in said
     log = tool(*common, tmp_path / 'b', '--cfg-options', *SHORT, 'optim_wrapper.optimizer.lr=0',
                f'load_from={trained / "others.pth"}')  # fmt: skip
-    assert 'initialised anew for other classes (a, b, ' in log
+    assert 're-initialised for other classes (a, b, ' in log
     before = torch.load(trained / 'others.pth', weights_only=False)['state_dict']
     after = torch.load(tmp_path / 'b/last.pth', weights_only=False)['state_dict']
     moved = {

@@ -343,7 +343,7 @@ def test_models_of_timm_fit_and_their_images_are_normalised_as_they_expect(
     assert Config.fromfile(tmp_path / 'own.py').model == cfg.model
     recipe = row.recipe('detection' if config.startswith(('mask_rcnn', 'mmdet')) else 'upernet')
     if recipe is None:
-        with pytest.raises(UserError, match='none is known of the family resnet; known are vision'):
+        with pytest.raises(UserError, match='known for the family resnet, only for vision'):
             swap_backbone(load(config), name, recipe='published')
     else:
         cfg = swap_backbone(load(config), name, recipe='published')

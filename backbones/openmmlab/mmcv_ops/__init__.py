@@ -1,4 +1,4 @@
-"""Replace mmcv's compiled operators by torchvision and PyTorch if this mmcv has none.
+"""Replacements in torchvision and PyTorch for mmcv's compiled operators, if this mmcv has none.
 
 pip builds mmcv in an environment without torch, so a usual installation lacks the C++ module
 `mmcv._ext`, and importing `mmcv.ops`, and with it `mmdet.models`, fails. The modules in this folder
