@@ -11,7 +11,7 @@ import sys
 from pathlib import Path
 from typing import NamedTuple
 
-import backbones  # before mmdet, whose modules ask for mmcv's operators
+import backbones  # before mmdet, whose modules import mmcv's operators
 
 # isort: split
 import numpy as np
@@ -44,7 +44,7 @@ CONFIGS = Path(__file__).with_suffix('.txt').read_text().split()
 
 
 class Outcome(NamedTuple):
-    """What became of a config; `fits` includes one prediction. An empty text is a success."""
+    """The result for a config; `fits` includes one prediction. An empty text means success."""
 
     fits: str
     trains: str
@@ -53,13 +53,13 @@ class Outcome(NamedTuple):
 def attempt(config: str) -> Outcome:
     """Swap the backbone of a config, and train one step without an optimizer."""
     torch.manual_seed(0)
-    for name, value in dict(epoch=0, iter=0, max_epochs=12).items():  # a Runner would say so
+    for name, value in dict(epoch=0, iter=0, max_epochs=12).items():  # normally set by a Runner
         MessageHub.get_current_instance().update_info(name, value)
     try:
         cfg = swap_backbone(read_config(config), BACKBONE)
     except UserError as error:
         return Outcome(str(error), '')
-    inner = with_backbone(cfg.model)  # of a semi-supervised training the detector
+    inner = with_backbone(cfg.model)  # the detector, for a semi-supervised method
     inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
     model = build_for_trial(cfg, inner)
     model.train()
@@ -67,7 +67,7 @@ def attempt(config: str) -> Outcome:
         data = model.data_preprocessor(batch(cfg), True)
         total, _ = model.parse_losses(model(**data, mode='loss'))
         total.backward()
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         return Outcome('', first_line(error))
     grads = [p.grad for p in model.backbone.parameters() if p.grad is not None]
     if not (total.isfinite() and grads and any(g.abs().sum() > 0 for g in grads)):
@@ -76,7 +76,7 @@ def attempt(config: str) -> Outcome:
 
 
 def batch(cfg: Config) -> dict:
-    """Two images of noise with two objects each, as the library's data loaders give them."""
+    """Two images of noise with two objects each, in the form of the library's data loaders."""
     scope, side = cfg.default_scope, image_side(with_backbone(cfg.model))
     generator = torch.Generator().manual_seed(0)
     images = torch.randint(0, 256, (2, 3, side, side), dtype=torch.uint8, generator=generator)
@@ -149,7 +149,7 @@ def page(results: dict[str, Outcome]) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    MMLogger.get_instance('any_config', log_level='ERROR')  # else each parameter is a line
+    MMLogger.get_instance('any_config', log_level='ERROR')  # otherwise it logs each parameter
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() and sys.argv[1:] else {}
     wanted = sys.argv[1:]
     results = {}
@@ -158,7 +158,7 @@ def main() -> None:
             known[config] = attempt(config)
             print(config, *known[config], flush=True)
         results[config] = Outcome(*known[config])
-        RESULTS.write_text(json.dumps(results, indent=0) + '\n')  # after each: it takes minutes
+        RESULTS.write_text(json.dumps(results, indent=0) + '\n')  # after each, to keep the results
     PAGE.write_text(page(results))
 
 

@@ -21,7 +21,7 @@ from backbones.deploy import source as sources
 from backbones.tables import table
 
 RUNS = 10
-# by parts of the names of operators, PyTorch's and OpenVINO's; the first that fits counts
+# by parts of operator names in PyTorch and OpenVINO; the first match counts
 KINDS = {
     'attention': ('scaled_dot', 'flash', 'softmax', 'scaleddotproduct', 'mha'),
     'convolution': ('conv',),

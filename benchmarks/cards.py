@@ -1,9 +1,9 @@
-"""Which variants train on which card: count the memory of a training step from tensor shapes.
+"""Find which variants train on which card by counting a training step's memory from shapes.
 
 The step is Mask R-CNN's on a GPU, though none is needed: tensors have no values, and operators
-choose the forms they would use there. Included are weights, gradients and AdamW's two moments, the
+choose the forms they would use there. It includes weights, gradients and AdamW's two moments, the
 images, and what the forward pass keeps of backbone, neck and heads; with `with_cp`, also what one
-block keeps while it is recomputed. Not included are losses, temporary results, memory reserved by
+block keeps while it is recomputed. It excludes losses, temporary results, memory reserved by
 libraries, and fragmentation.
 """
 

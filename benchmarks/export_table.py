@@ -15,7 +15,7 @@ from collections.abc import Callable
 from importlib import import_module
 from pathlib import Path
 
-import backbones  # before mmdet, whose modules ask for mmcv's operators
+import backbones  # before mmdet, whose modules import mmcv's operators
 
 # isort: split
 import numpy as np
@@ -41,12 +41,12 @@ CONFIGS = Path(__file__).with_name('any_config.txt').read_text().split()
 SIZES = ((128, 160), (99, 130), (64, 96))
 FIXED = (96, 128)
 COLOURS = Preprocessing((0,) * 3, (1,) * 3, rgb=True, divisor=32)
-# of models that take no smaller ones
+# of models that accept no smaller images
 LARGE = {'ssd300': (300, 300), 'mobilenet_v3': (512, 512), 'detectors_cascade': (128, 160)}
 SMALL = dict(
     dims=(32, 64, 128, 256), depths=(1, 1, 1, 1), heads=(4, 4, 8, 16), local_heads=(3, 2, 4, 4)
 )
-FEW = dict(num_layers=2, num_cp=0, stacked_convs=1, num_queries=30)  # in place of more than four
+FEW = dict(num_layers=2, num_cp=0, stacked_convs=1, num_queries=30)  # replace larger numbers
 SPREAD = (
     'cls',
     'fc_reg',
@@ -68,7 +68,7 @@ def small(cfg: Config) -> Config:
         cfg = swap_backbone(cfg, 'cloformer_xxs')
         with_backbone(cfg.model).backbone.arch = dict(SMALL, mlp_ratio=4)
     except UserError:
-        pass  # one that reads other levels keeps its own
+        pass  # a model that reads other levels keeps its backbone
     backbone = {id(node) for node in nodes(cfg.model.get('backbone', {}))}
     for node in nodes(cfg.model):
         for key, value in FEW.items():
@@ -81,7 +81,7 @@ def small(cfg: Config) -> Config:
 
 
 def most(settings: ConfigDict | None) -> None:
-    """Lower the number of answers to what a few queries can give."""
+    """Lower the number of results to what a few queries can give."""
     for node in nodes(settings or {}):
         for key in ('max_per_image', 'max_per_img'):
             if node.get(key, 0) > 25:
@@ -89,7 +89,7 @@ def most(settings: ConfigDict | None) -> None:
 
 
 def lively(model: nn.Module, run: object, size: tuple[int, int]) -> None:
-    """Spread the scores of a new detector: it would find nothing, or everything alike."""
+    """Spread a new detector's scores, because it would find nothing, or everything equally."""
     torch.manual_seed(0)
     model.eval()
     hooks = []
@@ -122,7 +122,7 @@ def source_of(cfg: Config, name: str, *, dynamic: bool) -> sources.Source:
     torch.manual_seed(0)
     check_single_images(cfg.model)
     model = build_for_trial(cfg, cfg.model)
-    exportable(model)  # refused before it predicts, which may take more than images
+    exportable(model)  # refuses first, because predictions may need more than images
     structures = import_module(f'{cfg.default_scope}.structures')
     sample = getattr(structures, 'DetDataSample', None) or structures.SegDataSample
     preprocessing = sources.preprocessing_of(cfg, dynamic)
@@ -132,17 +132,17 @@ def source_of(cfg: Config, name: str, *, dynamic: bool) -> sources.Source:
 
 
 def large(name: str) -> tuple[int, int] | None:
-    """Return the size of a config whose model takes no smaller images."""
+    """Return the image size for a config whose model accepts no smaller images."""
     return next((size for part, size in LARGE.items() if part in name), None)
 
 
 def sizes_of(name: str) -> tuple[tuple[int, int], ...]:
-    """Return the sizes at which a config's model is compared."""
+    """Return the sizes at which to compare a config's model."""
     return (size,) if (size := large(name)) else SIZES
 
 
 def as_module(source: sources.Source) -> Callable[[list[np.ndarray]], list[compare.Outputs]]:
-    """The module that is exported, as a function like that of `compare.runner`."""
+    """The exported module as a function like that of `compare.runner`."""
     module = exportable(source.model)
 
     def run(images: list[np.ndarray]) -> list[compare.Outputs]:
@@ -166,14 +166,14 @@ def summary(found: list[compare.Difference]) -> dict:
 
 
 def try_module(name: str) -> dict:
-    """Compare the module that is exported; in float64 as well if it differs."""
+    """Compare the exported module; in float64 as well if it differs."""
     export.SIZES = sizes_of(name)
     try:
         outcome = compare_module(source(name, dynamic=True))
         if outcome['wrong']:
             outcome['float64'] = compare_module(in_float64(source(name, dynamic=True)))
         return outcome
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         return dict(error=first_line(error))
 
 
@@ -182,14 +182,14 @@ def compare_module(model: sources.Source) -> dict:
 
 
 def in_float64(model: sources.Source) -> sources.Source:
-    """Let a model compute in float64, where a difference by rounding nearly vanishes."""
+    """Let a model compute in float64, where rounding differences nearly vanish."""
     model.model.double()
     model.model.backbone.register_forward_pre_hook(lambda _, images: (images[0].double(),))
     return model
 
 
 def try_files(name: str) -> dict[str, dict]:
-    """Export a config's model: for any size and batch or, where that fails, for one size."""
+    """Export a config's model for any size and batch or, if that fails, for one size."""
     export.SIZES = sizes_of(name)
     outcome: dict[str, dict] = {}
     fixed = large(name) or FIXED
@@ -199,7 +199,7 @@ def try_files(name: str) -> dict[str, dict]:
                 out = Path(folder, 'x.onnx')
                 model = source(name, dynamic=not size)
                 found = export.export(model, out, export.Target(size, batch)).differences
-        except Exception as error:  # whatever foreign code raises
+        except Exception as error:  # third-party code may raise anything
             outcome[mode] = dict(error=first_line(error))
             continue
         outcome[mode] = summary(found)
@@ -209,7 +209,7 @@ def try_files(name: str) -> dict[str, dict]:
 
 
 def cells(outcome: dict) -> list[str]:
-    """Columns of the table for a config."""
+    """Return the table's cells for a config."""
     texts = []
     for mode in ('module', 'any', 'fixed'):
         part = outcome.get(mode)
@@ -262,7 +262,7 @@ def page(results: dict[str, dict]) -> str:
 
 def main() -> None:
     torch.set_num_threads(1)
-    MMLogger.get_instance('export_table', log_level='ERROR')  # else each parameter is a line
+    MMLogger.get_instance('export_table', log_level='ERROR')  # otherwise it logs each parameter
     known = json.loads(RESULTS.read_text()) if RESULTS.exists() else {}
     wanted = sys.argv[1:]
     for name in CONFIGS:

@@ -2,8 +2,8 @@
 """Count the cost of each operator's forms on a GPU: benchmarks/forms.py writes ops/costs.json.
 
 Nothing is measured: an example of each operator (see operators.py), on a map of 200x320 cells in
-bfloat16, runs on shapes alone. Counted are the bytes that its operations read and write in forward
-and backward (traffic.py) and those that autograd keeps in between (memory.py), in MB.
+bfloat16, runs on shapes alone. It counts the bytes that operations read and write in forward and
+backward pass (traffic.py) and those that autograd keeps in between (memory.py), in MB.
 """
 
 import json
@@ -47,7 +47,7 @@ def counted() -> Iterator[dict]:
 
 
 def cost(module: torch.nn.Module, shapes: list, operator: str, form: str) -> dict:
-    """Return the MB that one form of an operator moves and keeps; others run as on a GPU."""
+    """Return the MB that one form of an operator moves and keeps, with the others as on a GPU."""
     like = dict(dtype=torch.bfloat16, device='meta', requires_grad=True)
     inputs = [torch.empty(shape, **like) for shape in shapes]
     given = (*inputs, *module.parameters())
@@ -66,7 +66,7 @@ def cost(module: torch.nn.Module, shapes: list, operator: str, form: str) -> dic
 
 
 def fused_attention(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
-    """Attention as one kernel, as on a GPU; without values, PyTorch would use three."""
+    """Compute attention in one kernel, as on a GPU; without values, PyTorch would use three."""
     return torch.ops.aten._scaled_dot_product_flash_attention_for_cpu(q, k, v)[0]
 
 

@@ -26,10 +26,10 @@ def seconds(step: Callable[[], object]) -> float:
 
 
 def row(name: str, side: int) -> list:
-    """Compare one backbone; see the module."""
+    """Compare one backbone; see the module's docstring."""
     model = backbones.create(name).eval().to(memory_format=torch.channels_last)
     images = torch.randn(1, 3, side, side).to(memory_format=torch.channels_last)
-    compiled = torch.compile(model, options=dict(freezing=True))  # as `Predictor` compiles it
+    compiled = torch.compile(model, options=dict(freezing=True))  # like `Predictor`
     start = time.process_time()
     with torch.no_grad():
         compiled(images)

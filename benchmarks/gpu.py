@@ -52,13 +52,13 @@ def operators(device: str, size: tuple[int, int], bytes_per_s: float) -> Iterato
             found = dict(op=name, way=way)
             try:
                 found |= measured(name, way, device, size, bytes_per_s)
-            except RuntimeError as error:  # e.g. out of memory; continue with the others
+            except RuntimeError as error:  # such as out of memory; continue with the others
                 found['error'] = str(error).splitlines()[0]
             yield found
 
 
 def measured(name: str, way: str, device: str, size: tuple[int, int], bytes_per_s: float) -> dict:
-    """Return microseconds of inference and of a training step, and the bounds' shares of them."""
+    """Return the microseconds of inference and a training step, and the bounds' shares of them."""
     import torch
     from operators import examples, running
     from subjects import draw, tensors_of

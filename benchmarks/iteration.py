@@ -76,7 +76,7 @@ def iteration(config: str, size: tuple[int, int] | None, threads: int, repeats: 
 def computing(
     cfg: Config, model: nn.Module, size: tuple[int, int], batch: int
 ) -> dict[str, Callable]:
-    """Return the steps of the model and of its optimizer."""
+    """Return the model's step and its optimizer's step."""
     images, samples = torch.randn(batch, 3, *size), annotations(cfg.default_scope, batch, size)
     whole = model.backbone
     with torch.no_grad():
@@ -125,7 +125,7 @@ def loading(cfg: Config, folder: Path, batch: int) -> Callable[[], object]:
 
     def load() -> None:
         for _ in range(batch):
-            while pipeline(deepcopy(facts)) is None:  # no box is left: try again, as datasets do
+            while pipeline(deepcopy(facts)) is None:  # if no box is left, try again like datasets
                 pass
 
     return load

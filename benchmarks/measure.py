@@ -5,7 +5,7 @@ The candidates of a setting run in turns (A B A B ...) in one process, so that t
 a busy machine. Peak memory is measured in a separate process for each candidate, above the level
 before the forward pass. A training step is forward and backward, without an optimizer.
 
-Without timing, for every variant by default: --memory, what autograd keeps of a training step;
+Without timing, by default for every variant: --memory, what autograd keeps of a training step;
 --cards, the GPU memory that a training step of Mask R-CNN needs. With --iteration, the parts of a
 training iteration of whole models: data, backbone, neck and heads, optimizer.
 """
@@ -98,7 +98,7 @@ def complete(parser: argparse.ArgumentParser, args: argparse.Namespace) -> None:
 
 
 def settings(args: argparse.Namespace) -> list[list[dict]]:
-    """Group the candidates whose ratios are of interest."""
+    """Group the candidates whose ratios matter."""
     from subjects import is_peer
 
     def ways(subject: dict) -> list[dict]:

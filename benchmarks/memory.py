@@ -1,4 +1,4 @@
-"""Memory: the peak of a separate process, and what autograd keeps, which no device changes."""
+"""Memory: the peak of a separate process, and what autograd keeps, whatever the device."""
 
 import json
 import os

@@ -74,13 +74,13 @@ class Leaf:
 
     @property
     def table(self) -> str:
-        """The heading of the table that it stands in: method, dataset and schedule."""
+        """The heading of the config's table: method, dataset and schedule."""
         method, data, schedule = re.match(r'(.+) \+ [^,]+, (\w+), (\w+)', self.title).groups()
         return f'{method}, {data}, {schedule}'
 
     @property
     def label(self) -> str:
-        """What tells it from the others of its table, e.g. 'cswin_b_640'."""
+        """What distinguishes the config from the others in its table, such as 'cswin_b_640'."""
         method, data, _ = self.table.lower().replace('-', '').replace(' ', '_').split(',_')
         return re.fullmatch(rf'{method}_(.+?)(_\dx)?_{data}', self.name)[1]
 
@@ -116,7 +116,7 @@ def main(words: list[str] | None = None) -> None:
 
 
 def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
-    """Every leaf, and the sources of published.yml with their numbers on the page.
+    """Return all leaves, and the sources of published.yml with their numbers on the page.
 
     Raises:
         UserError: published.yml has a row without a config.
@@ -143,7 +143,7 @@ def read_leaves(known: dict) -> tuple[list[Leaf], dict[str, dict]]:
 
 
 def digest(cfg: object) -> str:
-    """Changes with whatever the counts may depend on."""
+    """Return a digest of everything on which the counts may depend."""
     model = cfg.model.to_dict()
     model['backbone'].pop('init_cfg', None)
     text = json.dumps([model, cfg.test_dataloader.dataset.pipeline], sort_keys=True)
@@ -160,7 +160,7 @@ def count(leaves: list[Leaf]) -> None:
 
 
 def readme() -> str:
-    """README.md with the table of all registered variants."""
+    """Return README.md with the table of all registered variants."""
     from backbones.registry import variants
     from backbones.tables import table
 
@@ -187,7 +187,7 @@ def _files(row: 'Variant') -> Iterator[str]:  # noqa: F821
 
 
 def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
-    """The whole zoo: head, and by method the recipe, a table, and notes."""
+    """Return the page: the head, and for each method the recipe, a table and notes."""
     from backbones.tables import table
 
     tables: dict[str, list[Leaf]] = {}
@@ -221,7 +221,7 @@ def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
 
 
 def item(text: str, bullet: str = '-') -> str:
-    """An entry of a list, in lines that fit an editor."""
+    """Format an entry of a list, wrapped into lines."""
     indent = ' ' * (len(bullet) + 1)
     return fill(text, 100, initial_indent=f'{bullet} ', subsequent_indent=indent,
                 break_long_words=False, break_on_hyphens=False)  # fmt: skip
@@ -232,7 +232,7 @@ def link(leaf: Leaf, text: str) -> str:
 
 
 def cells(leaf: Leaf, sources: dict[str, dict]) -> tuple[str | None, ...]:
-    """A leaf's row, in the order of `COLUMNS`."""
+    """Return a leaf's row, in the order of `COLUMNS`."""
     row = leaf.row
     by_source = {row['source']: row} if 'source' in row else {}
     results = [
@@ -252,13 +252,13 @@ def cells(leaf: Leaf, sources: dict[str, dict]) -> tuple[str | None, ...]:
 
 
 def figures(leaf: Leaf, key: str) -> str:
-    """Our figure, and the published one in brackets."""
+    """Return our figure, with the published one in brackets."""
     here = f'{leaf.count[key] / 1e6:.2f}' if key == 'params' else f'{leaf.count[key] / 1e9:.1f}'
     return f'{here} ({leaf.row[key]})' if key in leaf.row else here
 
 
 def notes(leaf: Leaf) -> Iterator[str]:
-    """What a reader of its row should know, and why a figure disagrees with the published one."""
+    """Yield notes on a row, and reasons why a figure disagrees with the published one."""
     if 'note' in leaf.row:
         yield item(f'`{leaf.label}`: {leaf.row["note"]}')
     for key, why in leaf.row.get('misses', {}).items():
@@ -269,7 +269,7 @@ def notes(leaf: Leaf) -> Iterator[str]:
 
 
 def recipe(leaves: list[Leaf]) -> str:
-    """The files' names and the settings that most of a table's configs share; then who differs."""
+    """Return the file names, the settings that most configs of a table share, and exceptions."""
     first, settings = leaves[0], [training(leaf.cfg) for leaf in leaves]
     common = [Counter(phrases).most_common(1)[0][0] for phrases in zip(*settings)]
     shared = ', '.join(filter(None, common))

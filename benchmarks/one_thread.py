@@ -11,11 +11,11 @@ def asked(text: str | None) -> argparse.Namespace:
     """Parse `names` of backbones and the `side` of an image in pixels, and prepare PyTorch.
 
     Args:
-        text: what the benchmark does, for `--help`.
+        text: description of the benchmark for `--help`.
     """
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
-    parser.add_argument('--side', type=int, default=256, help='of the image, in pixels')
+    parser.add_argument('--side', type=int, default=256, help='side of the image in pixels')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)

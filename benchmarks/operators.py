@@ -1,4 +1,4 @@
-"""An example of every operator: modules and inputs from the smallest variants' first stages."""
+"""An example of each operator: modules and inputs from the smallest variants' first stages."""
 
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -29,7 +29,7 @@ class Function(nn.Module):
 
 
 def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable[[], nn.Module], Shapes]]:
-    """Return by name the module's builder and the shapes of its inputs for maps of H x W cells."""
+    """Return, by name, the module's builder and its input shapes for maps of H x W cells."""
 
     def maps(channels: int) -> Shapes:
         return [(B, channels, H, W)]
@@ -55,7 +55,7 @@ def examples(B: int, H: int, W: int) -> dict[str, tuple[Callable[[], nn.Module],
 
 
 OPERATORS = tuple(examples(1, 1, 1))
-# ways to run an example: by its layers, with the least time or memory, by its own kernel
+# ways to run an example: layer by layer, with the least time or memory, with its own kernel
 WAYS = {
     'plain': dict(fast=False),
     'time': dict(prefer='time'),

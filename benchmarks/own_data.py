@@ -19,14 +19,16 @@ TOOLS = Path(__file__).parents[1] / 'tools'
 MAIN = {'coco/bbox_mAP': 'AP', 'coco/bbox_mAP_50': 'AP50', 'coco/segm_mAP': 'mask AP',
         'coco/segm_mAP_50': 'mask AP50', 'mIoU': 'mIoU'}  # fmt: skip
 TESTED = ('best', 'last')
-CHOOSING = ('coco/segm_mAP_50', 'coco/bbox_mAP_50', 'mIoU')  # of best.pth, the first that is there
+CHOOSING = ('coco/segm_mAP_50', 'coco/bbox_mAP_50', 'mIoU')  # the first found decides
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('config', type=Path)
     parser.add_argument('--seeds', type=int, nargs='+', default=[0, 1, 2])
-    parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of all seeds')
+    parser.add_argument(
+        '--out', type=Path, required=True, metavar='DIR', help='folder for all seeds'
+    )
     parser.add_argument('--ema', action='store_true', help='average the weights during training')
     args = parser.parse_args()
     given = ['--ema'] if args.ema else []
@@ -60,13 +62,13 @@ def call(tool: str, *arguments: object) -> None:
 
 
 def cpu_seconds() -> float:
-    """Return the seconds of all processes started from here that have ended."""
+    """Return the CPU seconds of all ended child processes."""
     used = resource.getrusage(resource.RUSAGE_CHILDREN)
     return used.ru_utime + used.ru_stime
 
 
 def measured(folder: Path) -> dict[str, float]:
-    """Return what a run has reached: its best and last validation, and their weights' tests."""
+    """Return a run's results: its best and last validation, and the tests of their weights."""
     (log,) = folder.glob('*/vis_data/scalars.json')
     lines = [json.loads(line) for line in log.read_text().splitlines()]
     key = next(key for key in CHOOSING if any(key in line for line in lines))
@@ -86,7 +88,7 @@ def measured(folder: Path) -> dict[str, float]:
 
 
 def spread(values: list[float]) -> str:
-    """Write the mean, the standard deviation and the values themselves."""
+    """Format the mean, the standard deviation and the single values."""
     deviation = statistics.stdev(values) if len(values) > 1 else 0.0
     digits = 3 if max(values) <= 1 else 1
     listed = ', '.join(f'{value:.{digits}f}' for value in values)

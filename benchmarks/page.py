@@ -7,7 +7,7 @@ from backbones.forms import costs_of_forms, taken
 from backbones.tables import table
 
 CARDS = (24, 48, 80)  # GiB
-FILLED = 0.8  # of a card; the rest is for what is not counted
+FILLED = 0.8  # share of a card; the rest is for what is not counted
 COMMAND = '<!-- needs: time -->\n\n```bash\n{}\n```'
 INTRODUCTION = """# Performance
 
@@ -33,7 +33,7 @@ def page(report: dict, commands: dict[str, str]) -> str:
     """Write the page.
 
     Args:
-        report: section -> `machine`, `minutes`, `results`; one that is missing is left out.
+        report: section -> `machine`, `minutes`, `results`; missing sections are left out.
         commands: section -> the command that measures it.
     """
     parts = [INTRODUCTION.format(sections=', '.join(commands)), machines(report)]
@@ -46,7 +46,7 @@ def page(report: dict, commands: dict[str, str]) -> str:
 
 
 def machines(report: dict) -> str:
-    """One row for the sections in a row that were measured on the same machine."""
+    """Return one row for successive sections that were measured on the same machine."""
     keys = ('cpu', 'cores', 'system', 'torch')
     facts = {name: [part['machine'][key] for key in keys] for name, part in report.items()}
     rows = [[', '.join(names), *same] for same, names in groupby(facts, facts.get)]
@@ -54,7 +54,7 @@ def machines(report: dict) -> str:
 
 
 def by_name(results: list[dict]) -> Iterator[tuple[str, list[dict]]]:
-    """Each backbone with its results, in the order of the command that measured them."""
+    """Return each backbone with its results, in the order of the command that measured them."""
     for name in dict.fromkeys(r['backbone'] for r in results):
         yield name, [r for r in results if r['backbone'] == name]
 
@@ -64,7 +64,7 @@ def cells(results: Iterable[dict], key: str, places: int = 2, unit: float = 1) -
 
 
 def costs(results: list[dict]) -> str:
-    """Time and memory beside the published formulation's."""
+    """Compare time and memory with the published formulation's."""
     rows = []
     for name, found in by_name([r for r in results if r['backend'] != 'peer']):
         published, ours, _, with_two = found
@@ -111,7 +111,7 @@ def compiled(results: list[dict]) -> str:
 
 
 def linear(results: list[dict]) -> str:
-    """Time and multiply-adds per pixel, and by how much they grow with the image."""
+    """Compare time and multiply-adds per pixel, and how they grow with the image."""
     rows = []
     for name, found in by_name(results):
         pixels = [height * width for height, width in (r['size'] for r in found)]
@@ -123,7 +123,7 @@ def linear(results: list[dict]) -> str:
 
 
 def usual(results: list[dict]) -> str:
-    """Ours beside the usual backbones per pixel at each size, from few to many multiply-adds."""
+    """Compare ours with the usual backbones per pixel at each size, sorted by multiply-adds."""
     sizes = dict.fromkeys(tuple(r['size']) for r in results)
     quantities = {
         'kMAC': ('gmacs', 1e6, 0),
@@ -151,7 +151,7 @@ def memory(results: list[dict]) -> str:
 
 
 def forms() -> str:
-    """What the forms of operators cost on a GPU, and which of them run there."""
+    """Return what the operators' forms cost on a GPU, and which of them run there."""
     rows = [
         [*(str(value) for value in record.values()), taken(record['operator'], record['form'])]
         for record in costs_of_forms()
@@ -161,7 +161,7 @@ def forms() -> str:
 
 
 def cards(results: list[dict]) -> str:
-    """What a training step needs, and the first way to run it that fits each card."""
+    """Return what a training step needs, and the first way to run it that fits each card."""
     ways = [key for key in results[0] if key not in ('backbone', 'size', 'batch')]
 
     def first(result: dict, card: int) -> str:

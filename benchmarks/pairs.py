@@ -22,7 +22,7 @@ WORKER = '--worker'
 
 
 def work(name: str, mode: str, side: int) -> None:
-    """Run as many steps as each line of standard input says, and print the seconds per step."""
+    """For each line of standard input, run that many steps and print the seconds per step."""
     import torch
 
     import backbones
@@ -123,7 +123,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument('other', type=Path, help='another checkout, e.g. a git worktree')
+    parser.add_argument('other', type=Path, help='another checkout, such as a git worktree')
     parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
     parser.add_argument('--modes', nargs='+', default=('inference', 'train'))
     parser.add_argument('--side', type=int, default=512, help='side of the image in pixels')

@@ -1,4 +1,4 @@
-"""Train a model of another library on the data of a config, and print its metric.
+"""Train another library's model on the data of a config, and print its metric.
 
 The splits are those of the config. The metric is COCO's, or the mean IoU of the test images, or of
 the validation images if there is no test split. CPU seconds are those of the whole process until
@@ -25,7 +25,7 @@ from torch.nn import functional
 from backbones.openmmlab.build import enter_library
 
 SPLITS = ('train', 'val', 'test')
-THRESHOLD = 0.001  # least score of a find that is counted
+THRESHOLD = 0.001  # least score of a detection that is counted
 
 
 def main() -> None:
@@ -34,7 +34,7 @@ def main() -> None:
     parser.add_argument('rival', choices=RIVALS)
     parser.add_argument('--out', type=Path, required=True, metavar='DIR')
     parser.add_argument('--seed', type=int, default=0)
-    parser.add_argument('options', nargs='*', metavar='KEY=VALUE', help="the rival's own settings")
+    parser.add_argument('options', nargs='*', metavar='KEY=VALUE', help="the rival's settings")
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(args.seed)
@@ -167,8 +167,8 @@ def _test_torchvision(model: nn.Module, truth: COCO, folder: Path, names: list[s
 def smp(cfg: Config, out: Path, seed: int, options: dict) -> dict:
     """FPN with MobileNetV2 of segmentation_models.pytorch.
 
-    Images, augmentation and weights of the classes are the config's, AdamW's learning rate falls
-    from `lr` by a cosine. Options: iterations, lr.
+    Images, augmentation and class weights are the config's; AdamW's learning rate follows a cosine
+    from `lr`. Options: iterations, lr.
     """
     import segmentation_models_pytorch
 

@@ -28,7 +28,7 @@ def measure(
         plain_repeats: timed runs of candidates with backend 'plain', spread over the turns; if
             fewer than `repeats`, their untimed run uses a small image.
         peaks: whether to measure peak memory.
-        train_peaks: whether to measure that of a training step, too, which is not timed.
+        train_peaks: whether to measure an untimed training step's peak memory, too.
 
     Returns:
         The candidates with their measurements.

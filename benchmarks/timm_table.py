@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Try one model of every family of timm under six methods: what fits, trains, predicts and exports.
+"""Try one model of each timm family under six methods: what fits, trains, predicts and exports.
 
 The smallest model of each of timm's modules is tried with random weights, on a CPU, on images of
 128 pixels, in a separate process with limits of time and memory. Writes docs/timm_table.json after
@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-import backbones  # before mmdet, whose modules ask for mmcv's operators
+import backbones  # before mmdet, whose modules import mmcv's operators
 
 # isort: split
 import torch
@@ -51,14 +51,14 @@ METHODS = {
     'DINO': 'dino_cloformer_nano_digits',
 }
 EXPORTED = 'UperNet'
-CPU_SECONDS, GIBIBYTES = 240, 12  # for a family
-PATIENCE = 1200  # seconds until a process that does not compute is given up
-NO_MEMORY = "can't allocate memory"  # of PyTorch's message, a RuntimeError
-OWN_SIZE = 'image_size=(HEIGHT, WIDTH)'  # of the message that a model takes one size
+CPU_SECONDS, GIBIBYTES = 240, 12  # limits for a family
+PATIENCE = 1200  # seconds after which an idle process is given up
+NO_MEMORY = "can't allocate memory"  # part of PyTorch's message, a RuntimeError
+OWN_SIZE = 'image_size=(HEIGHT, WIDTH)'  # part of the message that a model accepts one size
 
 
 def remember_models() -> None:
-    """Build a model of timm once, and copy it for each method: that takes most of the time."""
+    """Build a timm model once and copy it for each method, since building takes longest."""
     build, probed = TimmPyramid.build_trunk, adapted_pyramid.probe
     trunks: dict = {}
     shapes: dict = {}
@@ -93,7 +93,7 @@ def without_old_backbones() -> dict[str, Config]:
 
 
 def attempt(name: str, bases: dict[str, Config], exported: Config | None) -> dict:
-    """Try a model under methods, and as a file; a text is the reason of a failure, '' a success."""
+    """Try a model under methods and as a file; a text is the reason of a failure, '' a success."""
     remember_models()
     torch.manual_seed(0)
     row, settings = backbones.variant(f'timm:{name}'), {}
@@ -116,23 +116,23 @@ def attempt(name: str, bases: dict[str, Config], exported: Config | None) -> dic
 
 
 def reason(action: Callable[[], None]) -> str:
-    """Do something; return why it failed, or ''."""
+    """Call a function; return why it failed, or ''."""
     try:
         action()
-    except Exception as error:  # whatever foreign code raises
+    except Exception as error:  # third-party code may raise anything
         return in_words(error)
     return ''
 
 
 def in_words(error: Exception) -> str:
-    """Return what an error says, in plain words if the limit of memory was reached."""
+    """Return an error's message, in plain words if the memory limit was reached."""
     if NO_MEMORY in str(error):
         return f'takes more than {GIBIBYTES} GiB of memory, the limit here'
     return str(error) if isinstance(error, UserError) else first_line(error)
 
 
 def compare(name: str, settings: dict) -> None:
-    """Compare maps with those of the whole model of timm, to the last bit."""
+    """Compare maps with those of timm's whole model, to the last bit."""
     size = settings.get('image_size') or (128, 128)
     ours = backbones.create(f'timm:{name}', **settings).eval()
     theirs = build_trunk(name, 3, None, settings.get('image_size'))
@@ -154,7 +154,7 @@ def compare(name: str, settings: dict) -> None:
 
 def train(base: Config, name: str, settings: dict) -> None:
     """Swap the backbone, which predicts once, and compute losses and gradients once."""
-    for key, value in dict(epoch=0, iter=0, max_epochs=12).items():  # a Runner would say so
+    for key, value in dict(epoch=0, iter=0, max_epochs=12).items():  # normally set by a Runner
         MessageHub.get_current_instance().update_info(key, value)
     cfg = swap_backbone(base, f'timm:{name}', settings=settings)
     inner = with_backbone(cfg.model)
@@ -187,7 +187,7 @@ def export_one(base: Config, name: str, settings: dict) -> None:
 
 
 def source_of(cfg: Config, model: torch.nn.Module) -> sources.Source:
-    """Give a segmentor to the exporter."""
+    """Return a segmentor as the exporter needs it."""
     from mmseg.structures import SegDataSample
 
     preprocessing = sources.preprocessing_of(cfg, dynamic=False)
@@ -196,7 +196,7 @@ def source_of(cfg: Config, model: torch.nn.Module) -> sources.Source:
 
 
 def in_process(name: str, bases: dict[str, Config], exported: Config | None) -> dict:
-    """Call `attempt` in a process with limits; a process that ends early says which."""
+    """Call `attempt` in a process with limits; a process that exceeds one is reported."""
     context = multiprocessing.get_context('fork')
     ours, theirs = context.Pipe(duplex=False)
 
@@ -287,7 +287,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('--methods', nargs='+', choices=METHODS, default=METHODS, help='of MODEL')
     args = parser.parse_args(argv)
     torch.set_num_threads(1)
-    MMLogger.get_instance('timm_table', log_level='ERROR')  # else each parameter is a line
+    MMLogger.get_instance('timm_table', log_level='ERROR')  # otherwise it logs each parameter
     bases = without_old_backbones()
     exported = bases[EXPORTED] if args.export else None
     for name in args.models:
@@ -308,7 +308,7 @@ def main(argv: list[str] | None = None) -> None:
         if changed:
             print(name, json.dumps(results[name]), flush=True)
             text = json.dumps({n: results[n] for n in sorted(results)}, indent=1)
-            RESULTS.write_text(text + '\n')  # after each: all take an hour
+            RESULTS.write_text(text + '\n')  # after each, since all take an hour
             PAGE.write_text(page(json.loads(text)))
 
 

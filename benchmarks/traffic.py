@@ -11,7 +11,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 aten = torch.ops.aten
 ALLOCATE = {aten.empty, aten.new_empty, aten.empty_like, aten.empty_strided, aten.new_empty_strided}
-OVERWRITE = {aten.copy_, aten.zero_, aten.fill_}  # which do not read their first argument
+OVERWRITE = {aten.copy_, aten.zero_, aten.fill_}  # these do not read their first argument
 
 
 class Traffic(TorchDispatchMode):

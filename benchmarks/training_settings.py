@@ -1,10 +1,10 @@
-"""The settings of a config that decide a result, in words."""
+"""The settings of a config that determine a result, in words."""
 
 from collections.abc import Iterator
 
 
 def training(cfg: object) -> tuple[str, ...]:
-    """The settings that decide a result, a phrase each, in the same order for every config."""
+    """Return the settings that determine a result, a phrase each, in a fixed order."""
     loop, optim, first = cfg.train_cfg, cfg.optim_wrapper, cfg.param_scheduler[0]
     rate = f'learning rate {optim.optimizer.lr:g}'
     decay = optim.get('paramwise_cfg', {}).get('decay_rate')
@@ -32,7 +32,7 @@ def training(cfg: object) -> tuple[str, ...]:
 
 
 def scales(pipeline: list) -> Iterator[tuple[int, int]]:
-    """The sizes to which a pipeline resizes at last."""
+    """Return the sizes to which a pipeline resizes in the end."""
     for step in pipeline:
         yield from [step['scale']] if 'scale' in step else step.get('scales', ())
         if 'transforms' in step:

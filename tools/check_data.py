@@ -23,8 +23,8 @@ def main(argv: list[str] | None = None) -> None:
         '--channels',
         type=int,
         metavar='N',
-        help='read all N channels of the images as they are; by default, images are read as RGB '
-        'with 8 bits, or with all channels if none is grey, RGB or RGBA with 8 bits',
+        help='read all N channels of the images as they are; by default, images are read as 8-bit '
+        'RGB, or with all channels if none is grey, RGB or RGBA with 8 bits',
     )
     parser.add_argument(
         '--ignore',

@@ -15,7 +15,7 @@ except ModuleNotFoundError:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='a config, or the name of a backbone, e.g. cswin_t')
+    parser.add_argument('config', help='a config, or the name of a backbone, such as cswin_t')
     parser.add_argument(
         'checkpoint', nargs='?', help='weights of the whole model, or of the backbone'
     )
@@ -51,7 +51,7 @@ def main(argv: list[str] | None = None) -> None:
         '--backbone', metavar='NAME', help="the model's backbone, if it is not the config's"
     )
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
+        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, such as a.b.c=1'
     )
     args = parser.parse_args(argv)
     import backbones.cli.requirements  # noqa: F401

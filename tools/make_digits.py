@@ -22,7 +22,7 @@ except ModuleNotFoundError:
 
     raise
 
-SIDE = 96  # side of a scene in pixels, as all lengths here
+SIDE = 96  # side of a scene; all lengths here are in pixels
 HEIGHTS = (32, 46)  # height of a digit's 8 x 8 square before rotation, minimum and maximum
 DIGITS = (2, 5)  # digits per scene, minimum and maximum
 SPLITS = ('train', 'val')

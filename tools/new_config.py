@@ -14,7 +14,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument('folder', metavar='FOLDER', help='dataset, as for tools/check_data.py')
     parser.add_argument('--base', required=True, metavar='CONFIG', help='config to inherit from')
     parser.add_argument(
-        '--backbone', metavar='NAME', help="replace the base's backbone, e.g. by cswin_t"
+        '--backbone', metavar='NAME', help="replace the base's backbone, for example by cswin_t"
     )
     parser.add_argument(
         '--recipe',
@@ -26,7 +26,7 @@ def main(argv: list[str] | None = None) -> None:
         '--start',
         metavar='FILE|coco|ade20k|none',
         help="start from a whole model: a checkpoint, or the authors' file for the base, which is "
-        'the default if it can be downloaded; a file with another backbone than --backbone '
+        'the default if it can be downloaded; a file with a backbone other than --backbone '
         'initialises only neck and heads',
     )
     parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
@@ -35,7 +35,7 @@ def main(argv: list[str] | None = None) -> None:
         '--minutes',
         type=float,
         metavar='N',
-        help='instead of --epochs: plan a run of N minutes, by timing a few iterations',
+        help='instead of --epochs: time a few iterations, and plan a run of N minutes',
     )
     parser.add_argument('--batch', type=int, metavar='N', help="images per GPU (the base's)")
     parser.add_argument(
@@ -46,7 +46,7 @@ def main(argv: list[str] | None = None) -> None:
         'default: 0.2. The data itself is not changed',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='for --val: another number divides differently'
+        '--seed', type=int, default=0, help='for --val: another number gives another division'
     )
     parser.add_argument(
         '--flips',
@@ -62,8 +62,8 @@ def main(argv: list[str] | None = None) -> None:
         '--channels',
         type=int,
         metavar='N',
-        help='read all N channels of the images as they are; by default, images are read as RGB '
-        'with 8 bits, or with all channels if none is grey, RGB or RGBA with 8 bits',
+        help='read all N channels of the images as they are; by default, images are read as 8-bit '
+        'RGB, or with all channels if none is grey, RGB or RGBA with 8 bits',
     )
     parser.add_argument(
         '--ignore',
@@ -119,7 +119,7 @@ def main(argv: list[str] | None = None) -> None:
         start, notice = choose_start(
             args.start, args.base, backbone=args.backbone, changed=channels
         )
-        file = read(start) if start and args.backbone else None  # has it the same backbone?
+        file = read(start) if start and args.backbone else None  # does it have that backbone?
         text = new_config(
             report.dataset,
             base=args.base,
@@ -144,7 +144,7 @@ def main(argv: list[str] | None = None) -> None:
         if notice:
             print(notice)
         if older:
-            print(f'the config that was there is now {older}')
+            print(f'the previous config is now {older}')
     print(f'\n{text}\nwritten to {args.out}; next: tools/train.py {args.out}')
 
 

@@ -32,7 +32,7 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     parser.add_argument(
         '--as-labels',
         choices=('coco', 'yolo', 'masks'),
-        help='also write a dataset for correcting in an annotation tool',
+        help='also write a dataset that you can correct in an annotation tool',
     )
     parser.add_argument(
         '--fps', type=float, metavar='N', help='for videos: predict at most N frames per second'

@@ -22,7 +22,7 @@ PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--backbone', default='dilateformer', help='a backbone with nano configs, e.g. cswin'
+        '--backbone', default='dilateformer', help='a backbone with nano configs, such as cswin'
     )
     args = parser.parse_args()
     leaves = {task: CONFIGS / f'{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}
@@ -96,7 +96,7 @@ def run(title: str, command: list, log: Path) -> None:
 
 
 def overview(folder: Path, rows: int = 3) -> Path:
-    """Combine some pictures of both tasks in one, detection on the left."""
+    """Combine some pictures of both tasks into one, with detection on the left."""
     from PIL import Image, ImageDraw, ImageFont  # available once the packages are installed
 
     columns = {}

@@ -14,9 +14,9 @@ except ModuleNotFoundError:
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config', help='config file, e.g. configs/upernet_dilateformer_b_ade20k.py')
+    parser.add_argument('config', help='config, such as configs/upernet_dilateformer_b_ade20k.py')
     parser.add_argument(
-        '--backbone', metavar='NAME', help="replace the config's backbone, e.g. by cswin_t"
+        '--backbone', metavar='NAME', help="replace the config's backbone, for example by cswin_t"
     )
     parser.add_argument(
         '--recipe',
@@ -30,7 +30,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--pretrained',
         metavar='FILE|URL|none',
-        help="load these weights into the backbone, not the config's; none: train from scratch",
+        help="load these weights into the backbone instead of the config's; none: from scratch",
     )
     parser.add_argument(
         '--resume',
@@ -44,7 +44,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--amp-dtype',
         choices=('bfloat16', 'float16'),
-        help='--amp in this type; use float16 on GPUs older than Ampere',
+        help='--amp with this type; use float16 on GPUs older than Ampere',
     )
     parser.add_argument(
         '--prefer',
@@ -76,14 +76,14 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         '--lora',
         type=int,
         metavar='RANK',
-        help="train adapters of this rank, e.g. 8, instead of the backbone's weights",
+        help="train adapters of this rank, such as 8, instead of the backbone's weights",
     )
     parser.add_argument(
         '--no-results', action='store_true', help='do not write the results page at the end'
     )
     parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
     parser.add_argument(
-        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, e.g. a.b.c=1'
+        '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, such as a.b.c=1'
     )
     parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)

@@ -1,7 +1,7 @@
 # Recipe: small GFL, small datasets, AdamW, from scratch on CPU.
 _base_ = ['models/gfl.py', 'datasets/small_detection.py', 'schedules/small_detection.py']
 
-# BatchNorm, as nothing is pretrained, but not in the head, whose layers are shared by three levels
+# BatchNorm, because nothing is pretrained, but not in the head, whose layers three levels share
 # with different statistics
 model = dict(
     neck=dict(add_extra_convs=False, out_channels=64, num_outs=3, norm_cfg=dict(type='BN')),
@@ -10,8 +10,8 @@ model = dict(
         feat_channels=64,
         stacked_convs=2,
         norm_cfg=dict(type='GN', num_groups=8),
-        # assigns by squares of 32 to 128 pixels: of MMDetection's, twice as large, those around a
-        # small object overlap it no better than its larger neighbour, which then gets its cells
+        # squares of 32 to 128 pixels, half of MMDetection's: with those, the squares around a small
+        # object overlap its larger neighbour as well, which then gets the object's cells
         anchor_generator=dict(octave_base_scale=4, strides=[8, 16, 32]),
     ),
     # objects cut off at a tile's edge and marked as crowds are not background

@@ -6,7 +6,7 @@ _base_ = [
 ]
 
 model = dict(
-    # a test pads, as images can be narrower than the 32 pixels that a backbone needs
+    # tests pad, because images can be narrower than the 32 pixels that a backbone needs
     data_preprocessor=dict(size=(128, 128), test_cfg=dict(size_divisor=32)),
     decode_head=dict(
         channels=64,

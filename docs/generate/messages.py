@@ -15,7 +15,7 @@ from backbones.openmmlab.remedies import REMEDIES
 from backbones.tables import table
 
 PAGE = Path(__file__).parents[1] / 'troubleshooting.md'
-# what stands between the marks that name the program and the end is written by it
+# this program writes what is between these marks
 MARK, END = '<!-- written by docs/generate/messages.py -->\n', '<!-- end -->'
 PART = re.compile(f'{MARK}.*?{END}', re.DOTALL)
 KINDS = {
@@ -40,13 +40,13 @@ def main(words: list[str] | None = None) -> None:
 
 
 def page(text: str) -> str:
-    """The page with its tables made anew, in their order."""
+    """Return the page with its tables rewritten, in their order."""
     parts = iter((libraries(), faults(), foreign()))
     return PART.sub(lambda _: f'{MARK}\n{next(parts)}\n\n{END}', text)
 
 
 def faults() -> str:
-    """Every kind of fault of a dataset, by what it is about."""
+    """Return all kinds of faults of a dataset, by topic."""
     return '\n\n'.join(f'### {title}\n\n{_kinds(kinds)}' for title, kinds in KINDS.items())
 
 
@@ -56,13 +56,13 @@ def _kinds(kinds: dict[str, Kind]) -> str:
 
 
 def libraries() -> str:
-    """Errors of the libraries to which the tools add a remedy."""
+    """Return the libraries' errors to which the tools add a remedy."""
     rows = ((f'`{words}`', said.removeprefix('; ')) for words, said in REMEDIES.items())
     return _table(('the message contains', 'remedy'), rows)
 
 
 def foreign() -> str:
-    """Files of other programs."""
+    """Return the remedies for files of other programs."""
     found = dict.fromkeys(JSON_SIGNS.values())
     return _table(('JSON files that', 'remedy'), (said.split(': ', 1) for said in found))
 

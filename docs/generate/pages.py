@@ -1,8 +1,8 @@
-"""Hooks with which mkdocs builds one site from the repository's pages.
+"""Hooks for mkdocs, which builds one site from the repository's pages.
 
 The site also includes pages at the top of the repository (README.md and others) and notebooks.
-Links are written as the repository's hosts read them, relative to the file; here those that leave
-docs/ become links to a page of the site or to the repository.
+In the files, links are relative, as the repository's hosts need them; links that leave docs/ become
+links to a page of the site or to the repository.
 """
 
 import json
@@ -54,16 +54,16 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
 
 
 def site_link(target: str, source: str, here: str, repository: str) -> str:
-    """Where a link leads on the site.
+    """Return where a link leads on the site.
 
     Args:
-        target: as it is written.
-        source: the file of the repository that it stands in.
+        target: the link as written.
+        source: the repository's file that contains it.
         here: that file's page.
-        repository: where files that are no page can be seen.
+        repository: where to see files that are not pages.
 
     Raises:
-        PluginError: no such file.
+        PluginError: the file does not exist.
     """
     path, _, anchor = target.partition('#')
     path = posixpath.normpath(posixpath.join(posixpath.dirname(source), path))
@@ -79,7 +79,7 @@ def site_link(target: str, source: str, here: str, repository: str) -> str:
 
 
 def notebook(path: Path) -> str:
-    """A notebook as Markdown; outputs are not kept in the repository."""
+    """Return a notebook as Markdown; the repository does not keep outputs."""
     parts = []
     for cell in json.loads(path.read_text())['cells']:
         text = ''.join(cell['source'])
@@ -91,7 +91,7 @@ def notebook(path: Path) -> str:
 
 
 def citation(text: str) -> str:
-    """CITATION.cff for readers: what to cite."""
+    """Return CITATION.cff as text for readers."""
     cited = yaml.safe_load(text)
     lines = [
         '# Citation',

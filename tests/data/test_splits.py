@@ -181,7 +181,7 @@ def test_a_config_that_somebody_has_edited_is_kept(folder: Path, tmp_path: Path)
     assert '.old' not in tool(*command) + tool(*command)
     edited = f'{out.read_text()}my_setting = 1\n'
     out.write_text(edited)
-    assert f'the config that was there is now {out}.old' in tool(*command)
+    assert f'the previous config is now {out}.old' in tool(*command)
     assert (tmp_path / 'own.py.old').read_text() == edited != out.read_text()
 
 

@@ -81,7 +81,7 @@ def test_what_is_not_for_videos_is_refused(tmp_path: Path) -> None:
     film(tmp_path / 'a.mkv')
     (tmp_path / 'b.png').touch()
     for words, message in (
-        ([clip, '--resume'], 'a video is predicted from its beginning'),
+        ([clip, '--resume'], 'videos always start from the beginning'),
         ([clip, tmp_path / 'b.png'], 'predict on them in two calls'),
         ([tmp_path / 'b.png', '--fps', 3], '--fps is for videos'),
         ([clip, '--fps', 0], '--fps 0; allowed: above 0'),

@@ -226,7 +226,7 @@ def test_two_calls_do_not_write_into_one_folder(options: tuple, album: Path, tmp
 @pytest.mark.parametrize(
     'options, message',
     [
-        (dict(batch=2), r'x.onnx takes 1 image at once, not 2'),
+        (dict(batch=2), r'x.onnx takes 1 image per call, not 2'),
         (dict(tile=96), r'x.onnx takes images of 64 x 64, not tiles of 96 pixels'),
         (dict(checkpoint='a.pth', device='cuda'), r'leave out checkpoint a.pth, device cuda'),
         (dict(amp=True), r'bfloat16 is for OpenVINO files'),

@@ -1,9 +1,9 @@
 # Boxes on small images, in COCO's layout; tools/new_config.py inserts your dataset.
 _base_ = ['coco_detection.py']
 
-# tools/new_config.py fits inputs and crops to the data, all in pixels: the side that the median box
-# of the class with the smallest ones gets; longer sides of an input; pixels of an iteration of
-# whole images; sides of a crop where two of these are too large
+# limits for tools/new_config.py, which fits inputs and crops to the data, all in pixels: the side
+# of the median box of the class with the smallest boxes; longer sides of an input; pixels in an
+# iteration of whole images; sides of a crop if two whole images are too large
 fitted = dict(small=24, least=224, longest=640, pixels=294912, least_crop=256, crop=320)
 
 # without FilterAnnotations, the model would learn the slivers of objects at the edges of crops

@@ -1,8 +1,8 @@
 # Boxes and masks on small images, in COCO's layout; tools/new_config.py inserts your dataset.
 _base_ = ['small_detection.py']
 
-# the first level is finer than a detector's of boxes; crops, as whole images had a lower mask AP
-# on nuclei (docs/own_data_measured.md)
+# the first level is finer than in the detector of boxes; with whole images instead of crops, the
+# mask AP on nuclei was lower (docs/own_data_measured.md)
 fitted = dict(least=128, pixels=0, least_crop=128)
 
 train_pipeline, test_pipeline = (

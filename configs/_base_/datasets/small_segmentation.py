@@ -39,7 +39,7 @@ tta_pipeline = [
     dict(
         type='TestTimeAug',
         transforms=[
-            # at the size of the test and near it; the ratios of large images leave too few pixels
+            # at the test size and near it; the ratios for large images leave too few pixels
             [dict(type='Resize', scale=(side, side), keep_ratio=True) for side in (96, 128, 160)],
             *__augment.transforms[1:],
         ],

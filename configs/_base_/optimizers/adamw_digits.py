@@ -1,4 +1,4 @@
-# AdamW for query heads on the embedded digits, from scratch, at half the usual rate there.
+# AdamW for query heads on the embedded digits, from scratch, at half the usual rate.
 optim_wrapper = dict(
     type='OptimWrapper',
     optimizer=dict(type='AdamW', lr=1e-3, betas=(0.9, 0.95), weight_decay=0.05),
