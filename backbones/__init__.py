@@ -31,6 +31,7 @@ The package can also be imported without PyTorch. `Predictor(file)` then predict
 
 from importlib import import_module
 from importlib.util import find_spec
+from typing import TYPE_CHECKING
 
 from backbones.errors import MissingOperatorError, UserError
 from backbones.package_files import config_file
@@ -98,19 +99,25 @@ else:
         __all__ += list(_ON_FIRST_USE)
 
 
-def __getattr__(name: str) -> object:
-    if name not in _ON_FIRST_USE:
-        if name in _OF_TORCH:
-            raise MissingOperatorError(f'{__name__}.{name} needs PyTorch: pip install torch')
-        raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
-    try:
-        return getattr(import_module(_ON_FIRST_USE[name]), name)
-    except ModuleNotFoundError as error:
-        if (error.name or '').split('.')[0] == __name__:
-            raise
-        from backbones.openmmlab.extra import missing_extra
+if TYPE_CHECKING:  # so that checkers know these names, and no others
+    from backbones.inference import Predictor as Predictor
+    from backbones.inference.pasting import paste as paste
+    from backbones.openmmlab.replace_backbone import swap_backbone as swap_backbone
+else:
 
-        raise missing_extra(f'{__name__}.{name}', [str(error.name)]) from error
+    def __getattr__(name: str) -> object:
+        if name not in _ON_FIRST_USE:
+            if name in _OF_TORCH:
+                raise MissingOperatorError(f'{__name__}.{name} needs PyTorch: pip install torch')
+            raise AttributeError(f'module {__name__!r} has no attribute {name!r}')
+        try:
+            return getattr(import_module(_ON_FIRST_USE[name]), name)
+        except ModuleNotFoundError as error:
+            if (error.name or '').split('.')[0] == __name__:
+                raise
+            from backbones.openmmlab.extra import missing_extra
+
+            raise missing_extra(f'{__name__}.{name}', [str(error.name)]) from error
 
 
 def __dir__() -> list[str]:

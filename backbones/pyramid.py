@@ -1,7 +1,8 @@
 """The contract of every backbone: one class, four levels, strict loading."""
 
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -13,7 +14,6 @@ from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
 from backbones.stage import BATCH_NORMS, Stage
 from backbones.timm_interface import ForTimm
-from backbones.variants import Variant
 
 for name in ('like', 'to_fast_layout'):
     torch.fx.wrap(name)  # torch.fx need not trace into them
@@ -80,7 +80,7 @@ class Pyramid(ForTimm):
         UserError: an argument outside its allowed set.
     """
 
-    ARCHS: dict[str, Variant] = {}
+    ARCHS: Mapping[str, dict[str, Any]] = {}
     NANO: dict[str, object] = {}
     PUBLISHED: PublishedKeys
     WEIGHTS = 'none were published'

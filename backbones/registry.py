@@ -6,12 +6,14 @@ import fnmatch
 import inspect
 import warnings
 from collections.abc import Callable
-from typing import Any, TypeVar
-
-from torch import nn
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from backbones.errors import ArgumentError, UserError, did_you_mean
 from backbones.variants import Backbone, Variant
+
+if TYPE_CHECKING:  # they import this module
+    from backbones.adapted_pyramid import AdaptedPyramid
+    from backbones.pyramid import Pyramid
 
 BACKBONES: list[Backbone] = []  # in the order of registration
 # look-up functions for names with a scheme, such as 'timm:'
@@ -115,7 +117,9 @@ def variant(name: str) -> Variant:
     return known[name]
 
 
-def create(name: str, *, pretrained: bool | str | None = None, **settings: Any) -> nn.Module:
+def create(
+    name: str, *, pretrained: bool | str | None = None, **settings: Any
+) -> Pyramid | AdaptedPyramid:
     """Build a backbone with initialised weights, without a config.
 
     Args:

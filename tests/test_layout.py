@@ -49,9 +49,12 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, also where it does so late."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
+    """Modules of the package that a file imports, also where it does so late; not for checkers."""
+    found, tree = set(), ast.parse(path.read_text())
+    for node in ast.walk(tree):
+        if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING':
+            node.body = []
+    for node in ast.walk(tree):
         names = []
         if isinstance(node, ast.ImportFrom) and node.module:
             names = [f'{node.module}.{alias.name}' for alias in node.names]

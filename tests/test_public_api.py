@@ -2,8 +2,11 @@
 
 import inspect
 import json
+import os
 import pydoc
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -119,3 +122,36 @@ def test_without_the_extra_its_names_say_the_command(bare: dict) -> None:
         assert bare[name].startswith(f'backbones.{name} needs ')
         assert COMMAND in bare[name]
     assert "backbones.create('cswin_t'" in bare['help']
+
+
+TYPED = """
+import backbones
+from torch import Tensor, nn
+
+model = backbones.create('cswin_t', out_indices=(1, 2, 3))
+heads = nn.ModuleList(nn.Conv2d(c, 2, 1) for c in model.channels)
+frozen: list[int] = [s for s in model.strides if s > 4]
+predictor = backbones.Predictor('trees.onnx')
+paths: list[str] = [str(result.path) for result in predictor(['a.jpg'])]
+
+
+@backbones.register
+class Short(backbones.CSWin):
+    ARCHS = dict(tiny=dict(backbones.CSWin.ARCHS['tiny'], depths=(1, 2, 9, 1)))
+
+    def forward_stage(self, i: int, x: Tensor) -> Tensor:
+        return super().forward_stage(i, x)
+
+
+backbones.Predicter  # line 20
+"""
+
+
+@pytest.mark.slow
+def test_checkers_know_the_types_of_public_names(tmp_path) -> None:
+    (tmp_path / 'own.py').write_text(TYPED)
+    where = {**os.environ, 'MYPYPATH': str(ROOT)}
+    command = [sys.executable, '-m', 'mypy', '--strict', '--config-file=', 'own.py']
+    found = subprocess.run(command, cwd=tmp_path, env=where, capture_output=True, text=True).stdout
+    errors = [line for line in found.splitlines() if line.startswith('own.py')]
+    assert len(errors) == 1 and 'own.py:20: error: Module has no attribute "Predicter"' in errors[0]
