@@ -92,4 +92,4 @@ def _weigh(made: Fit, labels: LabelStatistics, names: list[str]) -> None:
         if node.get('type') == 'CrossEntropyLoss' and not node.get('use_sigmoid'):
             node['class_weight'] = rounded
     listed = ', '.join(f'{name} {share:.1%}' for name, share in rare.items())
-    made.reasons.append(f'class weights, the root of their rarity: few pixels are {listed}')
+    made.reasons.append(f'class weights, the square root of rarity: few pixels are {listed}')

@@ -361,7 +361,7 @@ def test_outputs_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
          r'masks \(1, 3, 28, 28\)'),
         ('{0.9, 0.8, 0.3}', '{0.9, nan, 0.3}', 'scores that are not finite numbers'),
         ('{0, 0, 0.5, 1, 0', '{0, 0, nan, 1, 0', 'boxes that are not finite numbers'),
-        ('{0, 1, 2}', '{0, -1, 2}', 'labels below 0'),
+        ('{0, 1, 2}', '{0, -1, 2}', 'negative labels'),
     ):  # fmt: skip
         path = exported.detector(tmp_path / 'x.onnx', change=(old, new))
         with pytest.raises(UserError, match=f'{path} returned .*{said}'):
