@@ -1,7 +1,7 @@
-"""Options and fixtures; what else the tests import from here is in `shared`.
+"""Options and fixtures; the helpers that tests import from here are in `shared`.
 
-That takes seconds to import, and is not needed by the process that hands out the tests to others
-(`-n 2`), which start after it.
+`shared` takes seconds to import, and the process that distributes the tests (`-n 2`) does not need
+it, while the workers start only after that process.
 """
 
 import json
@@ -14,7 +14,7 @@ import pytest
 
 
 def __getattr__(name: str) -> object:
-    """Let tests import the helpers from here; pytest looks here for names of its own, too."""
+    """Let tests import helpers from here; pytest also looks up its own names here."""
     if name.startswith(('pytest', 'collect', '_')):
         raise AttributeError(name)
     import shared
@@ -35,10 +35,10 @@ def pytest_collection_finish() -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_fixture_setup() -> None:
-    """Each fixture and each test draws the same numbers, whatever ran before in this process."""
+    """Make each fixture and test draw the same numbers, whatever ran before in this process."""
     random.seed(0)
     np.random.seed(0)
-    if torch := sys.modules.get('torch'):  # the tests of exported files run without it, too
+    if torch := sys.modules.get('torch'):  # tests of exported files also run without it
         torch.manual_seed(0)
 
 
@@ -86,7 +86,7 @@ def trees(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def device(request: pytest.FixtureRequest) -> str:
-    """What the tests marked gpu run on; the session ends at once where there is none."""
+    """The device for tests marked gpu; without one, the session ends at once."""
     import torch
 
     from backbones.errors import UserError

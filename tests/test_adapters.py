@@ -1,4 +1,4 @@
-"""The code of docs/adapters.md: our backbones under the heads of other libraries."""
+"""The code of docs/adapters.md: our backbones with the heads of other libraries."""
 
 import re
 
@@ -15,7 +15,7 @@ CHANNELS = backbones.variant('cloformer_xxs').channels
 
 
 def run(section: str) -> dict:
-    """Execute the code of a section with a small backbone without weights; its names."""
+    """Execute a section's code with a small backbone without weights; return its names."""
     torch.manual_seed(0)
     code = CODE[section].replace("'cswin_t'", "'cloformer_xxs'")
     names: dict = {}
@@ -98,7 +98,7 @@ def test_transformers_train_and_predict() -> None:
     assert output.logits.shape == (2, 21, 96, 128)
     assert output.loss.isfinite() and learns(body)
     torch.manual_seed(0)
-    # transformers draws the weights of what it builds anew, but not the backbone's
+    # transformers re-initialises what it builds, but not the backbone
     drawn = backbones.create('cloformer_xxs').state_dict()
     for name, value in body.state_dict().items():
         if 'running' not in name and 'num_batches' not in name:
@@ -113,7 +113,7 @@ def test_feature_info_is_that_of_timm(cls: type) -> None:
     assert model.feature_info.channels() == list(model.channels) == [dims[0], dims[2]]
     assert model.feature_info.reduction() == list(model.strides) == [4, 16]
     names = ['norm1', 'norm3'] if cls is backbones.MogaNet else ['stages.0', 'stages.2']
-    assert model.feature_info.module_name() == names  # MogaNet's levels are those of its norms
+    assert model.feature_info.module_name() == names  # MogaNet's levels come from its norms
 
 
 @pytest.mark.parametrize('out_indices', [(0, 1, 2, 3), (1, 3)])

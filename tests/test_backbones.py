@@ -32,7 +32,7 @@ from backbones import BACKBONES, CSWin
 from backbones.ops.dispatch import plain
 from backbones.variants import Variant
 
-# levels that are emitted, of which the default suite takes each alone, two with a gap, and all
+# emitted levels; the default suite uses each alone, two with a gap, and all
 SUBSETS = [
     pytest.param(s, id=str(s), marks=[] if len(s) in (1, 4) or s == (0, 2) else [pytest.mark.slow])
     for n in (1, 2, 3, 4)
@@ -43,7 +43,7 @@ SUBSETS = [
 def golden(path: Path):
     """Row, height and width of a golden file.
 
-    The default suite takes the smallest variant, at its simplest size and at its oddest.
+    The default suite uses the smallest variant, at its simplest and its oddest size.
     """
     name, height, width = re.fullmatch(r'(\w+)_(\d+)x(\d+)', path.stem).groups()
     row = FILE_NAMES[name]
@@ -67,7 +67,7 @@ def random_image(*shape: int) -> torch.Tensor:
 
 
 def sizes(cls: type, height: int, width: int) -> list[tuple[int, int]]:
-    """Published level sizes: halves that round up, of the stem's map."""
+    """Return published level sizes: halves of the stem's map, rounded up."""
     h, w = ((n + 1) // 4 if cls is CSWin else -(-n // 4) for n in (height, width))
     return [(-(-h // s), -(-w // s)) for s in (1, 2, 4, 8)]
 
@@ -160,7 +160,7 @@ def test_every_parameter_gets_a_gradient(cls: type, out_indices: tuple) -> None:
 
 @cache
 def full_pyramid(cls: type) -> tuple[nn.Module, torch.Tensor, list[torch.Tensor]]:
-    """A model that emits all levels, an image and what it makes of that."""
+    """A model that emits all levels, an image, and the levels."""
     model, x = build(cls).eval(), random_image(1, 3, 64, 96)
     with torch.inference_mode():
         return model, x, model(x)

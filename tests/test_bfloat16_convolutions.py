@@ -1,4 +1,4 @@
-"""Every convolution of every variant in bfloat16 on this CPU, beside float32.
+"""Every convolution of every variant in bfloat16 on this CPU, compared with float32.
 
 Libraries have had wrong kernels: oneDNN 3.10 has noise for the weights' gradients of dilated
 depthwise convolutions on channels_last maps (AVX-512), and a wrong 4x4 convolution (AMX).
@@ -15,11 +15,11 @@ from backbones.layers import convolve, depthwise, parameters
 from backbones.ops.pointwise import pointwise
 
 SIDE = 512  # pixels of a crop
-ERROR = 0.05  # of the norm; numbers have three digits
+ERROR = 0.05  # relative to the norm; bfloat16 numbers have three digits
 
 
 def convolutions() -> dict[tuple, str]:
-    """What each convolution is, once: its settings and its input's shape; and who has it."""
+    """Return each convolution once: settings, input shape, and which models have it."""
     found: dict[tuple, str] = {}
     for row in ROWS:
         model = skeleton(row).eval()
@@ -39,7 +39,7 @@ def convolutions() -> dict[tuple, str]:
 
 
 def as_taken(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
-    """The fast form of a convolution, as the modules choose it."""
+    """Return a convolution's fast form, as chosen by the modules."""
     if conv.groups > 1:
         return depthwise(conv)
     if conv.kernel_size == (1, 1):
@@ -66,7 +66,7 @@ def test_every_convolution_is_right_in_bfloat16(last: bool) -> None:
     wrong = []
     for (shape, out, *kernel), name in convolutions().items():
         if not last and kernel[0] == (1, 1):
-            continue  # a product, as in the other case
+            continue  # a product, which the other case covers
         torch.manual_seed(0)
         conv = nn.Conv2d(shape[1], out, *kernel, bias=True)
         x = torch.randn(shape)

@@ -26,7 +26,7 @@ def test_keys_ignore_rows_and_columns_that_fill_no_window(size: tuple) -> None:
     changed[:, :, :, size[1] // 8 * 8 :] -= 5
     with torch.no_grad():
         before, after = attn(x), attn(changed)
-    reach = 3 // 2  # of the local branch
+    reach = 3 // 2  # reach of the local branch
     rows, columns = (n // 8 * 8 - reach if n % 8 else n for n in size)
     torch.testing.assert_close(after[:, :, :rows, :columns], before[:, :, :rows, :columns])
     if any(n % 8 for n in size):

@@ -1,4 +1,4 @@
-"""`torch.compile`, in inference and in training: no graph break, the same numbers, few graphs."""
+"""`torch.compile` in inference and training: no graph breaks, the same numbers, few graphs."""
 
 from collections.abc import Callable
 
@@ -25,7 +25,7 @@ def build(cls: type, **settings: object) -> nn.Module:
 
 
 def step(run: Callable, model: nn.Module, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
-    """Levels with buffers, and the gradients, of a training step; drop path draws the same."""
+    """Return levels, buffers and gradients of a training step with the same random drop path."""
     model.zero_grad()
     torch.manual_seed(1)
     levels = run(x)
@@ -42,8 +42,8 @@ def assert_same_step(
 ) -> None:
     """Compare tensor by tensor, relative to the largest value.
 
-    Where nothing but rounding errors is left, as of the gradient of a bias before a BatchNorm or of
-    the running mean of centred values, they are measured by the largest of all.
+    Tensors that consist only of rounding errors, like the gradient of a bias before a BatchNorm or
+    the running mean of centred values, are compared with the largest value of all tensors.
     """
     for found, wanted in zip(step(compiled, model, x), step(twin, twin, x), strict=True):
         floor = 1e-4 * max(b.abs().max().item() for b in wanted)
@@ -58,7 +58,7 @@ def assert_same_step(
     ids=variant_id,
 )
 def test_the_first_stages_train_compiled_without_a_graph_break(cls: type) -> None:
-    levels = (0,) if cls is DilateFormer else (0, 1)  # its second stage has nothing new, but 3 s
+    levels = (0,) if cls is DilateFormer else (0, 1)  # its second stage adds 3 s and nothing new
     model, twin = (build(cls, out_indices=levels).double() for _ in range(2))
     compiled = torch.compile(model, fullgraph=True, backend='eager')
     assert_same_step(compiled, model, twin, image(40, 48).double(), 1e-10)

@@ -64,6 +64,6 @@ def test_has_its_facts(row: Variant) -> None:
 
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
 def test_variants_are_listed_from_small_to_large(cls: type) -> None:
-    """The tests take the first one for the smallest."""
+    """The tests rely on the first one being the smallest."""
     sizes = [row.parameters for row in cls.ARCHS.values() if twin(row) is row]
     assert sizes == sorted(sizes)

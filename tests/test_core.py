@@ -1,4 +1,4 @@
-"""The backbones need torch alone: what a process without OpenMMLab, timm and OpenCV can do."""
+"""The backbones need only torch: what works in a process without OpenMMLab, timm and OpenCV."""
 
 import json
 from pathlib import Path
@@ -17,7 +17,7 @@ sys.modules.update(dict.fromkeys(foreign))  # importing one is an error
 import torch
 warnings.simplefilter('error')
 import backbones
-warnings.simplefilter('default')  # PyTorch 2.4 warns of what it does itself
+warnings.simplefilter('default')  # PyTorch 2.4 warns about its own code
 
 facts = {'found': [name for name in foreign if sys.modules[name]]}
 facts['parts'] = [name for name in sys.modules if name.startswith('backbones.')]

@@ -1,4 +1,4 @@
-"""Counters of other people find the multiply-adds of our layers."""
+"""Other people's counters find the multiply-adds of our layers."""
 
 import contextlib
 import copy
@@ -42,8 +42,8 @@ def by_torchinfo(model: nn.Module) -> float:
     return torchinfo.summary(model, input_size=SIZE, verbose=0).total_mult_adds
 
 
-# thop counts a transposed convolution as if each output had all of the kernel, torchinfo the first
-# position alone of a linear layer on a map, also in timm's Swin
+# thop counts a transposed convolution as if each output used the whole kernel; torchinfo counts
+# only the first position of a linear layer on a map, even in timm's Swin
 CANNOT = {
     by_thop: (backbones.VOLO,),
     by_torchinfo: (backbones.CSWin, backbones.DilateFormer, backbones.VOLO),
@@ -52,7 +52,7 @@ CANNOT = {
 
 
 def of_layers(model: nn.Module) -> float:
-    """Multiply-adds of linear layers and convolutions, by the shapes of what they return."""
+    """Return multiply-adds of linear layers and convolutions, from the shapes of their outputs."""
     found = []
 
     def count(layer: nn.Module, _: tuple, out: torch.Tensor) -> None:

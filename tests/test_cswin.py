@@ -17,7 +17,7 @@ def test_norms_come_from_the_classifier_or_the_dense_file(layout: str, tmp_path:
     if dense:  # a whole segmentor
         wrapped = {'backbone.' + k: t for k, t in state.items()}
         torch.save({'state_dict': {**wrapped, 'decode_head.conv_seg.bias': torch.ones(2)}}, file)
-    else:  # the averaged weights win
+    else:  # the averaged weights take precedence
         wrapped = {'module.' + k: t for k, t in state.items()}
         torch.save({'state_dict': {'norm.weight': torch.ones(3)}, 'state_dict_ema': wrapped}, file)
     model = CSWin('tiny', init_cfg=dict(type='Pretrained', checkpoint=str(file)))

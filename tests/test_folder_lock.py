@@ -1,4 +1,4 @@
-"""A folder has one owner, also after kills, copies, and on another machine."""
+"""A folder has one owner, even after kills and copies, and across machines."""
 
 import json
 import os
@@ -36,7 +36,7 @@ def test_a_killed_owner_is_followed_with_a_notice(tmp_path: Path) -> None:
 
 
 def test_a_child_that_outlives_a_killed_owner_owns_nothing(tmp_path: Path, monkeypatch) -> None:
-    """As a loader's worker does when the training is killed."""
+    """As a loader's worker does when training is killed."""
     take = folder_lock._take
 
     def take_and_fork(path: Path) -> tuple:

@@ -1,4 +1,4 @@
-"""Backbones of transformers: its maps to the last bit, its files loaded strictly, all offline."""
+"""transformers backbones: exactly its maps, strict loading of its files, all offline."""
 
 import json
 from pathlib import Path
@@ -10,7 +10,7 @@ import backbones
 from backbones import UserError
 from backbones.errors import CheckpointError
 
-pytestmark = pytest.mark.lora  # needs transformers, which is installed beside the environment
+pytestmark = pytest.mark.lora  # needs transformers, which is installed outside the environment
 PYRAMID = dict(hidden_sizes=[8, 16, 24, 32], depths=[1, 1, 1, 1])
 PLAIN = dict(hidden_size=32, num_hidden_layers=6, num_attention_heads=2, intermediate_size=64)
 # configuration, whole model, their settings
@@ -143,7 +143,7 @@ def changed(folder: str, file: str, **changes: object) -> Path:
     ],
 )
 def test_colours_are_those_that_a_model_was_trained_on(saved, said, mean, std) -> None:
-    """Mean and deviation depend on the scale that the same file gives the values."""
+    """Mean and deviation depend on the scale of the values in the same file."""
     folder = saved('convnext')
     changed(folder, 'preprocessor_config.json', **said)
     row = backbones.variant(f'hf:{folder}')

@@ -47,7 +47,7 @@ print(json.dumps(facts))
 
 @pytest.fixture(scope='module')
 def facts() -> dict:
-    """What `PROGRAM` finds; one for all tests, as it takes seconds to import the libraries."""
+    """What `PROGRAM` finds; shared by all tests, because importing the libraries takes seconds."""
     return json.loads(fresh(PROGRAM, json.dumps(TOOLS)).splitlines()[-1])
 
 

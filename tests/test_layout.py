@@ -1,4 +1,4 @@
-"""The house rules of the package: arrows between its parts run down, and none runs in a circle."""
+"""The package's import rules: parts import only from below in this list, without cycles."""
 
 import ast
 from pathlib import Path
@@ -8,7 +8,7 @@ import pytest
 import backbones
 
 PACKAGE = Path(backbones.__file__).parent
-# top to bottom; a part may import what stands below it, and a folder its own files
+# top to bottom; a part may import what is below it, and a folder its own files
 FLOORS = (
     '__main__',
     'cli',
@@ -49,7 +49,7 @@ MODULES = {module_of(path): path for path in FILES}
 
 
 def imports(path: Path) -> set[str]:
-    """Modules of the package that a file imports, also where it does so late; not for checkers."""
+    """Return the package's modules that a file imports, even late, but not for type checkers."""
     found, tree = set(), ast.parse(path.read_text())
     for node in ast.walk(tree):
         if isinstance(node, ast.If) and ast.unparse(node.test) == 'TYPE_CHECKING':

@@ -1,4 +1,4 @@
-"""The program that makes goldens and key lists of a module that is not this project's."""
+"""The program that makes goldens and key lists from another project's module."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""The backbones are ordinary modules: what PyTorch and its peers do to modules works."""
+"""The backbones are ordinary modules: what PyTorch and other tools do with modules works."""
 
 import copy
 import pickle
@@ -22,8 +22,8 @@ from backbones.ops._watchers import obstacle
 from backbones.ops.dispatch import PLAIN, plain
 
 every_backbone = pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-QUICK = (backbones.CSWin, backbones.MogaNet)  # of attention and of convolutions
-# for what takes long, of which the default suite takes two
+QUICK = (backbones.CSWin, backbones.MogaNet)  # one with attention, one with convolutions
+# for slow tests; the default suite uses two
 some_backbones = pytest.mark.parametrize(
     'cls',
     [pytest.param(cls, marks=[] if cls in QUICK else [pytest.mark.slow]) for cls in BACKBONES],
@@ -35,7 +35,7 @@ def build(cls: type, **settings: object) -> nn.Module:
     torch.manual_seed(0)
     model = cls(NANO[cls], **settings)
     model.init_weights()
-    for module in model.modules():  # layer scales of 1e-5 would hide what lies behind them
+    for module in model.modules():  # layer scales of 1e-5 would hide what comes before them
         for name, parameter in module.named_parameters(recurse=False):
             if 'scale' in name:
                 nn.init.constant_(parameter, 0.1)
@@ -56,18 +56,18 @@ def assert_same(found: tuple[Tensor, ...], expected: tuple[Tensor, ...], error: 
 
 
 def layers(model: nn.Module) -> dict[str, nn.Module]:
-    """The modules that have parameters of their own."""
+    """Yield the modules that have direct parameters."""
     return {n: m for n, m in model.named_modules() if list(m.parameters(recurse=False))}
 
 
 def is_projection(module: nn.Module) -> bool:
-    """Tell whether adapters of low rank can be put beside a layer: linear or 1x1."""
+    """Return whether low-rank adapters can be put beside a layer: linear or 1x1."""
     dense = isinstance(module, nn.Conv2d) and module.kernel_size == (1, 1) and module.groups == 1
     return isinstance(module, nn.Linear) or dense
 
 
 def forms_taken(model: nn.Module) -> Counter:
-    """How many of the dispatched modules run by another form than the plain one."""
+    """Return how many dispatched modules use a form other than the plain one."""
     x = next(model.parameters()).detach()
     taken = (
         dispatch.has_form(type(m).forward.operators, x) and obstacle(m) is None
@@ -201,7 +201,7 @@ def test_torchaos_quantisation_acts(cls: type) -> None:
 
 
 def in_two(layer: nn.Linear | nn.Conv2d) -> nn.Module:
-    """A layer of low rank, as ablations put it in another's place."""
+    """A low-rank layer, as ablations use it to replace another."""
     if isinstance(layer, nn.Linear):
         return nn.Sequential(
             nn.Linear(layer.in_features, 4),
@@ -489,7 +489,7 @@ def test_timms_feature_nets_find_the_stages(cls: type) -> None:
         expected = [seen[i] for i in range(4)]
         for net in (FeatureHookNet, FeatureListNet):
             parts = net(copy.deepcopy(model), out_indices=(0, 1, 2, 3), flatten_sequential=True)
-            if cls is backbones.MogaNet:  # its norms lie between its stages, which they run in turn
+            if cls is backbones.MogaNet:  # its norms are between stages, which these run in turn
                 with pytest.raises(RuntimeError, match='running_mean should contain'):
                     parts(image())
                 continue

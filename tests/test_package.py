@@ -1,4 +1,4 @@
-"""What a user gets who installs the package without the repository."""
+"""What users get if they install the package without the repository."""
 
 import os
 import re
@@ -39,7 +39,7 @@ def wheel(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='session')
 def site(wheel: Path) -> Path:
-    """A folder with the wheel's files, as pip lays them."""
+    """A folder with the wheel's files, laid out like pip does it."""
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(wheel.parent / 'site')
     return wheel.parent / 'site'
@@ -84,7 +84,7 @@ backbones_tool('trian', 'x.py')
 def outside(site: Path, tmp_path_factory) -> subprocess.CompletedProcess:
     """`PROGRAM`, run outside the repository with the installed package and a doubled mmdet.
 
-    One program for several tests, as it takes seconds to import the libraries.
+    One program serves several tests, because importing the libraries takes seconds.
     """
     folder = tmp_path_factory.mktemp('outside')
     pretend_installed(folder, 'mmdet')
@@ -94,7 +94,7 @@ def outside(site: Path, tmp_path_factory) -> subprocess.CompletedProcess:
     )
     return subprocess.run(
         [sys.executable, '-c', PROGRAM],
-        cwd=folder,  # which Python looks for packages in
+        cwd=folder,  # where Python looks for packages
         env=environment(site),
         text=True,
         capture_output=True,
@@ -153,7 +153,7 @@ def test_the_bare_package_needs_torch_and_what_reads_weights(metadata: Message) 
 
 
 def targets(markdown: str) -> list[str]:
-    """Where links and pictures lead, in order."""
+    """Return the targets of links and pictures, in order."""
     return re.findall(r'(?:src|href)="([^"]*)"', MarkdownIt().render(markdown))
 
 
@@ -197,7 +197,7 @@ def test_the_installed_quickstart_trains(site: Path, tmp_path: Path) -> None:
         try:
             started = any('iteration ' in line for line in run.stdout)
         finally:
-            os.killpg(run.pid, signal.SIGKILL)  # its training too
+            os.killpg(run.pid, signal.SIGKILL)  # including its training run
     assert started
     assert (tmp_path / 'data/digits/annotations/train.json').is_file()
     config = next((tmp_path / 'work_dirs/quickstart/detection').glob('*_nano_digits.py'))

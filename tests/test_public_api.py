@@ -1,4 +1,4 @@
-"""What `import backbones` offers, and that no more is needed."""
+"""What `import backbones` offers, and that it needs nothing more."""
 
 import inspect
 import json

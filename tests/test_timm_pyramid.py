@@ -1,4 +1,4 @@
-"""Models of timm as backbones: its maps to the last bit, ViTDet's pyramid where it has none."""
+"""timm models as backbones: exactly their maps, or ViTDet's pyramid if they have none."""
 
 import pytest
 import timm
@@ -174,7 +174,7 @@ def test_maps_of_unpadded_convolutions_are_resampled_to_their_strides() -> None:
 def test_one_window_over_the_whole_image_changes_nothing(name: str) -> None:
     plain = TimmPyramid(name, out_indices=2).eval()
     for key, scale in plain.named_parameters():
-        if 'gamma' in key:  # of 1e-5, which hides what the blocks do
+        if 'gamma' in key:  # its value of 1e-5 hides what the blocks do
             torch.nn.init.ones_(scale)
     windowed = TimmPyramid(name, out_indices=2, window=4).eval()
     windowed.load_state_dict(plain.state_dict())
@@ -256,7 +256,7 @@ def test_a_row_names_the_weights_and_what_images_they_expect() -> None:
 @pytest.mark.parametrize(
     'name, side, reason',
     [
-        # an assertion without a message is said with its place
+        # an assertion without a message is reported with its line
         (
             'halonet_h1',
             128,

@@ -1,4 +1,4 @@
-"""The benchmark: what it measures and writes, and what it says of wrong arguments."""
+"""The benchmark: what it measures and writes, and its messages about wrong arguments."""
 
 import itertools
 import json
@@ -22,7 +22,7 @@ from backbones.ops.dispatch import TABLE, mode
 
 SETTING = dict(batch=1, mode='inference', dtype='float32', threads=1, device='cpu', size=[64, 96])
 PLAIN = dict(compile=False, channels_last=False, with_cp=False, **SETTING)
-# GMAC at 224x224: of the peers, the published models' by the same counting, minus the classifier's
+# GMAC at 224x224; those of the peers are counted on the published models, without the classifier
 MACS = {name: backbones.variant(name).gmacs for name in performance.NAMES.split()} | {
     'timm_swin_t': 4.490,
     'mmdet_swin_t': 4.490,
@@ -84,9 +84,9 @@ def test_the_peak_of_a_training_step_is_measured_beside_inference(monkeypatch):
 
 @pytest.mark.slow
 def test_peak_is_what_a_step_needs_in_a_process_of_its_own():
-    # 64 -> 64 channels of 256 x 256 cells: input and output are 16 MiB each, and a library may turn
-    # the map to a layout of its own. Before the step the process holds pages that its warm-up left
-    # free; the step may take those first, so that less than its need is seen: some are allowed for.
+    # 64 -> 64 channels of 256 x 256 cells: input and output are 16 MiB each, and a library may copy
+    # the map to another layout. Before the step, the process holds pages that its warm-up freed;
+    # the step may use those first, so the measured peak can be smaller than what it needs.
     candidate = {**PLAIN, 'op': 'dense_conv', 'size': [256, 256], 'backend': 'plain'}
     assert 0.9 * 32 <= memory.peak_mib(candidate) < 64
 
@@ -114,7 +114,7 @@ def test_every_operator_is_timed_against_its_reference(op, mode):
     assert ('saved_mib' in results[0]) == (mode == 'train')
 
 
-# one that is timm's and one that is ours; of ours, the backbones' tests count the rest
+# one of timm's and one of ours; the backbones' tests count our others
 QUICK = ('timm_swin_t', 'cswin_t')
 
 
@@ -156,7 +156,7 @@ def test_whole_models_run_on_random_images(config, mode):
     assert result['median_ms'] > 0 and result['gmacs'] > 0
 
 
-STRIPS = dict(dilateformer='dilated_attention', volo='outlook_attention')  # computed in them
+STRIPS = dict(dilateformer='dilated_attention', volo='outlook_attention')  # computed in strips
 
 
 def quick_for_one(cls: type):
@@ -225,7 +225,7 @@ def measured(**changes: object) -> dict:
 
 
 def rows(text: str) -> list[str]:
-    """The lines of a table without the spaces that align it."""
+    """Return the lines of a table without the spaces that align it."""
     return [' '.join(line.split()) for line in text.splitlines()]
 
 
@@ -246,8 +246,8 @@ def test_page_sets_costs_beside_the_published_ones_and_peers():
     )
     assert rows(made).count(cost) == 2
     assert '| timm_swin_t | 1.0 | 0.20 | 0.20 | 10 | 10 |' in rows(made)
-    assert made.count('| inference, train |') == 1  # of one machine
-    assert made.count('benchmarks/measure.py ...') == 2  # nothing of what was not measured
+    assert made.count('| inference, train |') == 1  # from one machine
+    assert made.count('benchmarks/measure.py ...') == 2  # only what was measured
     without_peak = page.costs(measured(peak_mib=None)['results'])
     assert (
         '| cswin_t | 0.20 | 1.00 | 0.20 (0.18 to 0.22) | 0.20 (0.18 to 0.22) | - | - | - |'

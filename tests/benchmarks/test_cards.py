@@ -37,7 +37,7 @@ def test_each_way_needs_less_and_none_less_than_the_weights():
     assert nothing > amp > both > all_three > cards.STATE * parameters / MIB
     assert nothing > memory > both and memory > with_cp > all_three
     assert not torch.is_autocast_enabled('cuda')
-    # twice the images: twice what is kept of them, and the same weights
+    # with twice the images, twice as much is kept, with the same weights
     twice = cards.step('cloformer_xxs', (128, 160), 2)
     four = cards.step('cloformer_xxs', (128, 160), 4)
     for way in cards.WAYS:

@@ -1,4 +1,4 @@
-"""benchmarks/gpu.py: its bounds, and that one operator's fault does not lose the others."""
+"""benchmarks/gpu.py: its bounds, and that a failing operator does not lose the others' results."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""The table of docs/compatibility.md, and the environments that it tells of."""
+"""The table of docs/compatibility.md and its environments."""
 
 import re
 import subprocess

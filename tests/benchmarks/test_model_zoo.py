@@ -1,4 +1,4 @@
-"""The zoo page, and the table of published numbers that it is made of."""
+"""The zoo page, and the table of published numbers behind it."""
 
 import re
 import shutil
@@ -17,7 +17,7 @@ TABLE = yaml.safe_load((CONFIGS / 'published.yml').read_text())
 PUBLISHED, SOURCES = TABLE['configs'], TABLE['sources']
 read = cache(Config.fromfile)
 LEAVES = [path for path in sorted(CONFIGS.glob('*.py')) if '_nano_' not in path.stem]
-STATUS = {  # and the word that the first line of a leaf has for it
+STATUS = {  # and its word in the first line of a leaf
     'published by the authors': '(published',
     'quoted by third parties': 'quoted',
     'derived from quotes': 'derived from quotes',
@@ -28,7 +28,7 @@ SAMPLE = ('mask_rcnn_cloformer_xxs_coco', 'mask_rcnn_moganet_xt_coco')
 
 
 def test_the_page_agrees_with_the_configs(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Config, 'fromfile', read)  # for time; the tests below read them, too
+    monkeypatch.setattr(Config, 'fromfile', read)  # saves time; the tests below read them, too
     model_zoo.main(['--check'])
 
 
@@ -115,7 +115,7 @@ def test_first_line_and_table_have_the_same_numbers(path: Path) -> None:
 
 
 def test_a_config_without_a_number_is_a_task_of_every_variant_or_a_base() -> None:
-    """Everything else is `--backbone`, which needs one config of each method."""
+    """Everything else works with `--backbone`, which needs one config per method."""
     without = [p.stem for p in LEAVES if 'source' not in PUBLISHED.get(p.stem, {})]
     tasks = re.compile(r'(mask_rcnn|upernet)_[a-z]+_[a-z\d]+_(coco|ade20k)')
     bases = {name.replace('_cswin_t', '') for name in without if not tasks.fullmatch(name)}
@@ -163,7 +163,7 @@ def test_tables_fit_a_laptop() -> None:
         assert line.count(' | ') <= 5
         if not line.startswith('|'):
             assert len(line) <= 100 or '](' in line
-        else:  # what is shown of a row
+        else:  # the part of a row that is shown
             assert len(re.sub(r'\]\([^)]*\)', '', line)) <= 150
 
 

@@ -1,4 +1,4 @@
-"""What benchmarks/own_data.py reads from a training run, and how it sums up the seeds."""
+"""What benchmarks/own_data.py reads from a training run, and how it summarises seeds."""
 
 import importlib.util
 import json

@@ -1,4 +1,4 @@
-"""Memory traffic by count, and what it decides on GPUs."""
+"""Counting memory traffic, and what it decides on GPUs."""
 
 import json
 
@@ -19,10 +19,10 @@ def test_the_counts_are_those_of_today() -> None:
 @pytest.mark.parametrize('operator', [name for name in TABLE if len(forms.forms(name)) > 1])
 def test_gpus_take_the_form_with_the_least_counted_cost(operator: str) -> None:
     costs = {r['form']: r for r in COSTS if r['operator'] == operator}
-    if operator in TRITON:  # never timed on a GPU: taken if asked for
+    if operator in TRITON:  # never timed on a GPU, so only used on request
         del costs['triton']
 
-    def least(*keys: str) -> str:  # among equals the plain form, which is the first
+    def least(*keys: str) -> str:  # the plain form, which is first, among equals
         return min(costs, key=lambda form: sum(costs[form][key] for key in keys))
 
     row = TABLE[operator]

@@ -1,4 +1,4 @@
-"""Strict loading: what fits is loaded whole, what does not is an error that lists the keys."""
+"""Strict loading: a file loads completely, or an error lists the keys that do not fit."""
 
 import re
 from functools import cache
@@ -24,7 +24,7 @@ KEY_LISTS = sorted(p.stem for p in (HERE / 'keys').glob('*.json'))
 
 
 def meta_model(name: str) -> torch.nn.Module:
-    """The model without values that a key list is for."""
+    """The model for a key list, without values."""
     return skeleton(FILE_NAMES[name.removesuffix('_dense')])
 
 
@@ -33,7 +33,7 @@ def meta_state(name: str) -> dict[str, torch.Tensor]:
 
 
 def nano_file(path: Path, **changes: torch.Tensor | None) -> tuple[str, dict]:
-    """Save a nano DilateFormer with some tensors replaced, or removed where None."""
+    """Save a nano DilateFormer with some tensors replaced, or removed if None."""
     state = {**DilateFormer(NANO[DilateFormer]).state_dict(), **changes}
     state = {k: v for k, v in state.items() if v is not None}
     torch.save({'state_dict': state}, path)

@@ -1,4 +1,4 @@
-"""A kept download is the file that was fetched, and the intended one."""
+"""A cached download is the file that was fetched, and the intended one."""
 
 import functools
 import hashlib
@@ -69,7 +69,7 @@ def test_a_name_with_digits_of_the_checksum_is_compared(name: str, web: dict[str
 
 @pytest.fixture
 def server(tmp_path: Path, monkeypatch) -> Iterator[tuple[Path, str]]:
-    """A folder, and the address at which a web server of this machine shows it."""
+    """A folder, and the address at which a local web server serves it."""
     monkeypatch.setattr('torch.hub.get_dir', lambda: str(tmp_path / 'cache'))
     folder = tmp_path / 'shown'
     folder.mkdir()
@@ -110,7 +110,7 @@ def test_the_row_of_a_variant_may_name_the_checksum_of_its_weights(server) -> No
 
 
 def test_a_file_of_the_hub_that_has_changed_is_refused(tmp_path: Path, monkeypatch) -> None:
-    """In its cache a large file is called by its SHA-256, and links have the name of the file."""
+    """In the hub's cache, a large file is named by its SHA-256, and a link has the file's name."""
     content = weights(1)
     blob = tmp_path / hashlib.sha256(content).hexdigest()
     blob.write_bytes(content)

@@ -1,4 +1,4 @@
-"""Files as authors, hubs, failed downloads and attackers leave them."""
+"""Files from authors, hubs, failed downloads and attackers."""
 
 import argparse
 import builtins
@@ -52,7 +52,7 @@ def nano_state() -> dict[str, Tensor]:
 
 
 def refusal(path: Path) -> str:
-    """The message with which a file is refused."""
+    """Return the message with which a file is refused."""
     with pytest.raises(CheckpointError) as error:
         read(str(path))
     assert str(path) in str(error.value)
@@ -74,12 +74,12 @@ class Call:
 
 
 def history_buffer() -> type:
-    """MMEngine's class of logs; the core's tests run without it, too."""
+    """MMEngine's class for logs; the core's tests also run without it."""
     return pytest.importorskip('mmengine.logging').HistoryBuffer
 
 
 def by_tensor_rebuilder(function: object, *arguments: object) -> Call:
-    """A call through PyTorch's own rebuilder of tensor subclasses, which calls what it is given."""
+    """A call through PyTorch's rebuilder of tensor subclasses, which calls anything it gets."""
     return Call(torch._tensor._rebuild_from_type_v2, function, torch.Tensor, arguments, None)
 
 
@@ -140,10 +140,10 @@ def test_a_file_that_fetches_an_attribute_is_refused(name: str, form: str, tmp_p
     assert 'is rejected: reading it would call builtins.getattr, ' in message
 
 
-# the stand-in of getattr has a test of its own, test_a_file_that_fetches_an_attribute_is_refused
+# getattr's stand-in has a separate test, test_a_file_that_fetches_an_attribute_is_refused
 @pytest.mark.parametrize('name', sorted({*STAND_INS} - {'builtins.getattr'}))
 def test_no_stand_in_keeps_what_it_is_given(name: str) -> None:
-    """Whatever a file may call beside PyTorch's own rebuilders returns something inert."""
+    """Everything that a file may call besides PyTorch's rebuilders returns something inert."""
     stand_in = STAND_INS[name]
     plain_dict = isinstance(stand_in, type) and issubclass(stand_in, dict)
     made = stand_in({'a': eval}) if plain_dict else stand_in(eval, 'code')
@@ -173,7 +173,7 @@ def test_a_pickled_model_is_refused_with_what_to_do(tmp_path: Path) -> None:
 
 
 class CfgNode(dict):
-    """As yacs has it: a dict whose flags are attributes."""
+    """Like yacs' class: a dict whose flags are attributes."""
 
     def __init__(self, **items: object) -> None:
         super().__init__(items)
@@ -194,7 +194,7 @@ def yacs(monkeypatch):
 
 
 def constant(keys: str, value: float, prefix: str = '') -> dict[str, Tensor]:
-    """A published state dict of which every value is `value`; it takes next to no room."""
+    """A published state dict in which every value is `value`; it takes hardly any memory."""
     return {
         prefix + k: torch.full((1,), value).expand(shape)
         if not k.endswith('num_batches_tracked')
@@ -204,7 +204,7 @@ def constant(keys: str, value: float, prefix: str = '') -> dict[str, Tensor]:
 
 
 def trained() -> dict[str, object]:
-    """What trainers store of optimizer and scaler."""
+    """What trainers store about optimizer and scaler."""
     moments = dict(step=torch.tensor(5.0), exp_avg=torch.ones(3), exp_avg_sq=torch.ones(3))
     group = dict(lr=1e-3, betas=(0.9, 0.999), eps=1e-8, weight_decay=0.05, params=[0, 1])
     scaler = dict(scale=65536.0, growth_factor=2.0, growth_interval=2000, _growth_tracker=9)
@@ -245,8 +245,8 @@ def cloformer() -> dict[str, object]:
     )  # fmt: skip
 
 
-# by variant: the file, the entry taken, the value of its weights. The averaged weights only where
-# the authors report their accuracy (CSWin); they can be asked for elsewhere
+# by variant: the file, the entry that is used, the value of its weights. Averaged weights are used
+# only if the authors report their accuracy (CSWin); elsewhere they can be requested
 AUTHORS = {
     'dilateformer_t': (dilateformer, 'model', 0.25),
     'cloformer_xxs': (cloformer, 'model', 0.25),

@@ -106,7 +106,7 @@ def test_an_archive_that_is_compressed_by_other_means_is_refused(method, tmp_pat
 
 
 def test_an_archive_whose_names_are_no_text_is_refused(tmp_path: Path) -> None:
-    """In the first reader of the archive, and in each one behind it."""
+    """In the first reader of the archive, and in each one after it."""
     path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
     content = bytearray(path.read_bytes())
     entry = content.index(b'PK\1\2')  # in the directory at the end

@@ -1,4 +1,4 @@
-"""The reader of PyTorch's files: the same numbers as torch.load, nothing else of the process."""
+"""The reader of PyTorch's files: the same numbers as torch.load, without side effects."""
 
 import pickle
 import struct
@@ -52,7 +52,7 @@ def same(a: object, b: object) -> bool:
 def test_a_file_is_read_as_it_was_saved(kind: str, form: str, tmp_path: Path) -> None:
     path = tmp_path / 'x.pth'
     content = CONTENT[kind]
-    if form == 'old' and kind == 'types':  # that format had no others
+    if form == 'old' and kind == 'types':  # that format has no other types
         content = {k: v for k, v in content.items() if 'float8' not in k}
     torch.save(content, path, _use_new_zipfile_serialization=form == 'zip')
     assert same(read(str(path)), content)
@@ -123,12 +123,12 @@ def old_file(path: Path, content: bytes) -> str:
 
 
 def put(value: object) -> bytes:
-    """The operations that put a value on the stack."""
+    """Return the operations that put a value on the stack."""
     return pickle.dumps(value, 2)[2:-1]
 
 
 def named(name: str) -> bytes:
-    """The operation that looks a name up."""
+    """Return the operation that looks up a name."""
     module, _, attribute = name.rpartition('.')
     return b'c' + f'{module}\n{attribute}\n'.encode()
 
@@ -138,7 +138,7 @@ STATE = put(({'__doc__': 'changed'}, {'changed': 1}))
 
 @pytest.mark.parametrize('name', sorted(ALLOWED))
 def test_no_pickle_changes_what_a_name_leads_to(name: str, tmp_path: Path) -> None:
-    """BUILD sets attributes of whatever lies below it, also of functions and classes."""
+    """BUILD sets attributes of anything below it, including functions and classes."""
     target = ALLOWED[name]
     before = repr(getattr(target, '__dict__', None)), target.__doc__
     content = b'\x80\x02}' + put('a') + named(name) + STATE + b'bs.'
@@ -167,7 +167,7 @@ def test_other_operations_are_refused(kind: str, tmp_path: Path) -> None:
 
 
 def storage(count: int, *view: object) -> bytes:
-    """The operations that make a tensor of `count` numbers in a storage of the file."""
+    """Return the operations that make a tensor of `count` numbers in a storage of the file."""
     reference = b'(' + put('storage') + named('torch.FloatStorage')
     rest = [put(x) for x in ('0', 'cpu', count, tuple(view) or None)]
     size = put((4,))

@@ -1,7 +1,7 @@
 """Published detectors and segmentors load whole into this project's leaves.
 
-The files cannot be committed, their layout can: `keys/*_dense.json` for the backbones and
-`keys/whole/METHOD.json` for necks and heads, 'C0' to 'C3' standing for the backbone's widths. The
+The files cannot be committed, but their layout can: `keys/*_dense.json` for the backbones and
+`keys/whole/METHOD.json` for necks and heads, where 'C0' to 'C3' are the backbone's widths. The
 latter lists are state dicts of models that the old libraries built from their own base configs:
 MMDetection 2.26.0 (Cascade with GIoU: its ConvNeXt config, which has the same heads) and
 MMSegmentation 0.29.1, both on MMCV 1.7.2, with the widths of all six MogaNets; MMSegmentation
@@ -39,9 +39,9 @@ CLASSES = {
     for name, cls in (('mmdet', CocoDataset), ('mmseg', ADE20KDataset))
 }
 PUBLISHED = yaml.safe_load((ROOT / 'configs/published.yml').read_text())['configs']
-# of which the authors published a file, with method and variant
+# whole models that the authors published, with method and variant
 LEAVES = {leaf: split_leaf(leaf)[:2] for leaf, facts in PUBLISHED.items() if 'checkpoint' in facts}
-SMALLEST = {  # of each method and backbone; later entries replace earlier, larger ones
+SMALLEST = {  # by method and backbone; later entries replace earlier, larger ones
     (method, row.cls): leaf
     for leaf, (method, row) in sorted(LEAVES.items(), key=lambda each: -each[1][1].parameters)
 }.values()
@@ -58,7 +58,7 @@ WITHOUT_VALUES = quick(SMALLEST)
 
 @cache
 def shapes_of(leaf: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a published whole model."""
+    """Return names and shapes of a published whole model."""
     method, row = LEAVES[leaf]
     terms = {f'C{i}': dim for i, dim in enumerate(row.channels)}
     heads = json.loads((HERE / f'keys/whole/{method}.json').read_text())
@@ -71,7 +71,7 @@ def shapes_of(leaf: str) -> dict[str, tuple[int, ...]]:
 
 @cache
 def values_of(leaf: str) -> dict[str, Tensor]:
-    """Its weights, which nothing changes."""
+    """Its weights, which no test changes."""
     return drawn(shapes_of(leaf))
 
 
@@ -93,7 +93,7 @@ def meta_model(leaf: str) -> nn.Module:
 
 
 def save(state: dict[str, Tensor], path: Path, *, library: str) -> Path:
-    """Write a file as MMCV 1.x did, with all that OpenMMLab's tools put beside the weights."""
+    """Write a file like MMCV 1.x, with everything that OpenMMLab's tools add to the weights."""
     ordered = OrderedDict(state)
     ordered._metadata = OrderedDict({'': dict(version=1), 'backbone': dict(version=1)})
     weights = [v for v in state.values() if v.dim()][:2]
@@ -132,7 +132,7 @@ def save(state: dict[str, Tensor], path: Path, *, library: str) -> Path:
 
 @torch.inference_mode()
 def outputs(model: nn.Module) -> list[Tensor]:
-    """Feature maps, and what every head makes of them or of features of two boxes."""
+    """Return feature maps, and every head's outputs for them or for features of two boxes."""
     generator = torch.Generator().manual_seed(0)
     maps = model.backbone(torch.randn(1, 3, 64, 96, generator=generator))
     found = [*maps]

@@ -15,7 +15,7 @@ COMMAND = Path(sys.executable).with_name('dense-backbones')
 
 
 def said(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, *words: str) -> str:
-    """What the command prints to either stream, and what it exits with."""
+    """Return what the command prints to either stream, and its exit code."""
     monkeypatch.setattr(sys, 'argv', ['dense-backbones', *words])
     try:
         main()

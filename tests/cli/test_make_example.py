@@ -1,4 +1,4 @@
-"""The example data: cut from packages without executing anything in them."""
+"""The example data, extracted from packages without executing anything in them."""
 
 import io
 import json
@@ -28,7 +28,7 @@ def encoded(pixels: np.ndarray, kind: str) -> bytes:
 
 @pytest.fixture
 def wheels(tmp_path: Path) -> Path:
-    """Packages of the same names whose photographs are a tile and a half wide."""
+    """Packages with the same names whose photographs are one and a half tiles wide."""
     rng = np.random.default_rng(0)
     width, height = SIDE * 3 // 2, SIDE
     # in one tile; half in each of two that lie side by side; a tenth in the second

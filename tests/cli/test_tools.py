@@ -1,4 +1,4 @@
-"""The tools as their users type them, on small embedded data and on fake trees of the datasets."""
+"""The tools as users call them, on small embedded data and on fake copies of the datasets."""
 
 import copy
 import io
@@ -127,7 +127,7 @@ def by_script(arguments: list, folder: Path, port: int) -> str:
 
 
 def forked(arguments: list, folder: Path, port: int) -> str:
-    """Two processes as torch.distributed.run starts them, without their imports."""
+    """Two processes like those that torch.distributed.run starts, without the imports."""
 
     def place(rank: int) -> Callable[[], None]:
         variables = dict(RANK=rank, LOCAL_RANK=rank, WORLD_SIZE=2, MASTER_PORT=port)
@@ -143,15 +143,15 @@ def forked(arguments: list, folder: Path, port: int) -> str:
 @pytest.mark.skipif(torch.cuda.is_available(), reason='gloo on CPU')
 @pytest.mark.parametrize('start', [forked, pytest.param(by_script, marks=pytest.mark.slow)])
 def test_two_processes_train_as_one(start: Callable, digits: Path, tmp_path: Path) -> None:
-    """Same scenes per iteration, so gradients, weights and the final evaluation agree."""
+    """The scenes per iteration are the same, so gradients, weights and final evaluation agree."""
     options = (
         'train_cfg.max_iters=3',
         'train_cfg.val_interval=3',
         'train_dataloader.dataset.indices=[0,1,2,3]',
         'train_dataloader.sampler.shuffle=False',
-        'optim_wrapper.optimizer.eps=10',  # else Adam turns rounding of small gradients into steps
+        'optim_wrapper.optimizer.eps=10',  # otherwise Adam amplifies rounding of small gradients
         'optim_wrapper.optimizer.lr=0.01',
-        'model.backbone.norm_eval=True',  # statistics of batches would differ
+        'model.backbone.norm_eval=True',  # batch statistics would differ
         'model.decode_head.norm_cfg.type=GN',
         'model.decode_head.norm_cfg.num_groups=4',
     )
@@ -260,7 +260,7 @@ def test_a_broken_checkpoint_is_an_error(digits: Path, tmp_path: Path) -> None:
 def test_dist_scripts_start_as_many_processes_as_they_are_told(
     part: str, files: list, tmp_path: Path
 ) -> None:
-    """Python, played by a script, repeats what it is given."""
+    """A script in the place of Python prints its arguments."""
     python = tmp_path / 'python'
     python.write_text('#!/bin/sh\necho "$@" threads $OMP_NUM_THREADS\n')
     python.chmod(0o755)
@@ -283,7 +283,7 @@ def test_scripts_say_how_they_are_used() -> None:
 
 @pytest.mark.slow
 def test_backbones_work_in_a_project_outside(tmp_path: Path) -> None:
-    """An own MMDetection config outside the repository names a backbone by custom_imports."""
+    """A user's MMDetection config outside the repository uses a backbone by custom_imports."""
     (tmp_path / 'own.py').write_text(
         "_base_ = 'mmdet::mask_rcnn/mask-rcnn_r50_fpn_1x_coco.py'\n"
         "custom_imports = dict(imports=['backbones'], allow_failed_imports=False)\n"

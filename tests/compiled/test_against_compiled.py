@@ -1,7 +1,7 @@
-"""The stand-in's operators equal those of a compiled mmcv on CPU; nms and roi_align bit for bit.
+"""The stand-ins equal a compiled mmcv's operators on CPU; nms and roi_align bit for bit.
 
 Run by `make test-mmcv`; without compiled operators on PYTHONPATH everything here fails. What mmcv
-has for CUDA only (focal loss, roi_pool, CARAFE, masked convolution, deformable attention) is
+has only for CUDA (focal loss, roi_pool, CARAFE, masked convolution, deformable attention) is
 compared with its formula in test_mmcv_ops.py and test_mmcv_operators.py of tests/openmmlab instead.
 """
 
@@ -29,7 +29,7 @@ def ext() -> types.ModuleType:
 
 
 def make_boxes(count: int, *, grid: bool) -> tuple[Tensor, Tensor]:
-    """Boxes in a 400 x 400 image; on a grid of 20 pixels overlaps and scores repeat."""
+    """Boxes in a 400 x 400 image, on a grid of 20 pixels so that overlaps and scores repeat."""
     generator = torch.Generator().manual_seed(count)
     corners = 300 * torch.rand(count, 2, generator=generator)
     sizes = 1 + 99 * torch.rand(count, 2, generator=generator)

@@ -1,4 +1,4 @@
-"""Whatever stands in annotation files, the check ends with what is wrong with them."""
+"""Whatever annotation files contain, the check ends with a report of what is wrong."""
 
 import json
 import os
@@ -74,7 +74,7 @@ def ends(root: Path) -> None:
 
 
 def each(number: int, change: Callable) -> None:
-    """Call it with so many streams of examples."""
+    """Call the test with so many streams of examples."""
     checks = list(HealthCheck)
     some = settings(max_examples=number, deadline=None, suppress_health_check=checks)
     some(given(data=st.data())(change))()
@@ -119,7 +119,7 @@ NAMED = ['/etc', '/', '..', '../../x.png', '/root/x.png', '/dev/null', 'a\0b/c.p
 def test_a_name_in_a_file_opens_no_other_folder(
     layout: str, name: str, tmp_path: Path, monkeypatch
 ) -> None:
-    """Below '/', which 'file_name': '/etc' lies in, is the whole disk."""
+    """A file name such as '/etc' must not make the check search the whole disk."""
     if layout == 'coco':
         root = make_coco(tmp_path / 'data')
         file = json_file(root, 'train')

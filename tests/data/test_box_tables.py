@@ -1,4 +1,4 @@
-"""Tables of boxes: what is wrong in one is named, and images without objects are kept."""
+"""Tables of boxes: faults are named, and images without objects are kept."""
 
 from pathlib import Path
 

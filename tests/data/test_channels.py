@@ -1,4 +1,4 @@
-"""Images of any channels: one reader, one decision, and a config that trains on all of them."""
+"""Images with any channels: one reader, one decision, and a config that trains on all of them."""
 
 import json
 from pathlib import Path
@@ -28,7 +28,7 @@ DETECTION, SEGMENTATION = 'retinanet_cloformer_nano_small', 'semantic_fpn_clofor
 
 
 def bands(seed: int, number: int = BANDS) -> np.ndarray:
-    """Values of 12 bits in 16, with another mean in each channel."""
+    """12-bit values in 16 bits, with a different mean in each channel."""
     rng = np.random.default_rng(seed)
     pixels = rng.integers(0, 2048, (SIZE[1], SIZE[0], number))
     return (pixels + 400 * np.arange(number)).astype(np.uint16)
@@ -99,7 +99,7 @@ XMP = (
 def test_the_check_and_every_reader_turn_an_image_as_training_does(
     suffix: str, orientation, tmp_path: Path
 ) -> None:
-    """OpenCV ignores the tag of WebP, and all that stands in XMP alone."""
+    """OpenCV ignores the tag in WebP, and everything that is only in XMP."""
     from mmcv.transforms import LoadImageFromFile
 
     path = tmp_path / f'a.{suffix}'
@@ -146,7 +146,7 @@ def test_a_png_called_tif_is_read_as_what_it_is(tmp_path: Path) -> None:
 
 
 def test_validation_images_of_other_values_are_an_error(tmp_path: Path) -> None:
-    """Of 16 bits in training and 8 in validation, each split is in order by itself."""
+    """With 16 bits in training and 8 in validation, each split is correct by itself."""
     replace_images(make_coco(tmp_path), '.tif')
     assert not check_data.check(str(tmp_path)).faults.errors
     for path in tmp_path.glob('val/*.tif'):
@@ -160,7 +160,7 @@ def test_pictures_stretch_what_has_more_than_8_bits() -> None:
     assert grey.shape == (100, 100, 3) and (grey == grey[..., :1]).all()
     assert grey.min() == 0 and grey.max() == 255 and abs(np.median(grey) - 127.5) < 2
     two = to_rgb(np.full((4, 4, 2), 7, np.uint8))
-    assert two[0, 0].tolist() == [7, 7, 0], 'a band that is not there is black'
+    assert two[0, 0].tolist() == [7, 7, 0], 'a missing band is black'
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Names stand for the same classes in every file, in whatever order the files list them."""
+"""Names mean the same classes in every file, whatever the order in which files list them."""
 
 import functools
 import json
@@ -35,7 +35,7 @@ IDS = st.lists(st.integers(0, 99), min_size=4, max_size=4, unique=True)
 
 
 def write_file(path: Path, names: list[str], ids: list[int]) -> Path:
-    """One image a class, in the alphabetical order of the names."""
+    """One image per class, in alphabetical order of the names."""
     number = dict(zip(names, ids))
     images = [dict(id=i, file_name=f'{n}.png', width=64, height=64) for i, n in enumerate(NAMES)]
     annotations = [
@@ -53,7 +53,7 @@ def build(kind: str, file: Path, classes: tuple[str, ...]) -> CocoDataset:
 
 
 def named(dataset: CocoDataset) -> dict[str, str]:
-    """What the one instance of each image is called."""
+    """Return the class name of the single instance in each image."""
     infos = [dataset.get_data_info(i) for i in range(len(dataset))]
     classes = dataset.metainfo['classes']
     return {
@@ -64,7 +64,7 @@ def named(dataset: CocoDataset) -> dict[str, str]:
 
 
 def score(metric: CocoMetric, dataset: CocoDataset, *, without: str | None = None) -> dict:
-    """Metrics of the dataset's own boxes as predictions, but for one class."""
+    """Return the metrics if the dataset's boxes, except those of one class, are the predictions."""
     metric.dataset_meta = dataset.metainfo
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
@@ -87,7 +87,7 @@ def test_a_model_that_finds_nothing_scores_0(metric: str, tmp_path: Path) -> Non
 
 
 def each(number: int, holds: Callable, **drawn: st.SearchStrategy) -> None:
-    """Call it with so many examples."""
+    """Call the test with so many examples."""
     settings(max_examples=number, deadline=None)(given(**drawn)(holds))()
 
 
@@ -182,7 +182,7 @@ def test_a_name_that_the_file_lacks_is_an_error(tmp_path: Path) -> None:
 
 
 def permuted(root: Path, split: str, ids: tuple[int, int]) -> None:
-    """List the categories the other way round, with other ids; the instances keep their names."""
+    """Reverse the categories, with other ids; the instances keep their names."""
     content = json.loads(json_file(root, split).read_text())
     for part, key in (('annotations', 'category_id'), ('categories', 'id')):
         for entry in content[part]:
@@ -266,7 +266,7 @@ def test_names_in_classes_txt_beside_voc_may_stand_in_any_order(tmp_path: Path) 
 
 
 def test_a_model_that_learnt_names_in_another_order_is_refused(tmp_path: Path) -> None:
-    """Also by tools that need no data, if those of the training run are still there."""
+    """Also by tools that need no data, if the training data still exist."""
     from backbones.data.training_record import check_training
 
     file = write_file(tmp_path / 'a.json', list(NAMES[::-1]), [1, 2, 3, 4])

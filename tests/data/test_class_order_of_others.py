@@ -1,4 +1,4 @@
-"""Datasets and metrics that number classes their own way are right, or refused."""
+"""Datasets and metrics that number classes in their own way are right, or refused."""
 
 import json
 from collections.abc import Sequence
@@ -24,7 +24,7 @@ SIDE, STUFF = 64, 'yak'
 
 
 def of_kind(kind: str, file: Path) -> Path:
-    """Say the same in the form that a dataset reads: segments for panoptic ones, URLs for LVIS."""
+    """Convert to the form that a dataset reads: segments for panoptic ones, URLs for LVIS."""
     content = json.loads(file.read_text())
     content['images'] = [dict(i, coco_url=i['file_name']) for i in content['images']]
     if kind.startswith('CocoPanoptic'):
@@ -53,7 +53,7 @@ def build(kind: str, file: Path, classes: Sequence[str]) -> BaseDataset:
 
 
 def names_given(dataset: BaseDataset) -> list[str]:
-    """What the one instance or segment of each image is called; the images are called as NAMES."""
+    """Return the class of each image's single instance or segment; images are named as in NAMES."""
     names = []
     for i in range(len(dataset)):
         info = dataset.get_data_info(i)
@@ -96,7 +96,7 @@ def test_metrics_that_take_all_categories_are_known(kind, classes, expected, tmp
 
 
 class OwnDataset:
-    """A class of someone's own that cannot be asked, and so is not judged."""
+    """A user's dataset class that cannot be queried and is therefore not judged."""
 
     def __init__(self, ann_file: str) -> None:
         raise NotImplementedError
@@ -116,7 +116,7 @@ def test_a_class_that_cannot_be_asked_is_left_alone(tmp_path: Path) -> None:
 @given(classes=LISTED, listed=LISTED, ids=IDS)
 def test_the_lvis_metric_is_right_or_refused(classes, listed, ids, tmp_path: Path) -> None:
     pytest.importorskip('lvis')
-    np.float = float  # which lvis 0.5.3 still asks numpy for
+    np.float = float  # lvis 0.5.3 still uses it
     file = of_kind('LVISV1Dataset', write_file(tmp_path / 'a.json', listed, ids))
     content = json.loads(file.read_text())
     for category in content['categories']:

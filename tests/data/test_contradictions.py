@@ -1,4 +1,4 @@
-"""Two files of a folder, or two parts of one, that say the same fact and differ."""
+"""Two files of a folder, or two parts of one file, that contradict each other."""
 
 import base64
 import io
@@ -52,7 +52,7 @@ def test_one_image_under_two_names_is_listed_twice(tmp_path: Path, spelling: str
 
 
 def test_large_images_that_begin_alike_are_different(tmp_path: Path) -> None:
-    """Their first 256 KiB are equal: uncompressed images with the same upper part."""
+    """The first 256 KiB are equal: uncompressed images with the same upper part."""
     make_coco(tmp_path)
     for split, number in NUMBER.items():
         content = json.loads(json_file(tmp_path, split).read_text())
@@ -95,7 +95,7 @@ def test_yolo_with_val_and_valid(tmp_path: Path) -> None:
 def test_yolo_lines_of_another_length_are_no_polygons(
     tmp_path: Path, settings: str, values: str
 ) -> None:
-    """With 3 keypoints of 3 values said, and 3 of 2 values there."""
+    """3 keypoints of 3 values are declared, but there are 3 of 2 values."""
     make_yolo(tmp_path)
     change(tmp_path / 'data.yaml', 'nc: 2', f'nc: 2\n{settings}')
     (tmp_path / 'labels/train/0.txt').write_text(f'0 {values}\n')
@@ -112,7 +112,7 @@ def test_voc_box_and_polygon_in_different_places(tmp_path: Path) -> None:
 
 
 def test_labelme_file_of_one_image_that_names_another(tmp_path: Path) -> None:
-    """As a program leaves it that copies a file for a flipped image."""
+    """Like the output of a program that copies a file for a flipped image."""
     for name in ('0.png', '0_flip.png'):
         noise(tmp_path / name)
     shape = dict(label='a', points=[[1, 1], [30, 30]], shape_type='rectangle')
@@ -124,7 +124,7 @@ def test_labelme_file_of_one_image_that_names_another(tmp_path: Path) -> None:
 
 
 def picture(seed: int, size: tuple[int, int] = (64, 48)) -> Image.Image:
-    """Blobs of colour, which JPEG keeps."""
+    """Coloured blobs, which JPEG preserves."""
     pixels = np.random.default_rng(seed).integers(0, 256, (6, 8, 3), dtype=np.uint8)
     return Image.fromarray(pixels).resize(size)
 
@@ -147,7 +147,7 @@ def in_text(image: Image.Image, kind: str = 'JPEG') -> str:
     ],
 )
 def test_labelme_file_with_another_image_in_it(tmp_path: Path, embedded: str, said: str) -> None:
-    """labelme shows the embedded one, on which the shapes were drawn."""
+    """labelme shows the embedded image, on which the shapes were drawn."""
     picture(0).save(tmp_path / 'a.png')
     shape = dict(label='a', points=[[1, 1], [30, 30]], shape_type='rectangle')
     content = dict(shapes=[shape], imagePath='a.png', imageData=embedded)
@@ -180,7 +180,7 @@ def test_cvat_box_turned_by_no_number(tmp_path: Path, degrees: str) -> None:
 
 @pytest.mark.parametrize('moved', [('images', 'masks'), ('masks',)])
 def test_a_split_in_two_folders(tmp_path: Path, moved: tuple[str, ...]) -> None:
-    """val and valid, or two folders of label maps."""
+    """There are val and valid, or two folders of label maps."""
     make_masks(tmp_path)
     for folder in moved:
         where = f'{folder}/valid' if len(moved) > 1 else 'labels/val'
@@ -219,7 +219,7 @@ def test_files_of_class_names_that_differ(tmp_path: Path, name: str, text: str) 
 
 
 def test_values_of_class_names_that_differ_between_splits(tmp_path: Path) -> None:
-    """As in Roboflow's semantic masks, whose splits have a table each."""
+    """As in Roboflow's semantic masks, whose splits each have a table."""
     make_masks(tmp_path)
     (tmp_path / 'classes.txt').unlink()
     for split in NUMBER:
@@ -236,7 +236,7 @@ def test_values_of_class_names_that_differ_between_splits(tmp_path: Path) -> Non
 
 
 def test_label_maps_with_a_palette_beside_ones_with_equal_channels(tmp_path: Path) -> None:
-    """The number counts in both, whatever grey the palette gives it."""
+    """In both files the number counts, whatever grey the palette shows for it."""
     make_masks(tmp_path)
     for path in tmp_path.glob('masks/val/*'):
         Image.open(path).convert('RGB').save(path)
@@ -286,7 +286,7 @@ def test_yaml_with_a_key_twice(tmp_path: Path, settings: str) -> None:
 
 
 def test_coco_with_a_list_twice(tmp_path: Path) -> None:
-    """JSON keeps the last without a word."""
+    """JSON silently keeps the last one."""
     file = json_file(make_coco(tmp_path), 'train')
     categories = [dict(id=3, name='tree'), dict(id=7, name='große Blume')]
     file.write_text(f'{file.read_text()[:-1]}, "categories": {json.dumps(categories)}}}')
@@ -339,7 +339,7 @@ def voc_instance(root: Path, label: int, instance: int) -> Path:
 def test_maps_of_classes_and_of_instances_that_differ(
     tmp_path: Path, label: int, instance: int, kind: str
 ) -> None:
-    """An instance on the background, and a class without an instance, were left out."""
+    """An instance on the background, and a class without an instance, used to be left out."""
     report = check_data.check(str(voc_instance(tmp_path, label, instance)), layout='voc-objects')
     found = {fault.kind for fault in report.faults.errors} - {'no-annotations'}
     assert found == ({kind} if kind else set())
@@ -387,7 +387,7 @@ def test_darknet_without_a_single_object_says_so(tmp_path: Path) -> None:
 
 
 def test_roboflow_makes_up_a_parent_that_is_called_like_the_only_class(tmp_path: Path) -> None:
-    """After the project."""
+    """Roboflow names it after the project."""
     root = make_coco(tmp_path)
     for split in ('train', 'val'):
         content = json.loads(json_file(root, split).read_text())
@@ -410,7 +410,7 @@ def test_a_document_beside_the_folder_of_images_is_no_image(tmp_path: Path) -> N
 
 
 def test_a_split_in_grey_beside_one_in_colours(tmp_path: Path) -> None:
-    """As where the label maps of a split lie in the place of its images."""
+    """As if the label maps of a split were in the place of its images."""
     root = make_coco(tmp_path)
     for number, path in enumerate(sorted((root / 'val').iterdir())):
         warnings = {fault.kind for fault in check_data.check(str(root)).faults.warnings}
@@ -475,7 +475,7 @@ def test_class_names_that_look_alike(tmp_path: Path, twin: str) -> None:
 
 @pytest.mark.parametrize('layout', ['coco', 'voc'])
 def test_boxes_with_an_angle_beside_them(tmp_path: Path, layout: str) -> None:
-    """CVAT writes the box as it was before it was turned."""
+    """CVAT writes the box as it was before its rotation."""
     (make_coco if layout == 'coco' else make_voc)(tmp_path)
     for degrees, kinds in ((0, set()), (179.4, set()), (90, {'rotated-box'})):
         if layout == 'coco':
@@ -519,7 +519,7 @@ def test_a_turned_box_beside_masks_is_enclosed_and_keeps_its_outline(tmp_path: P
 
 
 def test_rotated_boxes_of_labelme_files(tmp_path: Path) -> None:
-    """X-AnyLabeling draws them; as outlines of masks nobody would notice them."""
+    """X-AnyLabeling draws them; as outlines of masks they would go unnoticed."""
     for i, split in enumerate(['train', 'train', 'val']):
         noise(tmp_path / f'{split}/{i}.jpg')
         shape = dict(
@@ -605,7 +605,7 @@ def test_a_label_file_stays_with_the_image_of_its_own_name(tmp_path: Path) -> No
 
 @pytest.mark.parametrize('number', [8, 100])  # more than there can be classes without names
 def test_label_maps_of_instances(number: int, tmp_path: Path) -> None:
-    """Each object would be a class of its own, which is another in the next image."""
+    """Each object would be a separate class, and another one in the next image."""
     make_masks(tmp_path)
     (tmp_path / 'classes.txt').unlink()
     for i, path in enumerate(sorted(tmp_path.glob('masks/*/*'))):

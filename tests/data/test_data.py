@@ -1,4 +1,4 @@
-"""The check of own datasets finds every mistake of the list, and nothing in a clean dataset."""
+"""The check of datasets finds every mistake in the list, and nothing in a clean dataset."""
 
 import json
 import shutil
@@ -84,7 +84,7 @@ def change(root: Path, do: Callable[[dict], object], split: str = 'train') -> No
 
 
 def each(list_name: str, **fields: object) -> Callable[[dict], None]:
-    """Set fields of all the entries of a list; a callable makes the value from the old one."""
+    """Set fields in all entries of a list; a callable computes the value from the old one."""
 
     def do(content: dict) -> None:
         for entry in content[list_name]:
@@ -233,7 +233,7 @@ def turned(path: Path, orientation: int = 6) -> None:
 
 
 def save_as(**kwargs) -> Callable[[Path], None]:
-    """Replace an image by another kind of it, under the same name."""
+    """Replace an image by one of another kind, under the same name."""
 
     def do(path: Path) -> None:
         noise(path, **{k: v for k, v in kwargs.items() if k != 'format'})
@@ -581,7 +581,7 @@ def test_contact_sheets_show_every_image(coco: Path, masks: Path, tmp_path: Path
             4 * contact_sheet.SIDE,
         ), 'a legend'
         assert len(np.unique(tiles[:240, :320].reshape(-1, 3), axis=0)) > 100  # an image
-        assert np.unique(tiles[320:640, 640:]).tolist() == [40]  # none: there are six
+        assert np.unique(tiles[320:640, 640:]).tolist() == [40]  # no image: there are only six
 
 
 def config_of(root: Path, path: Path, text: str = '') -> Path:
@@ -764,7 +764,7 @@ def test_slips_of_a_published_dataset_do_not_stop_a_training(trees: Path) -> Non
     file = trees / 'coco/annotations/instances_val2017.json'
     whole = file.read_text()
     content = json.loads(whole)
-    content['annotations'][0]['bbox'] = [8, 8, 0, 24]  # COCO has two such
+    content['annotations'][0]['bbox'] = [8, 8, 0, 24]  # COCO has two such boxes
     file.write_text(json.dumps(content))
     try:
         preflight.check(cfg)
@@ -797,7 +797,7 @@ def test_every_kind_of_fault_is_tried() -> None:
     lists = (JSON_MISTAKES, VALIDATION_MISTAKES, IMAGE_MISTAKES, MASK_MISTAKES, YOLO_MISTAKES,
              VOC_MISTAKES)  # fmt: skip
     tried = {kind for mistakes in lists for kind, _ in mistakes} | {'broken-file', 'turned-image'}
-    # in files of their own
+    # in separate files
     tried |= {'ambiguous-image', 'channels-differ', 'control-character', 'difficult'}
     tried |= {'embedded-image', 'grey-split', 'label-instances', 'other-split', 'palettes-differ'}
     tried |= {'scales-differ', 'unnamed-colours', 'unnamed-objects'}

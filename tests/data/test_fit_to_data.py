@@ -1,4 +1,4 @@
-"""What the data decide in a new config: each number is worked out by hand."""
+"""Decisions by the data in a new config; each number was worked out by hand."""
 
 import json
 from pathlib import Path
@@ -26,7 +26,7 @@ def written(root: Path, base: str, **options) -> tuple[str, Config]:
 
 
 def boxes(root: Path, sides: list[tuple[int, int]]) -> Path:
-    """Give the training images boxes of these widths and heights, in turns."""
+    """Give the training images boxes of these widths and heights, in turn."""
     content = json.loads(json_file(root, 'train').read_text())
     for i, annotation in enumerate(content['annotations']):
         w, h = sides[i % len(sides)]
@@ -115,7 +115,7 @@ def test_anchors_have_the_shapes_of_the_boxes(tmp_path: Path) -> None:
     assert generator.ratios == [4.0] and 'anchors: 100.0% of the boxes have one' in text
     assert generator.strides == [8, 16, 32]
     text, cfg = written(boxes(make_coco(tmp_path / 'more'), [(2, 40)]), 'mmdet::ssd/ssd300_coco')
-    assert 'does not fit' not in text  # its generator is of another kind
+    assert 'does not fit' not in text  # it has another kind of generator
     text, _ = written(boxes(make_coco(tmp_path / 'long'), [(2, 40)]), 'retinanet_moganet_s_coco')
     assert 'does not fit: 100% of the boxes have no anchor of IoU 0.5' in text
 

@@ -1,4 +1,4 @@
-"""Folders as other programs leave them: each ends right, or says what it is and what to do."""
+"""Folders from other programs: each is read correctly, or a message says what to do."""
 
 import json
 import os
@@ -34,7 +34,7 @@ Change = Callable[[Path], object]
 
 
 def each_annotation(**fields: object) -> Change:
-    """Set fields of all annotations; a callable makes the value from the annotation."""
+    """Set fields of all annotations; a callable computes the value from the annotation."""
 
     def do(root: Path) -> None:
         for split in NUMBER:
@@ -75,7 +75,7 @@ HOLE = [16, 16, 16, 24, 24, 24, 24, 16]
 
 
 def label_studio(root: Path) -> None:
-    """images/NAME lies beside the JSON of each split, and is called images\\1/NAME in it."""
+    """images/NAME is beside each split's JSON file, which calls it images\\1/NAME."""
     each_image(lambda name: f'images\\1/{name}')(root)
     for split in NUMBER:
         shutil.move(root / split, root / 'x')
@@ -132,7 +132,7 @@ def add(*names: str) -> Change:
     return lambda root: [(root / name).write_bytes(b'....ftypheic') for name in names]
 
 
-# what was made, how, the errors, the warnings, and what is said
+# the folder, the change, the errors, the warnings, and the message
 FOLDERS = [
     (make_coco, label_studio, set(), {'image-elsewhere'}, 'images\\1/Bäume 0.png is images/Bäume'),
     (make_coco, add_wrong_image, {'missing-image'}, {'image-elsewhere', 'unused-image'},
@@ -381,7 +381,7 @@ def test_a_pipe_named_like_a_json_does_not_hang(tmp_path: Path) -> None:
     'fields', [dict(segmentation=[[]]), dict(segmentation=None, area=None, iscrowd=None)]
 )
 def test_boxes_without_masks_are_learnt_and_judged(fields: dict, tmp_path: Path) -> None:
-    """The config that is written for them scores perfect predictions as 1."""
+    """With the config written for them, perfect predictions score 1."""
     from mmdet.registry import DATASETS, METRICS
 
     root, out = make_coco(tmp_path / 'data'), tmp_path / 'own.py'

@@ -1,4 +1,4 @@
-"""What a file costs to look at: its header alone, whatever size it claims."""
+"""Inspecting a file costs only reading its header, whatever size it claims."""
 
 import struct
 import time
@@ -29,7 +29,7 @@ def chunk(kind: bytes, content: bytes) -> bytes:
 
 
 def claims(path: Path, width: int, height: int, *, data: bytes = b'') -> Path:
-    """A PNG whose header says so."""
+    """Write a PNG whose header claims this size."""
     header = struct.pack('>IIBBBBB', width, height, 8, 2, 0, 0, 0)
     parts = [chunk(b'IHDR', header), chunk(b'IDAT', zlib.compress(data)), chunk(b'IEND', b'')]
     path.write_bytes(b'\x89PNG\r\n\x1a\n' + b''.join(parts))
@@ -69,7 +69,7 @@ def test_a_prediction_names_the_image(tmp_path: Path) -> None:
 
 
 def test_a_header_is_read_without_decoding(tmp_path: Path, monkeypatch) -> None:
-    """A PNG of 900 megapixels is looked at in no time; EXIF behind the pixels is found."""
+    """A PNG of 900 megapixels is inspected in no time; EXIF after the pixels is found."""
     path = claims(tmp_path / 'x.png', 30_000, 30_000)
     exif = Image.Exif()
     exif[0x0112] = 6

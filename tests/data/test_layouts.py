@@ -1,5 +1,5 @@
-"""Folders as annotation programs and datasets have them: read at the first attempt, with counts
-equal to what their generators in tests/support wrote, and learnt from what was read."""
+"""Folders from annotation programs and datasets are read at the first attempt, with the counts that
+their generators in tests/support wrote, and models train on what was read."""
 
 import json
 import re
@@ -77,7 +77,7 @@ def test_a_layout_is_read_at_the_first_attempt(name: str, tmp_path: Path) -> Non
         assert dataset.has_masks() == layout.masks
 
 
-# one for each reader and each way to map values; the others are tried in the slow shard
+# one for each reader and each way to map values; the others are slow tests
 USUAL = {
     'darknet, divided by lists alone', 'CVAT Ultralytics oriented boxes',
     'CVAT for images 1.1, polygons and masks, subsets', 'Label Studio COCO of both splits',
@@ -110,7 +110,7 @@ VAL: dict[int, dict] = {1: dict(val=0.25), 2: {}}
 
 
 def check_learnt(cfg: Config, layout: Layout) -> None:
-    """What the datasets of a config give to a model is what the generator wrote."""
+    """A config's datasets give the model what the generator wrote."""
     import_scope(cfg.default_scope)
     init_default_scope(cfg.default_scope)
     for split in ('train', 'val'):
@@ -359,7 +359,7 @@ def test_voc_without_answers_to_its_test_leaves_it_out(tmp_path: Path) -> None:
 
 
 def test_coco_itself_is_its_instances(tmp_path: Path) -> None:
-    """Captions, keypoints and lists of other images lie beside them."""
+    """Captions, keypoints and lists of other images are beside them."""
     for split in ('train', 'val'):
         images_of(tmp_path, f'{split}2017', {split: 0})
         content = coco(jpegs(split))
@@ -396,7 +396,7 @@ def test_xml_in_utf_16_is_read(tmp_path: Path) -> None:
 
 
 def test_labelme_agrees_with_supervision(tmp_path: Path) -> None:
-    """Its reader knows rectangles and polygons."""
+    """Its reader knows only rectangles and polygons."""
     import supervision as sv
 
     LAYOUTS['labelme, rectangles, JSON in a folder of their own'].make(tmp_path)

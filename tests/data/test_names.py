@@ -1,4 +1,4 @@
-"""Whatever classes, files and folders are called: a config says it, and nothing is executed."""
+"""Any names of classes, files and folders survive in a config, and nothing is executed."""
 
 import copy
 import json
@@ -58,7 +58,7 @@ def read(text: str, path: Path) -> Config:
 @example(names=NAMES)
 @SLOW
 def test_names_are_read_as_they_were_written(names: list[str], tmp_path: Path) -> None:
-    """Also from the copy that a training run leaves in its work dir."""
+    """This includes the copy that a training run leaves in its work dir."""
     from backbones.data.write_config import BRACES
 
     part = named('metainfo', literal(dict(classes=tuple(names))), sign=' = ')

@@ -1,4 +1,4 @@
-"""A config for an own dataset: right for every kind of base, and it trains."""
+"""A config for a user's dataset is right for every kind of base, and it trains."""
 
 import json
 import re
@@ -63,7 +63,7 @@ def test_all_that_depends_on_the_data_is_set(base: str, tmp_path: Path) -> None:
     text, cfg = written(root, base, out)
     assert {n for _, n in num_classes(cfg.model, 'model')} == {len(classes)}
     weights = re.findall(r'class_weight=\[([^]]*)\]', cfg.pretty_text)
-    # of Mask2Former, "no object" stays
+    # Mask2Former's "no object" stays
     weighted = [f'{len(classes) * "1.0, "}0.1'] if base.startswith('mask2former') else []
     assert [' '.join(found.split()).rstrip(',') for found in weights] == weighted
     for loader in (cfg.train_dataloader, cfg.val_dataloader, cfg.test_dataloader):
@@ -99,7 +99,7 @@ def test_the_schedule_fits_the_number_of_images(base: str, tmp_path: Path) -> No
     assert length == 20
     assert cfg.train_cfg.val_interval == (2 if base in DETECTION else 4)
     _, cfg = written(root, base, out, epochs=2, batch=4)
-    (decay,) = cfg.param_scheduler  # a tenth of 4 iterations is no warm-up
+    (decay,) = cfg.param_scheduler  # a tenth of 4 iterations is too short for a warm-up
     assert (decay.begin, decay.end) == (0, 4)
 
 
@@ -151,7 +151,7 @@ def test_any_backbone_in_any_base(make, base: str, recipe: str | None, tmp_path:
     _, cfg = written(root, base, out, backbone='cloformer_xxs', recipe=recipe, batch=16)
     classes = 2 if make is make_coco else 3
     expected = swap_backbone(read_base(base, out)[1], 'cloformer_xxs', recipe=recipe)
-    cfg.model.pop('_scope_', None)  # which MMEngine adds to a base of a library
+    cfg.model.pop('_scope_', None)  # MMEngine adds it to a library's base
     assert cfg.model == ConfigDict(for_classes(expected.model, classes))
     assert cfg.model.backbone.type == 'CloFormer'
     assert 'backbones' in cfg.custom_imports.imports
@@ -231,7 +231,7 @@ def test_a_base_that_mixes_images_keeps_doing_so(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize('batch, rate', [(256, 0.004), (64, 0.002)])
 def test_a_config_says_for_which_batch_its_rate_is(batch, rate, tmp_path: Path) -> None:
-    base = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco'  # which inherits 16
+    base = 'mmdet::rtmdet/rtmdet_tiny_8xb32-300e_coco'  # inherits 16
     _, cfg = written(make_coco(tmp_path / 'data'), base, tmp_path / 'own.py', batch=batch)
     assert (cfg.optim_wrapper.optimizer.lr, cfg.auto_scale_lr.base_batch_size) == (rate, batch)
 

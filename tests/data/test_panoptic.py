@@ -1,4 +1,4 @@
-"""Which classes are things is said by a panoptic file, by its config, and by the model."""
+"""A panoptic file, its config and the model each say which classes are things."""
 
 import json
 from pathlib import Path
@@ -45,7 +45,7 @@ def make_panoptic(root: Path, *, listed: tuple = NAMES, things: tuple = THINGS) 
 
 @pytest.fixture(scope='module')
 def small(tmp_path_factory) -> Path:
-    """A file with that config and a small backbone, which is put in once."""
+    """Write that config with a small backbone, which is swapped in only once."""
     path = tmp_path_factory.mktemp('configs') / 'panoptic.py'
     cfg = load_config(CONFIG, options={}, work_dir=None, data_root=None, launcher='none',
                       backbone='cloformer_xxs')  # fmt: skip

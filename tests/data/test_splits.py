@@ -1,4 +1,4 @@
-"""Training images divided into two parts, where nobody has made a validation split."""
+"""Dividing the training images in two if there is no validation split."""
 
 import json
 import shutil
@@ -27,7 +27,7 @@ NUMBER = 12
 
 @pytest.fixture
 def folder(request, tmp_path: Path, monkeypatch) -> Path:
-    """A dataset of a layout with a training split alone."""
+    """A dataset of a layout with only a training split."""
     monkeypatch.setitem(own_data.NUMBER, 'train', NUMBER)
     layout, root = request.param, tmp_path / 'data'
     getattr(own_data, f'make_{layout}')(root)
@@ -158,7 +158,7 @@ def test_a_dataset_with_a_validation_split_is_not_divided(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize('folder', ['coco', 'masks'], indirect=True)
 def test_images_of_a_training_split_do_not_become_validation_later(folder: Path, tmp_path) -> None:
-    """Another --seed under the same --out would judge an older model by images that it learnt."""
+    """Another --seed with the same --out would judge an older model by its training images."""
     out = tmp_path / 'own.py'
 
     def write(seed: int) -> None:
@@ -187,7 +187,7 @@ def test_a_config_that_somebody_has_edited_is_kept(folder: Path, tmp_path: Path)
 
 @pytest.mark.parametrize('layout', ['coco', 'yolo', 'voc'])
 def test_a_config_among_the_data_is_no_part_of_them(layout: str, tmp_path: Path) -> None:
-    """Nor are the annotations that lie beside it."""
+    """Neither are the annotations beside it."""
     root = getattr(own_data, f'make_{layout}')(tmp_path)
     (root / 'train.py').write_text('print()')  # no config
     before = check_data.check(str(root)).counts

@@ -1,4 +1,4 @@
-"""The VGG annotator's regions: which are instances, and what their class is."""
+"""The VGG annotator's regions: which are instances, and of which class."""
 
 import json
 import math

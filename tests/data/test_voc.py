@@ -1,4 +1,4 @@
-"""An XML file of Pascal VOC gets the image that it lies beside, or an error; marks are obeyed."""
+"""A Pascal VOC file is paired with the image beside it, or is an error; marks are respected."""
 
 import os
 import shutil
@@ -30,7 +30,7 @@ def found_kinds(root: Path) -> set[str]:
 
 
 def test_pictures_of_the_labels_are_not_taken_for_the_images(voc: Path) -> None:
-    """As in labelme's own example, where boxes are painted into AnnotationsVisualization."""
+    """As in labelme's example, where AnnotationsVisualization has images with painted boxes."""
     shutil.copytree(voc / 'JPEGImages', voc / 'AnnotationsVisualization')
     for path in (voc / 'AnnotationsVisualization').iterdir():
         noise(path, seed=1)

@@ -1,4 +1,4 @@
-"""YOLO's files are read as intended, or a message says why they cannot be."""
+"""YOLO's files are read as intended, or a message says why not."""
 
 import math
 import os

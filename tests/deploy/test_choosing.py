@@ -1,4 +1,4 @@
-"""What is chosen among boxes and masks, for several images at once, is what OpenMMLab chooses."""
+"""Selecting boxes and masks for several images at once gives OpenMMLab's selection."""
 
 from importlib import import_module
 

@@ -1,4 +1,4 @@
-"""tools/benchmark.py: candidates in turns, each in a process of its own, and faults before any."""
+"""tools/benchmark.py: candidates in turns, in separate processes, and faults before the start."""
 
 import json
 from pathlib import Path
@@ -108,7 +108,7 @@ def test_what_is_wrong_is_said_before_anything_is_timed(tmp_path: Path) -> None:
 
 @pytest.fixture
 def boxes(tmp_path: Path) -> Config:
-    """A config whose validation image holds what `exported.detector` finds."""
+    """A config whose validation image has the objects that `exported.detector` finds."""
     (height, width), half = SIZE, SIZE[1] / 2
     Image.new('RGB', (width, height)).save(tmp_path / 'a.png')
     boxes = [[0, 0, half, height], [0, 0, half, height], [half, 0, half, height / 2]]
@@ -133,7 +133,7 @@ def boxes(tmp_path: Path) -> Config:
 
 @pytest.fixture
 def maps(tmp_path: Path) -> Config:
-    """A config whose validation image is labelled as `exported.segmentor` does."""
+    """A config whose validation image is labelled like `exported.segmentor` labels it."""
     pixels = np.random.default_rng(0).integers(0, 256, (*SIZE, 3), np.uint8)
     for folder, content in (('images', pixels), ('labels', pixels.argmax(2).astype(np.uint8))):
         (tmp_path / folder).mkdir()
@@ -165,7 +165,7 @@ def test_a_perfect_segmentor_has_the_metric_one_hundred(maps: Config, tmp_path: 
 def test_a_perfect_panoptic_model_has_the_quality_one_hundred(
     boxes: Config, tmp_path: Path
 ) -> None:
-    """It is measured as MMDetection measures it, by its panoptic map."""
+    """As in MMDetection, the panoptic map is measured."""
     pytest.importorskip('panopticapi')
     (height, width), data = SIZE, dict(boxes.val_dataloader.dataset)
     pixels = np.zeros((height, width, 3), np.uint8)

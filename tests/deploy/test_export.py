@@ -1,4 +1,4 @@
-"""ONNX files: the numbers of PyTorch at every size, and plain errors where that cannot be had."""
+"""ONNX files have PyTorch's numbers at every size, or there is a plain error."""
 
 import io
 import json
@@ -158,7 +158,7 @@ def test_detections_are_compared_whatever_their_order() -> None:
 
 
 class Operators(nn.Module):
-    """The two that the old exporter got wrong: their usual form writes to views."""
+    """The two backbones that the old exporter got wrong, because a form writes to views."""
 
     def forward(self, x: Tensor, logits: Tensor) -> tuple[Tensor, Tensor]:
         mixed = outlook_attention(logits, x, heads=2)
@@ -166,7 +166,7 @@ class Operators(nn.Module):
 
 
 def old_exporter(model: nn.Module, *inputs: Tensor) -> list[np.ndarray]:
-    """What onnxruntime computes of a file that `torch.onnx.export(dynamo=False)` made."""
+    """Return onnxruntime's results for a file from `torch.onnx.export(dynamo=False)`."""
     file = io.BytesIO()
     with torch.no_grad():
         torch.onnx.export(model, inputs, file, dynamo=False, opset_version=18)
@@ -208,7 +208,7 @@ def spread(layer: nn.Module, _: tuple, out: Tensor) -> Tensor:
 
 
 def lively(model: nn.Module, sample: type) -> None:
-    """Spread the scores of a new detector: it would find nothing, or everything alike."""
+    """Spread a new detector's scores, because it would find nothing, or everything equally."""
     torch.manual_seed(1)  # with 0, rounding decides which of two boxes stays
     model.eval()
     hooks = []
@@ -264,7 +264,7 @@ def test_a_whole_model_gives_the_numbers_of_its_library(
 
 @pytest.mark.slow
 def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
-    """And they are not turned round, as those of a colour image are for a model of BGR."""
+    """Their order is not reversed, unlike that of a colour image for a BGR model."""
     model = CloFormer(NANO[CloFormer], in_channels=5, out_indices=(0,)).eval()
     preprocessing = Preprocessing(
         (100, 200, 300, 400, 500), (10,) * 5, rgb=False, divisor=1, colours=False

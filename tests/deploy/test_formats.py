@@ -1,4 +1,4 @@
-"""Files for OpenVINO and torch.export give the numbers of PyTorch and say what they are."""
+"""Files for OpenVINO and torch.export have PyTorch's numbers, and metadata."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Heads as they are exported find what OpenMMLab's `predict` finds, for several images at once."""
+"""Exported heads find what OpenMMLab's `predict` finds, for several images at once."""
 
 import json
 from pathlib import Path
@@ -84,13 +84,13 @@ def test_a_model_is_exported_as_the_page_says(name: str, monkeypatch) -> None:
     monkeypatch.setattr(export, 'SIZES', export_table.SIZES)
     found = dict(module=export_table.try_module(name))
     known = KNOWN[name]
-    if name in QUICK and 'any' in known:  # each a minute; the others are made for the page alone
+    if name in QUICK and 'any' in known:  # each takes a minute; the page has the others
         found |= export_table.try_files(name)
     for mode, outcome in found.items():
         assert _verdict(outcome) == _verdict(known[mode]), (mode, outcome)
 
 
 def _verdict(outcome: dict) -> str:
-    """The page's word, but that rounding, which depends on the processor, is no difference."""
+    """Return the page's word, but rounding, which depends on the processor, is no difference."""
     said, *_ = export_table.cells(dict(module=outcome))
     return 'yes' if said.endswith('but not in float64') else said

@@ -1,4 +1,4 @@
-"""A graph that was rewritten computes the same, with fewer nodes."""
+"""A rewritten graph computes the same with fewer nodes."""
 
 from collections.abc import Callable
 

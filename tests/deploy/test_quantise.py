@@ -1,4 +1,4 @@
-"""Files in int8 are calibrated on what the predictor gives them, and measured as it predicts."""
+"""int8 files are calibrated and measured with the inputs that the predictor gives them."""
 
 from pathlib import Path
 

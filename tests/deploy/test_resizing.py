@@ -14,8 +14,8 @@ from backbones.cli.settings import set_testing
 from backbones.openmmlab.registries import import_scope
 
 RATIOS = (0.5, 0.75, 1, 1.25, 1.5, 1.75)
-# by (height, width) of the file: at scale 1 into 2048x512 pixels with the aspect kept, and the same
-# rounded up to multiples of 32
+# by (height, width) of the file: the size at scale 1, fitted into 2048x512 pixels with the aspect
+# ratio kept, and the same rounded up to multiples of 32
 SIZES = {
     (333, 500): ((512, 769), (512, 800)),
     (501, 251): ((1022, 512), (1024, 512)),

@@ -1,4 +1,4 @@
-"""The code on the pages: Python runs, commands parse, and nothing is left out in silence."""
+"""The code on the pages: Python runs, commands parse, and nothing is silently skipped."""
 
 import json
 import re
@@ -13,18 +13,18 @@ from pages import BLOCKS, NEEDS, NOTEBOOKS, PAGES, Block, cells, commands, inlin
 from backbones.__main__ import SHORT
 
 RUN = [b for b in BLOCKS if b.language == 'python' and not (b.needs or b.run_by)]
-# models of timm are measured by gradients, which a forked process cannot compute once PyTorch has
+# timm models are measured with gradients, which a forked process cannot compute after PyTorch has
 # started threads for them
 MEASURED = [b for b in RUN if "'timm:" in b.text]
 SHELL = [b for b in BLOCKS if b.language == 'bash']
 PROJECT = (ROOT / 'pyproject.toml').read_text()
 TARGETS = re.search(r'^\.PHONY: (.*)$', (ROOT / 'Makefile').read_text(), re.MULTILINE)[1].split()
-OTHERS = {'source', 'twine', 'fresh/bin/pip', 'fresh/bin/python'}  # are only read
+OTHERS = {'source', 'twine', 'fresh/bin/pip', 'fresh/bin/python'}  # commands that are not checked
 LAUNCHERS = {  # script: (program, words before the program's own)
     'tools/dist_train.sh': ('tools/train.py', 2),
     'tools/dist_test.sh': ('tools/test.py', 3),
 }
-# executes each block in names of its own; a config is read, and its model built without memory
+# executes each block in its own namespace; a config is read, and its model built without memory
 PROGRAM = """
 import json, os, sys, traceback
 import backbones
@@ -49,7 +49,7 @@ for name, text in json.loads(sys.argv[1]).items():
         failed[name] = traceback.format_exc()[-2000:]
 print(); print(json.dumps(failed))
 """
-# what the page on predictions takes for granted: a config, its checkpoint, two photographs
+# what the page on predictions assumes: a config, its checkpoint, two photographs
 PREPARE = """
 import os, torch
 from PIL import Image
@@ -68,7 +68,7 @@ for number in (1, 2):
 
 
 def in_small(text: str) -> str:
-    """Code with a small backbone, and without weights that would be downloaded."""
+    """Return the code with a small backbone, and without downloading weights."""
     text = text.replace("create('cswin_t'", "create('cloformer_xxs'")
     text = text.replace("Segmentor('cswin_t'", "Segmentor('cloformer_xxs'")
     return text.replace('pretrained=True', 'pretrained=None')
@@ -80,7 +80,7 @@ def test_python_with_a_model_of_timm_runs(block: Block) -> None:
 
 
 def test_python_on_pages_runs(tmp_path: Path) -> None:
-    """All of it in one process, a copy of this one: importing the libraries takes seconds."""
+    """Run everything in one fork of this process, because imports take seconds."""
     assert len(RUN) >= 8
     blocks = {str(b): in_small(b.text) for b in RUN if b not in MEASURED}
     out = forked(f'{PREPARE}\n{PROGRAM}', tmp_path, json.dumps(blocks))
@@ -125,7 +125,7 @@ def check(words: list[str]) -> None:
 
 def check_python(rest: list[str]) -> None:
     if rest[:2] == ['-m', 'backbones']:
-        if not rest[2].endswith('.py'):  # else a program of others
+        if not rest[2].endswith('.py'):  # otherwise another project's program
             tool = SHORT.get(rest[2], rest[2]).replace('-', '_')
             parse(ROOT / f'tools/{tool}.py', rest[3:])
     elif rest[:2] == ['-m', 'pytest']:
@@ -191,7 +191,7 @@ def test_notebooks_have_no_outputs_and_begin_with_a_title(path: Path) -> None:
 
 
 def notebook_as_program(path: Path) -> str:
-    """The code cells in their order, shell lines as calls that must succeed."""
+    """Return the code cells in order, with shell lines as calls that must succeed."""
     shell = r'subprocess.run(["bash", "-ec", r"""\1"""], check=True)'
     code = '\n\n'.join(cells(path, 'code')).replace('\\\n', ' ')
     return 'import subprocess\n' + re.sub(r'^!(.*)$', shell, code, flags=re.MULTILINE)

@@ -1,4 +1,4 @@
-"""What the pages say of the code, compared with the code."""
+"""What the pages say about the code, compared with the code."""
 
 import ast
 import importlib.util

@@ -1,4 +1,4 @@
-"""Pictures of results: what is painted, in which colours, and what is written on them."""
+"""Pictures of results: what is painted, in which colours, and with which text."""
 
 from collections.abc import Sequence
 from pathlib import Path

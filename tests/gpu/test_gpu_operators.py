@@ -1,4 +1,4 @@
-"""Every operator by every backend, and mmcv's stand-ins: a GPU against float64 on the CPU."""
+"""Every operator with every backend, and mmcv's stand-ins: a GPU against float64 on the CPU."""
 
 from backbones.openmmlab import mmcv_ops  # noqa: F401, before mmcv.ops
 
@@ -46,7 +46,7 @@ def test_equals_the_plain_form(name: str, way: str, dtype: torch.dtype, device: 
     if device == 'cpu' and way == 'triton':
         pytest.skip('tests/ops/interpreted.py runs it on a CPU')
     torch.manual_seed(0)
-    # at least the 8 cells that CloFormer pools, and no multiple of a window
+    # at least the 8 cells that CloFormer pools, and not a multiple of a window
     build, shapes = examples(2, *((56, 75) if device == 'cuda' else (9, 10)))[name]
     inputs, module = draw(shapes, dtype), build().to(dtype)
     exact, ours = nested(inputs, dtype=torch.float64), nested(inputs, device=device)

@@ -16,7 +16,7 @@ from backbones.openmmlab.config import load_config
 
 pytestmark = pytest.mark.gpu
 QUICKSTART = sorted(p.stem for p in (ROOT / 'configs').glob('*_nano_digits.py'))
-# the error of levels, of their largest value, and of all gradients together, by their norm
+# the error of levels relative to their largest value, and of all gradients relative to their norm
 WAYS = {
     'eager': (1e-4, 1e-4),
     'compiled': (1e-4, 1e-4),
@@ -62,7 +62,7 @@ def test_every_way_gives_the_numbers_of_float64(cls: type, way: str, device: str
 def test_a_quickstart_config_takes_a_training_step(name: str, device: str) -> None:
     cfg = load_config(str(ROOT / f'configs/{name}.py'))
     model = build_model(cfg)
-    model.init_weights()  # DINO's heads are otherwise what memory held before
+    model.init_weights()  # otherwise DINO's heads are uninitialised memory
     model.to(device).train()
     samples = [s.to(device) for s in draw_annotations(cfg.default_scope, 2, (128, 160))]
     images = torch.randn(2, 3, 128, 160, device=device)
@@ -78,7 +78,7 @@ def test_a_quickstart_config_takes_a_training_step(name: str, device: str) -> No
 
 @pytest.fixture
 def one_process(device: str, tmp_path: Path) -> Iterator[None]:
-    """A process group of one, where there is a GPU: SyncBN of the CPU is plain BatchNorm."""
+    """A process group of one process if there is a GPU; on the CPU, SyncBN is plain BatchNorm."""
     if device == 'cuda':
         store = f'file://{tmp_path}/store'
         torch.distributed.init_process_group('nccl', store, rank=0, world_size=1)

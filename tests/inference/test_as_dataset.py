@@ -1,4 +1,4 @@
-"""Predictions as a dataset: what is written is what the checks read back."""
+"""Predictions as a dataset: the checks read back what was written."""
 
 from pathlib import Path
 

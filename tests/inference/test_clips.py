@@ -1,4 +1,4 @@
-"""Videos: every frame is predicted once, what is broken is named, and memory does not grow."""
+"""Videos: every frame is predicted once, damage is reported, and memory does not grow."""
 
 import json
 import re

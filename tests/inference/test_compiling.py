@@ -1,4 +1,4 @@
-"""A compiled backbone gives the same maps, and says what it needs."""
+"""A compiled backbone gives the same maps, and errors say what it needs."""
 
 import copy
 import pickle

@@ -24,7 +24,7 @@ from backbones.openmmlab.extra import RUNTIME_COMMAND
 RNG = np.random.default_rng(0)
 PACKAGES = re.findall(r'[a-z-]+', re.sub(r"[>=<.,\d']", '', RUNTIME_COMMAND))[2:]
 EXTRA = re.search(r'^runtime = \[(.*?)^\]', (ROOT / 'pyproject.toml').read_text(), re.S | re.M)[1]
-# ends the import of anything that an environment for exported files lacks
+# makes imports fail that an environment for exported files lacks
 WITHOUT = """
 import sys
 
@@ -185,7 +185,7 @@ def test_an_interrupted_call_is_continued(album: Path, tmp_path: Path) -> None:
 
 
 def test_an_interrupted_call_is_continued_by_an_equal_one_only(tmp_path: Path) -> None:
-    """The same command means something else: other images of that name, or other weights."""
+    """The same command means something else with other images of that name, or other weights."""
     file, out = exported.segmentor(tmp_path / 'x.onnx'), tmp_path / 'out'
     for camera in ('one', 'two'):
         (tmp_path / camera).mkdir()
@@ -310,7 +310,7 @@ LIES = dict(
 @pytest.mark.parametrize('key', LIES)
 @pytest.mark.parametrize('kind', [exported.segmentor, exported.detector])
 def test_metadata_that_lie_are_said_or_do_not_matter(kind, key: str, tmp_path: Path) -> None:
-    """Whatever a file says about itself, a sentence or the right result follows."""
+    """Any metadata lead to an error message or to the right result."""
     image = np.zeros((40, 60, 3), np.uint8)
     expected = Predictor(str(kind(tmp_path / 'true.onnx'))).find(image)
     refused = 0
@@ -337,7 +337,7 @@ def test_foreign_metadata_do_not_matter_and_missing_ones_are_said(tmp_path: Path
 
 
 def test_a_file_takes_the_values_that_it_was_trained_on(tmp_path: Path) -> None:
-    """8 bits in the place of 16 would be black to it."""
+    """The model would see 8 bits instead of 16 as black."""
     about = dict(input='channels as in the images', values='uint16', classes=list('abcd'))
     path = exported.segmentor(tmp_path / 'a.onnx', channels=4, **about)
     for kind in ('uint16', 'uint8'):
@@ -389,7 +389,7 @@ def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
 def test_openvino_files_that_do_not_belong_together_are_refused(
     damage, said: str, tmp_path
 ) -> None:
-    """A .bin of another training run has the same size, and gives other results."""
+    """Another training run's .bin file has the same size and gives other results."""
     file, weights = openvino_files(tmp_path)
     image = np.zeros((40, 60, 3), np.uint8)
     assert len(Predictor(str(file)).find(image)) == 2

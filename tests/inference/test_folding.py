@@ -1,4 +1,4 @@
-"""Folding BatchNorm leaves the numbers as they are, and what it cannot know of as it is."""
+"""Folding BatchNorm keeps the numbers, and leaves alone what it does not know."""
 
 import pytest
 import torch
@@ -36,7 +36,7 @@ def test_folded_backbones_give_the_same_features(cls: type) -> None:
 
 def test_only_a_norm_that_follows_its_own_convolution_is_folded() -> None:
     class Reversed(nn.Module):
-        """Its parts are called in another order than they are listed."""
+        """Its parts are called in a different order than they are listed."""
 
         def __init__(self) -> None:
             super().__init__()

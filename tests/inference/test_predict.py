@@ -29,14 +29,14 @@ from backbones.inference.model_in_pytorch import bytes_per_pixel
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
-SOME = 0.095  # of eleven classes; random weights are not surer of any
+SOME = 0.095  # random weights give no higher score to any of eleven classes
 RNG = np.random.default_rng(0)
 COLOURS = RNG.integers(0, 256, (60, 80, 3), np.uint8)
 
 
 @pytest.fixture(scope='module')
 def weights(tmp_path_factory) -> dict[str, str]:
-    """A checkpoint of each task, with random weights."""
+    """A checkpoint with random weights for each task."""
     folder, made = tmp_path_factory.mktemp('weights'), {}
     with as_a_process():
         for name in (DETECTION, SEGMENTATION):
@@ -70,7 +70,7 @@ def turned() -> Image.Exif:
 
 @pytest.fixture
 def album(tmp_path: Path) -> Path:
-    """Images as people have them, one that is damaged, and a text."""
+    """Typical images, a damaged one, and a text file."""
     root = tmp_path / 'mein Ordner'
     save(root / 'a/1.png')
     save(root / 'Bäume/1.png', 'L')
@@ -137,7 +137,7 @@ def test_label_maps_are_as_large_as_their_images(
     assert 'images: 7 of 7' in said and 'share of pixels' in said
     names = (out / 'classes.txt').read_text().split()
     assert names == ['background', *'0123456789']
-    # two images are called 1.png, and so the folders of both are kept
+    # two images are called 1.png, so the folders of both are kept
     sizes = {
         p.relative_to(out / 'labels').as_posix(): Image.open(p).size for p in out.rglob('*.png')
     }
@@ -159,7 +159,7 @@ def test_predictions_are_those_of_the_libraries(weights: dict[str, str], tmp_pat
         expected = inference_detector(detector, str(path)).pred_instances
         [result] = Predictor(DETECTION, weights[DETECTION], score=0, device='cpu')([path])
         boxes = expected.bboxes
-        expected = expected[(boxes[:, 2:] > boxes[:, :2]).all(1)]  # an empty box is none
+        expected = expected[(boxes[:, 2:] > boxes[:, :2]).all(1)]  # without empty boxes
         assert np.allclose(result.found.xyxy, expected.bboxes, atol=1e-3)  # BatchNorm is folded
         assert np.allclose(result.found.confidence, expected.scores, atol=1e-5)
         assert np.mean(result.found.mask != np.asarray(expected.masks)) < 1e-4
@@ -174,7 +174,7 @@ def test_predictions_are_those_of_the_libraries(weights: dict[str, str], tmp_pat
 def test_what_lies_in_two_tiles_is_found_once(
     batch: int, predictor: Predictor, monkeypatch
 ) -> None:
-    """Of bright rectangles, which a stand-in for the model finds in every tile."""
+    """Bright rectangles, which a stand-in for the model finds in every tile."""
     boxes = [(10, 10, 40, 30), (98, 70, 126, 102), (200, 20, 230, 50), (56, 150, 66, 160)]
     image = np.zeros((200, 300, 3), np.uint8)
     for x1, y1, x2, y2 in boxes:
@@ -376,7 +376,7 @@ def test_sixteen_bits_are_read_as_in_a_training(tmp_path: Path) -> None:
 
 
 def test_tiles_need_no_memory_beyond_the_image(predictor: Predictor, monkeypatch) -> None:
-    """They are views; numbering the pixels took 8 bytes for each."""
+    """Tiles are views; numbering the pixels took 8 bytes per pixel."""
     found = sv.Detections(np.array([[200.0, 200, 210, 210]]), class_id=np.zeros(1, int),
                           confidence=np.ones(1))  # fmt: skip
     monkeypatch.setattr(predictor, 'tile', 512)
@@ -521,7 +521,7 @@ def test_predictions_become_a_dataset_that_the_check_reads(
 def test_a_config_that_loads_other_images_than_predictions_is_refused(
     setting: dict, weights: dict[str, str]
 ) -> None:
-    """With color_ignore_orientation, it would learn and test turned images as they lie."""
+    """With color_ignore_orientation, it would train and test on images without their rotation."""
     cfg = Config.fromfile(config_file(DETECTION))
     loader = cfg.test_dataloader.dataset.pipeline[0]
     loader.update(imdecode_backend='pillow')

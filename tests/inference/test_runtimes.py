@@ -1,4 +1,4 @@
-"""A checkpoint and its exported files give the same results, and go on giving them."""
+"""A checkpoint and its exported files give the same results, even in long runs."""
 
 import contextlib
 import json
@@ -57,7 +57,7 @@ def model(request, tmp_path_factory) -> tuple[str, Path, Path]:
         model = build_model(cfg)
         for name, layer in model.named_modules():
             if name.endswith(('rpn_cls', 'fc_cls', 'conv_logits', 'conv_seg')):
-                nn.init.normal_(layer.weight, std=0.2)  # else all scores are alike
+                nn.init.normal_(layer.weight, std=0.2)  # otherwise all scores are similar
         meta = dict(dataset_meta=dict(classes=cfg.metainfo.classes))
         torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'x.pth')
     tool('export', request.param, folder / 'x.pth', '--out', folder / 'x.onnx', '--dynamic')
@@ -65,7 +65,7 @@ def model(request, tmp_path_factory) -> tuple[str, Path, Path]:
 
 
 def results(out: Path) -> dict[str, list[dict]]:
-    """What was found in each image, by its name."""
+    """Return what was found in each image, by the image's name."""
     names = {
         i['id']: i['file_name'] for i in json.loads((out / 'images.json').read_text())['images']
     }
@@ -125,7 +125,7 @@ def test_results_do_not_depend_on_the_runtime(
 
 
 def memory() -> float:
-    """Of this process, in MiB."""
+    """Return this process's memory in MiB."""
     lines = Path('/proc/self/status').read_text().splitlines()
     (kib,) = (line.split()[1] for line in lines if line.startswith('VmRSS:'))
     return int(kib) / 1024

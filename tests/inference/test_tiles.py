@@ -46,7 +46,7 @@ SIDE = st.integers(1, 90)
 
 @settings(max_examples=40, deadline=None)
 @given(size=st.tuples(SIDE, SIDE), tile=st.integers(3, 40), data=st.data())
-@example(size=(41, 41), tile=40, data=None)  # the last tile has almost all of the one before
+@example(size=(41, 41), tile=40, data=None)  # the last tile covers almost all of the one before
 @example(size=(90, 3), tile=40, data=None)
 def test_labels_are_those_of_mmsegmentation(size: tuple[int, int], tile: int, data) -> None:
     stride = data.draw(st.integers(-(-tile // 3), tile)) if data else tile - tile // 3
@@ -111,7 +111,7 @@ def test_a_segmentor_finds_what_it_finds_by_sliding(checkpoint, size: tuple, bat
 
 
 def test_the_scores_of_a_row_of_overlaps_are_kept(checkpoint: str, monkeypatch) -> None:
-    """MMSegmentation keeps two maps of all scores: here that would be 2 x 11 x 4 x 2,000,000."""
+    """MMSegmentation keeps two maps of all scores: 2 x 11 x 4 x 2,000,000 bytes here."""
     predictor = Predictor(CONFIG, checkpoint, tile=128, device='cpu')
     image = np.zeros((2000, 1000, 3), np.uint8)
     assert shared_rows(2000, 128, 86) == 1806 + 128 - 1872 == 62

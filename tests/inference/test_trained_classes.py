@@ -1,4 +1,4 @@
-"""A checkpoint's class names are those of the config, wherever it is loaded, or it says so."""
+"""Wherever a checkpoint is loaded, its class names match the config's, or an error says so."""
 
 import os
 import re
@@ -32,7 +32,7 @@ def digits(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module')
 def trained(digits: Path, tmp_path_factory) -> Path:
-    """A folder with a checkpoint of each naming: its own, another order, other names."""
+    """A folder with three checkpoints: the same names, another order, other names."""
     work = tmp_path_factory.mktemp('work')
     tool('train', CONFIG, '--data-root', digits, '--work-dir', work, '--no-dry-run',
          '--cfg-options', *SHORT)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Private names of other libraries: all in one place, and all there in what is installed."""
+"""Private names of other libraries are all in one place, and exist in the installed versions."""
 
 import ast
 import inspect
@@ -30,14 +30,14 @@ def find(path: str) -> object:
 @pytest.mark.parametrize('owner, name', [row[:2] for row in SEEN])
 def test_a_private_name_is_still_there(owner: str, name: str) -> None:
     where = find(owner)
-    # an attribute that the constructor sets is in its text alone
+    # an attribute that the constructor sets is only in its source
     assert hasattr(where, name) or f'self.{name} ' in inspect.getsource(where.__init__), (
         f'{owner} has no {name} any more: see backbones/openmmlab/compat.py'
     )
 
 
 def test_no_other_file_reads_a_private_name() -> None:
-    """Of other libraries; what `ops` takes of PyTorch is tried by `make test-matrix`."""
+    """Only those of other libraries; `make test-matrix` tries what `ops` uses of PyTorch."""
     found = []
     for path in PACKAGE.rglob('*.py'):
         inside = path.relative_to(PACKAGE).as_posix()

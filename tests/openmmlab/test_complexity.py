@@ -30,9 +30,9 @@ def leaf(name: str):
 @pytest.mark.parametrize('name', map(leaf, COUNTS))
 def test_counts_are_those_of_the_model_zoo(name: str) -> None:
     count = complexity(Config.fromfile(ROOT / f'configs/{name}.py'))
-    mended = f'{name} counts otherwise than docs/model_zoo.json: benchmarks/model_zoo.py --recount'
+    mended = f'{name} differs from docs/model_zoo.json: run benchmarks/model_zoo.py --recount'
     assert count['params'] == COUNTS[name]['params'], mended
-    # a thousandth: another way to write the same operator moves them by less
+    # a thousandth; writing the same operator differently changes them by less
     assert count['macs'] == pytest.approx(COUNTS[name]['macs'], rel=1e-3), mended
 
 
@@ -42,7 +42,7 @@ def test_counts_are_within_2_percent_of_the_published_ones(name: str) -> None:
     for key, unit in dict(params=1e6, macs=1e9).items():
         if key in row:
             agrees = COUNTS[name][key] / unit == pytest.approx(row[key], rel=0.02)
-            # what is further away has its reason in published.yml
+            # published.yml has the reasons for larger differences
             assert agrees != (key in row.get('misses', {})), f'{key}: {COUNTS[name][key] / unit}'
 
 

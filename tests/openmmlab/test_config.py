@@ -72,7 +72,7 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
         ('param_scheduler.0.convert_to_iter_based', True),
         ('default_hooks.logger.priority', 'LOW'),
         ('model.decode_head.loss_decode.avg_non_ignore', True),
-        ('model.decode_head.sampler.thresh', 0.7),  # nothing is there yet
+        ('model.decode_head.sampler.thresh', 0.7),  # not set yet
         ('find_unused_parameters', True),
         ('optim_wrapper.optimizer.eps', 1e-7),
         ('default_hooks.checkpoint.published_keys', ['meta']),
@@ -113,7 +113,7 @@ def test_an_option_that_nothing_reads_is_an_error(key: str, message: str) -> Non
         ('test_evaluator.output_dir', 'out'),
         ('test_evaluator.format_only', True),
         ('tta_pipeline.0.backend_args', None),
-        ('my_setting', 3),  # of a hook of one's own; MMEngine takes any key
+        ('my_setting', 3),  # a setting of the user's hook; MMEngine accepts any key
         ('my_settings.width', 3),
     ],
 )
@@ -127,7 +127,7 @@ def test_an_option_that_something_reads_reaches_the_config(key: str, value: obje
 @pytest.mark.parametrize(
     'key, value',
     [
-        ('model.test_cfg.rcnn.nms.min_score', 0.01),  # of a function in mmcv
+        ('model.test_cfg.rcnn.nms.min_score', 0.01),  # an argument of a function in mmcv
         ('model.rpn_head.anchor_generator.octave_base_scale', 4),
         ('model.roi_head.bbox_head.norm_cfg', None),  # an argument of a base class
         ('train_dataloader.dataset.filter_cfg.min_size', 8),
@@ -399,7 +399,7 @@ def test_what_is_only_formatted_needs_no_labels(path: str) -> None:
     settings.set_testing(cfg, tta=False)
     steps = [config_tree.type_name(step) for step in cfg.test_dataloader.dataset.pipeline]
     assert 'LoadImageFromFile' in steps and 'LoadAnnotations' not in steps
-    _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although nothing is there
+    _, doubts = preflight.check(cfg, loaders=('test_dataloader',))  # although there is no data
     assert doubts == []
 
 
@@ -451,7 +451,7 @@ def test_what_the_system_says_of_a_file_ends_the_program_with_one_message(
     with pytest.raises(SystemExit, match=said), errors.plain_errors():
         (tmp_path / 'a/b').mkdir()
     with pytest.raises(SystemExit, match=r'^error: a file: File too large'), errors.plain_errors():
-        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # of a file that was open
+        raise OSError(errno.EFBIG, os.strerror(errno.EFBIG))  # without the open file's name
     monkeypatch.setitem(os.environ, 'DENSE_BACKBONES_TRACEBACK', '1')
     with pytest.raises(FileNotFoundError), errors.plain_errors():
         (tmp_path / 'a/b').mkdir()

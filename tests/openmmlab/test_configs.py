@@ -1,4 +1,4 @@
-"""Every leaf: it loads, says what it is, agrees with its backbone, trains a step and predicts."""
+"""Every leaf loads, says what it is, fits its backbone, trains a step and predicts."""
 
 import re
 from pathlib import Path
@@ -158,14 +158,14 @@ def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
         cfg.model.data_preprocessor.size = (64, 96)
     if cfg.model.get('test_cfg', {}).get('mode') == 'slide':
         cfg.model.test_cfg.update(crop_size=(96, 96), stride=(64, 64))
-    if cfg.model.get('roi_head'):  # fewer boxes, for time
+    if cfg.model.get('roi_head'):  # fewer boxes save time
         cfg.model.test_cfg.rpn.max_per_img = 50
         stages = cfg.model.train_cfg.rcnn
         for stage in stages if isinstance(stages, list) else [stages]:
             stage.sampler.num = 32
     if 'num_queries' in cfg.model:  # DINO takes them from the cells of the pyramid
         cfg.model.num_queries = 30
-    cfg.model.data_preprocessor.pop('batch_augments', None)  # to the size of a recipe's crops
+    cfg.model.data_preprocessor.pop('batch_augments', None)  # pads to the size of a recipe's crops
     model = build(cfg).train()
     optimizer = torch.optim.AdamW(model.parameters(), lr=1e-5)
     data = model.data_preprocessor(batch(cfg, 64, 96, 2), training=True)
@@ -185,7 +185,7 @@ def test_leaf_trains_a_step_and_predicts(path: Path) -> None:
 
 
 def decay(name: str) -> tuple[torch.nn.Module, dict[str, float]]:
-    """A leaf's backbone, and the weight decay that its rule gives to each parameter."""
+    """Return a leaf's backbone, and the weight decay of each parameter."""
     cfg = Config.fromfile(CONFIGS / f'{name}.py')
     cls = next(c for c in BACKBONES if c.__name__ == cfg.model.backbone.type)
     model = torch.nn.ModuleDict({'backbone': cls(cfg.model.backbone.arch)})

@@ -1,4 +1,4 @@
-"""Without the extra `openmmlab`, what needs it says so in one line with the command."""
+"""Without the extra `openmmlab`, everything that needs it prints one line with the command."""
 
 import json
 
@@ -39,7 +39,7 @@ print(json.dumps(said))
 
 def test_a_tool_without_its_packages_is_one_line_with_the_command() -> None:
     assert sorted(ARGUMENTS) == TOOLS
-    missing = [name for name in extra.MODULES if name != 'numpy']  # which torch brings along
+    missing = [name for name in extra.MODULES if name != 'numpy']  # torch installs numpy
     out = fresh(PROGRAM, json.dumps([missing, ARGUMENTS]))
     line = f'error: this tool needs {", ".join(missing)}, which are not installed; run {COMMAND}'
     assert json.loads(out.splitlines()[-1]) == dict.fromkeys(TOOLS, line)
@@ -57,7 +57,7 @@ def test_the_extra_is_complete_here() -> None:
 
 
 def test_the_names_are_those_of_the_extras_packages() -> None:
-    """Every package of the extra that our code imports by name is looked for."""
+    """The check covers every package of the extra that our code imports."""
     text = '\n'.join(p.read_text() for p in (ROOT / 'backbones').rglob('*.py'))
     for name in extra.MODULES:
         assert f'import {name}' in text or f'from {name}' in text or name == 'faster_coco_eval'

@@ -3,7 +3,7 @@
 import sys
 from pathlib import Path
 
-import backbones  # before mmdet, whose modules ask for mmcv's operators
+import backbones  # before mmdet, whose modules import mmcv's operators
 
 # isort: split
 import mmdet
@@ -39,7 +39,7 @@ def test_mmengines_models_initialise_a_backbone_once(cls: type, monkeypatch) -> 
     model.init_weights()
     assert len(calls) == 1 and model.backbone.is_init
     model.backbone.is_init = model.is_init = False
-    model.backbone.init_weights()  # a call before that of the model counts
+    model.backbone.init_weights()  # a call before the model's counts
     model.init_weights()
     assert len(calls) == 2
 

@@ -1,4 +1,4 @@
-"""Operators that stand in for mmcv's, called through mmcv: equal to the slowest formulation."""
+"""Stand-ins for mmcv's operators, called through mmcv, equal the slowest formulation."""
 
 import backbones  # before mmcv.ops, which cannot be imported without it
 
@@ -36,7 +36,7 @@ on_devices = pytest.mark.parametrize('device', DEVICES)
 
 @pytest.fixture(params=['a direction', pytest.param('each entry', marks=pytest.mark.slow)])
 def gradcheck(request: pytest.FixtureRequest) -> Callable[..., bool]:
-    """PyTorch's own, along a random direction or entry by entry."""
+    """PyTorch's check, along a random direction or entry by entry."""
     fast = request.param == 'a direction'
     return functools.partial(torch.autograd.gradcheck, fast_mode=fast)
 
@@ -117,7 +117,7 @@ def test_deformable_convolution_has_exact_gradients(modulated, deformed, device,
 
 
 def border_grads(pack: type) -> tuple[Tensor, Tensor]:
-    """Gradients of the layer that makes the offsets, all of them 0 at first: mmcv's own example."""
+    """Gradients of the layer that computes the offsets, all 0 at first: mmcv's example."""
     layer = pack(1, 1, kernel_size=(2, 2), stride=1, padding=1, deform_groups=1, bias=False)
     layer.weight.data.fill_(1)
     layer.conv_offset.weight.data.zero_()
@@ -142,7 +142,7 @@ def test_offsets_of_zero_have_mmcvs_gradients_at_the_border():
 
 @pytest.mark.parametrize('shift', (-1, 0, 1))
 def test_a_sample_one_cell_before_the_map_has_no_gradient(shift):
-    """Through a stride, a dilation, two groups and a map that is not square."""
+    """With a stride, a dilation, two groups and a map that is not square."""
     x, weight = draw(2, 4, 7, 5), draw(4, 2, 3, 2)
     shape = 2, 2, 3, 2, 2, 5, 5  # batch, groups, taps, y and x, map
     offset = torch.full((2, 24, 5, 5), float(shift), dtype=x.dtype, requires_grad=True)
@@ -202,7 +202,7 @@ def attended() -> tuple[list[tuple[int, int]], Tensor, Tensor, Tensor]:
 
 
 def attend(shapes: list[tuple[int, int]], *tensors: Tensor) -> Tensor:
-    """mmcv's function for CUDA, which asks for the operator; on CPU it would take another way."""
+    """mmcv's function for CUDA, which calls the operator; on CPU it would not."""
     sizes = torch.tensor(shapes, device=tensors[0].device)
     starts = torch.zeros(len(shapes), dtype=torch.long, device=tensors[0].device)
     value, places, weights = tensors

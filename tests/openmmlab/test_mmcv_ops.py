@@ -1,4 +1,4 @@
-"""The stand-in for mmcv's compiled operators: right numbers, clear refusals, and out of the way."""
+"""The stand-in for mmcv's compiled operators: right numbers, clear errors, no interference."""
 
 import math
 import re
@@ -254,7 +254,7 @@ def test_a_torchvision_that_does_not_fit_is_named_with_its_remedy(
     support._torchvision_problem.cache_clear()
     try:
         with pytest.raises(ImportError) as error:
-            hasattr(mmcv_ops.StandIn('mmcv._ext'), 'nms')  # what mmcv.ops asks when it is imported
+            hasattr(mmcv_ops.StandIn('mmcv._ext'), 'nms')  # as mmcv.ops does on import
     finally:
         support._torchvision_problem.cache_clear()
     for text in ('torchvision 0.99.0', 'torch 2.98.1+cpu', reason, 'pip install torch==2.98.1 '):

@@ -1,4 +1,4 @@
-"""Paths of 0.1 that users' configs name."""
+"""Paths from 0.1 in users' configs."""
 
 import sys
 from importlib import import_module

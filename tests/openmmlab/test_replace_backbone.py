@@ -1,4 +1,4 @@
-"""One of the backbones in any config: what is replaced, what fits, and what is said otherwise."""
+"""One of the backbones in any config: what is replaced, what fits, and messages otherwise."""
 
 import json
 import re
@@ -30,7 +30,7 @@ def load(name: str) -> Config:
 
 @pytest.fixture
 def unproven(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Without the prediction that proves the fit."""
+    """Swap without the prediction that checks the fit."""
     monkeypatch.setattr(replace_backbone, 'check_fit', lambda cfg, model: None)
 
 
@@ -74,7 +74,7 @@ def test_a_model_of_four_channels_keeps_their_number_mean_and_deviation() -> Non
 def test_one_leaf_of_a_method_stands_for_those_of_all_variants(
     leaf: str, name: str, unproven, tmp_path: Path
 ) -> None:
-    """As if there were a leaf that names the other variant."""
+    """As if there were a leaf with the other variant."""
     text = Path(find_config(leaf)).read_text().replace("variant('cswin_t')", f"variant('{name}')")
     written = tmp_path / f'{name}.py'
     written.write_text(text.replace("'_base_/", f"'{Path(find_config(leaf)).parent}/_base_/"))
@@ -293,7 +293,7 @@ def test_the_page_is_made_from_its_results() -> None:
     assert any_config.page(outcomes) == any_config.PAGE.read_text()
     families = {config.split('/')[0] for config in known}
     assert len(families) >= 45
-    # others have no backbone that emits a pyramid like ours, or need a package
+    # the others have no backbone with a pyramid like ours, or need a package
     pyramids = [
         o for o in outcomes.values() if not re.search('the old backbone|not installed', o.fits)
     ]

@@ -1,4 +1,4 @@
-"""While a tool runs, no file that is loaded executes anything, and a resume loses nothing."""
+"""While a tool runs, no loaded file executes anything, and a resume loses nothing."""
 
 import os
 from pathlib import Path
@@ -27,7 +27,7 @@ class Touch:
 
 
 class Foreign(BaseModule):
-    """A module that is not ours, as a head, a neck or another backbone."""
+    """A module that is not ours, like a head, a neck or another backbone."""
 
     def __init__(self, **settings) -> None:
         super().__init__(**settings)
@@ -131,7 +131,7 @@ def test_a_resume_gets_the_logs_and_the_best_metric(tmp_path: Path) -> None:
 
 
 def test_what_is_not_plain_is_left_out(tmp_path: Path) -> None:
-    """Hooks delete the files that a checkpoint names: only those beside it."""
+    """Hooks delete files that a checkpoint names, but only those beside it."""
     info = dict(best_ckpt='/etc/passwd', last_ckpt='/x/iter_4.pth', keep_ckpt_ids=['../x'], y=len)
     meta = dict(iter=4, epoch='x', config='import os', cfg='a = 1', env_info='x', seed=None)
     made = plain(dict(meta=meta, message_hub=dict(runtime_info=info)), tmp_path)

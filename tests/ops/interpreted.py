@@ -1,7 +1,7 @@
-"""The Triton kernels, step by step on the CPU by Triton's interpreter; `test_triton.py` runs this.
+"""The Triton kernels, step by step in Triton's interpreter on the CPU; `test_triton.py` runs this.
 
-A head of some dozen positions takes the interpreter a tenth of a second, so maps are small and
-their sizes few.
+The interpreter takes a tenth of a second for a head with some dozen positions, so the maps are
+small and have few sizes.
 """
 
 import pytest

@@ -1,4 +1,4 @@
-"""The product of oneDNN: when it is taken, and the operators that use it."""
+"""oneDNN's product: when it is used, and the operators that use it."""
 
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext

@@ -1,4 +1,4 @@
-"""The rules of the house for every operator, and what the operators share."""
+"""The rules for every operator, and what the operators share."""
 
 import inspect
 import pkgutil

@@ -1,4 +1,4 @@
-"""The Triton kernels: their numbers, that they compile for GPUs, and who gets them."""
+"""The Triton kernels: their numbers, compiling for GPUs, and when they are used."""
 
 import os
 import runpy
@@ -18,7 +18,7 @@ from backbones.ops import _triton, dispatch
 NAMES = ('dilated_attention', 'outlook_attention')
 
 
-# Triton decides when it is imported whether it interprets
+# Triton decides at import whether it interprets
 INTERPRETED = """
 import os, sys
 

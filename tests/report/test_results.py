@@ -167,7 +167,7 @@ HOSTILE = ('$x^$', '$\\frac{$', 'two\nlines', '\ud800', '_hidden', '\x00', '<b>'
 
 
 def test_no_text_can_end_a_page(tmp_path: Path) -> None:
-    """Matplotlib takes dollars for formulas, Pillow measures no lines, UTF-8 has no surrogates."""
+    """Matplotlib reads dollars as formulas, Pillow cannot measure lines, UTF-8 lacks surrogates."""
     counted = Scores([*HOSTILE])
     counted.add([label_maps(tmp_path / 'a $x^$.png', len(HOSTILE))])
     counted.gather()

@@ -1,4 +1,4 @@
-"""What limits a model: said where it stands out, and not where it is chance."""
+"""What limits a model is reported if it stands out, and not if it is chance."""
 
 from pathlib import Path
 

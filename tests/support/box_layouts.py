@@ -1,4 +1,4 @@
-"""Folders with boxes and instances, as annotation programs and datasets have them."""
+"""Folders with boxes and instances in the layouts of annotation programs and datasets."""
 
 import base64
 import io
@@ -24,7 +24,7 @@ from PIL import Image
 
 
 def coco(names: list[str], *, masks: bool = True, first: int = 1, image: int = 0) -> dict:
-    """A COCO file of images with the objects 0, 1, ..."""
+    """A COCO file of images with objects 0, 1, ..."""
     found = []
     for i in range(len(names)):
         for kind, box in objects(i):
@@ -256,7 +256,7 @@ def _(root: Path) -> None:
 
 
 def labelme_xml(root: Path, file: str, image: str, masks: str) -> None:
-    """Boxes, polygons and masks in turns, and an object that was deleted."""
+    """Boxes, polygons and masks in turn, and a deleted object."""
     number = 0
     for split in BOTH:
         for i, name in enumerate(names_of(split)):

@@ -1,4 +1,4 @@
-"""Small ONNX files with the inputs and outputs of exported models and results that are known."""
+"""Small ONNX files with the inputs and outputs of exported models, and known results."""
 
 import json
 from pathlib import Path
@@ -60,7 +60,7 @@ def detector(
 
 
 def panoptic(path: Path, sides: str = 'height, width', **about: object) -> Path:
-    """A panoptic model: what is red is class 0, what is green the first instance of class 1."""
+    """A panoptic model: red is class 0, green is the first instance of class 1."""
     text = f"""{HEAD}
         g (float[1, 3, {sides}] image) => (int64[1, {sides}] panoptic) {{
             numbers = Constant <value = int64[3] {{0, 1001, 3}}> ()
@@ -108,7 +108,7 @@ def _save(path: Path, text: str, about: dict) -> Path:
 
 
 def as_openvino(path: Path) -> Path:
-    """Write one of these files as OpenVINO's, with its metadata."""
+    """Write one of these files in OpenVINO's format, with its metadata."""
     import openvino
 
     from backbones.deploy.openvino_file import save

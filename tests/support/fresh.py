@@ -1,4 +1,4 @@
-"""Programs in forked processes: importing what they need takes longer than most of them do."""
+"""Programs in forked processes, since importing what they need takes longer than most of them."""
 
 import functools
 import json
@@ -12,9 +12,9 @@ ROOT = Path(__file__).parents[2]
 
 
 def fresh(program: str, *arguments: object) -> str:
-    """Run a program's text in the repository, as `python -c` does; return all that it printed.
+    """Run a program's text in the repository, like `python -c`; return everything it printed.
 
-    Its process has imported torch and nothing else of what the tests use.
+    Of the modules that the tests use, its process has imported only torch.
     """
     server = _server()
     server.stdin.write(json.dumps([program, [str(a) for a in arguments]]) + '\n')
@@ -25,7 +25,7 @@ def fresh(program: str, *arguments: object) -> str:
 
 
 def forked(program: str, folder: Path, *arguments: str) -> str:
-    """Run a program's text in a folder, with all that this process has imported."""
+    """Run a program's text in a folder, with everything that this process has imported."""
     code, out = _in_child(program, [*arguments], folder)
     assert code == 0, out[-4000:]
     return out
@@ -33,7 +33,7 @@ def forked(program: str, folder: Path, *arguments: str) -> str:
 
 @functools.cache
 def _server() -> subprocess.Popen:
-    """The process that forks; it ends when its input does, with the tests."""
+    """The process that forks; it ends with its input when the tests end."""
     path = f'{ROOT}:{os.environ.get("PYTHONPATH", "")}'
     environment = {**os.environ, 'OMP_NUM_THREADS': '1', 'PYTHONPATH': path}
     return subprocess.Popen(

@@ -1,8 +1,8 @@
 """Fuzz a reader of files from others: python tests/support/fuzz.py json --minutes 20.
 
 Needs `pip install atheris`. It changes inputs, keeps those that reach new code, and ends at the
-first one that raises anything but a UserError, takes longer than 20 seconds, or more than 1 GiB.
-That one is left in the current folder, and `python tests/support/fuzz.py json FILE` repeats it.
+first one that raises anything except a UserError, or takes more than 20 seconds or 1 GiB. That
+input is left in the current folder, and `python tests/support/fuzz.py json FILE` repeats it.
 """
 
 import argparse
@@ -31,7 +31,7 @@ from test_any_data import FIELDS, ODD_VALUES
 
 from backbones.errors import UserError
 
-own_data.NUMBER = {'train': 2, 'val': 1}  # images: most of the time goes to them
+own_data.NUMBER = {'train': 2, 'val': 1}  # images, which take most of the time
 MAKERS = dict(json=make_coco, yaml=make_yolo, xml=make_voc, txt=make_yolo)
 FILES = dict(
     json='annotations/train.json',
@@ -57,7 +57,7 @@ def check_checkpoint(root: Path) -> None:
 
 
 def checkpoints() -> list[bytes]:
-    """A checkpoint of MMEngine's in both formats of PyTorch, and its tensors as safetensors."""
+    """An MMEngine checkpoint in both of PyTorch's formats, and its tensors as safetensors."""
     tensors = {'stem.weight': torch.ones(2, 3), 'stem.bias': torch.ones(2).half()}
     whole = dict(state_dict=tensors, meta=dict(iter=3, dataset_meta=dict(classes=('a', 'b'))))
     made = [save(tensors)]
@@ -69,7 +69,7 @@ def checkpoints() -> list[bytes]:
 
 
 def change_json(content: bytes, size: int, seed: int) -> bytes:
-    """Put an odd value, or another part of the file, in the place of a random part."""
+    """Replace a random part by an odd value, or by another part of the file."""
     draw = random.Random(seed)
     try:
         whole = [json.loads(content)]
@@ -82,7 +82,7 @@ def change_json(content: bytes, size: int, seed: int) -> bytes:
 
 
 def places(node: dict | list) -> list[tuple]:
-    """All that lies in a JSON's lists and dicts, each as its owner and its key there."""
+    """Yield everything in a JSON's lists and dicts, as its container and its key there."""
     pairs = node.items() if isinstance(node, dict) else enumerate(node)
     found: list[tuple] = []
     for key, value in pairs:
@@ -92,14 +92,14 @@ def places(node: dict | list) -> list[tuple]:
 
 
 def change_checkpoint(content: bytes, size: int, seed: int) -> bytes:
-    """Change the pickle in a zip archive, whose checksums keep other changes from being read."""
+    """Change the pickle in a zip archive, because its checksums detect other changes."""
     made = io.BytesIO()
     try:
         with zipfile.ZipFile(io.BytesIO(content)) as source, zipfile.ZipFile(made, 'w') as target:
             for name in source.namelist():
                 part = source.read(name)
                 target.writestr(name, atheris.Mutate(part, 2048) if name.endswith('.pkl') else part)
-    except Exception:  # of zipfile, for an archive that earlier changes have damaged
+    except Exception:  # zipfile's, for an archive that earlier changes have damaged
         return atheris.Mutate(content, size)
     return made.getvalue() if made.tell() <= size else content
 
@@ -108,7 +108,7 @@ STRUCTURED = dict(json=change_json, checkpoint=change_checkpoint)
 
 
 def mutator(kind: str) -> Callable[[bytes, int, int], bytes]:
-    """Change bytes, and every other time what they mean, where there is a function for that."""
+    """Change bytes, and every other time their meaning if there is a function for that."""
 
     def change(content: bytes, size: int, seed: int) -> bytes:
         function = STRUCTURED.get(kind)

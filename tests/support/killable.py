@@ -1,4 +1,4 @@
-"""Trainings in forked processes, so that each starts in a second, and ways to break them."""
+"""Training runs in forked processes, so that each starts in a second, and ways to break them."""
 
 import contextlib
 import fnmatch
@@ -16,16 +16,16 @@ from typing import IO
 
 from conftest import ROOT
 
-SECONDS = 120  # after which a run that should have ended is a failure
+SECONDS = 120  # a run that should have ended by then is a failure
 
 
 class Training:
-    """tools/train.py with `arguments`, in a process of its own.
+    """tools/train.py with `arguments`, in a separate process.
 
     Args:
         log: where its output goes.
-        arguments: of the command line.
-        sabotage: called in the process before the training starts.
+        arguments: command-line arguments.
+        sabotage: called in the process before training starts.
     """
 
     def __init__(
@@ -74,7 +74,7 @@ class Training:
         raise TimeoutError(self.output[-3000:])
 
     def kill_at(self, pattern: str, delay: float) -> None:
-        """Kill it that many seconds after its output has the pattern."""
+        """Kill it so many seconds after the pattern appears in its output."""
         for _ in range(SECONDS * 200):
             if re.search(pattern, self.output) or os.waitid(
                 os.P_PID, self.process, os.WEXITED | os.WNOHANG | os.WNOWAIT
@@ -87,7 +87,7 @@ class Training:
 
     @property
     def iterations(self) -> int:
-        """The last one that the log names."""
+        """The last iteration in the log."""
         return max(map(int, re.findall(r'Iter\(train\) \[ *(\d+)/', self.output)), default=0)
 
     @property
@@ -97,7 +97,7 @@ class Training:
 
 
 def die_writing(pattern: str, count: int, part: float) -> Callable[[], None]:
-    """Be killed at the `count`-th write to such a name, when that part of the bytes is written."""
+    """Be killed at the `count`-th write to such a name, after that share of the bytes."""
     matches = itertools.count(1)
 
     class Dying:
@@ -129,7 +129,7 @@ def die_writing(pattern: str, count: int, part: float) -> Callable[[], None]:
 
 
 def die_evaluating(count: int) -> Callable[[], None]:
-    """Be killed at the `count`-th batch that is evaluated."""
+    """Be killed at the `count`-th evaluated batch."""
 
     def sabotage() -> None:
         from mmengine.runner import ValLoop
@@ -147,5 +147,5 @@ def die_evaluating(count: int) -> Callable[[], None]:
 
 
 def limit_files(size: int) -> Callable[[], None]:
-    """Let no file grow beyond so many bytes, as a disk that is full would."""
+    """Let no file grow beyond so many bytes, as on a full disk."""
     return lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))

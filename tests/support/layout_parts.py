@@ -1,4 +1,4 @@
-"""What the generators of layouts share: a tiny dataset, and what a reader must find in it."""
+"""Shared by the generators of layouts: a tiny dataset, and what a reader must find in it."""
 
 import json
 from collections.abc import Callable
@@ -11,7 +11,7 @@ from PIL import Image
 
 NAMES = ('cat', 'dög')
 BOTH = {'train': 4, 'val': 2}
-WHOLE = {'train': 4}  # nobody has divided it
+WHOLE = {'train': 4}  # undivided
 W, H = SIZE
 
 
@@ -20,13 +20,13 @@ class Layout:
     """A folder as a program writes it.
 
     Args:
-        make: writes it; may return the folder to give to a command, if it is another.
-        splits: the number of images of each split.
+        make: writes it; returns the folder to pass to a command if it is a different one.
+        splits: number of images in each split.
         masks: whether a reader finds masks of the instances.
         maps: whether it holds label maps.
         classes: the names that a reader finds.
-        options: of `check`, without which it is refused.
-        warns: kinds of warnings that say what is special, apart from missing splits and classes.
+        options: arguments of `check` without which it is refused.
+        warns: kinds of expected warnings, besides missing splits and classes.
     """
 
     make: Callable[[Path], Path | None]
@@ -56,7 +56,7 @@ def names_of(split: str, splits: dict[str, int] = BOTH) -> list[str]:
 
 
 def objects(i: int) -> list[tuple[int, list[int]]]:
-    """Class and box [x, y, width, height] of the objects of image i: one or two."""
+    """Return class and box [x, y, width, height] of the one or two objects in image i."""
     return [((i + j) % 2, [8 + 24 * j, 8 + i, 16, 20]) for j in range(1 + i % 2)]
 
 
@@ -76,7 +76,7 @@ def pairs(flat: list[float]) -> list[list[float]]:
 
 
 def photo(path: Path) -> str:
-    """Write an image that is like no other."""
+    """Write an image unlike any other."""
     noise(path)
     return path.name
 
@@ -99,7 +99,7 @@ def label_map(i: int, values: tuple[int, ...] = (0, 1, 2)) -> np.ndarray:
 
 
 def instance_map(i: int) -> np.ndarray:
-    """The map of image i with 1, 2, ... for its objects."""
+    """The instance map of image i, with 1, 2, ... for its objects."""
     labels = np.zeros((H, W), np.uint8)
     for number, (_, (x, y, w, h)) in enumerate(objects(i), 1):
         labels[y : y + h, x : x + w] = number

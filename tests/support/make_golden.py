@@ -1,7 +1,7 @@
 #!/usr/bin/env python
 """Make the golden features and the key list of a variant from its authors' code.
 
-make_golden.py ADAPTER.py NAME HEIGHTxWIDTH [...], e.g. adapter.py cswin_large_384 64x64
+make_golden.py ADAPTER.py NAME HEIGHTxWIDTH [...], such as adapter.py cswin_large_384 64x64
 
 The adapter is a Python file with `published(arch) -> torch.nn.Module`: the authors' module, whose
 state dict is that of their ImageNet file, classifier included, and which returns the four levels of
@@ -26,8 +26,8 @@ def main(argv: list[str] | None = None) -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument('adapter', type=Path)
-    parser.add_argument('name', help='backbone and arch, e.g. cswin_large_384')
-    parser.add_argument('sizes', nargs='+', metavar='HxW', help='of images, in pixels')
+    parser.add_argument('name', help='backbone and arch, such as cswin_large_384')
+    parser.add_argument('sizes', nargs='+', metavar='HxW', help='image sizes in pixels')
     parser.add_argument('--out', type=Path, default=HERE, help='with the folders golden and keys')
     parser.add_argument('--keys', action='store_true', help='also write the key list')
     args = parser.parse_args(argv)

@@ -1,4 +1,4 @@
-"""Folders with label maps, as annotation programs and datasets have them."""
+"""Folders with label maps in the layouts of annotation programs and datasets."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from layout_parts import (
 
 CLASSES = ('background', *NAMES)
 COLOURS = [(0, 0, 0), (250, 50, 83), (60, 245, 250)]
-VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]  # its palette
+VOC = [(0, 0, 0), (128, 0, 0), (0, 128, 0), (128, 128, 0), (0, 0, 128)]  # VOC's palette
 LABELMAP = '# label:color_rgb:parts:actions\nbackground:0,0,0::\ncat:250,50,83::\n' \
            'dög:60,245,250::\n'  # fmt: skip
 CAMVID = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', 'Fence', 'Car',
@@ -30,7 +30,7 @@ CAMVID = ('Sky', 'Building', 'Pole', 'Road', 'Pavement', 'Tree', 'SignSymbol', '
 def maps(
     root: Path, folder: str, name: str = '{}.png', splits: dict = BOTH, **more: object
 ) -> None:
-    """Label maps for all images; `values` and `border` change what is in them."""
+    """Write label maps for all images; `values` and `border` change their contents."""
     values, border = more.pop('values', (0, 1, 2)), more.pop('border', None)
     for split in splits:
         for i, stem in enumerate(names_of(split)):

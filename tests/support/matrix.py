@@ -1,4 +1,4 @@
-"""The core's tests beside other versions of Python and PyTorch: make test-matrix.
+"""The core's tests with other versions of Python and PyTorch: make test-matrix.
 
 Each environment gets the wheel of this checkout, pytest and the packages of its row; environments
 of earlier calls, in `.matrix`, are used again. Prints the table of docs/compatibility.md.
@@ -18,7 +18,7 @@ from backbones.openmmlab.extra import RUNTIME_COMMAND
 
 ROOT = Path(__file__).parents[2]
 FOLDER = ROOT / '.matrix'
-# what needs torch, numpy and pytest alone
+# tests that need only torch, numpy and pytest
 CORE = (
     *('test_core.py', 'test_backbones.py', 'test_cloformer.py', 'test_cswin.py'),
     *('test_moganet.py', 'test_volo.py', 'checkpoints/test_checkpoints.py'),
@@ -26,11 +26,11 @@ CORE = (
     *('checkpoints/test_downloads.py', 'ops'),
 )
 LEFT_OUT = ('ops/test_triton.py',)  # its kernels have no range of versions
-# what a PyTorch does otherwise than the later ones, with no effect on a model
+# what a PyTorch release does differently than later ones, without effect on a model
 OTHERWISE = {
     'oldest': (
         'tests/ops/test_linear.py::test_its_operations_are_counted',  # of a backward pass
-        # what `torch.export` records cannot be told from a compilation before 2.7
+        # before 2.7, recording by `torch.export` cannot be distinguished from compiling
         'tests/ops/test_ops.py::test_what_a_compiler_records_is_traced_but_not_exported',
     )
 }
@@ -41,10 +41,10 @@ class Environment:
     """What is installed beside the wheel.
 
     Args:
-        python: version of the interpreter, e.g. '3.10'.
-        packages: as pip takes them, in the order of the calls of pip.
-        tests: files and folders of `tests`.
-        alone: whether what the wheel asks for, PyTorch among it, stays out.
+        python: version of the interpreter, such as '3.10'.
+        packages: arguments of pip, in the order of the calls.
+        tests: files and folders in `tests`.
+        alone: whether to leave out the wheel's requirements, including PyTorch.
     """
 
     python: str
@@ -57,7 +57,7 @@ RUNTIME = tuple(shlex.split(RUNTIME_COMMAND.removeprefix('pip install ')))
 OPENMMLAB = (
     ('torch==2.4.*', 'torchvision==0.19.*', 'numpy<2', 'opencv-python<4.12'),
     ('mmengine==0.10.7', 'mmcv-lite==2.1.0', 'mmdet==3.3.0', 'mmsegmentation==1.2.2'),
-    ('ftfy', 'regex'),  # which mmsegmentation imports and does not ask for
+    ('ftfy', 'regex'),  # mmsegmentation imports them without requiring them
 )
 ENVIRONMENTS = {
     'oldest': Environment(
@@ -97,7 +97,7 @@ def main() -> None:
 
 
 def check(name: str, package: Path) -> tuple[str, str, int]:
-    """Run the tests of an environment: its versions, what pytest says at its end, and its code."""
+    """Run an environment's tests; return its versions, pytest's summary, and the exit code."""
     environment = ENVIRONMENTS[name]
     python = install(name, environment, package)
     # a copy without the package beside it, so that the installed one is imported
@@ -130,7 +130,7 @@ def check(name: str, package: Path) -> tuple[str, str, int]:
 
 
 def install(name: str, environment: Environment, package: Path) -> Path:
-    """Make the environment, or bring the wheel in it up to date; its interpreter."""
+    """Create the environment, or update the wheel in it; return its interpreter."""
     folder = FOLDER / name
     python, marker = folder / 'bin/python', folder / 'packages'
     wanted = repr(environment.packages)
@@ -144,7 +144,7 @@ def install(name: str, environment: Environment, package: Path) -> Path:
     before = frozen(python)
     subprocess.run([*pip, '--no-deps', '--force-reinstall', package], check=True)
     if not environment.alone:
-        subprocess.run([*pip, package], check=True)  # what it needs and is not there
+        subprocess.run([*pip, package], check=True)  # installs what is missing
     if changed := before - frozen(python):
         sys.exit(f'{name}: the package changed what was installed: {", ".join(sorted(changed))}')
     return python
@@ -168,10 +168,10 @@ def wheel() -> Path:
 
 
 def interpreter(version: str) -> str | None:
-    """An interpreter of that version on PATH, else of pyenv."""
+    """Return an interpreter of that version on PATH, or else pyenv's."""
     versions = Path(os.environ.get('PYENV_ROOT', Path.home() / '.pyenv'), 'versions')
     found = [shutil.which(f'python{version}'), *sorted(versions.glob(f'{version}.*/bin/python'))]
-    for path in filter(None, found):  # pyenv's shims are there for versions that are not chosen
+    for path in filter(None, found):  # pyenv has shims even for versions that are not active
         answer = subprocess.run([path, '--version'], text=True, capture_output=True)
         if answer.stdout.startswith(f'Python {version}.'):
             return str(path)

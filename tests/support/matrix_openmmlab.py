@@ -1,4 +1,4 @@
-"""Beside OpenMMLab's own packages; run by tests/support/matrix.py where they are installed."""
+"""Tests with OpenMMLab's own packages; run by tests/support/matrix.py where they are installed."""
 
 import importlib
 import sys
@@ -21,7 +21,7 @@ DETECTORS = {
 
 
 def config(folder: Path, base: str, name: str, **backbone: object) -> Config:
-    """A user's config: theirs with one of the five."""
+    """A user's config: OpenMMLab's with one of the five backbones."""
     path = folder / 'own.py'
     path.write_text(
         f'_base_ = {base!r}\n'

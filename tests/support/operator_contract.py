@@ -1,4 +1,4 @@
-"""What every operator promises, as a base class of the operators' tests."""
+"""What every operator promises, as a base class for the operators' tests."""
 
 import sys
 from collections.abc import Callable, Iterator
@@ -12,7 +12,7 @@ from backbones.ops import _strips
 from backbones.ops.dispatch import PLAIN
 
 REFERENCE = 'reference'
-# of which the default suite takes one cell, one row, and a map that nothing divides
+# map sizes; the default suite uses one cell, one row, and a map that nothing divides
 SIZES = [
     pytest.param(*size, marks=[] if size in ((1, 1), (1, 6), (7, 9)) else [pytest.mark.slow])
     for size in [(1, 1), (1, 6), (5, 1), (4, 4), (7, 9), (8, 5)]
@@ -21,7 +21,7 @@ Arguments = list  # of tensors and of lists and tuples of them
 
 
 class OperatorContract:
-    """Each test runs all calls by all backends; `test_ops.py` asks for a subclass per operator."""
+    """Each test runs all calls with all backends; `test_ops.py` wants a subclass per operator."""
 
     operator: Callable  # wrapped in `staticmethod`
     backends: tuple[str, ...] = ('auto',)  # fast forms, in the order of the error message
@@ -33,7 +33,7 @@ class OperatorContract:
         raise NotImplementedError
 
     def reference(self, *arguments: Tensor | list, **options: object) -> Tensor:
-        """Compute what the docstring's formula says; a module's `forward` may say it, too."""
+        """Compute the docstring's formula; a module's `forward` may do so, too."""
         return self.operator(*arguments, backend=PLAIN, **options)
 
     def run(self, backend: str, arguments: Arguments, options: dict) -> Tensor:
@@ -67,7 +67,7 @@ class OperatorContract:
             )
 
     def results(self, backend: str, arguments: Arguments, options: dict) -> list[Tensor]:
-        """Output, output without gradients, and the gradient of every tensor."""
+        """Return the output, the output without gradients, and the gradient of every tensor."""
         arguments = each(leaf, arguments)
         out = self.run(backend, arguments, options)
         gradients = torch.autograd.grad(out, flat(arguments), draw(*out.shape))
@@ -81,7 +81,7 @@ class OperatorContract:
                 assert torch.autograd.gradcheck(f, flat(each(leaf, arguments)), fast_mode=True)
 
     def of_tensors(self, backend: str, arguments: Arguments, options: dict) -> Callable:
-        """The operator as a function of all tensors in `arguments`, one after the other."""
+        """Return the operator as a function of all tensors in `arguments`, in order."""
 
         def f(*tensors: Tensor) -> Tensor:
             rest = iter(tensors)
@@ -104,7 +104,7 @@ class OperatorContract:
 
     def test_an_unknown_backend_is_refused(self) -> None:
         if self.backends == ('auto',):
-            return  # it has one form, and takes no backend
+            return  # it has only one form and no backend argument
         plain = [PLAIN] if self.has_plain else []
         allowed = ', '.join(('auto', *plain, *self.backends, *self.on_gpus))
         for arguments, options in self.calls(2, 2):

@@ -1,4 +1,4 @@
-"""Small clean datasets of two classes in the layouts that people have."""
+"""Small clean datasets of two classes in common layouts."""
 
 import json
 from pathlib import Path
@@ -95,7 +95,7 @@ def make_voc(root: Path) -> Path:
 
 
 def sample_of(info: dict, found: list[dict]) -> dict:
-    """What a model would give for an image on which it finds these instances."""
+    """Return a model's output for an image in which it finds these instances."""
     predicted = dict(
         bboxes=torch.tensor([x['bbox'] for x in found]).reshape(-1, 4),
         scores=torch.ones(len(found)),

@@ -1,4 +1,4 @@
-"""Another process that owns a folder of results, or asks for it."""
+"""Another process that owns a folder of results, or requests it."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from backbones.folder_lock import owning
 
 
 def _own(folder: Path, pipe: Connection) -> None:
-    """What another process does: own the folder until it is told to end."""
+    """The work of another process: own the folder until told to end."""
     try:
         with owning(str(folder)) as notices:
             pipe.send(notices)

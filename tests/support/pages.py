@@ -27,10 +27,10 @@ class Block:
     """A block of code.
 
     Args:
-        page: path in the repository.
+        page: the page's path in the repository.
         line: where it begins.
-        language: as the fence says, '' for output and trees of files.
-        needs, run_by: what the mark before it says, '' without one.
+        language: the fence's language; '' for output and file trees.
+        needs, run_by: contents of the mark before it; '' without one.
     """
 
     page: str
@@ -45,7 +45,7 @@ class Block:
 
 
 def blocks(page: Path) -> Iterator[Block]:
-    """The blocks of a page, with the mark that stands right before each."""
+    """Return a page's blocks, with the marks directly before them."""
     mark: dict[str, str] = {}
     for token in MarkdownIt().parse(page.read_text()):
         if token.type == 'html_block':
@@ -63,19 +63,19 @@ BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 def inline_code(page: Path) -> Iterator[str]:
-    """What stands in backticks in a page's text."""
+    """Return everything in backticks in a page's text."""
     for token in MarkdownIt().enable('table').parse(page.read_text()):
         yield from (part.content for part in token.children or () if part.type == 'code_inline')
 
 
 def cells(notebook: Path, kind: str) -> list[str]:
-    """The texts of the cells of one kind."""
+    """Return the texts of a notebook's cells of one kind."""
     found = json.loads(notebook.read_text())['cells']
     return [''.join(cell['source']) for cell in found if cell['cell_type'] == kind]
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The commands of a shell block as words, without comments and settings of the environment."""
+    """Return a shell block's commands as words, without comments and environment variables."""
     for line in text.replace('\\\n', ' ').splitlines():
         words = shlex.split(line, comments=True)
         while words and re.fullmatch(r'[A-Z_]+=.*', words[0]):
@@ -90,18 +90,18 @@ class Parsed(Exception):
 
 @dataclass
 class Options:
-    """What a program's parser was asked and knows."""
+    """What a program's parser got and knows."""
 
     known: set[str] = field(default_factory=set)
 
 
 def parse(path: Path, words: list[str]) -> Options:
-    """Let a program parse its command line, and no more.
+    """Let a program only parse its command line.
 
     Raises:
         AssertionError: the parser refuses it.
     """
-    if 'ArgumentParser' not in path.read_text():  # it reads its words itself
+    if 'ArgumentParser' not in path.read_text():  # it parses its arguments itself
         return Options()
     spec = importlib.util.spec_from_file_location(f'parsed_{path.stem}', path)
     module = importlib.util.module_from_spec(spec)

@@ -1,4 +1,4 @@
-"""A tiny training under MMEngine's Runner: tests of hooks take milliseconds with it."""
+"""A tiny training run under MMEngine's Runner, with which tests of hooks take milliseconds."""
 
 import itertools
 import random
@@ -22,7 +22,7 @@ COUNT = itertools.count()  # MMEngine shares state between runs of one name
 
 
 class Numbers(Dataset):
-    """Random numbers, drawn when they are asked for, as augmentations draw them."""
+    """Random numbers, drawn on access like augmentations."""
 
     def __getitem__(self, index: int) -> dict:
         drawn = random.random() + np.random.rand()
@@ -33,7 +33,7 @@ class Numbers(Dataset):
 
 
 class Line(BaseModel):
-    """A linear map behind dropout."""
+    """A linear map after dropout."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,7 +46,7 @@ class Line(BaseModel):
 
 
 class Scores(BaseMetric):
-    """Scores that the test has chosen, one an evaluation: of one metric, or of several by name."""
+    """Scores chosen by the test, one per evaluation: for one metric, or for several by name."""
 
     def __init__(self, scores: list[float] | list[dict[str, float]]) -> None:
         super().__init__()

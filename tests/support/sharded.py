@@ -1,4 +1,4 @@
-"""One of two processes that train a backbone by FSDP2 and by DDP: test_modules.py starts them."""
+"""One of two processes that train a backbone with FSDP2 and DDP; test_modules.py starts them."""
 
 import sys
 
@@ -18,7 +18,7 @@ def build(cls: type) -> nn.Module:
     torch.manual_seed(0)
     model = cls(cls.NANO)
     model.init_weights()
-    return model.double().eval()  # BatchNorm's statistics would be those of half a batch each
+    return model.double().eval()  # otherwise each process would normalise by half a batch
 
 
 def parts(model: nn.Module, what: str) -> list[nn.Module]:

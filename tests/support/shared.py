@@ -33,17 +33,17 @@ NANO = {cls: cls.NANO for cls in BACKBONES}
 ROWS = list(variants().values())
 GOLDENS = sorted((HERE / 'golden').glob('*.npz'))
 SMALLEST = [next(iter(cls.ARCHS.values())) for cls in BACKBONES]
-# all variants, of which the default suite takes the smallest of each backbone only
+# all variants; the default suite uses only the smallest of each backbone
 SMALLEST_FIRST = [
     pytest.param(row, id=row.name, marks=[] if row in SMALLEST else [pytest.mark.slow])
     for row in ROWS
 ]
 
 torch.set_num_threads(1)
-if importlib.util.find_spec('mmengine'):  # the core's tests run without it, too
+if importlib.util.find_spec('mmengine'):  # the core's tests also run without it
     from mmengine.runner import runner
 
-    # it asks git, the compiler and PyTorch, at each start of a training run
+    # it calls git, the compiler and PyTorch at each start of a training run
     runner.collect_env = functools.cache(runner.collect_env)
     from mmengine.config import Config
 
@@ -56,7 +56,7 @@ if importlib.util.find_spec('mmengine'):  # the core's tests run without it, too
         return copy.deepcopy(read_once(filename, *options, **more))
 
     Config._file2dict = staticmethod(read_bases_once)
-# seconds that a loader which is collected in a cycle waits for each of its workers; 5 by default
+# seconds that a garbage-collected loader waits for each of its workers; 5 by default
 for module in (loaders, loaders.worker):
     module.MP_STATUS_CHECK_INTERVAL = 0.1
 
@@ -67,7 +67,7 @@ def variant_id(value: object) -> str | None:
 
 
 def file_name(row: Variant) -> str:
-    """What the files in `golden` and `keys` call a variant, e.g. 'cswin_base_384'."""
+    """Return a variant's name in the files of `golden` and `keys`, such as 'cswin_base_384'."""
     return f'{row.cls.__name__.lower()}_{row.arch}'
 
 
@@ -75,16 +75,16 @@ FILE_NAMES = {file_name(row): row for row in ROWS}
 
 
 def twin(row: Variant) -> Variant:
-    """The first variant with the same tensors, itself if there is none.
+    """Return the first variant with the same tensors, or the variant itself.
 
-    Names and shapes do not tell the two apart, so they share their published layout; and no task
-    was published for the second, so it has no leaves.
+    Names and shapes do not distinguish the two, so they share the published layout; and nothing was
+    published on a task with the second, so it has no leaves.
     """
     return next(r for r in row.cls.ARCHS.values() if r.parameters == row.parameters)
 
 
 def split_leaf(name: str) -> tuple[str, Variant, str]:
-    """Method, variant and the rest, e.g. '640_ade20k', of a leaf's name."""
+    """Split a leaf's name into method, variant and the rest, such as '640_ade20k'."""
     names = sorted((row.name for row in ROWS), key=len, reverse=True)
     method, found, rest = re.split(rf'_({"|".join(names)})_', name)
     return method, variant(found), rest
@@ -92,7 +92,7 @@ def split_leaf(name: str) -> tuple[str, Variant, str]:
 
 @functools.cache
 def published_shapes(name: str) -> dict[str, tuple[int, ...]]:
-    """Names and shapes of a published state dict, e.g. 'cswin_tiny_dense'."""
+    """Return names and shapes of a published state dict, such as 'cswin_tiny_dense'."""
     return {k: tuple(s) for k, s in json.loads((HERE / f'keys/{name}.json').read_text()).items()}
 
 
@@ -114,7 +114,7 @@ def draw(*shape: int) -> torch.Tensor:
 
 
 def call(*command: object, fails: bool = False, **environment: str) -> str:
-    """Run a command in the repository; return all that it printed."""
+    """Run a command in the repository; return everything it printed."""
     paths = {
         'PATH': f'{Path(sys.executable).parent}:{os.environ["PATH"]}',
         'PYTHONPATH': f'{ROOT}:{os.environ.get("PYTHONPATH", "")}',
@@ -132,10 +132,10 @@ def call(*command: object, fails: bool = False, **environment: str) -> str:
 
 
 def tool(name: str, *arguments: object, fails: bool = False, page: bool = False) -> str:
-    """Run a tool in this process as if it were in one of its own; return all that it printed.
+    """Run a tool in this process as if in a new one; return everything it printed.
 
-    A process imports MMDetection and MMSegmentation first, which takes longer than most tools do.
-    A training writes its results page only if `page` asks for it, for time.
+    A new process would import MMDetection and MMSegmentation, which takes longer than most tools.
+    To save time, a training run writes its results page only with `page`.
     """
     if name == 'train' and not page:
         arguments = (*arguments, '--no-results')
@@ -156,7 +156,7 @@ def tool(name: str, *arguments: object, fails: bool = False, page: bool = False)
 
 @contextlib.contextmanager
 def as_a_process() -> Iterator[None]:
-    """Begin without what earlier runs left, and leave nothing."""
+    """Remove what earlier runs left, before and after."""
     # formatting the config, which MMEngine writes to several places, takes longer than a short run
     plain = patch('yapf.yapflib.yapf_api.FormatCode', lambda text, **style: (text, True))
     with patch.dict(os.environ), contextlib.chdir(ROOT), plain:
@@ -164,13 +164,13 @@ def as_a_process() -> Iterator[None]:
         let_stay()
         yield
     forget_instances()
-    gc.collect()  # ends the workers of data loaders
+    gc.collect()  # ends the data loaders' workers
 
 
 def let_stay() -> None:
-    """Spare what is there the later collections, Python's own and MMEngine's.
+    """Exclude existing objects from later garbage collections, by Python and by MMEngine.
 
-    The half a million objects of the libraries' modules take each of them a third of a second.
+    Otherwise the libraries' half a million objects take a third of a second each time.
     """
     gc.collect()
     gc.freeze()
@@ -187,7 +187,7 @@ def forget_instances(cls: type | None = None) -> None:
 
 
 def load_tool(name: str) -> ModuleType:
-    """Import tools/NAME.py, anew each time."""
+    """Import a fresh copy of tools/NAME.py."""
     spec = importlib.util.spec_from_file_location(name, ROOT / 'tools' / f'{name}.py')
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)

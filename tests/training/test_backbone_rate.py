@@ -1,4 +1,4 @@
-"""A tenth of the learning rate in the backbone, and MMEngine's rules of decay everywhere."""
+"""A tenth of the learning rate in the backbone, and MMEngine's decay rules everywhere."""
 
 import pytest
 import torch
@@ -16,7 +16,7 @@ RULE = Config.fromfile(ROOT / 'configs/_base_/optimizers/adamw_queries.py').opti
 
 
 class Head(nn.Module):
-    """Parameters of each kind that heads of queries have."""
+    """Parameters of each kind that query heads have."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -28,7 +28,7 @@ class Head(nn.Module):
 
 
 def groups(backbone: nn.Module, **rule: object) -> tuple[nn.Module, dict[str, dict]]:
-    """The optimizer's settings of each parameter, by name."""
+    """Return the optimizer's settings for each parameter, by name."""
     model = nn.ModuleDict(dict(backbone=backbone, head=Head()))
     cfg = dict(RULE, paramwise_cfg=RULE.paramwise_cfg | rule)
     found = {

@@ -1,4 +1,4 @@
-"""A kill, a full disk, bad numbers: the old checkpoint stays until the new one is whole."""
+"""A kill, a full disk, bad numbers: the old checkpoint stays until the new one is complete."""
 
 import errno
 import itertools
@@ -16,7 +16,7 @@ from backbones.training import checkpoints
 
 
 class Killed(BaseException):
-    """Ends the training where a kill would."""
+    """Ends training where a kill would."""
 
 
 def names(folder: Path) -> set[str]:
@@ -112,7 +112,7 @@ def test_a_kill_at_any_step_of_saving_leaves_a_whole_checkpoint(
 
 
 def test_a_kill_before_the_last_name_is_mended_by_a_resume(tmp_path: Path, monkeypatch) -> None:
-    """The training is at its end, so the resumed one has nothing to save."""
+    """Training is complete, so the resumed run has nothing to save."""
     runner = small_runner(tmp_path)
     point = atomic_write.point
 

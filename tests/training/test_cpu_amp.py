@@ -1,4 +1,4 @@
-"""Mixed precision on CPUs: decided by a trial, and right or refused."""
+"""Mixed precision on CPUs is decided by a trial, and right or refused."""
 
 import pytest
 import torch
@@ -22,7 +22,7 @@ def test_the_backbones_gradients_are_right_in_bfloat16(cls: type) -> None:
 
 
 class Noisy(nn.Module):
-    """A layer whose gradient is wrong under autocast, as that of a broken kernel is."""
+    """A layer whose gradient is wrong under autocast, like that of a broken kernel."""
 
     def __init__(self) -> None:
         super().__init__()

@@ -1,4 +1,4 @@
-"""A training run is continued on the images that it has learnt from."""
+"""A training run is continued only on the images that it was trained on."""
 
 from pathlib import Path
 
@@ -11,7 +11,7 @@ from backbones.training.data_record import DataRecord, described
 
 
 class Images(Numbers):
-    """Numbers that have the names of images."""
+    """Numbers with the names of images."""
 
     names = tuple(f'{i}.png' for i in range(runners.SAMPLES))
 

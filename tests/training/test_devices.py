@@ -6,8 +6,8 @@ import json
 import pytest
 from fresh import fresh
 
-# by glibc's account: bytes of a step in maps of their own, which the system gets back, and by how
-# much the heap shrinks after it
+# according to glibc: bytes of a step in separate mappings, which are returned to the system, and by
+# how much the heap shrinks after the step
 STEP = """
 import ctypes, json, sys, torch
 from backbones.training.devices import keep_freed_memory

@@ -1,4 +1,4 @@
-"""A batch is tried before a training run: what would fail later fails now, and nothing remains."""
+"""One batch is tried before a training run: later failures show up now, and no trace remains."""
 
 import itertools
 import random
@@ -23,7 +23,7 @@ from backbones.training.strides import contradiction
 
 
 class Record(Hook):
-    """Keep what an iteration sees."""
+    """Record what an iteration sees."""
 
     priority = 'LOWEST'
 
@@ -36,7 +36,7 @@ class Record(Hook):
 
 
 class Fading(nn.Module):
-    """Counts its calls, as some models do for themselves."""
+    """Counts its calls, like some models."""
 
     calls = 0
 
@@ -46,7 +46,7 @@ class Fading(nn.Module):
 
 
 def runner_of(folder: Path, *hooks: Hook, dry: bool = True, **settings) -> Runner:
-    """A tiny training with BatchNorm, random data, dropout and an evaluation; not yet started."""
+    """A tiny run with BatchNorm, random data, dropout and an evaluation; not yet started."""
     settings = dict(iterations=4, scores=itertools.repeat(0.5)) | settings
     runner = small_runner(folder, **settings)
     runner.model.map = nn.Sequential(nn.BatchNorm1d(3), Fading(), nn.Linear(3, 1))
@@ -79,7 +79,7 @@ def test_nothing_of_it_remains(workers: int, tmp_path: Path) -> None:
 
 
 class Broken(Numbers):
-    """Fails for the second half, where a batch of the first samples would not look."""
+    """Fails for the second half, which a batch of the first samples would not reach."""
 
     def __getitem__(self, index: int) -> dict:
         if index >= 4:
@@ -93,7 +93,7 @@ class Empty(Numbers):
 
 
 class Strict(BaseMetric):
-    """Needs all the images, as some metrics do."""
+    """Needs all images, like some metrics."""
 
     def process(self, data_batch: object, data_samples: object) -> None:
         self.results.append(0)
@@ -105,7 +105,7 @@ class Strict(BaseMetric):
 
 
 class IoUMetric(Strict):
-    """Bears the name of one that can be told of any images."""
+    """Has the name of a metric that is defined for any images."""
 
 
 def refused(runner: Runner) -> str:
@@ -122,7 +122,7 @@ def test_all_that_fails_is_said_at_once(tmp_path: Path) -> None:
     said = refused(runner)
     assert "train pipeline: KeyError: 'gt_masks'" in said
     assert 'evaluator IoUMetric: AssertionError: no prediction for image 7' in said
-    assert 'watches' not in said  # nothing tells all the metrics
+    assert 'watches' not in said  # not all metrics are known
     assert f'tracebacks are in {runner.logger.log_file}' in said
     assert "raise KeyError('gt_masks')" in Path(runner.logger.log_file).read_text()
 
@@ -160,7 +160,7 @@ def test_strides_are_those_of_the_maps(told: list, said: str) -> None:
     ],
 )
 def test_a_detector_that_is_told_other_strides_is_refused(option: str, tmp_path: Path) -> None:
-    """Boxes were learnt at twice their distance from the corner, without a word."""
+    """Boxes were silently learnt at twice their distance from the corner."""
     tool('make_digits', '--out', tmp_path / 'digits', '--train', 2, '--val', 2)
     said = tool('train', 'mask_rcnn_cloformer_nano_digits', '--data-root', tmp_path / 'digits',
                 '--work-dir', tmp_path / 'run', '--cfg-options', option, fails=True)  # fmt: skip

@@ -42,7 +42,7 @@ def test_a_resumed_training_goes_on_with_its_averages_to_the_last_bit(tmp_path: 
     whole, again = (entries(tmp_path / run / 'iter_6.pth') for run in ('whole', 'again'))
     assert whole.keys() == again.keys()
     assert all(torch.equal(whole[name], again[name]) for name in whole)
-    # the averages are what is saved as the weights, and they are not the last iteration's
+    # the averages are saved as the weights, and they differ from the last iteration's weights
     weight = 'map.weight'
     assert not torch.equal(whole[f'state_dict.{weight}'], whole[f'ema_state_dict.module.{weight}'])
 
@@ -71,7 +71,7 @@ def test_training_stops_after_so_many_validations_without_progress(tmp_path: Pat
 def test_a_resumed_training_goes_on_counting(tmp_path: Path) -> None:
     scores = [0.1, 0.5, 0.4]
     small_runner(tmp_path, iterations=6, scores=scores, custom_hooks=STOPPING).train()
-    # the evaluation that was due at iteration 6 is made again
+    # the evaluation that was due at iteration 6 is repeated
     rest = small_runner(
         tmp_path, iterations=20, scores=[0.4, 0.4, 0.9], custom_hooks=STOPPING, resume=True
     )

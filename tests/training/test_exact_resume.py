@@ -1,4 +1,4 @@
-"""An interrupted training run continues with the exact numbers of one that was not."""
+"""An interrupted training run continues with exactly the numbers of an uninterrupted one."""
 
 import itertools
 from pathlib import Path
@@ -66,7 +66,7 @@ QUICK = [('iterations', 2, 3), ('epochs', 0, 5), ('epochs', 2, 3)]
 def test_losses_after_a_resume_are_the_uninterrupted_ones(
     loop: str, workers: int, stop: int, tmp_path: Path
 ) -> None:
-    """Stopped in the middle of either epoch, and resumed with another number of workers."""
+    """It is stopped in the middle of either epoch, and resumed with another number of workers."""
     whole, all_losses = train(tmp_path / 'whole', loop, workers=0)
     assert len(set(all_losses.losses.values())) == SAMPLES
     _, before = train(tmp_path, loop, workers, stop=stop)

@@ -1,4 +1,4 @@
-"""What fails in the middle of a training run is one line, and what was reached is saved."""
+"""A failure in the middle of a training run gives one line, and the progress is saved."""
 
 import errno
 import logging
@@ -42,7 +42,7 @@ def run(work_dir: Path, *hooks: Hook, **settings) -> tuple[Runner, SignalHook]:
 
 
 def train(runner: Runner, stopping: SignalHook) -> str:
-    """What a failing training run says."""
+    """Return what a failing training run prints."""
     with pytest.raises(UserError) as error, saving(runner, stopping):
         runner.train()
     assert '\n' not in str(error.value) and 'COMMAND --resume' in str(error.value)
@@ -56,7 +56,7 @@ def state(path: Path, entry: str = 'state_dict') -> dict:
 
 @pytest.mark.parametrize('place', ['before_val_iter', 'after_val_epoch'])
 def test_a_validation_that_raises_loses_nothing(place: str, tmp_path: Path) -> None:
-    """With averaged weights, which the model has until the end of the validation."""
+    """With averaged weights, the model has these until the end of the validation."""
     average = dict(type='EMAHook', momentum=0.5)
     options = dict(checkpoint=dict(interval=-1), scores=[0.1, 0.2, 0.3])
     whole, _ = run(tmp_path / 'whole', average, **options)
@@ -79,7 +79,7 @@ def test_a_metric_that_raises_is_a_line_and_the_log_has_the_traceback(tmp_path: 
 
 
 class Touch(Hook):
-    """Make a file once two iterations are done."""
+    """Create a file after two iterations."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

@@ -1,4 +1,4 @@
-"""Faults, as a user meets them: tools/train.py is interrupted, killed, starved, and goes on."""
+"""Faults as users meet them: tools/train.py is interrupted, killed or starved, and continues."""
 
 import itertools
 import os
@@ -21,7 +21,7 @@ LEAVES = {
     'detection': 'mask_rcnn_cloformer_nano_digits',
     'segmentation': 'upernet_cloformer_nano_digits',
 }
-# the digits' pipelines draw nothing: draw sizes, crops and flips, and let the model drop paths
+# the digits' pipelines are not random: add random sizes, crops and flips, and drop path
 CONFIG = """
 _base_ = {leaf!r}
 model = dict(backbone=dict(drop_path_rate=0.2))
@@ -83,7 +83,7 @@ def write_config(path: Path, task: str, loop: str, workers: int) -> Path:
 
 
 def losses(log: str) -> list[str]:
-    """What the log says of each iteration, but for times."""
+    """Return what the log says about each iteration, without times."""
     lines = re.findall(r'(?:Iter|Epoch)\(train\) .*', log)
     return [re.sub(r' (eta|time|data_time|memory): \S+', '', line) for line in lines]
 
@@ -95,7 +95,7 @@ def losses(log: str) -> list[str]:
 def test_the_log_of_a_resumed_training_is_the_uninterrupted_one(
     task: str, loop: str, workers: int, digits: Path, tmp_path: Path
 ) -> None:
-    """Augmentations, drop path, sampled proposals, schedule and averaged weights, to each digit."""
+    """Augmentations, drop path, sampled proposals, schedule and averaged weights agree exactly."""
     config = write_config(tmp_path / 'config.py', task, loop, workers)
     common = ('train', config, '--data-root', digits, '--work-dir')
     whole = losses(tool(*common, tmp_path / 'whole'))
@@ -126,7 +126,7 @@ def arguments(digits: Path, work_dir: Path, keep: str) -> list[str]:
 
 
 def check_that_it_goes_on(command: list[str], work_dir: Path, reached: int) -> Training:
-    """The same command ends the training; at most an interval is lost, and no file is half."""
+    """The same command finishes training; at most an interval is lost, and no file is partial."""
     again = Training(work_dir.with_suffix('.again'), command)
     assert again.wait() == 0, again.output[-3000:]
     assert again.start >= reached - INTERVAL
@@ -139,7 +139,7 @@ def check_that_it_goes_on(command: list[str], work_dir: Path, reached: int) -> T
 
 
 def places() -> list:
-    """Where and how a training run is killed: at random moments, and in the middle of writing."""
+    """Yield where and how to kill a training run: at random moments, and while writing."""
     draw, found = random.Random(0), []
     keeps = itertools.cycle(KEEP)
     for _ in range(8):
@@ -177,11 +177,11 @@ def test_a_killed_training_goes_on(
     check_that_it_goes_on(command, work_dir, training.iterations)
 
 
-KILLS = int(os.environ.get('KILLS', 8))  # of two that compete; docs/reliability.md has 40
+KILLS = int(os.environ.get('KILLS', 8))  # tests with two competing runs; 40 in reliability.md
 
 
 def moments() -> list:
-    """When a second training starts, and how long after that the owner is killed, in seconds."""
+    """When a second run starts, and how many seconds after that the owner is killed."""
     draw = random.Random(1)
     return [(round(draw.uniform(0, 3), 2), round(draw.uniform(0, 2), 2)) for _ in range(KILLS)]
 
@@ -208,7 +208,7 @@ def test_of_two_trainings_one_owns_the_folder_and_a_copy_is_on_its_own(
     assert 'Traceback' not in refused.output
     owner.kill_at(r'Saving checkpoint at [4-9] iterations', killed)
     assert owner.wait() == -signal.SIGKILL
-    shutil.copytree(work_dir, copy)  # with new times, in any order
+    shutil.copytree(work_dir, copy)  # gets new times in any order
     before = {path: path.stat().st_mtime_ns for path in work_dir.rglob('*.pth')}
     reached = owner.iterations
     last = ['train_cfg.max_iters=' + str(reached + 2) if 'max_iters' in word else word

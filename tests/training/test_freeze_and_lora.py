@@ -1,4 +1,4 @@
-"""--freeze and --lora: what is trained, what is kept in memory, and what the checkpoints hold."""
+"""--freeze and --lora: what is trained, what is kept in memory, and what checkpoints contain."""
 
 import copy
 from importlib.util import find_spec
@@ -98,7 +98,7 @@ def test_adapters_change_no_name_and_are_saved_merged(cls: type) -> None:
     plain = nano(cls).eval()
     plain.load_state_dict(model.state_dict())
     assert (levels(plain) - expected).abs().max() < 1e-4 * expected.abs().max()
-    model.load_state_dict(model.state_dict())  # merged, so that the adapters begin anew
+    model.load_state_dict(model.state_dict())  # merged, which resets the adapters
     assert all(not layer.lora_B['default'].weight.any() for _, layer in adapters(model))
     assert (levels(model) - expected).abs().max() < 1e-4 * expected.abs().max()
 

@@ -1,4 +1,4 @@
-"""Learning rates that fall with depth, and what is not decayed with them."""
+"""Learning rates that decay with depth, and parameters without weight decay."""
 
 import pytest
 import torch
@@ -47,7 +47,7 @@ class Detector(nn.Module):
 
 
 def groups(backbone: nn.Module, **rule: object) -> dict[str, dict]:
-    """The optimizer's settings of each parameter, by name."""
+    """Return the optimizer's settings for each parameter, by name."""
     model = Detector(backbone)
     cfg = dict(
         type='OptimWrapper',

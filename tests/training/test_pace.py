@@ -1,4 +1,4 @@
-"""How long a run takes is said before it starts, and decides its length if the user wants."""
+"""How long a run takes is printed before it starts, and decides its length on request."""
 
 from types import SimpleNamespace
 

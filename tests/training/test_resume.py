@@ -1,4 +1,4 @@
-"""--resume takes the newest whole checkpoint of the same training, and says what it skipped."""
+"""--resume uses the newest intact checkpoint of the same training run, and reports skipped ones."""
 
 import os
 import shutil
@@ -29,7 +29,7 @@ def config(work_dir: Path, **changes) -> Config:
 
 
 def save(cfg: Config, iteration: int, *, optimizer: bool = True) -> Path:
-    """A checkpoint as MMEngine writes it; later ones are newer."""
+    """Write a checkpoint like MMEngine; later ones are newer."""
     path = Path(cfg.work_dir, f'iter_{iteration}.pth')
     content = dict(
         meta=dict(cfg=cfg.pretty_text, seed=7, epoch=0, iter=iteration),
@@ -64,7 +64,7 @@ def test_skips_a_torn_checkpoint_and_says_so(damage: str, tmp_path: Path) -> Non
         set_resume(config(tmp_path), str(torn))
 
 
-ODD = {  # files `last_checkpoint`, and what is said of them
+ODD = {  # contents of `last_checkpoint`, and the message about them
     'names nothing': (b'iter_4.pth', 'names a file that does not exist (iter_4.pth)'),
     'binary': (b'\xff\xfe\x00', 'names a file that does not exist'),
     'overlong': (b'x' * 100_000, 'names a file that does not exist'),
@@ -109,7 +109,7 @@ def test_a_name_does_not_count_but_what_the_file_says(tmp_path: Path) -> None:
 
 
 def test_a_copied_folder_never_resumes_from_the_original(tmp_path: Path) -> None:
-    """As MMEngine, and this project before, wrote it: with an absolute path."""
+    """With an absolute path, as MMEngine and earlier versions of this project write it."""
     original = config(tmp_path / 'a')
     (tmp_path / 'a').mkdir()
     os.link(save(original, 2), tmp_path / 'a/last.pth')

@@ -1,4 +1,4 @@
-"""A file that cannot be read is named, or left out and counted if the config says so."""
+"""An unreadable file is named, or skipped and recorded if the config says so."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ BAD = {
 
 def read(facts: dict) -> int:
     image = cv2.imread(facts['img_path'])
-    return int(image[0, 0, 0])  # a TypeError if there is no image, as in pipelines
+    return int(image[0, 0, 0])  # a TypeError without image, as in pipelines
 
 
 def images(folder: Path, bad: str | None) -> BaseDataset:

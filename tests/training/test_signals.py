@@ -1,4 +1,4 @@
-"""Signals and bad numbers end a training run in order."""
+"""Signals and bad numbers end a training run cleanly."""
 
 import os
 import signal
@@ -42,7 +42,7 @@ def run(work_dir: Path, *hooks: Hook, **settings) -> Runner:
 
 @pytest.fixture(autouse=True)
 def handlers() -> Iterator[list]:
-    """Those of before, also for the tests that follow: a run that a signal ends leaves its own."""
+    """Restore the handlers for later tests, because a run ended by a signal keeps its own."""
     before = [signal.getsignal(n) for n in SIGNALS]
     yield before
     for n, handler in zip(SIGNALS, before):
@@ -94,7 +94,7 @@ def test_a_signal_in_the_middle_of_an_epoch_loses_none_of_it(tmp_path: Path) -> 
 
 
 def test_a_signal_in_an_evaluation_saves_the_training_weights(tmp_path: Path) -> None:
-    """With averaged weights, which the model has during the evaluation; it is made again."""
+    """With averaged weights, which the model has during the evaluation; that is repeated."""
     options = dict(scores=[0.1, 0.2, 0.3], checkpoint=dict(interval=-1, save_best='acc'))
     average = dict(type='EMAHook', momentum=0.5)
     whole = small_runner(tmp_path / 'whole', custom_hooks=[average], **options)
@@ -130,7 +130,7 @@ def test_a_loss_that_is_no_number_stops_at_once_and_nothing_is_saved(
 
 
 def test_slurm_queues_a_training_again_whose_time_was_up(tmp_path: Path) -> None:
-    """srun, played by a script, ends with SIGUSR1's code, and then with 0."""
+    """A script in the place of srun ends with SIGUSR1's code, and then with 0."""
     calls = tmp_path / 'calls'
     srun = tmp_path / 'srun'
     srun.write_text(

@@ -1,4 +1,4 @@
-"""Every backbone learns, for both tasks, on the embedded digits.
+"""Every backbone learns both tasks on the embedded digits.
 
 `digits_log.json` holds one run of each leaf on CPU, as `tools/train.py` writes it to
 `vis_data/scalars.json`, evaluated as often as `EVERY` says: the losses, averages of 20 iterations,
@@ -70,5 +70,5 @@ def test_training_learns_as_logged(leaf: str, digits: Path, tmp_path: Path) -> N
     assert sum(loss[-3:]) < 0.8 * sum(loss[:3])
     first, second = metric
     assert second > first
-    # machines round differently, and early metrics jump: as far as the logged run at half the time
+    # machines round differently, and early metrics jump, so compare with the log at half the time
     assert second > LOG[leaf]['metric'][0], f'{metric}, logged: {LOG[leaf]["metric"]}'
