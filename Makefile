@@ -3,8 +3,8 @@
 # make example      install, train a tree detector on aerial photographs (docs/own_data.md, 6 CPU minutes)
 # make test         install, run the default test suite
 # make test-slow    run the slow tests: large variants, training runs (about an hour)
-# make test-lora    run the tests of LoRA adapters, with peft installed beside the environment
-# make test-openvino  run the tests of OpenVINO files, with OpenVINO installed beside the environment
+# make test-lora    run the tests of LoRA adapters, with peft installed outside the environment
+# make test-openvino  run the tests of OpenVINO files, with OpenVINO installed outside the environment
 # make test-matrix  run the core's tests with the oldest, a middle and the newest Python and PyTorch, and
 #                   with OpenMMLab's own packages (docs/compatibility.md; 16 GB in .matrix, an hour)
 # make test-gpu     compare every operator, backbone and quickstart config on a GPU with the CPU
@@ -49,7 +49,7 @@ test: $(INSTALLED)
 test-slow: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n 2 --dist worksteal -q -m slow
 
-# installed beside the environment and not into it: MMEngine would import transformers in every process,
+# installed outside the environment, because MMEngine would import transformers in every process,
 # which takes five seconds
 test-lora: $(INSTALLED)
 	$(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt --no-deps --upgrade \

@@ -15,7 +15,7 @@ PICTURES = ('.gif', '.jpg', '.png', '.svg')
 class BuildWithMim(build_py):
     """Put configs and tools into `backbones/.mim`: copied into a wheel, linked when editable.
 
-    MMDetection does it so, and `mim` looks for them there.
+    MMDetection does the same, and `mim` looks for them there.
     """
 
     def run(self) -> None:

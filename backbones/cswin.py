@@ -83,7 +83,7 @@ def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int)
     """Attend within windows of the zero-padded map: (B, 3, c, H, W) -> (B, H, W, c)."""
     B, _, c, H, W = qkv.shape
     a, b = window
-    columns, rows = -W % b, -H % a  # of padding; an odd one comes after the map
+    columns, rows = -W % b, -H % a  # padding; an odd column or row comes after the map
     top, left = rows // 2, columns // 2
     # q, k and v at once, as published: a copy with channels first, which is slower to cut
     qkv = F.pad(qkv, (left, columns - left, top, rows - top))

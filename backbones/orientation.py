@@ -16,7 +16,7 @@ LARGEST = 1 << 20  # bytes of a PNG's tags
 def orientation_of(path: Path) -> int:
     """Return an image file's orientation; 1 if it has no tag or is damaged."""
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of odd tags
+        warnings.simplefilter('ignore')  # about odd tags
         try:
             with Image.open(path) as image:
                 return orientation_in(path, image)

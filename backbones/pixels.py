@@ -18,7 +18,7 @@ from backbones.orientation import SWAPPED, UPRIGHT, orientation_of, turned
 
 ARRAYS = ('.npy',)
 TIFF = ('.tif', '.tiff')
-HEADS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # of TIFF and BigTIFF
+HEADS = (b'II*\0', b'MM\0*', b'II+\0', b'MM\0+')  # first bytes of TIFF and BigTIFF files
 FLAT = 16  # rows; an array with fewer rows has its channels first
 SIDES = {'Y', 'X'}
 LARGEST = 1 << 30  # pixels; limit of OpenCV, which MMDetection and MMSegmentation use

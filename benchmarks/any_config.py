@@ -60,7 +60,7 @@ def attempt(config: str) -> Outcome:
     except UserError as error:
         return Outcome(str(error), '')
     inner = with_backbone(cfg.model)  # the detector, for a semi-supervised method
-    inner.get('data_preprocessor', {}).pop('batch_augments', None)  # to 1024x1024 pixels
+    inner.get('data_preprocessor', {}).pop('batch_augments', None)  # pads to 1024x1024 pixels
     model = build_for_trial(cfg, inner)
     model.train()
     try:

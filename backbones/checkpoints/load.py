@@ -15,7 +15,7 @@ from backbones.checkpoints.match import Fault, Match, describe, is_own, match, n
 from backbones.errors import SHOWN, CheckpointError, listed
 
 LOG = logging.getLogger('backbones')
-PREFIX = 'backbone.'  # of the backbone's keys in a whole model
+PREFIX = 'backbone.'  # prefix of the backbone's keys in a whole model
 
 
 @dataclass(frozen=True)

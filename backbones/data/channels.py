@@ -15,7 +15,7 @@ from backbones.errors import UserError, listed
 from backbones.openmmlab.config_tree import type_name
 from backbones.pixels import read_pixels
 
-# of the libraries; for each there is one of ours for any number of channels
+# the libraries' preprocessors; for each we have one for any number of channels
 NORMALISERS = ('DetDataPreprocessor', 'SegDataPreProcessor')
 MEASURED = 200  # images on which mean and deviation are measured
 # largest value of an image with values from 0 to 1, or of 8 bits, and the least that is neither

@@ -40,7 +40,7 @@ class _Joined:
         self.annotations: list[dict] = []
         self.categories: list[dict] = []
         self.image_of: dict[str, tuple[dict, Path]] = {}  # by name: the entry, and its file
-        self.id_of: dict[object, int] = {}  # of a category, by name
+        self.id_of: dict[object, int] = {}  # the id of a category, by name
         self.owner: dict[tuple[int, object], Path] = {}  # which file annotates a class on an image
 
     def add(self, part: Split) -> None:
@@ -71,7 +71,7 @@ class _Joined:
         return number
 
     def _image(self, entry: dict, part: Split) -> int:
-        if not isinstance(entry.get('file_name'), str):  # which the check reports
+        if not isinstance(entry.get('file_name'), str):  # the check reports this
             self.images.append(dict(entry, id=len(self.images) + 1))
             return len(self.images)
         name = os.path.relpath(part.images / entry['file_name'], self.folder)

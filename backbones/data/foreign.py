@@ -132,7 +132,7 @@ def _json(root: Path) -> str:
 
 
 def _unknown_json(root: Path) -> str:
-    files = [file for file in _json_files(root) if '"images"' not in start_of(file)]  # of COCO
+    files = [file for file in _json_files(root) if '"images"' not in start_of(file)]  # not COCO
     if not (files and _images(root)):
         return ''
     return f'It has JSON files of an unknown form, such as {files[0].relative_to(root)}: {TO_COCO}'

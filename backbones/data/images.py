@@ -211,7 +211,7 @@ def _read_channels(found: ImageFacts) -> None:
         return
     if found.fault or there.dtype != np.uint8:
         found.bits = 8 * there.dtype.itemsize
-    if found.fault:  # by Pillow
+    if found.fault:  # found by Pillow
         found.fault = found.detail = ''
         found.size, found.turned = there.size, there.turned
         found.mode = f'{there.channels} channels of {there.dtype}'

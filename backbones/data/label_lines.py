@@ -3,7 +3,7 @@
 from backbones.data.config_text import literal, statement
 from backbones.data.label_mapping import LabelMapping
 
-SCALES = (0.75, 1.0, 1.25)  # of test-time augmentation, relative to the longer side of an input
+SCALES = (0.75, 1.0, 1.25)  # test-time augmentation, relative to the longer side of an input
 
 
 def loading_lines(mapping: LabelMapping | None) -> list[str]:

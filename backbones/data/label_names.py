@@ -143,7 +143,7 @@ def _table(text: str) -> list[tuple[str, Value]]:
     head = [cell.strip().lower() for cell in rows[0]] if rows else []
     name = next((head.index(word) for word in NAME_COLUMNS if word in head), None)
     colour = next((head.index(word) for word in COLOUR_COLUMNS if word in head), None)
-    if colour is not None:  # in three cells
+    if colour is not None:  # the colour takes three cells
         rows = [[*row, *row[colour].split(',')] for row in rows if len(row) == len(head)]
         head += [*SIDES[0]]
         rows[:1] = [head]

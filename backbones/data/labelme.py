@@ -39,7 +39,7 @@ def find(root: Path) -> list[Path]:
 
 def _is_labelme(file: Path) -> bool:
     start = start_of(file)
-    if '"shapes"' not in start and '"imageData"' in start:  # which may come first, and is long
+    if '"shapes"' not in start and '"imageData"' in start:  # long, and may come first
         return '"shapes"' in file.read_text(encoding='utf-8', errors='replace')
     return '"shapes"' in start
 

@@ -176,7 +176,7 @@ def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tup
     missing = [name for name, label in sorted(meant.items()) if label not in label_of]
     for number, name in enumerate(missing):
         file = by_name[name].name
-        hint = near(pair.labels / file) if number < EXAMPLES else ''  # which lists the folder
+        hint = near(pair.labels / file) if number < EXAMPLES else ''  # it lists the folder
         faults.add('missing-label', pair.labels, f'{file}{hint}', total=len(meant))
     if pair.images != pair.labels:
         others = {name for name in label_of if pair.end and not name.endswith(pair.end)}

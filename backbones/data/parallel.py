@@ -18,7 +18,7 @@ def large_images() -> Iterator[None]:
     """Let Pillow open images beyond its decompression bomb limit, as aerial photographs are."""
     limit, Image.MAX_IMAGE_PIXELS = Image.MAX_IMAGE_PIXELS, None
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # warnings of odd EXIF and TIFF tags
+        warnings.simplefilter('ignore')  # about odd EXIF and TIFF tags
         try:
             yield
         finally:

@@ -9,7 +9,7 @@ from backbones.data.pipelines import LOADERS
 from backbones.openmmlab.config_tree import innermost, type_name
 from backbones.variants import Variant
 
-RGB = Variant.mean  # of ImageNet
+RGB = Variant.mean  # ImageNet's mean
 # transforms that change or move pixels, besides those whose names begin with Random
 DRAWING = ('Albu', 'AutoAugment', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'CutOut', 'Expand',
            'MinIoURandomCrop', 'MixUp', 'Mosaic', 'PhotoMetricDistortion', 'RandAugment',

@@ -20,7 +20,7 @@ from backbones.errors import UserError
 
 SHARES = 0.02, 0.5
 SIDE = 8  # an image's fingerprint has 8 x 8 bits
-NEAR = 6  # of the 64 differences in which two views of one scene may differ
+NEAR = 6  # bits of 64 by which the fingerprints of two views of a scene may differ
 AT_ONCE = 1 << 22  # comparisons of fingerprints
 FOLDERS = 5  # at least so many folders of images are taken for scenes
 
@@ -70,7 +70,7 @@ def split_off_validation(
     in_colours = dataset.mapping is not None and dataset.mapping.in_colours
     folding = StratifiedGroupKFold(folds, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
-        warnings.simplefilter('ignore')  # of classes that are rarer than there are folds
+        warnings.simplefilter('ignore')  # about classes with fewer images than folds
         rarest = _rarest(whole, paths, folds, in_colours=in_colours, progress=progress)
         train, val = next(folding.split(paths, rarest, groups))
     chosen = dict(train=train, val=val)
@@ -114,7 +114,7 @@ def _rarest(
         look = partial(label_facts, decode=True, in_colours=in_colours)
         labels = [label for _, label in split.pairs]
         facts = in_parallel(look, labels, title='label maps', progress=progress)
-        split.label_facts = dict(zip(labels, facts))  # which the check needs again
+        split.label_facts = dict(zip(labels, facts))  # the check needs them again
         found = {image: _values(fact) for (image, _), fact in zip(split.pairs, facts)}
     else:
         named = {e.get('id'): _path(split, e) for e in split.records['images']

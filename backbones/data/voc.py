@@ -19,7 +19,7 @@ from backbones.data.voc_masks import files_of_splits
 from backbones.data.xml_files import root_of, texts_in
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
-ROTATION = "attributes/attribute[name='rotation']"  # of CVAT's boxes, about their centre
+ROTATION = "attributes/attribute[name='rotation']"  # CVAT's rotation of a box about its centre
 MARKS = ('truncated', 'occluded')  # objects with these marks count like others
 LOOKED_AT = 20  # XML files among which one must be VOC's
 
@@ -62,7 +62,7 @@ def read(
         Splits, and the class names that occur, sorted.
     """
     if 'test' in found and len(found) > 1 and not any(file.is_file() for file in found['test']):
-        number = len(found.pop('test'))  # as in the challenges whose answers are kept back
+        number = len(found.pop('test'))  # as in challenges with hidden answers
         faults.add('test-unannotated', root, f'{number} images')
     parsed = {name: _parse(files, faults) for name, files in found.items()}
     names = {

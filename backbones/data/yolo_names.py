@@ -18,8 +18,8 @@ BESIDE = ('classes.txt', '_darknet.labels')  # beside the labels, by LabelImg an
 FILES = (NAMES, 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt', '*/labels/classes.txt',
          '*/classes.txt', '_darknet.labels', '*/_darknet.labels')  # fmt: skip
 DATA = 'obj.data'  # darknet's: key = value
-FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # of a split
-UNDIVIDED = ('images', 'JPEGImages', '.')  # of images without splits
+FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # folders of a split
+UNDIVIDED = ('images', 'JPEGImages', '.')  # folders of images without splits
 LOOKED_AT = 200  # images among which one must have labels
 
 

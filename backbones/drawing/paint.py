@@ -10,7 +10,7 @@ from backbones.drawing.captions import FONT, Picture, font, on_paper
 from backbones.drawing.palette import Classes
 
 Found = sv.Detections | np.ndarray  # instances, or an (H, W) label map
-OPACITY = 0.5  # of masks and label maps
+OPACITY = 0.5  # opacity of masks and label maps
 CROWDED = 0.2  # share of a picture; names that cover more would hide what they name
 PART = 1 << 22  # pixels counted at a time
 NARROWEST = 240  # pixels, so that a title fits

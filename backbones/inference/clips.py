@@ -17,7 +17,7 @@ SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 TICK = Fraction(1, 90000)  # seconds; unit of time in a written video
 LATE = 0.5  # seconds by which a video may be shorter than its header says
 MOST = 0.9  # least share of the frames expected from length and rate
-SLACK = 0.02  # of the time between frames: rounding of their times
+SLACK = 0.02  # tolerance for rounded times, relative to the time between frames
 
 
 @dataclass

@@ -115,7 +115,7 @@ class ExportedModel:
         )
 
     def digest(self) -> str:
-        weights = Path(self.path).with_suffix('.bin')  # of OpenVINO
+        weights = Path(self.path).with_suffix('.bin')  # OpenVINO's weights
         is_apart = runtime_of(self.path) == 'openvino' and weights.is_file()
         return digest_of([Path(self.path), *([weights] if is_apart else [])])
 

@@ -58,7 +58,7 @@ def run(
         # links to folders are followed
         if Path(out).resolve().is_relative_to(Path(source).resolve()):
             raise UserError(
-                f'--out {out} lies in {source}, so the next call would read the pictures in it as '
+                f'--out {out} is in {source}, so the next call would read the pictures in it as '
                 'images; choose a folder outside'
             )
     clips = are_clips(images)

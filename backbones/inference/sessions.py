@@ -35,7 +35,7 @@ class Session(Protocol):
     """An opened file, ready to run."""
 
     about: dict[str, str]  # the file's metadata
-    shape: Shape  # of the input, `image`: images, channels, height, width
+    shape: Shape  # shape of the input, `image`: images, channels, height, width
     outputs: tuple[str, ...]
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:

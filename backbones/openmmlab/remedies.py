@@ -9,7 +9,7 @@ SIZES = (
     '; the images of a batch differ in size: crop or resize them in the pipeline (RandomCrop, and '
     'size in model.data_preprocessor), or set batch_size=1'
 )
-REMEDIES = {  # by the libraries' words
+REMEDIES = {  # by words in the libraries' messages
     'stack expects each tensor to be equal size': SIZES,
     'The image size in a batch should be the same': SIZES,
     'Expected more than 1 value per channel when training': (

@@ -85,7 +85,7 @@ def _backward(
     key = tl.load(k + at, mask, 0.0).to(wide) * scale
     value = tl.load(v + at, mask, 0.0).to(wide)
     g = tl.load(grad + at_out, mask, 0.0).to(wide)
-    mean = tl.sum(g * tl.load(out + at_out, mask, 0.0).to(wide), 1)  # of the weights' gradients
+    mean = tl.sum(g * tl.load(out + at_out, mask, 0.0).to(wide), 1)  # mean gradient of the weights
     own_norm = tl.load(norm + at_norm, own, 0.0)
     to_query = tl.zeros((POSITIONS, D), wide)
     to_key = tl.zeros((POSITIONS, D), wide)

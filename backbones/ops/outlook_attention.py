@@ -8,7 +8,7 @@ from backbones.ops._triton import require_triton
 from backbones.ops.dispatch import PLAIN, choose, once_differentiable, pick
 
 STRIP = 2**19  # values of the windows in a strip; with their products about a core's L2 cache
-CELLS = 9  # of a window, numbered row by row; number j lies at (j // 3 - 1, j % 3 - 1)
+CELLS = 9  # cells of a window, numbered row by row; number j is at (j // 3 - 1, j % 3 - 1)
 
 
 def outlook_attention(logits: Tensor, v: Tensor, *, heads: int, backend: str = 'auto') -> Tensor:

@@ -135,7 +135,7 @@ def _confusions(scores: Scores) -> list[str]:
     unit = 'boxes' if scores.detection else 'pixels'
     caption = f'Each row is a true class and shows what share of its {unit} is found as each class'
     picture = _image('confusion.png', caption)
-    parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # at its full size
+    parts = ['<h2>Confusions</h2>', f'<a href="confusion.png">{picture}</a>']  # shows the full size
     wrong = np.where(np.eye(len(matrix), dtype=bool), 0, matrix)
     between = wrong.copy()
     if scores.detection:  # misses and false positives would outnumber and hide these

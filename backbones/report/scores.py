@@ -55,7 +55,7 @@ class Scores:
         self.matrix: Matrix | None = None
         self.best: list[Example] = []
         self.worst: list[Example] = []
-        self.doubts: dict[str, Doubts] = {}  # by image
+        self.doubts: dict[str, Doubts] = {}  # by image path
         self.counts: dict[str, tuple[Matrix, Matrix]] = {}  # non-zero entries of an image's matrix
 
     def add(self, samples: Iterable[BaseDataElement]) -> None:

@@ -572,7 +572,7 @@ def load_at(path: Path, cls: type, side: int):
 def test_settings_of_init_cfg(tmp_path: Path) -> None:
     path = tmp_path / 'x.pth'
     torch.save({f'encoder.{k}': v for k, v in nano_state().items()}, path)
-    model = load(path, map_location='cuda:7', prefix='encoder')  # where it lies has no effect
+    model = load(path, map_location='cuda:7', prefix='encoder')  # map_location has no effect
     assert model.loaded.tensors == len(model.state_dict())
     with pytest.raises(CheckpointError, match=r"no key with the prefix 'net\.'; it has encoder"):
         load(path, prefix='net.')

@@ -123,7 +123,7 @@ def test_an_archive_with_nonsense_at_its_end_is_refused(tmp_path: Path) -> None:
     path = archive(tmp_path / 'x.pth', b'\x80\x02}.')
     content = path.read_bytes()
     end = content.rindex(b'PK\5\6')
-    several = struct.pack('<4sLQL', b'PK\6\7', 0, 0, 99)  # of how many disks it is
+    several = struct.pack('<4sLQL', b'PK\6\7', 0, 0, 99)  # the number of disks
     path.write_bytes(content[:end] + several + content[end:])
     assert 'damaged' in refused(path) and names_asked_for(path) == set()
 

@@ -31,7 +31,7 @@ def wheels(tmp_path: Path) -> Path:
     """Packages with the same names whose photographs are one and a half tiles wide."""
     rng = np.random.default_rng(0)
     width, height = SIDE * 3 // 2, SIDE
-    # in one tile; half in each of two that lie side by side; a tenth in the second
+    # in one tile; half in each of two adjacent tiles; a tenth in the second
     middle = width // 2
     trees = [(11, 11, 20, 30), (middle - 9, 50, middle + 10, 60), (middle - 17, 90, middle + 2, 99)]
     with zipfile.ZipFile(tmp_path / 'deepforest-2.1.0-py3-none-any.whl', 'w') as wheel:

@@ -138,7 +138,7 @@ def test_augmented_tests_are_near_the_size_of_the_input(tmp_path: Path) -> None:
 
 def test_rare_classes_weigh_more_and_thin_ones_are_named(tmp_path: Path) -> None:
     text, cfg = written(thin(make_masks(tmp_path / 'data')), SEGFORMER)
-    assert 'class_weight' not in text  # of 3.1 % and 2.1 % of the pixels
+    assert 'class_weight' not in text  # they have 3.1 % and 2.1 % of the pixels
     assert cfg.train_dataloader.dataset.pipeline[3].crop_size == (64, 64)
     assert cfg.model.data_preprocessor.size == (64, 64)
     assert 'about 4 pixels of an image' in text and 'IoUs: flower 0.00' in text

@@ -32,7 +32,7 @@ from backbones.data.write_config import write_config
 from backbones.errors import UserError
 from backbones.openmmlab.registries import import_scope
 
-assert box_layouts and map_layouts  # which fill LAYOUTS
+assert box_layouts and map_layouts  # importing them fills LAYOUTS
 # warnings that do not depend on the layout
 ALWAYS = {'no-validation', 'class-unseen', 'class-not-judged', 'without-objects', 'unused-image',
           'test-unannotated'}  # fmt: skip

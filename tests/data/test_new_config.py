@@ -222,7 +222,7 @@ def test_a_base_that_mixes_images_keeps_doing_so(tmp_path: Path) -> None:
     assert mixed.dataset.type == 'CocoByNameDataset' and mixed.dataset.data_root == f'{root}/'
     assert mixed.dataset.pipeline[0]['type'] == 'LoadImageFromFile'
     (switch,) = (h for h in cfg.custom_hooks if h['type'] == 'YOLOXModeSwitchHook')
-    assert switch.num_last_epochs == 2  # of 40, as 15 of 300
+    assert switch.num_last_epochs == 2  # of 40, like 15 of 300
     assert not check_data.check(str(out)).faults.errors
     init_default_scope('mmdet')
     (sample,) = [DATASETS.build(mixed)[0]]

@@ -12,7 +12,7 @@ from operators import OPERATORS, Shapes, examples, running, ways
 from torch import Tensor
 
 pytestmark = pytest.mark.gpu
-ERRORS = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # of the largest value
+ERRORS = {torch.float32: 1e-4, torch.bfloat16: 0.05}  # relative to the largest value
 
 
 def draw(shapes: tuple[int, ...] | Shapes, dtype: torch.dtype) -> Tensor | list:

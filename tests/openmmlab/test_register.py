@@ -31,7 +31,7 @@ assert MODELS.get('CSWin') is backbones.CSWin
 """
 BROKEN = """
 import sys
-sys.modules['addict'] = None  # which MMEngine needs
+sys.modules['addict'] = None  # MMEngine needs it
 import backbones
 assert len(backbones.list_backbones()) > 20
 assert backbones.create('cloformer_xxs').init_cfg is None

@@ -118,7 +118,7 @@ def _(root: Path) -> None:
         save(root / f'annotations/instances_{subset}.json', coco(jpegs(split), masks=False))
 
 
-@layout('CVAT COCO 1.0, a second file before whose name stands its split')
+@layout('CVAT COCO 1.0, a second file whose name begins with its split')
 def _(root: Path) -> None:
     for split, name in (('train', 'instances_default'), ('val', 'val_instances_default')):
         images_of(root, f'images/{split}', {split: 0})

@@ -29,7 +29,7 @@ LEFT_OUT = ('ops/test_triton.py',)  # its kernels have no range of versions
 # what a PyTorch release does differently than later ones, without effect on a model
 OTHERWISE = {
     'oldest': (
-        'tests/ops/test_linear.py::test_its_operations_are_counted',  # of a backward pass
+        'tests/ops/test_linear.py::test_its_operations_are_counted',  # in a backward pass
         # before 2.7, recording by `torch.export` cannot be distinguished from compiling
         'tests/ops/test_ops.py::test_what_a_compiler_records_is_traced_but_not_exported',
     )

@@ -17,7 +17,7 @@ SIZES = [
     pytest.param(*size, marks=[] if size in ((1, 1), (1, 6), (7, 9)) else [pytest.mark.slow])
     for size in [(1, 1), (1, 6), (5, 1), (4, 4), (7, 9), (8, 5)]
 ]
-Arguments = list  # of tensors and of lists and tuples of them
+Arguments = list  # tensors, and lists and tuples of tensors
 
 
 class OperatorContract:

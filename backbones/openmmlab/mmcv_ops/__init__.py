@@ -61,7 +61,7 @@ class StandIn(types.ModuleType):
         super().__init__(name, STANDING_IN)
 
     def __getattr__(self, name: str) -> Callable:
-        if name.startswith('_'):  # Python's own lookups, e.g. __path__; no operator is private
+        if name.startswith('_'):  # Python's lookups, such as __path__; no operator is private
             raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
         torchvision()
         return OPERATORS.get(name, functools.partial(needs_compiled, name))

@@ -71,7 +71,7 @@ def torchvision() -> types.ModuleType:
     """Import torchvision and return its operators.
 
     Raises:
-        ImportError: it is missing or built for another torch, e.g. a CPU-only one.
+        ImportError: it is missing or built for another torch, such as a CPU-only one.
     """
     if problem := _torchvision_problem():
         raise MissingOperatorError(problem)
