@@ -25,7 +25,7 @@ def shapes(generator: dict) -> np.ndarray:
         scales = [generator['octave_base_scale'] * 2 ** (i / octaves) for i in range(octaves)]
     strides = [stride if isinstance(stride, int) else stride[0] for stride in generator['strides']]
     sides = np.outer(generator.get('base_sizes') or strides, scales).ravel()
-    roots = np.sqrt(np.array(generator['ratios']))  # height / width
+    roots = np.sqrt(np.array(generator['ratios']))  # ratios are height / width
     return np.stack([np.outer(sides, 1 / roots), np.outer(sides, roots)], -1).reshape(-1, 2)
 
 
@@ -43,7 +43,7 @@ def share_without(boxes: np.ndarray, generator: dict) -> float:
 def fitted_anchors(boxes: np.ndarray, generator: dict) -> dict:
     """Return the generator settings that leave the fewest boxes without an anchor.
 
-    The levels stay. Of those that leave few enough, the one with the fewest shapes is taken.
+    The levels stay. Among settings that leave few enough, those with the fewest shapes win.
 
     Args:
         boxes: (m, 2) widths and heights at the model's scale.

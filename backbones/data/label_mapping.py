@@ -48,10 +48,10 @@ class LabelMapping:
 
 
 def raw_values(image: Image.Image, *, in_colours: bool) -> np.ndarray:
-    """Return an image's values: (H, W), with colours packed into 24 bits.
+    """Return an image's values: (H, W), or (H, W, C) for colours without `in_colours`.
 
-    With `in_colours`, a palette counts as colours, and grey as equal red, green and blue; without,
-    equal red, green and blue count as one value.
+    With `in_colours`, colours are packed into 24 bits, a palette counts as colours, and grey as
+    equal red, green and blue. Without, equal red, green and blue count as one value.
     """
     if not in_colours:
         values = np.asarray(image)

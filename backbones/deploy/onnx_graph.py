@@ -93,7 +93,7 @@ def _constants(graph: Any) -> dict[str, np.ndarray]:
 def fold_into_next(graph: Any) -> None:
     """Fold each BatchNorm whose output only 1x1 convolutions read into these, in place.
 
-    The rewriter only folds a BatchNorm into the convolution before it; MogaNet has it after.
+    The rewriter only folds a BatchNorm into the convolution before it; in MogaNet it comes first.
     """
     from onnx import numpy_helper
 

@@ -45,7 +45,7 @@ class Curves:
 
 
 def read_curves(work_dir: Path) -> Curves:
-    """Join the logs of all runs in a work dir; iterations repeated after a resume count once.
+    """Join the logs of all runs in a work dir; for repeated iterations, the later run counts.
 
     Source: `scalars.json` of MMEngine's LocalVisBackend, one per run.
     """
