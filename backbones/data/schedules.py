@@ -21,14 +21,19 @@ SWITCHES = ('num_last_epochs', 'switch_epoch')  # arguments of hooks that change
 
 
 def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
-    """Warn of schedules that do not fit the training run's length, or its unit.
+    """Reject lengths and batches below 1; warn of schedules that do not fit the length or its unit.
 
     Args:
         images: per epoch; 0 if unknown, which skips the check.
     """
+    loop = cfg.get('train_cfg') or {}
+    for name in ('max_epochs', 'max_iters'):
+        length = loop.get(name)
+        if length is not None and not (isinstance(length, int) and length > 0):
+            said = f'{name} is {length!r}; allowed: an integer from 1'
+            return faults.add('wrong-config', 'train_cfg', said)
     if not images:
         return
-    loop = cfg.get('train_cfg') or {}
     batch = cfg.train_dataloader.get('batch_size', 1)
     if not isinstance(batch, int) or batch < 1:
         said = f'batch_size is {batch!r}; allowed: an integer from 1'
@@ -41,17 +46,17 @@ def check_schedule(cfg: Config, images: int, faults: Faults) -> None:
         unit = 'epochs' if rule.get('by_epoch', True) else 'iterations'
         total = (epochs or iterations / per_epoch) if unit == 'epochs' else iterations
         kind, place = type_name(rule), f'param_scheduler.{i}'
-        length = f'the run has {total:g} {unit}'
+        told = f'the run has {total:g} {unit}'
         last = max([rule.get('begin', 0), *rule.get('milestones', [])])
         if unit == 'epochs' and not epochs:  # MMEngine sees one long epoch
             faults.add('schedule', place, f'{kind} counts epochs, and the run iterations: '
                        'it would never act')  # fmt: skip
         elif kind == 'LinearLR' and rule.get('end', 0) > 0.5 * total:
-            faults.add('schedule', place, f'the warm-up ends after {rule["end"]} {unit}; {length}')
+            faults.add('schedule', place, f'the warm-up ends after {rule["end"]} {unit}; {told}')
         elif last >= total:
-            faults.add('schedule', place, f'{kind} acts at {last} {unit}; {length}')
+            faults.add('schedule', place, f'{kind} acts at {last} {unit}; {told}')
         elif kind != 'LinearLR' and rule.get('end', total) > 1.5 * total:
-            faults.add('schedule', place, f'{kind} ends at {rule["end"]} {unit}; {length}')
+            faults.add('schedule', place, f'{kind} ends at {rule["end"]} {unit}; {told}')
 
     saving = (cfg.get('default_hooks') or {}).get('checkpoint')
     if saving and iterations and not epochs and saving.get('by_epoch', True):

@@ -14,6 +14,7 @@ from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import find_config
 
 KINDS = ('.py', '.json', '.yaml', '.yml')
+WEIGHTS = ('.pth', '.pt', '.safetensors')
 BATCH = re.compile(r'_(\d+)xb(\d+)')  # in names of OpenMMLab's configs: GPUs, images on each
 DATALOADERS = ('train_dataloader', 'val_dataloader', 'test_dataloader')
 
@@ -85,7 +86,10 @@ def read_config(path: str) -> Config:
     """
     file = find_config(path)
     if Path(file).suffix not in KINDS and Path(file).is_file():
-        raise UserError(f'{path} is not a config; allowed: a file named {" or ".join(KINDS)}')
+        order = '; the config comes before the checkpoint' if Path(file).suffix in WEIGHTS else ''
+        raise UserError(
+            f'{path} is not a config; allowed: a file named {" or ".join(KINDS)}{order}'
+        )
     try:
         cfg = Config.fromfile(file)
     except MissingFileError:

@@ -1,11 +1,13 @@
 """Checking that each option of `--cfg-options` sets something that is read."""
 
 import inspect
+from collections.abc import Iterator
+from typing import Any
 
 from mmengine.config import Config
 from mmengine.runner import Runner
 
-from backbones.errors import UserError, did_you_mean
+from backbones.errors import UserError, did_you_mean, listed
 from backbones.openmmlab.registries import find_class
 
 # top-level keys of a config that are read, though they are not arguments of MMEngine's Runner
@@ -37,11 +39,19 @@ def check_option(cfg: Config, option: str) -> None:
 
     A dict with a `type` accepts its class's arguments, and any others if the class passes them on;
     a dict without one accepts any key, and so does the config itself, as in MMEngine. In these, a
-    key that closely resembles an existing one counts as a typo.
+    key that closely resembles an existing one counts as a typo. A key of the config itself that
+    MMEngine does not read, such as `lr` or `data_root`, is rejected if a part of the config has it:
+    these have their own copies.
 
     Raises:
-        UserError: it is; the message names close matches among the existing keys.
+        UserError: it is; the message names close matches among the existing keys, or the copies.
     """
+    first, *rest = option.split('.')
+    if copies := ['.'.join([place, *rest]) for place in _copies(cfg, first)]:
+        raise UserError(
+            f'--cfg-options {option}: {first} at the top of a config is not read; set '
+            f'{listed(copies)}'
+        )
     node: object = dict(cfg.items())
     seen: list[str] = []
     for part in option.split('.'):
@@ -73,6 +83,31 @@ def _check_key(cfg: Config, node: dict, key: str, option: str, place: str) -> No
             f'--cfg-options {option}: {place or "the config"} has no {key!r}'
             f'{hint or f"; it has: {known}"}'
         )
+
+
+def _copies(cfg: Config, key: str) -> list[str]:
+    """Return the places in parts of the config with the name or the value of a key at its top.
+
+    There are none if MMEngine or this package reads the key itself.
+    """
+    read = _arguments(cfg, cfg, top=True)[0] - {'data_preprocessor'}  # the model's own comes first
+    if key in read:
+        return []
+    value = cfg.get(key)
+    return [
+        place
+        for part in read & set(cfg)
+        for place, name, own in _settings(cfg[part], part)
+        if name == key or (value and isinstance(value, dict | list) and own == value)
+    ]
+
+
+def _settings(node: object, place: str) -> Iterator[tuple[str, str, Any]]:
+    """Yield place, name and value of each setting inside a part of a config."""
+    pairs = node.items() if isinstance(node, dict) else ()
+    for name, value in enumerate(node) if isinstance(node, list | tuple) else pairs:
+        yield f'{place}.{name}', str(name), value
+        yield from _settings(value, f'{place}.{name}')
 
 
 def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:

@@ -5,6 +5,8 @@ from importlib import import_module
 from mmengine.config import Config
 from mmengine.registry import Registry, root
 
+from backbones.errors import did_you_mean
+
 # metrics of boxes and instances, and our versions of them
 BY_NAME = {'CocoMetric': 'CocoByNameMetric', 'FasterCocoMetric': 'FasterCocoByNameMetric'}
 COCO_METRICS = (*BY_NAME, *BY_NAME.values())
@@ -16,10 +18,33 @@ def find_class(name: str | type, scope: str | None) -> type | None:
     if isinstance(name, type):
         return name
     import_scope(scope)
-    registries = [r for r in vars(root).values() if isinstance(r, Registry)]
     names = (name, f'{scope}.{name}') if scope and '.' not in name else (name,)
-    found = (registry.get(n) for n in names for registry in registries)
+    found = (registry.get(n) for n in names for registry in registries())
     return next((cls for cls in found if cls is not None), None)
+
+
+def registries() -> list[Registry]:
+    """Return MMEngine's registries; those of other libraries are their children."""
+    return [r for r in vars(root).values() if isinstance(r, Registry)]
+
+
+def misspelt(part: object, scope: str | None) -> str:
+    """Name the first `type` in a part of a config that is close to a class's name, but none's.
+
+    Returns:
+        "; no class is called 'Adamw'; did you mean 'AdamW'?", or '' if there is none.
+    """
+    if isinstance(part, dict):
+        name = part.get('type')
+        if isinstance(name, str) and find_class(name, scope) is None:
+            known = {
+                n for r in registries() for c in (r, *r.children.values()) for n in c.module_dict
+            }
+            if hint := did_you_mean(name, known, closeness=0.8):
+                return f'; no class is called {name!r}{hint}'
+        part = list(part.values())
+    found = (misspelt(p, scope) for p in part) if isinstance(part, list | tuple) else ()
+    return next(filter(None, found), '')
 
 
 def import_scope(scope: str | None) -> None:

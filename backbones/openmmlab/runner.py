@@ -14,6 +14,7 @@ from torch import nn
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
 from backbones.openmmlab.build import build_model
+from backbones.openmmlab.registries import misspelt
 
 TEXTS: dict[str, str] = {}  # content and text of the last config
 
@@ -29,8 +30,9 @@ def _plainly(part: str, build: Callable) -> Callable:
             raise
         except Exception as error:  # a class may raise anything about its arguments
             self.logger.info(traceback.format_exc())
+            hint = misspelt([*args, *settings.values()], self.cfg.get('default_scope'))
             raise UserError(
-                f'{part} of the config cannot be built: {first_line(error)} (traceback in '
+                f'{part} of the config cannot be built: {first_line(error)}{hint} (traceback in '
                 f'{self.logger.log_file})'
             ) from error
 

@@ -9,7 +9,8 @@ from pathlib import Path
 from mmengine.config import Config
 
 from backbones.checkpoints.classes import classes_in, same_classes
-from backbones.errors import MissingFileError, UserError, listed
+from backbones.checkpoints.fetch import locate
+from backbones.errors import UserError, listed
 from backbones.openmmlab import safe_loading
 from backbones.openmmlab.config_text import settings
 from backbones.openmmlab.config_tree import averages, classes_of, innermost
@@ -42,7 +43,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         Notices on skipped checkpoints, oddities of the work dir, and changed settings.
 
     Raises:
-        MissingFileError: `resume` does not exist.
+        MissingFileError: `resume` does not exist, or is a folder.
         CheckpointError: `resume` is damaged, or holds nothing to continue from.
         UserError: the checkpoint belongs to another model, optimiser or dataset (the message names
             the differences), or a new run would start in a work dir that holds checkpoints.
@@ -63,9 +64,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
             cfg.resume = False
             return [*notices, f'no checkpoint in {cfg.work_dir} to resume: starting from scratch']
     else:
-        path, notices = Path(resume), []
-        if not path.is_file():
-            raise MissingFileError(f'--resume: checkpoint {path} does not exist')
+        path, notices = locate(resume)[0], []
         file = read_whole(path)
     meta = file['meta']
     if cfg.get('train_dataloader'):

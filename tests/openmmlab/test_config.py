@@ -156,6 +156,24 @@ def test_options_of_detectors_reach_the_config(key: str, value: object) -> None:
     assert node == value
 
 
+@pytest.mark.parametrize(
+    'key, place',
+    [
+        ('lr', 'optim_wrapper.optimizer.lr'),
+        ('optimizer.weight_decay', 'optim_wrapper.optimizer.weight_decay'),
+        ('batch_size', 'train_dataloader.batch_size'),
+        ('data_root', 'train_dataloader.dataset.data_root'),
+        ('data_preprocessor.size', 'model.data_preprocessor.size'),
+        ('train_pipeline.0.type', 'train_dataloader.dataset.pipeline.0.type'),
+    ],
+)
+def test_an_option_that_parts_have_their_own_copy_of_is_an_error(key: str, place: str) -> None:
+    cfg = Config.fromfile(DETECTION)
+    cfg.train_pipeline = cfg.train_dataloader.dataset.pipeline
+    with pytest.raises(errors.UserError, match=rf'top of a config is not read; set .*{place}'):
+        config.check_option(cfg, key)
+
+
 def test_the_order_of_options_does_not_matter() -> None:
     cfg = load(**{'train_cfg.max_epochs': 3, 'train_cfg.type': 'EpochBasedTrainLoop'})
     assert cfg.train_cfg.max_epochs == 3
@@ -476,6 +494,7 @@ def test_tables_of_metrics() -> None:
     ('name', 'text', 'message'),
     [
         ('x.onnx', 'x', r'x.onnx is not a config; allowed: a file named .py or .json'),
+        ('x.pth', 'x', r'x.pth is not a config; .*; the config comes before the checkpoint'),
         ('x.json', '{', r'x.json cannot be read: '),
         ('x.json', '[1]', r'x.json cannot be read: '),
         ('x.yaml', 'a: [', r'x.yaml cannot be read: '),

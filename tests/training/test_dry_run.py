@@ -193,6 +193,8 @@ def test_a_metric_that_needs_all_images_does_not_stop_a_training(tmp_path: Path,
         ('evaluator', dict(type='CocoMetric', metric='seg'), r"an evaluator .*'bbox', 'segm'"),
         ('dataloader', dict(dataset=dict(type='CocoData')), r'a dataloader .*KeyError: .*CocoData'),
         ('optim_wrapper', dict(optimizer=dict(type='SGD', lr='1')), r'optim_wrapper .*TypeError: '),
+        ('optim_wrapper', dict(optimizer=dict(type='Adamw')), r"'Adamw'; did you mean 'AdamW'"),
+        ('model', dict(type='FCOSS'), r"no class is called 'FCOSS'; did you mean 'FCOS'"),
         ('model', dict(type='FCOS', backbon=1), r"model .* unexpected keyword argument 'backbon'"),
     ],
 )

@@ -223,8 +223,11 @@ def test_a_fresh_start_keeps_out_of_a_used_folder(tmp_path: Path, monkeypatch) -
 
 
 def test_a_checkpoint_that_does_not_exist_is_an_error(tmp_path: Path) -> None:
-    with pytest.raises(FileNotFoundError, match=r'--resume: checkpoint gone\.pth does not exist'):
+    with pytest.raises(FileNotFoundError, match=r'checkpoint .*gone\.pth does not exist'):
         set_resume(config(tmp_path), 'gone.pth')
+    save(config(tmp_path), 2)
+    with pytest.raises(FileNotFoundError, match=r'is a folder; give a file in it: .*iter_2\.pth'):
+        set_resume(config(tmp_path), str(tmp_path))
 
 
 @pytest.mark.parametrize(
