@@ -55,7 +55,7 @@ def check(
         faults = Faults(allowed)
         options = Options(layout, classes, ignore, enclosing_boxes, wants, decode, progress)
         dataset = read_folder(Path(data), faults, options)
-        dataset.channels = channels
+        dataset.channels, dataset.masks = channels, wants != 'boxes'
         if val is None and divide and is_undivided(dataset):
             val = USUAL_SHARE
             dataset.notes.append('there is no validation split, so a fifth of the training images '

@@ -98,7 +98,7 @@ def check_dataset(
         _check_image_files(split, dataset, faults)
         if dataset.detection:
             _check_sizes(split, faults)
-            InstanceChecks(split, faults).run()
+            InstanceChecks(split, faults, masks=dataset.masks).run()
         else:
             check_labels(split, dataset, faults)
     check_scales(dataset, faults)
@@ -196,7 +196,12 @@ def _check_splits(report: Report, *, complete: bool) -> None:
     check_names(dataset, faults)
     _check_roles(dataset, faults)
     without = dataset.without_masks()
-    if dataset.detection and without and any(map(has_mask, _annotations(dataset))):
+    if (
+        dataset.masks
+        and dataset.detection
+        and without
+        and any(map(has_mask, _annotations(dataset)))
+    ):
         faults.add('masks-differ', dataset.root, f'none in {", ".join(without)}')
     for name, split in dataset.splits.items():
         report.counts[name] = split_counts(split)

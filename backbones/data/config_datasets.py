@@ -19,7 +19,14 @@ from backbones.data.listing import list_files, list_images, read_lines
 from backbones.data.load_channels import channels_of, loading_of, values_of
 from backbones.data.mask_folders import Pair, pair_by_name
 from backbones.data.pair_list import read_pairs
-from backbones.data.pipelines import LOADERS, check_evaluators, check_ignored, check_masks, steps
+from backbones.data.pipelines import (
+    LOADERS,
+    check_evaluators,
+    check_ignored,
+    check_masks,
+    steps,
+    uses_masks,
+)
 from backbones.data.pixel_settings import check_pixels
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
@@ -79,6 +86,7 @@ def read_datasets(
     if found or panoptic or faults.count('missing-data'):  # otherwise the task is unknown
         check_evaluators(cfg, splits, faults)
         check_masks(cfg, dataset, faults)
+        dataset.masks = uses_masks(cfg)
         check_pixels(cfg, splits, faults)
         if cfg.get('default_scope') == 'mmseg':
             check_ignored(cfg, splits, faults)

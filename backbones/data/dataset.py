@@ -74,6 +74,7 @@ class Dataset:
         ignore: values of label maps to ignore, if `mapping` does not say so yet.
         settled: whether `mapping` is known without looking at the values, as in a config.
         detection: whether it has instances rather than label maps.
+        masks: whether masks of instances are learned or measured; a detector of boxes reads none.
         notes: decisions of a reader that a user may not expect.
     """
 
@@ -88,6 +89,7 @@ class Dataset:
     ignore: tuple[int, ...] = ()
     settled: bool = False
     detection: bool = True
+    masks: bool = True
     notes: list[str] = field(default_factory=list)
 
     def parts(self, name: str) -> list[Split]:

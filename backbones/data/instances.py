@@ -19,10 +19,11 @@ class InstanceChecks:
     Args:
         split: with the `facts` of its images, as far as they are known.
         faults: receives what is found.
+        masks: also check masks.
     """
 
-    def __init__(self, split: Split, faults: Faults) -> None:
-        self.split, self.faults = split, faults
+    def __init__(self, split: Split, faults: Faults, *, masks: bool = True) -> None:
+        self.split, self.faults, self.masks = split, faults, masks
         self.images = split.records.get('images', [])
         self.annotations = split.records.get('annotations', [])
         self.categories = split.records.get('categories', [])
@@ -97,7 +98,7 @@ class InstanceChecks:
             return
         self._check_ids(self.annotations, 'annotation')
         corners = self._are_corners()
-        masks = any(map(has_mask, self.annotations))
+        masks = self.masks and any(map(has_mask, self.annotations))
         total = len(self.annotations)
         seen: set[tuple] = set()
         used = set()

@@ -11,7 +11,7 @@ from backbones.data.dataset import Dataset
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import IGNORED
 from backbones.openmmlab.config import DATALOADERS
-from backbones.openmmlab.config_tree import classes_of, innermost, type_name
+from backbones.openmmlab.config_tree import classes_of, has_mask_head, innermost, type_name
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 
 LOADERS = {name.removesuffix('_dataloader'): name for name in DATALOADERS}
@@ -40,6 +40,12 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
                 faults.add('wrong-config', LOADERS[name], f'{metric} needs annotations, but the '
                            "pipeline lacks dict(type='LoadAnnotations')")  # fmt: skip
+
+
+def uses_masks(cfg: Config) -> bool:
+    """Return whether masks of instances are learned or measured; a detector of boxes reads none."""
+    loading = steps(cfg.get('train_dataloader'), 'LoadAnnotations')
+    return has_mask_head(cfg.model) or any(step.get('with_mask') for step in loading)
 
 
 def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
