@@ -79,7 +79,7 @@ class Layout:
 
 def _read_yolo(root: Path, there: Path, faults: Faults, options: Options) -> Any:
     return yolo.read(root, there, faults, decode=options.decode, progress=options.progress,
-                     enclosing_boxes=options.enclosing_boxes)  # fmt: skip
+                     enclosing_boxes=options.enclosing_boxes, given=options.classes)  # fmt: skip
 
 
 def _with_classes(read: Callable) -> Read:
@@ -189,7 +189,13 @@ def _find(root: Path, layout: str | None) -> dict[str, Any]:
     ]  # fmt: skip
     found = ({name: there for name in names if (there := LAYOUTS[name].find(root))}
              for names in tried)  # fmt: skip
-    return next(filter(None, found), {})
+    return next(filter(None, found), {}) or _find_unnamed(root, layout)
+
+
+def _find_unnamed(root: Path, layout: str | None) -> dict[str, Any]:
+    """Return YOLO's labels without class names, which is read only if there is nothing else."""
+    there = None if layout not in (None, 'yolo') or known_set(root) else yolo.find_unnamed(root)
+    return {'yolo': there} if there else {}
 
 
 def _choose(root: Path, found: dict[str, Any], wants: str | None) -> tuple[str, list[str]]:

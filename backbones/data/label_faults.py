@@ -60,7 +60,8 @@ INSTANCES = {
     ),
     'mask-missing': Kind(
         'annotations have a box but no segmentation, while others have one',
-        'add the masks, or remove "segmentation" everywhere and train a box detector',
+        'nothing for a base that learns boxes, such as gfl_* or faster_rcnn_*: it reads no masks; '
+        'for one that learns masks, add the missing ones',
     ),
     'mask-broken': Kind(
         'segmentations are neither polygons of 3 or more points nor run-length codes, and are '
@@ -130,7 +131,13 @@ CLASSES = {
     'unnamed-objects': warning(
         'objects have no class, so all of them get the same one', 'name it with --classes NAME'
     ),
-    'class-count': Kind('numbers of classes differ', 'list each class once'),
+    'unnamed-numbers': warning(
+        'no file names the classes of YOLO labels, so they are called by their numbers',
+        'name them with --classes, class 0 first, or in classes.txt, one per line',
+    ),
+    'class-count': Kind(
+        'numbers of classes differ', 'list each class once, and correct the number as shown'
+    ),
     'classes-differ': Kind(
         'classes differ between splits', 'export all splits with the same classes'
     ),

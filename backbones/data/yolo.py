@@ -6,6 +6,7 @@ functions report all faults and keep the polygons. A test compares the boxes.
 
 import math
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 from backbones.data.dataset import Split
@@ -19,13 +20,21 @@ from backbones.data.parallel import in_parallel
 from backbones.data.shapes import box, outline, upright
 from backbones.data.yaml_text import YamlError, read_yaml
 from backbones.data.yolo_labels import Labels, are_rotated, check_unused, keypoints_of, read_labels
-from backbones.data.yolo_names import BESIDE, find_names, settings
+from backbones.data.yolo_names import (
+    BESIDE,
+    DATA,
+    find_names,
+    folders_of_splits,
+    has_labels,
+    settings,
+)
 from backbones.errors import listed
 
 KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
 DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # keys that must agree
 SUFFIXES = ('.yaml', '.yml')
 CACHED = '.npy'  # suffix of the copies that Ultralytics' cache='disk' leaves beside images
+LONG = 4  # digits that no number of a class has
 VALUES = 1000  # maximum number of values of an object's keypoints
 
 
@@ -33,6 +42,11 @@ def find(root: Path) -> Path | None:
     """Return the file that names classes: a YAML file at the root, otherwise see `find_names`."""
     there = next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
     return there or find_names(root)
+
+
+def find_unnamed(root: Path) -> Path | None:
+    """Return the folder itself if its images have labels whose classes no file names."""
+    return root if has_labels(root) else None
 
 
 def hint(root: Path) -> str:
@@ -67,21 +81,30 @@ def read(
     decode: bool,
     progress: bool,
     enclosing_boxes: bool = False,
+    given: Sequence[str] = (),
 ) -> tuple[list[Split], tuple[str, ...]]:
     """Read all splits, with boxes in pixels and polygons unchanged.
 
     Args:
+        file: what `find` or `find_unnamed` returned.
         enclosing_boxes: use upright boxes around rotated ones.
+        given: the names of `--classes`, for labels that no file names.
 
     Returns:
         Splits, and the classes in their order.
     """
     in_yaml = file.suffix in SUFFIXES
     content = (_load(file) or {}) if in_yaml else settings(root, file)
-    classes = _names(content['names'], file, faults)
-    if str(content.get('nc', len(classes))) != str(len(classes)):
-        faults.add('class-count', file, f'nc is {content["nc"]}, names has {len(classes)}')
-    _check_lists(root, file, classes, faults)
+    if not any(content.get(key) for keys in KEYS.values() for key in keys):
+        content |= folders_of_splits(root)
+    named = 'names' in content
+    names = _names(content['names'], file, faults) if named else []
+    if named and str(content.get('nc', len(names))) != str(len(names)):
+        where = 'nc' if in_yaml else f'classes in {DATA}'
+        faults.add('class-count', file, f'{where} is {content["nc"]}, but there are {len(names)} '
+                   'names')  # fmt: skip
+    if named:
+        _check_lists(root, file, names, faults)
     _check_settings(root, file, content, faults)
     shape = _keypoints(content, file, faults)
     finder = ImageFinder(root)
@@ -104,6 +127,7 @@ def read(
         found[name] = split, read_labels(split, root, faults)
     check_unused([*found.values()], root, faults)
     labels = [label for _, part in found.values() for label in part.values()]
+    classes = names if named else [*given] or _by_number(labels, root, faults)
     keypoints = keypoints_of(labels, file, faults) if shape is None else math.prod(shape)
     looked_at = {p: fact for split, _ in found.values() for p, fact in split.facts.items()}
     every = {path: label for _, part in found.values() for path, label in part.items()}
@@ -137,6 +161,15 @@ def _names(names: object, file: Path, faults: Faults) -> list[str]:
     return [name if isinstance(name, str) else '' for name in names]
 
 
+def _by_number(labels: list[Labels], root: Path, faults: Faults) -> list[str]:
+    """Name the classes by their numbers, up to the highest one in the labels."""
+    words = [line.split()[0] for each in labels for _, line in each.lines]
+    highest = max((int(w) for w in words if w.isdecimal() and len(w) < LONG), default=-1)
+    names = [f'class {number}' for number in range(highest + 1)]
+    faults.add('unnamed-numbers', root, listed(names))
+    return names
+
+
 def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
     """Compare the names with lists that programs leave beside the labels."""
     for other in list_files(root, ('.txt', '.labels')):
@@ -144,7 +177,8 @@ def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> 
             continue
         there = read_lines(other)
         by_number = numbered(there) or dict(enumerate(there))
-        if by_number != dict(enumerate(classes)):
+        # one may go on where the other ends, as with the names of keypoints
+        if any(by_number.get(number, name) != name for number, name in enumerate(classes)):
             example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
                       f'{listed(there)}: correct the former, or remove the latter'  # fmt: skip
             faults.add('wrong-yaml', file, example)

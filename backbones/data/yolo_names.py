@@ -31,22 +31,37 @@ def find_names(root: Path) -> Path | None:
     file = next(filter(Path.is_file, [*named, *files]), None)
     if file is None:
         return None
+    # unmistakable, so empty label files are enough
+    return file if has_labels(root, empty=file.name == NAMES) else None
+
+
+def has_labels(root: Path, *, empty: bool = False) -> bool:
+    """Return whether one of the first images has a label file, with an object or also `empty`."""
     folders = (root / folder for folder in _folders(root).values())
     images = (image for folder in folders for image in list_images(folder))
     names = functools.cache(names_in)
-    some = islice(images, LOOKED_AT)
-    empty = file.name == NAMES  # unmistakable, so empty label files are enough
-    return file if any(_has_labels(image, root, names, empty=empty) for image in some) else None
+    return any(_has_labels(image, root, names, empty=empty) for image in islice(images, LOOKED_AT))
 
 
 def settings(root: Path, file: Path) -> dict[str, object]:
-    """Return what a data.yaml would say. See `find_names`."""
-    listed, folders = _listed(root), _folders(root)
-    splits = folders if len(folders) > len(listed) else listed  # divided after the export
+    """Return what a data.yaml would say. See `find_names`.
+
+    Args:
+        file: the names; the folder itself if there are none.
+    """
+    splits: dict[str, object] = dict(folders_of_splits(root), path=root)
+    if file == root:
+        return splits
     count = _facts(root).get('classes')
     lines = read_lines(file)
     by_number = {str(number): name for number, name in (numbered(lines) or {}).items()}
-    return dict(splits, names=by_number or lines, path=root, **(dict(nc=count) if count else {}))
+    return splits | dict(names=by_number or lines) | (dict(nc=count) if count else {})
+
+
+def folders_of_splits(root: Path) -> dict[str, str]:
+    """Return the list of images, or the folder, of each split."""
+    listed, folders = _listed(root), _folders(root)
+    return folders if len(folders) > len(listed) else listed  # somebody has divided it since
 
 
 def _listed(root: Path) -> dict[str, str]:

@@ -79,7 +79,7 @@ def test_a_name_that_is_no_text_is_a_fault(name: str, yolo: Path) -> None:
         ('kpt_shape: [17, 4]', 'wrong-yaml', 'as in kpt_shape: [17, 3]'),
         ('kpt_shape: [99999999999, 3]', 'wrong-yaml', 'kpt_shape is'),
         ('kpt_shape: a', 'wrong-yaml', 'kpt_shape is a'),
-        ('nc: two', 'class-count', 'nc is two, names has 2'),
+        ('nc: two', 'class-count', 'nc is two, but there are 2 names'),
     ],
 )
 def test_a_setting_of_another_kind_is_a_fault(text, kind, said, yolo: Path) -> None:
@@ -236,6 +236,8 @@ def test_another_list_of_the_names_is_compared(yolo: Path) -> None:
     (yolo / 'labels/classes.txt').write_text('\n'.join(CLASSES[::-1]), encoding='utf-8')
     report, errors = checked(yolo)
     assert errors == {'wrong-yaml'}
+    (yolo / 'labels/classes.txt').write_text('\n'.join([*CLASSES, 'nose']), encoding='utf-8')
+    assert not checked(yolo)[1]
     assert f'but labels/classes.txt has {CLASSES[1]}, {CLASSES[0]}' in check_data.text(report)
 
 
