@@ -99,7 +99,8 @@ def read(
         for name, here in of_image.items():
             path = finder.find(name, [file.parent])
             if path is None:
-                faults.add('missing-image', file, name, total=len(of_image))
+                kind, said = finder.lost(name)
+                faults.add(kind, file, said, total=len(of_image))
                 continue
             first, before = seen.setdefault(path, (file, here))
             if first != file:  # a table of all images repeats those of the splits

@@ -41,7 +41,8 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
         for entry in some:
             path = finder.find(entry['image'], [file.parent])
             if path is None:
-                faults.add('missing-image', file, entry['image'], total=len(some))
+                kind, which = finder.lost(entry['image'])
+                faults.add(kind, file, which, total=len(some))
                 continue
             number = records.add_image(path.relative_to(root).as_posix())
             for found in entry['annotations']:

@@ -63,7 +63,8 @@ def read(root: Path, files: list[Path], faults: Faults) -> tuple[list[Split], tu
             places = [file.parent / f for f in (f'images/{subset}', 'images', subset, '.')]
             path = finder.find(said, places)
             if path is None:
-                faults.add('missing-image', file, said)
+                kind, which = finder.lost(said)
+                faults.add(kind, file, which)
                 continue
             size = size_of(image.get('width', ''), image.get('height', ''))
             number = records.add_image(path.relative_to(root).as_posix(), size)

@@ -146,8 +146,8 @@ FILES = {
     ),
     'ambiguous-image': Kind(
         'label files match several images, so that one may be mistaken for another',
-        'put the images into JPEGImages beside Annotations, with the same subfolders, or put '
-        'each label file beside its image, and correct the file name in it',
+        'move the other images elsewhere; or put the images into JPEGImages beside Annotations, '
+        'with the same subfolders, or each label file beside its image, with its name in it',
     ),
     'embedded-image': Kind(
         'labelme files contain an image that differs from the file that they name, and labelme '

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from backbones.data.dataset import split_of
 from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
+from backbones.data.similar_names import is_of_labels
 from backbones.data.yolo_labels import has_object
 from backbones.errors import listed
 
@@ -78,9 +79,35 @@ def _yolo_without_names(root: Path) -> str:
             'under the same names'
         )
     return (
-        'It has YOLO labels, but neither a data.yaml nor class names: write the names, one per '
-        'line and class 0 first, into classes.txt in that folder'
+        'It has text files like the labels of YOLO, but no image belongs to one: put them into '
+        'images/NAME.jpg and labels/NAME.txt, or beside each other'
     )
+
+
+def _masks_apart(root: Path) -> str:
+    """Describe folders of masks for each class, masks/CLASS/NAME.png, or for each image."""
+    named = Counter(path.stem for path in _images(root))
+    for place in filter(is_of_labels, {path.parent.parent for path in _images(root)}):
+        folders = [path for path in directly_in(place) if path.is_dir()]
+        stems = [{p.stem for p in directly_in(f) if p.suffix.lower() in SUFFIXES} for f in folders]
+        inside = Counter(stem for some in stems for stem in some)
+        where, names = f'{place.relative_to(root)}/', listed([path.name for path in folders])
+        if folders and all(path.name in named for path in folders):
+            several = any(len(some) > 1 for some in stems)
+            remedy = (
+                'put each image and its masks into NAME/images/NAME.png and NAME/masks/*.png, '
+                'which are read as objects of one class'
+                if several
+                else 'it has one mask, so call it NAME.png, and put it directly into that folder'
+            )
+            return f'{where} has a folder of masks for each image ({names}): {remedy}'
+        if len(folders) > 1 and inside and all(named[stem] > n for stem, n in inside.items()):
+            return (
+                f'{where} has a folder of masks for each class ({names}): draw them into one label '
+                'map per image, with the value 1 for the first class, 2 for the second and so on, '
+                'and put these directly into that folder'
+            )
+    return ''
 
 
 def known_set(root: Path) -> str:
@@ -192,7 +219,8 @@ def _classified(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _brush, _json, _yolo_without_names, _tables, _unknown_json, _others, _classified),
+    *(known_set, _brush, _json, _yolo_without_names, _masks_apart, _tables, _unknown_json),
+    *(_others, _classified),
 )
 
 

@@ -10,7 +10,9 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
 from backbones.data.listing import SUFFIXES, directly_in, grouped, list_images
+from backbones.data.similar_names import is_of_labels
 
+SHOWN = 3  # images that a name may mean
 HASH = re.compile(r'^[0-9a-f]{8}-')  # Label Studio's prefix of uploaded files
 
 
@@ -39,12 +41,27 @@ class ImageFinder:
                 path = folder.joinpath(*parts[start:])
                 if os.path.isfile(path):
                     return path
-        last = parts[-1] if parts else ''
-        there = self._names.get(last) or self._names.get(HASH.sub('', last)) or (
-            self._hashed.get(last) or self._alike.get(alike(last), []))  # fmt: skip
+        there = self._named(name)
         if len(there) > 1:
             there = [path for path in there if any(path.is_relative_to(f) for f in folders)]
         return there[0] if len(there) == 1 else None
+
+    def lost(self, name: str) -> tuple[str, str]:
+        """Return the kind of fault of a name that `find` has not found, and what it may mean."""
+        there = [str(path.relative_to(self.root)) for path in self._named(name)[:SHOWN]]
+        if len(there) < 2:
+            return 'missing-image', name
+        return 'ambiguous-image', f'{name} may be {" or ".join(there)}'
+
+    def called(self, stem: str) -> Path | None:
+        """Return the only image of a name without suffix, except in folders of masks."""
+        there = [path for path in self._stems.get(stem, []) if not is_of_labels(path.parent)]
+        return there[0] if len(there) == 1 else None
+
+    def _named(self, name: str) -> list[Path]:
+        last = next(reversed(parts_of(name)), '')
+        return self._names.get(last) or self._names.get(HASH.sub('', last)) or (
+            self._hashed.get(last) or self._alike.get(alike(last), []))  # fmt: skip
 
     def beside(self, file: Path) -> Path | None:
         """Return the image with the same name as a file, in its folder; None if there is none."""
@@ -58,6 +75,11 @@ class ImageFinder:
     @functools.cached_property
     def _names(self) -> dict[str, list[Path]]:
         return grouped(list_images(self.root), lambda path: path.name)
+
+    @functools.cached_property
+    def _stems(self) -> dict[str, list[Path]]:
+        every = (path for paths in self._names.values() for path in paths)
+        return grouped(every, lambda path: path.stem)
 
     @functools.cached_property
     def _hashed(self) -> dict[str, list[Path]]:

@@ -145,7 +145,9 @@ def _image(file: Path, content: dict, finder: ImageFinder) -> Path | None:
             return finder.root / beside.resolve().relative_to(finder.root.resolve())
     if found := finder.beside(file):
         return found
-    return finder.find(said, [file.parent]) if isinstance(said, str) and said else None
+    if isinstance(said, str) and said:
+        return finder.find(said, [file.parent])
+    return finder.called(file.stem)
 
 
 def _instances(

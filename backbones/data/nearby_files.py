@@ -21,12 +21,12 @@ def near(path: Path) -> str:
 
 
 def elsewhere(name: str, folder: Path) -> str:
-    """Find an image of this file name below a folder; '' unless there is exactly one."""
+    """Find images of this file name below a folder; '' if there are none."""
     last = name.replace('\\', '/').rpartition('/')[2]
-    found = [path for path in list_images(folder) if path.name == last]
-    if len(found) != 1:
-        return ''
-    return f' (there is {found[0].relative_to(folder).as_posix()}: use that path)'
+    found = [p.relative_to(folder).as_posix() for p in list_images(folder) if p.name == last]
+    if len(found) > 1:
+        return f' (there are {" and ".join(found[:3])}: use one of these paths)'
+    return f' (there is {found[0]}: use that path)' if found else ''
 
 
 def _plain(name: str) -> str:

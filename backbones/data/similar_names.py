@@ -19,7 +19,7 @@ FEWEST = 2  # files of a folder, so that all of them can share a word
 def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
     """Return for each split the folders of images and of label maps that match best."""
     keys = {folder: key.keys() for folder in _folders(root) if (key := _keys(_names(folder)))}
-    labels = [folder for folder in keys if _is_of_labels(folder)]
+    labels = [folder for folder in keys if is_of_labels(folder)]
     found: dict[str, list[tuple[float, Path, Path]]] = {}
     for images in keys.keys() - labels:
         for other in labels:
@@ -64,7 +64,8 @@ def _names(folder: Path) -> list[str]:
     return [p.stem for p in directly_in(folder) if p.suffix.lower() in SUFFIXES]
 
 
-def _is_of_labels(folder: Path) -> bool:
+def is_of_labels(folder: Path) -> bool:
+    """Return whether the name of a folder, or of the one that has it as a split, says masks."""
     name = folder.name.lower()
     is_split = any(name in words for words in SPLITS.values())
     return bool(LABEL_WORDS.search(folder.parent.name.lower() if is_split else name))

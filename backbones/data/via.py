@@ -62,7 +62,8 @@ def read(
             name = entry['filename']
             path = finder.find(name, [file.parent])
             if path is None:
-                faults.add('missing-image', file, name, total=len(some))
+                kind, said = finder.lost(name)
+                faults.add(kind, file, said, total=len(some))
                 continue
             here = list(_regions(entry))
             first, before = seen.setdefault(path, (file, here))

@@ -48,7 +48,8 @@ class Images:
                     return [parent / folder / name]
         stems = (file.stem, Path(name).stem) if name else (file.stem,)
         if stem := next((stem for stem in stems if stem in self._all), ''):
-            return self._all[stem]
+            there = self._all[stem]
+            return [path for path in there if path.parent == self._whole] or there
         there = next(filter(None, (self._alike.get(alike(stem)) for stem in stems)), [])
         found = [path for path in there if path.stem not in self.stems]
         for path in found:
@@ -81,6 +82,14 @@ class Images:
     @functools.cached_property
     def _all(self) -> dict[str, list[Path]]:
         return grouped(list_images(self.root), lambda path: path.stem)
+
+    @functools.cached_property
+    def _whole(self) -> Path | None:
+        """The only folder that has an image for every XML file, as train_images beside others."""
+        every = (path for paths in self._all.values() for path in paths)
+        folders = grouped(every, lambda path: str(path.parent))
+        whole = [f for f, paths in folders.items() if self.stems <= {path.stem for path in paths}]
+        return Path(whole[0]) if len(whole) == 1 else None
 
     @functools.cached_property
     def _alike(self) -> dict[str, list[Path]]:

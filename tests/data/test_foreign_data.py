@@ -257,6 +257,31 @@ def test_yolo_without_a_yaml_file_is_read(make: Change, splits: dict, tmp_path: 
     assert {name: len(split.records['annotations']) for name, split in found} == splits
 
 
+@pytest.mark.parametrize(
+    'given, called', (((), ('class 0', 'class 1')), (('cat', 'dog'), ('cat', 'dog')))
+)
+def test_yolo_without_names_is_read(given: tuple, called: tuple, tmp_path: Path) -> None:
+    labelled('images', 'labels')(tmp_path)
+    (tmp_path / 'classes.txt').unlink()
+    report = check_data.check(str(tmp_path), classes=given)
+    assert report.dataset.classes == called and not report.faults.errors
+    assert [*report.classes.values()] == [{'train': 1}] * 2
+    assert report.faults.count('unnamed-numbers') == (not given)
+
+
+def test_a_list_of_names_without_folders_is_enough(tmp_path: Path) -> None:
+    labelled('images/train', 'labels/train')(tmp_path)
+    (tmp_path / 'classes.txt').rename(tmp_path / 'data.yaml').write_text('names: [cat, dog]\n')
+    assert check_data.check(str(tmp_path)).classes == {'cat': {'train': 1}, 'dog': {'train': 1}}
+
+
+def test_another_number_of_classes_in_obj_data_is_shown(tmp_path: Path) -> None:
+    cvat_yolo(tmp_path)
+    (tmp_path / 'obj.data').write_text('classes = 1\ntrain = data/train.txt\nnames = obj.names\n')
+    faults = check_data.check(str(tmp_path)).faults
+    assert 'classes in obj.data is 1, but there are 2 names' in '\n'.join(faults.lines())
+
+
 def test_numbers_in_lists_of_images_are_no_yolo_labels(tmp_path: Path) -> None:
     """As in the lists of Pascal VOC, beside a `classes.txt`."""
     root = make_voc(tmp_path)
@@ -276,8 +301,7 @@ def test_images_and_label_maps_without_splits_are_a_training_split(tmp_path: Pat
 IMAGE = dict(image_id=0, width=96, height=64, file_name='0.jpg')
 BOX = dict(bbox=[10, 10, 40, 30], area=1200, id=1)
 REFUSED = [
-    (texts('{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'write the names, .*into classes\.txt'),
-    (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'neither a data\.yaml nor class names'),
+    (texts('labels/{}.txt', '0 0.5 0.5 0.2 0.2\n'), r'no image belongs to one: put them into'),
     (texts('labelTxt/{}.txt', 'gsd:0.1\n1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
     (texts('train/labelTxt/{}.txt', '1 1 2 1 2 2 1 2 plane 0\n'), r'It is DOTA'),
     (both(images_in('training/image_2'),
@@ -324,6 +348,9 @@ REFUSED = [
     (images_in('train/good', 'test/cut', 'ground_truth/cut'), r'It is MVTec AD'),
     (images_in('train/cat', 'train/dog', 'val/cat', 'val/dog'),
      r'folders of the classes that they show \(cat, dog\)'),
+    (images_in('images', 'masks/body', 'masks/wheel'),
+     r'masks/ has a folder of masks for each class \(body, wheel\): draw them into one label map'),
+    (images_in('images/train', 'masks/0', 'masks/1'), r'masks for each image \(0, 1\)'),
     (texts('a.json', dict(square=[1, 2])), r'JSON files of an unknown form'),
     (both(images_in('train', 'test'), texts('test/data.yaml', 'train: .\nnames: [cat]\n')),
      r'test holds a dataset that can be read, but train beside it does not'),
@@ -398,6 +425,23 @@ def test_boxes_without_masks_are_learnt_and_judged(fields: dict, tmp_path: Path)
         metric.process({}, [sample_of(info, info['instances'])])
     assert metric.evaluate(len(made))['coco/bbox_mAP'] == 1
     assert made.metainfo['classes'] == CLASSES
+
+
+def test_boxes_need_no_masks(tmp_path: Path) -> None:
+    """Where some have one, only a base that learns masks minds."""
+    from backbones.data.new_config import wanted_by
+
+    root, out = make_coco(tmp_path / 'data'), tmp_path / 'own.py'
+    content = json.loads(json_file(root, 'train').read_text())
+    content['annotations'][0]['segmentation'] = []
+    json_file(root, 'train').write_text(json.dumps(content))
+    wants = [
+        wanted_by(base, out) for base in ('mask_rcnn_cswin_t_coco', 'faster_rcnn_cswin_t_coco')
+    ]
+    reports = [check_data.check(str(root), wants=one) for one in (None, *wants)]
+    assert [report.faults.count('mask-missing') for report in reports] == [1, 1, 0]
+    out.write_text(new_config(reports[2].dataset, base='faster_rcnn_cswin_t_coco', out=out))
+    assert not check_data.check(str(out)).faults.errors
 
 
 def test_masks_in_one_split_only_are_no_data_for_masks(tmp_path: Path) -> None:

@@ -311,6 +311,17 @@ def test_shapes_of_one_group_are_one_instance(tmp_path: Path) -> None:
     assert joined['bbox'] == [8, 9, 40, 20]
 
 
+def test_labelme_without_the_name_of_its_image_is_of_that_of_its_own(tmp_path: Path) -> None:
+    """The one that is in no folder of masks."""
+    file = tmp_path / 'drawn/0.json'
+    for folder in ('images', 'masks'):
+        photo(tmp_path / folder / '0.png')
+    shape = dict(label='a', points=[[1, 1], [9, 1], [9, 9]], shape_type='polygon')
+    file.parent.mkdir()
+    save(file, dict(shapes=[shape]))
+    assert check_data.check(str(tmp_path)).classes == {'a': {'train': 1}}
+
+
 def test_the_ignored_label_of_labelme_is_no_class(tmp_path: Path) -> None:
     LAYOUTS['labelme, beside the images'].make(tmp_path)
     file = tmp_path / 'train_0.json'

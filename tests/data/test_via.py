@@ -54,6 +54,15 @@ def test_the_class_is_the_attribute_called_so_or_the_one_that_all_have(tmp_path:
     assert report.classes == {'cat': {'train': 1}, 'dog': {'train': 1}}
 
 
+def test_an_image_in_two_folders_is_named(tmp_path: Path) -> None:
+    check(tmp_path, box(1))
+    for folder in ('big', 'small'):
+        noise(tmp_path / folder / 'a.png')
+    (tmp_path / 'a.png').unlink()
+    faults = check_data.check(str(tmp_path)).faults
+    assert 'a.png may be big/a.png or small/a.png' in '\n'.join(faults.lines())
+
+
 def test_a_region_without_a_class_among_others_is_an_error(tmp_path: Path) -> None:
     report = check(tmp_path, box(1, dict(kind='cat')), box(20))
     assert report.faults.count('unnamed-class') == 1

@@ -79,6 +79,14 @@ def test_several_images_of_the_name_are_an_error(voc: Path) -> None:
     assert 'ambiguous-image' in found_kinds(voc)
 
 
+def test_the_only_folder_with_all_images_is_taken(voc: Path) -> None:
+    """As train_images beside test_images, whose files are numbered from 1 as well."""
+    shutil.rmtree(voc / 'ImageSets')
+    (voc / 'JPEGImages').rename(voc / 'photos')
+    noise(voc / 'others/train_0.jpg', seed=9)
+    assert all(name.startswith('photos/') for name in images_of(check_data.check(str(voc)).dataset))
+
+
 def test_a_name_that_contradicts_the_file_is_an_error(voc: Path) -> None:
     path = voc / 'Annotations/train_0.xml'
     path.write_text(path.read_text().replace('<filename>train_0', '<filename>train_1'))
