@@ -3,6 +3,7 @@
 import codecs
 import json
 import os
+import re
 from pathlib import Path
 
 from backbones.data.coco_join import join
@@ -15,6 +16,11 @@ from backbones.data.numbers import LARGEST_ID, is_id
 
 PARTS = ('images', 'annotations', 'categories')
 NAMES = {'id', 'image_id', 'category_id', 'name', 'file_name'}  # single values
+NUMBERS = {
+    'images': ('id', 'width', 'height'),
+    'annotations': ('id', 'image_id', 'category_id', 'area', 'iscrowd'),
+    'categories': ('id',),
+}
 LOOKED_AT = 50  # file names by which the folder of images is found
 MANY = 20  # if a folder has more JSON files, the first 20 must look like COCO's
 
@@ -54,7 +60,7 @@ def split_of_file(root: Path, file: Path) -> str | None:
 
 def _may_be_coco(file: Path) -> bool:
     start = start_of(file)
-    parts = any(f'"{part}"' in start for part in ('images', 'annotations'))
+    parts = re.search(r'"(images|annotations)"\s*:', start) is not None
     return not start.strip() or (parts and not json_sign(file))
 
 
@@ -90,7 +96,10 @@ def _categories(splits: list[Split]) -> tuple[str, ...]:
 
 
 def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
-    records = read_json(file, faults, testing=name == 'test')
+    records = read_json(file, faults, testing=name == 'test', copied=True)
+    texts = _as_numbers(records)
+    if texts:
+        faults.add('text-numbers', file, f'{texts} entries')
     if dropped := drop_root_category(records):
         faults.add('root-category', file, repr(dropped))
     crowds = _only_crowds(records['annotations'])
@@ -99,7 +108,45 @@ def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
     for entry in records['images']:
         if 'file_name' not in entry and isinstance(entry.get('coco_url'), str):  # as in LVIS
             entry['file_name'] = entry['coco_url']
-    return Split(name, file, image_folder(root, file, records), records=records, own_file=crowds)
+    sized = all(entry.get(side) for entry in records['images'] for side in ('width', 'height'))
+    own = crowds or bool(texts) or not sized or has_mark(file)
+    return Split(name, file, image_folder(root, file, records), records=records, own_file=own)
+
+
+def has_mark(file: Path) -> bool:
+    """Return whether a file begins with a byte order mark, which MMDetection cannot read."""
+    with file.open('rb') as opened:
+        return opened.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
+
+
+def _as_numbers(records: dict[str, list[dict]]) -> int:
+    """Turn numbers that are written as text into numbers; return how many entries had some.
+
+    Roboflow writes the sides of boxes so.
+    """
+    changed = 0
+    for part, fields in NUMBERS.items():
+        for entry in records[part]:
+            new: dict[str, object] = {key: _number(entry.get(key)) for key in fields}
+            new = {key: value for key, value in new.items() if value is not None}
+            box = entry.get('bbox')
+            if isinstance(box, list) and any(isinstance(value, str) for value in box):
+                numbers = [_number(value) for value in box]
+                new['bbox'] = [v if n is None else n for v, n in zip(box, numbers)]
+            entry |= new
+            changed += bool(new)
+    return changed
+
+
+def _number(said: object) -> int | float | None:
+    """Return the number that a text stands for; None if it is no text, or stands for none."""
+    if not isinstance(said, str):
+        return None
+    try:
+        number = float(said)
+    except ValueError:
+        return None
+    return int(number) if said.strip().isdecimal() else number
 
 
 def _only_crowds(annotations: list[dict]) -> bool:
@@ -167,10 +214,13 @@ def _not_taken(root: Path, found: dict[str, list[Path]]) -> list[Path]:
     return sorted(f for f, s in named.items() if s in ('train', 'val') and s not in found)
 
 
-def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str, list[dict]]:
+def read_json(
+    file: Path, faults: Faults, *, testing: bool = False, copied: bool = False
+) -> dict[str, list[dict]]:
     """Return the three lists of a COCO file, empty if the file is broken.
 
     Args:
+        copied: MMDetection reads a copy of it.
         testing: the file may lack annotations, like that of a benchmark with hidden labels.
     """
     try:
@@ -188,7 +238,7 @@ def read_json(file: Path, faults: Faults, *, testing: bool = False) -> dict[str,
     except RecursionError:
         faults.add('broken-file', file, 'it is nested too deeply')
         return {part: [] for part in PARTS}
-    if raw.startswith(codecs.BOM_UTF8):
+    if not copied and raw.startswith(codecs.BOM_UTF8):
         faults.add('broken-file', file, 'it begins with a byte order mark, which MMDetection '
                    'cannot read; save it as UTF-8 without BOM')  # fmt: skip
     records: dict[str, list[dict]] = {}

@@ -41,11 +41,11 @@ def ids_by_name(categories: Sequence[dict], names: Sequence[str]) -> list[int]:
 
 
 def fill_nulls(annotations: Sequence[dict]) -> None:
-    """Replace null by what it means in fields that MMDetection and pycocotools compare."""
+    """Fill what is null or missing in fields that MMDetection and pycocotools compare."""
     for annotation in annotations:
-        if annotation.get('iscrowd', 0) is None:
+        if annotation.get('iscrowd') is None:
             annotation['iscrowd'] = 0
-        if annotation.get('area', 0) is None:
+        if annotation.get('area') is None:
             _, _, width, height = annotation['bbox']
             annotation['area'] = width * height
 

@@ -109,12 +109,17 @@ FILES = {
     ),
     'missing-field': Kind('entries lack a field', 'add it, or export the annotations again'),
     'null-field': warning(
-        'fields are null; iscrowd then counts as 0, and area as width times height of the box',
+        'fields are null or missing; iscrowd then counts as 0, and area as width times height of '
+        'the box',
         'write the values, because other programs treat null as an error',
     ),
     'url-file-name': Kind(
         'images are named by a URL, but the tools do not download them',
         'download the images, and write their file names',
+    ),
+    'text-numbers': warning(
+        'numbers are written as text; the config gets them as numbers',
+        'nothing',
     ),
     'wrong-type': Kind(
         'ids or iscrowd are not integers, sizes are not numbers, or names are not text',
@@ -133,7 +138,8 @@ FILES = {
     'duplicate-class': Kind('class names are used twice', 'give each class its own name'),
     'unnamed-class': Kind(
         'classes have no name, or one that is not text',
-        'name them; remove blank lines from classes.txt',
+        'name them; in files of the VGG annotator, --classes NAME names those of the only class; '
+        'remove blank lines from classes.txt',
     ),
     'unknown-image': Kind(
         'annotations have an image id that is not listed', 'list the image, or remove them'

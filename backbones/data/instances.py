@@ -155,7 +155,9 @@ class InstanceChecks:
         """Return an annotation's image; None, with faults added, if nothing more can be checked."""
         lacks = [f for f in ('image_id', 'category_id', 'bbox', 'area') if f not in annotation]
         for field in lacks:
-            self.add('missing-field', f'{where} without {field}', len(self.annotations))
+            filled = field == 'area' and self.split.by_name
+            kind = 'null-field' if filled else 'missing-field'
+            self.add(kind, f'{where} without {field}', len(self.annotations))
         if 'image_id' in annotation and annotation['image_id'] not in self.image_of:
             self.add('unknown-image', where)
         if 'category_id' in annotation and annotation['category_id'] not in self.names:
@@ -180,10 +182,21 @@ class InstanceChecks:
                 return False
             checked += 1
             area = annotation.get('area')
-            is_corner_area = is_number(area) and abs(area - (w - x) * (h - y)) < 0.02 * w * h
             beyond += x + w > image['width'] + SLACK or y + h > image['height'] + SLACK
-            beyond += is_number(area) and is_corner_area and abs(area - w * h) > 0.1 * w * h
+            # the area is that of corners, and not that of sides
+            said = area if is_number(area) else w * h
+            if abs(said - (w - x) * (h - y)) < 0.02 * w * h < 0.2 * abs(said - w * h):
+                if self._bounds_mask(annotation, image):
+                    return False
+                beyond += 1
         return checked > 0 and beyond > 0.2 * checked
+
+    def _bounds_mask(self, annotation: dict, image: dict) -> bool:
+        """Return whether a box bounds the mask of its annotation, if there is one."""
+        if not has_mask(annotation):
+            return False
+        _, bounds = check_mask(annotation['segmentation'], image['width'], image['height'])
+        return bounds is not None and _overlap(bounds, annotation['bbox']) > 0.9
 
     def _check_box(self, annotation: dict, image: dict, where: str, *, corners: bool) -> bool:
         """Return whether a box is correct, so that its mask can be compared with it."""
