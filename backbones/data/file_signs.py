@@ -14,6 +14,7 @@ def what_else(path: Path) -> tuple[str, str]:
         (b'<!doctype', 'a web page, perhaps a failed download'),
         (b'<html', 'a web page, perhaps a failed download'),
         (b'version https://git-lfs', 'a git-lfs pointer; fetch it with git lfs pull'),
+        (b'\x93numpy', 'a NumPy array, which is read as an image only; save label maps as PNG'),
         (b'{', 'JSON'),
         (b'<?xml', 'XML'),
     ):
@@ -21,6 +22,11 @@ def what_else(path: Path) -> tuple[str, str]:
             return 'not-an-image', what
     if start[4:8] == b'ftyp':
         return 'unsupported-format', f'{start[8:12].decode("latin-1")}, perhaps from a phone'
+    if start.startswith(b'\x89png\n\x1a'):
+        return (
+            'damaged-image',
+            'git has changed its line ends: write "*.png binary" into .gitattributes',
+        )
     if start.startswith((b'\xff\xd8', b'\x89png', b'riff', b'bm', b'ii*', b'mm\0*')):
         return 'damaged-image', 'its header is truncated'
     return 'not-an-image', f'starts with {start[:12]!r}'

@@ -61,11 +61,9 @@ def raw_values(image: Image.Image, *, in_colours: bool) -> np.ndarray:
 
 
 def has_equal_channels(values: np.ndarray) -> bool:
-    """Return whether red, green and blue are equal everywhere."""
-    return (
-        values.ndim > 2
-        and values.shape[2] > 2
-        and bool((values[..., :1] == values[..., 1:3]).all())
+    """Return whether red, green and blue are equal everywhere, as those of grey with alpha are."""
+    return values.ndim > 2 and (
+        values.shape[2] == 2 or bool((values[..., :1] == values[..., 1:3]).all())
     )
 
 

@@ -1,7 +1,8 @@
 """Reading folders of images and label maps, paired by name."""
 
 import re
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,14 +14,15 @@ from backbones.data.image_finder import alike, spelled_otherwise
 from backbones.data.listing import SUFFIXES, directly_in, list_images, walk
 from backbones.data.nearby_files import near
 
-IMAGES = ('images', 'imgs', 'img', 'image', 'jpegimages', 'leftimg8bit', 'imgsfine/leftimg8bit',
-          '701_stillsraw_full')  # fmt: skip
-LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'segmentation', 'gt',
-          'gtfine', 'labeledapproved_full')  # fmt: skip
+IMAGES = ('images', 'imgs', 'img', 'image', 'img_dir', 'jpegimages', 'leftimg8bit',
+          'imgsfine/leftimg8bit', '701_stillsraw_full')  # fmt: skip
+LABELS = ('masks', 'labels', 'annotations', 'mask', 'label', 'ann', 'ann_dir', 'segmentation',
+          'gt', 'gtfine', 'labeledapproved_full')  # fmt: skip
 # suffixes added to the name of an image's folder, and to the image's name
 FOLDERS = ('annot', '_labels', '_label', '_masks', '_mask', '_annotations', '_gt', 'masks')
-ENDS = ('', '_mask', '_masks', '_label', '_labels', '_lab', '_seg', '_segmentation', '_gt', '_L',
-        '_P', '-mask', '-label', '-seg', '_gtFine_labelTrainIds', '_gtFine_labelIds')  # fmt: skip
+ENDS = ('', '_mask', '_masks', '_label', '_labels', '_lab', '_seg', '_segmentation', '_gt', '_m',
+        '_L', '_P', '-mask', '-label', '-seg', '_gtFine_labelTrainIds',
+        '_gtFine_labelIds')  # fmt: skip
 IMAGE_END = re.compile('_leftImg8bit$')
 LOOKED_AT = 200  # images of a folder to look at
 NEAR = 5  # images for which to look for a label map with a similar name
@@ -48,9 +50,13 @@ def find(root: Path) -> dict[str, Pair]:
 
 
 def find_similar(root: Path) -> dict[str, Pair]:
-    """Return each split's folders by words in their names; their files have similar names."""
+    """Return each split's folders by words in their names, with files of similar names."""
+    return {split: pairs[0] for split, pairs in _similar(root).items()}
+
+
+def _similar(root: Path) -> dict[str, list[Pair]]:
     found = similar_names.folders_of_splits(root)
-    return {split: Pair(*pair, similar=True) for split, pair in found.items()}
+    return {split: [Pair(*pair, similar=True) for pair in pairs] for split, pairs in found.items()}
 
 
 def _candidates(root: Path) -> dict[str, list[Pair]]:
@@ -86,15 +92,30 @@ def _end(images: Path, labels: Path) -> Pair | None:
     apart = images != labels
     some = [name for name, _ in islice(_names(images), LOOKED_AT)]
     there = {alike(name) for name, _ in _names(labels)}
-    stems = [IMAGE_END.sub('', name) for name in some]
-    counts = {end: sum(alike(f'{stem}{end}') in there for stem in stems)
-              for end in ENDS if end or apart}  # fmt: skip
+    ends = [end for end in ENDS if end or apart]
+    counts = {end: sum(alike(_label_of(name, end, there)) in there for name in some)
+              for end in [*ends, *_own_ends(some, there, apart=apart)]}  # fmt: skip
     best = max(counts, key=lambda end: counts[end])
     # in one folder, most images have a label map: every second file is one
     if counts[best] and (apart or 3 * counts[best] >= len(some)):
         return Pair(images, labels, best)
     meant = apart and there and any(near(labels / f'{name}.png') for name in some[:NEAR])
     return Pair(images, labels, '') if meant else None
+
+
+def _label_of(name: str, end: str, there: Collection[str]) -> str:
+    """Return what an image's label map is called: with the end of its own name, or without it."""
+    whole = f'{name}{end}'
+    return whole if alike(whole) in there else f'{IMAGE_END.sub("", name)}{end}'
+
+
+def _own_ends(images: list[str], labels: Collection[str], *, apart: bool) -> set[str]:
+    """Return what the label maps of another folder add to the names of all images but a few."""
+    some = [alike(name) for name in images[:NEAR]] if apart else []
+    added = Counter(label[len(name):] for name in some for label in labels
+                    if label.startswith(name))  # fmt: skip
+    ends = {end for end, count in added.items() if 1 < count == len(some)}
+    return ends if len(ends) == 1 else set()  # several would be maps of several kinds
 
 
 def _folders(root: Path) -> list[Path]:
@@ -114,7 +135,8 @@ def _names(folder: Path) -> Iterator[tuple[str, Path]]:
 def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
     """Read the splits that `find` returned; images without label maps are a test split."""
     splits = []
-    for name, (first, *others) in _candidates(root).items():
+    similar = any(pair.similar for pair in found.values())
+    for name, (first, *others) in (_similar if similar else _candidates)(root).items():
         for other in others:
             example = f'{name}: {_named(root, first)} and {_named(root, other)}'
             faults.add('several-folders', root, example)
@@ -161,7 +183,8 @@ def pair_by_name(pair: Pair, faults: Faults, *, exact: bool = False) -> list[tup
         partners = similar_names.partners(by_name, label_of)
         meant = {name: partners.get(name, '') for name in by_name}
     else:
-        meant = {name: f'{IMAGE_END.sub("", name)}{pair.end}' for name in by_name}
+        known = {*map(alike, label_of)}
+        meant = {name: _label_of(name, pair.end, known) for name in by_name}
     if pair.images == pair.labels:
         meant = {name: label for name, label in meant.items()
                  if not name.endswith(pair.end) or label in by_name}  # fmt: skip

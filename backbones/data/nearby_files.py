@@ -12,7 +12,7 @@ def near(path: Path) -> str:
     Returns:
         ' (there is NAME)', or '' if nothing is close.
     """
-    names = [beside.name for beside in directly_in(path.parent)]
+    names = [beside.name for beside in directly_in(path.parent) if beside.name != path.name]
     there = [name for name in names if _plain(name) == _plain(path.name)]
     there += [name for name in names if _plain(name) in _labels_of(_plain(path.name))]
     if there:

@@ -16,8 +16,8 @@ MOST = 0.8  # share of the smaller folder's files that have a partner
 FEWEST = 2  # files of a folder, so that all of them can share a word
 
 
-def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
-    """Return for each split the folders of images and of label maps that match best."""
+def folders_of_splits(root: Path) -> dict[str, list[tuple[Path, Path]]]:
+    """Return for each split the folders of images and of label maps that match, best first."""
     keys = {folder: key.keys() for folder in _folders(root) if (key := _keys(_names(folder)))}
     labels = [folder for folder in keys if is_of_labels(folder)]
     found: dict[str, list[tuple[float, Path, Path]]] = {}
@@ -28,7 +28,7 @@ def folders_of_splits(root: Path) -> dict[str, tuple[Path, Path]]:
             share = matched / min(len(keys[images]), len(keys[other]))
             if share >= MOST and split == _split(root, images):
                 found.setdefault(split, []).append((-share, images, other))
-    return {split: min(some)[1:] for split, some in found.items()}
+    return {split: [pair[1:] for pair in sorted(some)] for split, some in found.items()}
 
 
 def partners(images: Collection[str], labels: Collection[str]) -> dict[str, str]:
