@@ -8,7 +8,7 @@ from pathlib import Path
 
 from backbones.data.dataset import split_of
 from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
-from backbones.data.similar_names import is_of_labels
+from backbones.data.masks_apart import masks_apart
 from backbones.data.yolo_labels import has_object
 from backbones.errors import listed
 
@@ -84,30 +84,18 @@ def _yolo_without_names(root: Path) -> str:
     )
 
 
-def _masks_apart(root: Path) -> str:
-    """Describe folders of masks for each class, masks/CLASS/NAME.png, or for each image."""
-    named = Counter(path.stem for path in _images(root))
-    for place in filter(is_of_labels, {path.parent.parent for path in _images(root)}):
-        folders = [path for path in directly_in(place) if path.is_dir()]
-        stems = [{p.stem for p in directly_in(f) if p.suffix.lower() in SUFFIXES} for f in folders]
-        inside = Counter(stem for some in stems for stem in some)
-        where, names = f'{place.relative_to(root)}/', listed([path.name for path in folders])
-        if folders and all(path.name in named for path in folders):
-            several = any(len(some) > 1 for some in stems)
-            remedy = (
-                'put each image and its masks into NAME/images/NAME.png and NAME/masks/*.png, '
-                'which are read as objects of one class'
-                if several
-                else 'it has one mask, so call it NAME.png, and put it directly into that folder'
-            )
-            return f'{where} has a folder of masks for each image ({names}): {remedy}'
-        if len(folders) > 1 and inside and all(named[stem] > n for stem, n in inside.items()):
-            return (
-                f'{where} has a folder of masks for each class ({names}): draw them into one label '
-                'map per image, with the value 1 for the first class, 2 for the second and so on, '
-                'and put these directly into that folder'
-            )
-    return ''
+def _unknown_texts(root: Path) -> str:
+    """Describe text files that are called like images, such as KITTI's or those of a metric."""
+    images = {path.stem for path in _images(root)}
+    texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt' and p.stem in images)
+    file = next(texts, None)
+    if file is None:
+        return ''
+    line = start_of(file).strip().partition('\n')[0]
+    return (
+        f'{file.relative_to(root)} is called like an image, but {line[:60]!r} is no line of YOLO: '
+        'convert such files to its "class x y width height", in fractions of the image'
+    )
 
 
 def known_set(root: Path) -> str:
@@ -144,6 +132,7 @@ FOLDER_SIGNS: dict[tuple[str, ...], str] = {
     'line per image in _annotations.txt: export it as COCO, or convert it',
     ('ground_truth', 'good'): 'It is MVTec AD, whose training images show no defects: copy images '
     'of test into images, and their masks from ground_truth into masks, under the same names',
+    ('gt', 'gt.txt'): 'It is MOT, with boxes of tracks over frames: convert gt/gt.txt to COCO',
     ('metadata.jsonl',): f'It is an image folder of Hugging Face, with metadata.jsonl: {TO_COCO}',
 }
 
@@ -181,15 +170,21 @@ def _tables(root: Path) -> str:
         what = next((w for signs, w in CSV_SIGNS.items() if all(s in start for s in signs)), '')
         if what:
             return f'{file.name} is a table of {what}: {TO_COCO}'
-    return f'It has CSV files: {TO_COCO}' if files else ''
+    if not files:
+        return ''
+    columns = start_of(files[0]).lstrip('\ufeff').partition('\n')[0].strip()
+    return (
+        f'{files[0].name} is a table with the columns {columns[:80]!r}: call those of image, class '
+        f'and corners filename, class, xmin, ymin, xmax and ymax, or {TO_COCO}'
+    )
 
 
 def _others(root: Path) -> str:
     suffixes = {p.suffix.lower() for p in islice(walk(root), LOOKED_AT)}
     if suffixes & {'.tfrecord', '.record', '.parquet', '.arrow'}:
         return f'It has TensorFlow records or Hugging Face tables: {TO_COCO}'
-    if '.ndjson' in suffixes:
-        return 'It has NDJSON files of Labelbox or Ultralytics: export as COCO or YOLO'
+    if suffixes & {'.ndjson', '.jsonl'}:
+        return 'It has NDJSON files, as of Labelbox or Ultralytics: export as COCO or YOLO'
     if not suffixes & set(SUFFIXES):
         other = f', only {", ".join(sorted(filter(None, suffixes))[:6])}' if suffixes else ''
         return f'It has no images with the suffixes {", ".join(SUFFIXES)}{other}'
@@ -219,7 +214,8 @@ def _classified(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _brush, _json, _yolo_without_names, _masks_apart, _tables, _unknown_json),
+    *(known_set, _brush, _json, _yolo_without_names, _unknown_texts, masks_apart, _tables),
+    _unknown_json,
     *(_others, _classified),
 )
 

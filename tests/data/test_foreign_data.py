@@ -160,7 +160,7 @@ FOLDERS = [
     (make_masks, renamed('*/*/*.*g', lambda p: f'{p.stem}.1.x{p.suffix}'), set(), set(),
      '0 errors'),
     (make_masks, renamed('masks/*/*.png', lambda p: f'{p.name}.png'),
-     {'empty-split', 'missing-label', 'label-without-image'}, None, '0.jpg (there is 0.png.png)'),
+     set(), set(), '0 errors'),
     (make_masks, renamed('masks/*/*.png', lambda p: f'{p.stem}_mask.png'), set(), set(),
      '0 errors'),
     (make_masks, many_classes, {'label-values', 'wrong-classes'}, None, 'allow 0 to 254'),
@@ -298,6 +298,11 @@ def test_images_and_label_maps_without_splits_are_a_training_split(tmp_path: Pat
     assert '--val' in '\n'.join(report.faults.lines())
 
 
+def masks_of_objects(root: Path) -> None:
+    for number in range(2):
+        noise(root / f'masks/0_car_{number}.png')
+
+
 IMAGE = dict(image_id=0, width=96, height=64, file_name='0.jpg')
 BOX = dict(bbox=[10, 10, 40, 30], area=1200, id=1)
 REFUSED = [
@@ -321,6 +326,10 @@ REFUSED = [
     (texts('{}.json', dict(image=IMAGE, annotations=[BOX])), r'merge them into one COCO file'),
     (texts('{}.json', dict(asset={}, regions=[])), r'VoTT'),
     (texts('ann/{}.json', dict(size={}, objects=[])), r'Supervisely'),
+    (both(texts('meta.json', dict(classes=[], projectType='images')),
+          texts('ds/ann/{}.json', dict(size={}, objects=[]))), r'Supervisely'),
+    (texts('x/{}.txt', 'chair 494 111 562 239\n'), r"'chair 494 111 562 239' is no line of YOLO"),
+    (both(images_in('photos'), masks_of_objects), r'masks/ has several masks for each image'),
     (texts('a.json', [dict(data={}, annotations=[dict(from_name='x')])]), r'Label Studio'),
     (texts('a.json', [dict(data=dict(image='/data/upload/1/a.jpg'),
                            annotations=[dict(result=[dict(from_name='label')])])]),
@@ -329,7 +338,7 @@ REFUSED = [
      r'Label Studio'),
     (texts('a.csv', 'annotation_id,annotator,image,label'), r'a table of Label Studio'),
     (lambda root: (root / 'a.txt').write_text('0 0.5 0.5 0.2 0.2'), r'YOLO labels, but no images'),
-    (texts('a.csv', 'file,x,y'), r'CSV files'),
+    (texts('a.csv', 'file,x,y'), r"a\.csv is a table with the columns 'file,x,y': call those of"),
     (texts('train-annotations-bbox.csv', 'ImageID,Source,LabelName,Confidence,XMin,XMax,YMin\n'),
      r'Open Images'),
     (texts('a.ndjson', '{}'), r'NDJSON'),
