@@ -50,7 +50,7 @@ def find(root: Path) -> list[Path]:
 
 
 def _is_table(file: Path) -> bool:
-    first, _, rest = start_of(file).partition('\n')
+    first, _, rest = start_of(file).lstrip('\ufeff\r\n').partition('\n')
     places = _columns(first)
     return places is not None and bool(rest.strip() or not places['head'])
 
@@ -134,9 +134,10 @@ def _rows(file: Path, faults: Faults) -> list[Row]:
     except (UnicodeDecodeError, OSError) as error:
         faults.add('broken-file', file, error)
         return []
-    places = _columns(lines[0]) or {}
-    found = []
-    for number, cells in enumerate(_cells(lines[places['head'] :]), places['head'] + 1):
+    blank = next(number for number, line in enumerate(lines) if line.strip())
+    places = _columns(lines[blank]) or {}
+    start, found = blank + places['head'], []
+    for number, cells in enumerate(_cells(lines[start:]), start + 1):
         if len(cells) <= max(places.values()) or not cells[places['image']]:
             if any(cells):
                 faults.add('wrong-structure', file, f'line {number}: {",".join(cells)[:60]}')

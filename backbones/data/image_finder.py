@@ -44,6 +44,8 @@ class ImageFinder:
         there = self._named(name)
         if len(there) > 1:
             there = [path for path in there if any(path.is_relative_to(f) for f in folders)]
+        if not there and (last := next(reversed(parts_of(name)), '')):
+            return self.called(last) or self.called(Path(last).stem)
         return there[0] if len(there) == 1 else None
 
     def lost(self, name: str) -> tuple[str, str]:

@@ -51,7 +51,8 @@ def read(
     attribute = _attribute(regions, classes, files[0], faults)
     named = any(_attributes(region) for region in regions)
     only = only_class(classes, root, faults) if regions and not named else ''
-    found = {only or _value(region, attribute) for region in regions} - {''}
+    rest = only or (classes[0] if len(classes) == 1 else '')  # of regions without a class
+    found = {_value(region, attribute) or rest for region in regions} - {''}
     masks = any(_kind(r) != 'rect' and not _is_open(r) for r in regions)
     collected = Collected(root, tuple(sorted(found)))
     finder = ImageFinder(root)
@@ -73,7 +74,7 @@ def read(
                 continue
             number = records.add_image(path.relative_to(root).as_posix())
             for region in here:
-                label = only or _value(region, attribute)
+                label = _value(region, attribute) or rest
                 where = f'{name}: {str(region.get("shape_attributes"))[:60]}'
                 if _is_open(region):
                     faults.add('shape-left-out', file, where)
@@ -131,7 +132,8 @@ def _attribute(regions: list[dict], classes: Sequence[str], file: Path, faults: 
         count = Counter({key: n for key, n in count.items() if key not in wrong}) or count
     most = [key for key, n in count.items() if n == max(count.values())]
     named = [key for word in WORDS for key in count if word in key.lower()]
-    if len(most) > 1 and not named:
+    told = ({a[key] for key in most if key in a} for a in map(_attributes, regions))
+    if len(most) > 1 and not named and any(len(values) > 1 for values in told):
         shown = ', '.join(most)
         faults.add('wrong-structure', file, f'regions have the attributes {shown}: which of them '
                    'is the class? Call it class, or give --classes')  # fmt: skip

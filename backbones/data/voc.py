@@ -3,6 +3,7 @@
 Corners count pixels from 1, as in the challenge's development kit and in `supervision`.
 """
 
+import math
 from pathlib import Path
 from xml.etree.ElementTree import Element
 
@@ -76,7 +77,7 @@ def read(
     images = Images(root, (file for trees in parsed.values() for file in trees), faults)
     splits = []
     for name, trees in parsed.items():
-        split = Split(name, next(iter(trees), root).parent, root, own_file=True)
+        split = Split(name, next((file.parent for file in trees), root), root, own_file=True)
         split.records = _records(split, trees, images, numbers, faults)
         splits.append(split)
     return splits, classes
@@ -144,9 +145,10 @@ def _annotation(
         faults.add('wrong-structure', split.source, f'{file.name}: an object has two of {twice[0]}')
     points = obj.find('polygon')
     try:
-        x1, y1, x2, y2 = (float(obj.findtext(f'bndbox/{corner}', '')) for corner in CORNERS)
+        x1, y1, x2, y2 = _corners(obj)
         polygon = [float(point.text or '') - 1 for point in points] if points is not None else []
         degrees = [float(one.findtext('value', '')) for one in obj.iterfind(ROTATION)]
+        degrees += [math.degrees(float(one.text or '')) for one in obj.iterfind('robndbox/angle')]
     except ValueError:
         faults.add('broken-box', split.source, f'{name!r} in {file.name}')
         return None
@@ -163,6 +165,14 @@ def _annotation(
         found['attributes'] = dict(rotation=sum(degrees))
     # the box stays the one in the file, and is compared with the mask
     return found | (outline(polygon) | dict(bbox=box) if len(polygon) >= 6 else {})
+
+
+def _corners(obj: Element) -> tuple[float, ...]:
+    """Return a box; that of roLabelImg, before it is turned about its centre, counts from 0."""
+    if obj.find('robndbox') is None:
+        return tuple(float(obj.findtext(f'bndbox/{corner}', '')) for corner in CORNERS)
+    x, y, w, h = (float(obj.findtext(f'robndbox/{key}', '')) for key in ('cx', 'cy', 'w', 'h'))
+    return x - w / 2 + 1, y - h / 2 + 1, x + w / 2, y + h / 2
 
 
 def _is_marked(obj: Element, mark: str) -> bool:

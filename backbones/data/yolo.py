@@ -11,6 +11,7 @@ from pathlib import Path
 
 from backbones.data.dataset import Split
 from backbones.data.faults import Faults
+from backbones.data.foreign import other_images
 from backbones.data.image_finder import ImageFinder, parts_of
 from backbones.data.images import image_facts
 from backbones.data.label_names import numbered
@@ -45,8 +46,8 @@ def find(root: Path) -> Path | None:
 
 
 def find_unnamed(root: Path) -> Path | None:
-    """Return the folder itself if its images have labels whose classes no file names."""
-    return root if has_labels(root) else None
+    """Return the folder itself if its images have labels, and there is no YAML file."""
+    return root if not _files(root) and has_labels(root) else None
 
 
 def hint(root: Path) -> str:
@@ -62,7 +63,7 @@ def hint(root: Path) -> str:
 
 
 def _files(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.suffix in SUFFIXES)
+    return sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
 
 
 def _load(file: Path) -> dict | None:
@@ -93,7 +94,7 @@ def read(
     Returns:
         Splits, and the classes in their order.
     """
-    in_yaml = file.suffix in SUFFIXES
+    in_yaml = file.suffix.lower() in SUFFIXES
     content = (_load(file) or {}) if in_yaml else settings(root, file)
     if not any(content.get(key) for keys in KEYS.values() for key in keys):
         content |= folders_of_splits(root)
@@ -243,7 +244,9 @@ def _images(
         elif place.resolve() in file.parent.resolve().parents:  # perhaps the whole disk
             faults.add('wrong-yaml', file, f'{text[:200]} is a folder that contains the dataset')
         elif place.is_dir():
-            images += list_images(place)
+            images += (there := list_images(place))
+            for other in () if there else other_images({place}):
+                faults.add('unread-format', place, other.name)
         else:
             faults.add('missing-image', file, f'{text[:200]} is neither a folder nor a file')
     images = list(dict.fromkeys(Path(*image.parts) for image in images))

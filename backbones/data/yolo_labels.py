@@ -10,7 +10,7 @@ from backbones.data.dataset import Split
 from backbones.data.faults import Faults
 from backbones.data.image_finder import alike
 from backbones.data.images import ImageFacts
-from backbones.data.listing import directly_in, grouped, visible
+from backbones.data.listing import SUFFIXES, directly_in, grouped, visible
 
 CORNERS = 4  # corners of a rotated box, in order around it
 BOX = 4  # values of a box: centre, width and height
@@ -72,10 +72,11 @@ def other_spelling(
         names: see `names_in`.
     """
     name = alike(image.stem)
-    taken = {path.stem for path in names(image.parent).get(name, []) if path.suffix != '.txt'}
+    there = names(image.parent).get(name, [])
+    taken = {path.stem for path in there if path.suffix.lower() != '.txt'} - {image.stem}
     folders = dict.fromkeys(place.parent for place in places)
     found = [path for folder in folders for path in names(folder).get(name, [])
-             if path.suffix == '.txt' and path.stem not in taken]  # fmt: skip
+             if path.suffix.lower() == '.txt' and path.stem not in taken]  # fmt: skip
     return found[0] if len(found) == 1 else None
 
 
@@ -87,7 +88,7 @@ def names_in(folder: Path) -> dict[str, list[Path]]:
 def check_unused(
     splits: Sequence[tuple[Split, dict[Path, Labels]]], root: Path, faults: Faults
 ) -> None:
-    """Find label files that are beside those of the splits but belong to no image.
+    """Find label files that are beside those of the splits but belong to no image of theirs.
 
     Args:
         splits: with what `read_labels` returned.
@@ -95,9 +96,15 @@ def check_unused(
     meant = {place for split, _ in splits for image in split.facts
              for place in label_places(image, root)}  # fmt: skip
     meant |= {label.file for _, labels in splits for label in labels.values()}
+    listed = {image for split, _ in splits for image in split.facts}
+    unlisted = {path.stem: path for folder in {image.parent for image in listed}
+                for path in directly_in(folder)
+                if path.suffix.lower() in SUFFIXES and path not in listed}  # fmt: skip
     for folder in sorted({file.parent for file in meant}):
         for file in sorted(set(visible(folder.glob('*.txt'))) - meant):
-            if _is_label(file):
+            if image := unlisted.get(file.stem):
+                faults.add('unused-image', image.parent, image.name)
+            elif _is_label(file):
                 faults.add('label-without-image', folder, file.name)
 
 

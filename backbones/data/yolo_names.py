@@ -16,7 +16,7 @@ from backbones.data.yolo_labels import has_object, label_places, names_in, other
 NAMES = 'obj.names'
 BESIDE = ('classes.txt', '_darknet.labels')  # beside the labels, by LabelImg and Roboflow
 FILES = (NAMES, 'classes.txt', 'labels/classes.txt', 'labels/*/classes.txt', '*/labels/classes.txt',
-         '*/classes.txt', '_darknet.labels', '*/_darknet.labels')  # fmt: skip
+         '*/classes.txt', '_darknet.labels', '*/_darknet.labels', '*.names')  # fmt: skip
 DATA = 'obj.data'  # darknet's: key = value
 FOLDERS = ('obj_{}_data', 'images/{}', '{}/images', '{}')  # folders of a split
 UNDIVIDED = ('images', 'JPEGImages', '.')  # folders of images without splits
