@@ -72,6 +72,8 @@ def check(
         if Path(data).exists():  # the missing file is its base
             raise
         raise MissingFileError(f'there is no folder {data}, and {error}') from error
+    if not any(cfg.get(loader) for loader in config.DATALOADERS):
+        raise UserError(f'config {data} has no dataloader, so there is no data to check')
     faults = Faults([*allowed, *allowed_faults(cfg)])
     dataset = read_datasets(cfg, faults)
     report = check_dataset(dataset, faults, decode=decode, progress=progress)

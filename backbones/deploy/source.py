@@ -19,12 +19,12 @@ from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pyto
 from backbones.deploy.metadata import digest, of_config
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.tracing import STRIDE
-from backbones.errors import UserError
+from backbones.errors import MissingFileError, UserError, did_you_mean
 from backbones.inference.reading import read_image
 from backbones.openmmlab.build import build_model, check_single_images
 from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import find_class
-from backbones.registry import create, variant
+from backbones.registry import create, list_backbones, variant
 
 
 @dataclass(frozen=True)
@@ -100,11 +100,14 @@ def read_model(
     Raises:
         UserError: there is no checkpoint, or the config's model cannot be read.
     """
+    try:
+        cfg = load_config(config, options=options, backbone=backbone)
+    except MissingFileError as error:  # or the name of a backbone was meant
+        raise MissingFileError(f'{error}{did_you_mean(config, list_backbones())}') from error
     if not checkpoint:
         raise UserError(
             f'{config}: give a checkpoint of the whole model, as saved by tools/train.py'
         )
-    cfg = load_config(config, options=options, backbone=backbone)
     check_single_images(cfg.model)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     check_reading(dataset.get('pipeline'), config)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from mmengine.config import Config
 
-from backbones.errors import MissingFileError, UserError, first_line
+from backbones.errors import MissingFileError, UserError, first_line, listed
 from backbones.openmmlab.config_tree import innermost
 from backbones.openmmlab.options import check_option
 from backbones.openmmlab.replace_backbone import swap_backbone
@@ -42,9 +42,16 @@ def load_config(
 
     Raises:
         MissingFileError: the config does not exist; the message suggests close matches.
-        UserError: an option's key does not exist, with close matches; or see `swap_backbone`.
+        UserError: the file holds no config; an option's key does not exist, with close matches; or
+            see `swap_backbone`.
     """
     cfg = read_config(path)
+    if not any(cfg.get(part) for part in ('model', *DATALOADERS)):
+        raise UserError(
+            f'{path} is not a config: it has neither a model nor a dataloader, but '
+            f'{listed(cfg) or "nothing"}; tools/new_config.py FOLDER --base CONFIG --out FILE.py '
+            'writes one for a folder of data'
+        )
     stem = path.rpartition('::')[2]
     if backbone is not None:
         cfg = swap_backbone(cfg, backbone, recipe=recipe, settings=_of_backbone(options or {}))

@@ -280,3 +280,8 @@ def test_a_file_takes_as_many_channels_as_its_model(tmp_path: Path) -> None:
     assert all(d.found < 1e-5 for d in found)
     (image,) = onnxruntime.InferenceSession(tmp_path / 'five.onnx').get_inputs()
     assert image.shape == [1, 5, 40, 50]
+
+
+def test_a_misspelt_backbone_is_named_rather_than_a_missing_checkpoint() -> None:
+    with pytest.raises(FileNotFoundError, match=r"cswin_tt does not exist; did you mean 'cswin_t'"):
+        sources.read_model('cswin_tt', None, backbone=None, options=None, dynamic=False)

@@ -507,6 +507,17 @@ def test_a_file_that_is_no_config_is_one_line(name, text, message, tmp_path: Pat
 
 
 @pytest.mark.parametrize(
+    'name, text', [('train.json', '{"images": [], "categories": []}'), ('data.yaml', 'nc: 3')]
+)
+def test_a_file_of_data_is_not_taken_for_a_config(name: str, text: str, tmp_path: Path) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(
+        errors.UserError, match=r'neither a model nor a dataloader, but (images|nc)'
+    ):
+        config.load_config(str(tmp_path / name))
+
+
+@pytest.mark.parametrize(
     'text, message',
     [
         (
