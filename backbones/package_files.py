@@ -34,7 +34,7 @@ def config_file(name: str) -> str:
 def own_recipe(variant: str, task: str) -> str:
     """Return the name of the config with a variant's recipe for 'detection' or 'segmentation'.
 
-    Variants fine-tuned at 384 pixels are trained like those of the same size.
+    Variants fine-tuned at 384 pixels use the recipe of the variant of the same size.
     """
     return RECIPES[task].format(variant.removesuffix('_384'))
 

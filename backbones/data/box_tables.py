@@ -103,7 +103,7 @@ def read(
                 faults.add(kind, file, said, total=len(of_image))
                 continue
             first, before = seen.setdefault(path, (file, here))
-            if first != file:  # a table of all images repeats those of the splits
+            if first != file:  # a table of all images repeats the tables of the splits
                 if sorted(map(str, before)) != sorted(map(str, here)):
                     faults.add('files-conflict', root, f'{first} and {file} both annotate {name}')
                 continue

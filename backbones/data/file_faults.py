@@ -33,7 +33,7 @@ IMAGES = {
         'tools/new_config.py --channels N reads ordinary images with all N channels',
     ),
     'scales-differ': warning(
-        'the values of images have a different scale than those of the others, such as 0 to 1 '
+        'the values of some images are on a different scale than the others, such as 0 to 1 '
         'instead of 0 to 255',
         'give all images the same scale',
     ),

@@ -110,7 +110,7 @@ INSTANCES = {
         'annotations repeat another one with the same class and box', 'remove the duplicates'
     ),
     'confidence-dropped': warning(
-        'boxes end with a confidence, as a model writes it, which is not used',
+        'boxes end with a confidence, as models write it; it is not used',
         'make sure that somebody has corrected these predictions',
     ),
     'keypoints-dropped': warning(

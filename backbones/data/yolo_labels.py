@@ -1,4 +1,4 @@
-"""YOLO's text files: finding those of the images, and detecting keypoints in their lines."""
+"""YOLO's label files: finding them for the images, and detecting keypoints in their lines."""
 
 import functools
 import math
@@ -88,7 +88,7 @@ def names_in(folder: Path) -> dict[str, list[Path]]:
 def check_unused(
     splits: Sequence[tuple[Split, dict[Path, Labels]]], root: Path, faults: Faults
 ) -> None:
-    """Find label files that are beside those of the splits but belong to no image of theirs.
+    """Find label files beside those of the splits that belong to no image of a split.
 
     Args:
         splits: with what `read_labels` returned.

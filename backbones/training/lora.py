@@ -149,7 +149,7 @@ def contradiction(kept: Any, model: nn.Module, state: dict[str, Tensor]) -> str:
     """
     layers = dict(adapters(model))
     if not isinstance(kept, dict) or kept.keys() != layers.keys():
-        return 'are not those of the layers of this model'
+        return 'do not belong to the layers of this model'
     for name, layer in layers.items():
         shapes = [tuple(tensor.shape) for tensor in _parts(layer)]
         found = [tuple(getattr(tensor, 'shape', ())) for tensor in kept[name]]
