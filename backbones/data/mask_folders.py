@@ -56,7 +56,8 @@ def find_similar(root: Path) -> dict[str, Pair]:
 
 def _similar(root: Path) -> dict[str, list[Pair]]:
     found = similar_names.folders_of_splits(root)
-    return {split: [Pair(*pair, similar=True) for pair in pairs] for split, pairs in found.items()}
+    return {split: [_end(*pair, whole=True) or Pair(*pair, similar=True) for pair in pairs]
+            for split, pairs in found.items()}  # fmt: skip
 
 
 def _candidates(root: Path) -> dict[str, list[Pair]]:
@@ -85,8 +86,8 @@ def _pairs(there: dict[str, Path], places: list[tuple[str, str]]) -> list[Pair]:
     return [pair for images, labels in both if (pair := _end(images, labels))]
 
 
-def _end(images: Path, labels: Path) -> Pair | None:
-    """Find how label maps are named; None if none belongs to an image."""
+def _end(images: Path, labels: Path, *, whole: bool = False) -> Pair | None:
+    """Find how label maps are named; None if none belongs to an image, or not `whole` to each."""
     if images == labels and not any(p.suffix.lower() in SUFFIXES for p in directly_in(images)):
         return None
     apart = images != labels
@@ -96,6 +97,8 @@ def _end(images: Path, labels: Path) -> Pair | None:
     counts = {end: sum(alike(_label_of(name, end, there)) in there for name in some)
               for end in [*ends, *_own_ends(some, there, apart=apart)]}  # fmt: skip
     best = max(counts, key=lambda end: counts[end])
+    if whole:
+        return Pair(images, labels, best) if counts[best] == len(some) else None
     # in one folder, most images have a label map: every second file is one
     if counts[best] and (apart or 3 * counts[best] >= len(some)):
         return Pair(images, labels, best)
@@ -135,8 +138,7 @@ def _names(folder: Path) -> Iterator[tuple[str, Path]]:
 def read(root: Path, found: dict[str, Pair], faults: Faults) -> tuple[list[Split], tuple[str, ...]]:
     """Read the splits that `find` returned; images without label maps are a test split."""
     splits = []
-    similar = any(pair.similar for pair in found.values())
-    for name, (first, *others) in (_similar if similar else _candidates)(root).items():
+    for name, (first, *others) in (_candidates(root) or _similar(root)).items():
         for other in others:
             example = f'{name}: {_named(root, first)} and {_named(root, other)}'
             faults.add('several-folders', root, example)

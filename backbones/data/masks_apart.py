@@ -37,7 +37,10 @@ def _in_folders(root: Path, place: Path, images: Sequence[Path]) -> str:
     inside = Counter(stem for some in stems for stem in some)
     where, names = place.relative_to(root), listed([path.name for path in folders])
     if all(path.name in named for path in folders):
-        one = 'it has one mask, so call it NAME.png, and put it directly into that folder'
+        one = (
+            'it has one mask, so call it NAME.png, and put it into the folder like that of the '
+            'image, such as masks/train for images/train'
+        )
         remedy = OBJECTS if any(len(some) > 1 for some in stems) else one
         return f'{where}/ has a folder of masks for each image ({names}): {remedy}'
     if len(folders) < 2 or not inside or any(named[stem] <= n for stem, n in inside.items()):

@@ -37,6 +37,15 @@ def test_of_several_folders_of_label_maps_none_is_chosen_silently(tmp_path: Path
     assert 'photos with masks_root' in check_data.text(report)
 
 
+def test_what_all_label_maps_add_may_occur_in_an_image_as_well(tmp_path: Path) -> None:
+    names = 'crown_2', *(f'lesion_{i}' for i in range(5))
+    for name in names:
+        noise(tmp_path / f'photos/{name}.jpg')
+        label_map(tmp_path / f'masks_crown/{name}_crown.png')
+    report = check_data.check(str(tmp_path))
+    assert len(pairs(report)) == 6 and not report.faults.errors
+
+
 def test_label_maps_may_keep_the_end_of_their_images(tmp_path: Path) -> None:
     """As in a selection of IDD, where both are called NAME_leftImg8bit.png."""
     for i in range(3):
@@ -190,3 +199,13 @@ def test_images_that_cannot_be_read_are_named_in_an_empty_folder(tmp_path: Path)
     for path in sorted((root / 'images/val').iterdir()):
         path.rename(path.with_suffix('.avif'))
     assert check_data.check(str(root)).faults.count('unread-format') == 3
+
+
+def test_rotated_boxes_may_be_drawn_by_hand(tmp_path: Path) -> None:
+    """As in DOTA, where some have no right angles."""
+    root = make_yolo(tmp_path / 'yolo')
+    files = sorted((root / 'labels').rglob('*.txt'))
+    for file in files:
+        file.write_text('0 0.5 0.1 0.75 0.43 0.5 0.77 0.25 0.43\n')
+    files[0].write_text('0 0.5 0.1 0.9 0.43 0.5 0.77 0.25 0.43\n')
+    assert check_data.check(str(root)).faults.count('rotated-box') == len(files)
