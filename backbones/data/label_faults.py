@@ -33,6 +33,10 @@ INSTANCES = {
         'shapes are left out because they are points, lines or cuboids, or are named __ignore__',
         'nothing, if this is intentional; otherwise draw boxes or polygons',
     ),
+    'boxes-joined': warning(
+        'rectangles of one label and group are read as one object, as labelme does',
+        'nothing, if they are its parts; otherwise give each object a group of its own',
+    ),
     'box-empty': Kind(
         'boxes have a width or height below 1 pixel, possibly negative, and are dropped',
         'correct or remove them',

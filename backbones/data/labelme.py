@@ -154,6 +154,7 @@ def _instances(
     file: Path, content: dict, size: tuple[int, int] | None, faults: Faults, *, masks: bool
 ) -> Iterator[tuple[str, dict]]:
     """Yield label and shape in COCO's form; what cannot be read is a fault."""
+    upright: set[tuple[str, object]] = set()
     groups: dict[tuple[str, object], list[list[float] | dict]] = {}
     for number, shape in enumerate(content['shapes'], 1):
         where = f'{file.name}: shape {number}'
@@ -174,7 +175,10 @@ def _instances(
         group = shape.get('group_id')
         key = (shape['label'], number if group is None else f'group {group}')
         groups.setdefault(key, []).append(made)
-    for (label, _), parts in groups.items():
+        upright |= {key} if kind in UPRIGHT else set()
+    for (label, group), parts in groups.items():
+        if len(parts) > 1 and (label, group) in upright:
+            faults.add('boxes-joined', file.parent, f'{file.name}: {len(parts)} {label}, {group}')
         yield from ((label, part) for part in parts if isinstance(part, dict))
         if polygons := [part for part in parts if isinstance(part, list)]:
             outline = shapes.outline(*polygons)

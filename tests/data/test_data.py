@@ -787,7 +787,7 @@ def test_class_names_of_the_library_are_not_doubted(name: str, root: str, trees:
 
 
 # in tests/data/test_layouts.py
-OF_LAYOUTS = {'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped',
+OF_LAYOUTS = {'boxes-joined', 'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped',
               'unnamed-numbers',
               'names-conflict', 'rotated-box', 'several-folders',
               'root-category', 'shape-left-out', 'test-missing', 'void-ignored'}  # fmt: skip

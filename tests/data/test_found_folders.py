@@ -209,3 +209,12 @@ def test_rotated_boxes_may_be_drawn_by_hand(tmp_path: Path) -> None:
         file.write_text('0 0.5 0.1 0.75 0.43 0.5 0.77 0.25 0.43\n')
     files[0].write_text('0 0.5 0.1 0.9 0.43 0.5 0.77 0.25 0.43\n')
     assert check_data.check(str(root)).faults.count('rotated-box') == len(files)
+
+
+def test_rectangles_of_one_group_are_joined_aloud(tmp_path: Path) -> None:
+    noise(tmp_path / '0.jpg')
+    shapes = [dict(label='a', points=[[x, 5], [x + 9, 30]], shape_type='rectangle', group_id=1)
+              for x in (5, 40)]  # fmt: skip
+    (tmp_path / '0.json').write_text(json.dumps(dict(shapes=shapes, imagePath='0.jpg')))
+    report = check_data.check(str(tmp_path))
+    assert report.classes == {'a': {'train': 1}} and report.faults.count('boxes-joined') == 1
