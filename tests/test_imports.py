@@ -7,7 +7,7 @@ import pytest
 from conftest import ROOT, ROWS
 from fresh import fresh
 
-from backbones.openmmlab import register
+from backbones.openmmlab import finder
 
 TOOLS = sorted(path.stem for path in (ROOT / 'tools').glob('*.py'))
 PROGRAM = """
@@ -67,5 +67,5 @@ def test_the_libraries_say_nothing_in_a_tool_as_they_are_imported(facts: dict) -
 
 
 def test_one_import_makes_openmmlab_importable(facts: dict) -> None:
-    assert Path(facts['operators']).samefile(register.__file__)
+    assert Path(facts['operators']).samefile(finder.__file__)
     assert facts['compiler'] == 'n/a'

@@ -7,25 +7,20 @@ import functools
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Sequence
-from importlib.abc import Loader, MetaPathFinder
-from importlib.machinery import ModuleSpec
+from collections.abc import Callable
 from importlib.util import find_spec
-from types import ModuleType
 from typing import Any
 
 from backbones.hf_pyramid import HfPyramid
-from backbones.openmmlab.moved import MovedFinder
+from backbones.openmmlab.finder import Finder
 from backbones.registry import BACKBONES, TOLD, full_name
 from backbones.timm_pyramid import TimmPyramid
-
-COMPILED = 'mmcv._ext'  # the module of mmcv's compiled operators
 
 
 @functools.cache
 def join() -> None:
     """Register the backbones, configs and log with MMEngine, and give mmcv its operators."""
-    sys.meta_path += [OperatorFinder(), MovedFinder()]
+    sys.meta_path.append(Finder())
     if sys.modules.get('mmdet'):
         from backbones.openmmlab.mmcv_ops import replace_fallbacks
 
@@ -91,20 +86,3 @@ class ToMMEngine(logging.Handler):
         from mmengine.logging import MMLogger
 
         MMLogger.get_current_instance().log(record.levelno, record.getMessage())
-
-
-class OperatorFinder(MetaPathFinder, Loader):
-    """Find the stand-in for mmcv's compiled operators; as the last finder, only if none exist."""
-
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
-        return ModuleSpec(name, self, origin=__file__) if name == COMPILED else None
-
-    def create_module(self, spec: ModuleSpec) -> ModuleType:
-        from backbones.openmmlab.mmcv_ops import StandIn
-
-        return StandIn(spec.name)
-
-    def exec_module(self, module: ModuleType) -> None:
-        """Do nothing: the module is complete."""

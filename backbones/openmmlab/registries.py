@@ -18,9 +18,13 @@ def find_class(name: str | type, scope: str | None) -> type | None:
     if isinstance(name, type):
         return name
     import_scope(scope)
-    names = (name, f'{scope}.{name}') if scope and '.' not in name else (name,)
-    found = (registry.get(n) for n in names for registry in registries())
-    return next((cls for cls in found if cls is not None), None)
+    roots = registries()
+    for registry in roots + [r.children[scope] for r in roots if scope in r.children]:
+        if name in registry.module_dict:
+            return registry.module_dict[name]
+    # slower: `get` also imports other libraries, and classes named by their paths
+    path = f'{scope}.{name}' if scope and '.' not in name else name
+    return next((cls for r in roots if (cls := r.get(path)) is not None), None)
 
 
 def registries() -> list[Registry]:

@@ -13,7 +13,7 @@ from fresh import fresh
 from mmengine.registry import MODELS
 
 import backbones
-from backbones.openmmlab import register
+from backbones.openmmlab import finder
 
 OWN_NAME = """
 import torch
@@ -128,9 +128,9 @@ print(mmcv._ext.__file__)
 """
     out = fresh(program, tmp_path)
     assert str(tmp_path / 'mmcv/_ext.py') in out
-    assert Path(find_spec('mmcv._ext').origin).samefile(register.__file__)
-    finder = next(f for f in sys.meta_path if isinstance(f, register.OperatorFinder))
-    assert finder.find_spec('mmcv._other', None) is None
+    assert Path(find_spec('mmcv._ext').origin).samefile(finder.__file__)
+    last = next(f for f in sys.meta_path if isinstance(f, finder.Finder))
+    assert last.find_spec('mmcv._other', None) is None
 
 
 def test_the_lines_of_the_package_reach_mmengines_log(tmp_path: Path) -> None:

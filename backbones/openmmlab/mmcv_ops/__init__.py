@@ -3,7 +3,7 @@
 pip builds mmcv in an environment without torch, so a usual installation lacks the C++ module
 `mmcv._ext`, and importing `mmcv.ops`, and with it `mmdet.models`, fails. The modules in this folder
 implement the operators that MMDetection's and MMSegmentation's models use, with the names and
-arguments of that C++ module. `register.py` lets Python find them when mmcv imports it.
+arguments of that C++ module. `finder.py` lets Python find them when mmcv imports it.
 """
 
 import functools
@@ -51,7 +51,7 @@ FALLBACKS = (
 class StandIn(types.ModuleType):
     """Module `mmcv._ext` with our operators; any other name is a function that raises an error.
 
-    The first access to an operator checks torchvision, so that importing `mmcv.ops` fails early.
+    It checks torchvision at once, so that importing `mmcv.ops` fails early.
 
     Raises:
         ImportError: torchvision is missing or does not match torch.
@@ -59,11 +59,11 @@ class StandIn(types.ModuleType):
 
     def __init__(self, name: str) -> None:
         super().__init__(name, STANDING_IN)
+        torchvision()
 
     def __getattr__(self, name: str) -> Callable:
         if name.startswith('_'):  # Python's lookups, such as __path__; no operator is private
             raise AttributeError(f'module {self.__name__!r} has no attribute {name!r}')
-        torchvision()
         return OPERATORS.get(name, functools.partial(needs_compiled, name))
 
 

@@ -6,7 +6,7 @@ from importlib import import_module
 import pytest
 from mmengine.config import Config
 
-from backbones.openmmlab.moved import MOVED
+from backbones.openmmlab.finder import MOVED
 
 
 @pytest.mark.parametrize('old', MOVED)

@@ -1,4 +1,4 @@
-"""Importing modules by their 0.1 paths, which users' configs may name, with a warning in 0.2."""
+"""Importing what no file holds: mmcv's operators if it has none, and modules by their 0.1 paths."""
 
 import warnings
 from collections.abc import Sequence
@@ -7,6 +7,8 @@ from importlib.abc import Loader, MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
+COMPILED = 'mmcv._ext'  # the module of mmcv's compiled operators
+# users' configs may name these; 0.2 warns
 MOVED = {
     'backbones.predict': 'backbones.inference',
     'backbones.openmmlab.averaging': 'backbones.training.ema',
@@ -22,16 +24,24 @@ MOVED = {
 }
 
 
-class MovedFinder(MetaPathFinder, Loader):
-    """Find the modules in `MOVED`; as the last finder, it never hides an existing module."""
+class Finder(MetaPathFinder, Loader):
+    """Find these modules; as the last finder, it never hides an existing one."""
 
     def find_spec(
         self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
     ) -> ModuleSpec | None:
-        return ModuleSpec(name, self, origin=MOVED[name]) if name in MOVED else None
+        known = name == COMPILED or name in MOVED
+        return ModuleSpec(name, self, origin=__file__) if known else None
+
+    def create_module(self, spec: ModuleSpec) -> ModuleType | None:
+        if spec.name in MOVED:
+            return None  # Python's usual module
+        from backbones.openmmlab.mmcv_ops import StandIn
+
+        return StandIn(spec.name)
 
     def exec_module(self, module: ModuleType) -> None:
-        new = MOVED[module.__name__]
-        warnings.warn(f'{module.__name__} is now {new}; 0.3 drops the old name', FutureWarning)
-        names = {k: v for k, v in vars(import_module(new)).items() if not k.startswith('__')}
-        vars(module).update(names)
+        if new := MOVED.get(module.__name__):
+            warnings.warn(f'{module.__name__} is now {new}; 0.3 drops the old name', FutureWarning)
+            names = {k: v for k, v in vars(import_module(new)).items() if not k.startswith('__')}
+            vars(module).update(names)
