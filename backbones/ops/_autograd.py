@@ -5,8 +5,8 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from backbones.ops import _strips
-from backbones.ops._onednn import product
 from backbones.ops.dispatch import once_differentiable
+from backbones.ops.linear import linear
 
 COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
@@ -25,7 +25,7 @@ class GeluLinear(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return product(F.gelu(x), weight, bias)
+        return linear(F.gelu(x), weight, bias)
 
     @staticmethod
     @once_differentiable
@@ -33,7 +33,8 @@ class GeluLinear(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         rows = grad.reshape(-1, grad.shape[-1])
         dw = rows.t() @ F.gelu(x).reshape(-1, x.shape[-1])
-        return torch.ops.aten.gelu_backward(product(grad, weight.t()), x), dw, rows.sum(0)
+        dx = linear(grad, weight.t(), None)
+        return torch.ops.aten.gelu_backward(dx, x), dw, rows.sum(0)
 
 
 def depthwise_gradients(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import Any
 
 import torch
@@ -23,7 +23,7 @@ def _private(path: str, default: Callable[..., Any]) -> Callable[..., Any]:
 _dispatch_modes = _private('_len_torch_dispatch_stack', int)
 _function_modes = _private('_len_torch_function_stack', int)
 transform = _private('_functorch.peek_interpreter_stack', lambda: None)
-_is_batched = _private('_functorch.is_legacy_batchedtensor', lambda x: False)
+is_batched = _private('_functorch.is_legacy_batchedtensor', lambda x: False)
 _GLOBAL_HOOKS = [
     getattr(hooks, f'_global_{name}_hooks', {})
     for name in ('forward', 'forward_pre', 'backward', 'backward_pre')
@@ -67,11 +67,6 @@ def watcher() -> str | None:
         if members[name] is not function:
             return f'a replacement of {owner.__name__}.{name}'
     return None
-
-
-def are_batched(gradients: Iterable[object]) -> bool:
-    """Return whether gradients belong to several outputs at once (`is_grads_batched=True`)."""
-    return any(isinstance(g, Tensor) and _is_batched(g) for g in gradients)
 
 
 def _watching_functions() -> bool:

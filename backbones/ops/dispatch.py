@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.errors import UserError, did_you_mean
-from backbones.ops._watchers import ORDINARY_TENSORS, are_batched, obstacle, transform, watcher
+from backbones.ops._watchers import ORDINARY_TENSORS, is_batched, obstacle, transform, watcher
 
 Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
@@ -259,7 +259,7 @@ def once_differentiable(backward: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(backward)
     def run(ctx: Any, *gradients: Any) -> Any:
         _check_once()
-        if are_batched(gradients):
+        if any(isinstance(g, Tensor) and is_batched(g) for g in gradients):
             raise UserError(_NEEDS_PLAIN.format('is_grads_batched=True needs batches of gradients'))
         return backward(ctx, *gradients)
 
