@@ -34,6 +34,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from backbones.errors import MissingOperatorError, UserError
+from backbones.openmmlab.extra import missing_extra, warn_of_doubles
 from backbones.package_files import config_file
 
 __version__ = '0.2.0'
@@ -72,8 +73,6 @@ except ModuleNotFoundError as error:
     __all__ = ['Predictor', 'UserError', 'config_file', 'paste']
 else:
     _OF_TORCH = set()
-    from backbones.openmmlab.distributions import warn_of_doubles
-
     warn_of_doubles()  # before the imports that mixed versions may break
 
     from backbones.adapted_pyramid import AdaptedPyramid
@@ -115,8 +114,6 @@ else:
         except ModuleNotFoundError as error:
             if (error.name or '').split('.')[0] == __name__:
                 raise
-            from backbones.openmmlab.extra import missing_extra
-
             raise missing_extra(f'{__name__}.{name}', [str(error.name)]) from error
 
 

@@ -56,9 +56,7 @@ def test_the_package_imports_nothing_but_torch(facts: dict) -> None:
     wings = {'cli', 'data', 'deploy', 'drawing', 'inference', 'report', 'training'}
     assert not {name.split('.')[1] for name in facts['parts']} & wings
     openmmlab = {name for name in facts['parts'] if name.startswith('backbones.openmmlab.')}
-    assert openmmlab == {
-        f'backbones.openmmlab.{name}' for name in ('distributions', 'moved', 'register')
-    }
+    assert openmmlab == {f'backbones.openmmlab.{name}' for name in ('extra', 'finder', 'register')}
 
 
 def test_every_backbone_trains_and_infers_without_the_rest(facts: dict) -> None:

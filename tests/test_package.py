@@ -19,7 +19,7 @@ from markdown_it import MarkdownIt
 from packaging.requirements import Requirement
 
 import backbones
-from backbones.openmmlab.distributions import warn_of_doubles
+from backbones.openmmlab.extra import warn_of_doubles
 
 
 @pytest.fixture(scope='session')

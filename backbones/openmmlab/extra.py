@@ -1,12 +1,14 @@
 """The packages of two extras: `openmmlab`, for the tools, and `runtime`, for exported files.
 
-The latter is for environments without PyTorch.
+The latter is for environments without PyTorch. Packages of the former may be installed from two
+distributions, which share files.
 """
 
+import warnings
+from importlib.metadata import PackageNotFoundError, distribution
 from importlib.util import find_spec
 
 from backbones.errors import UserError
-from backbones.openmmlab.distributions import openmmlabs_own
 
 COMMAND = "pip install 'dense-backbones[openmmlab]'"
 # by import name
@@ -30,6 +32,13 @@ RUNTIME_MODULES = (
     'supervision',
     'tifffile',
 )
+# dependencies of the extra `openmmlab`, and other distributions with the same import name
+SAME_FILES = {
+    'onedl-mmengine': ('mmengine', 'mmengine-lite'),
+    'onedl-mmcv': ('mmcv', 'mmcv-full', 'mmcv-lite'),
+    'onedl-mmdetection': ('mmdet',),
+    'onedl-mmsegmentation': ('mmsegmentation',),
+}
 
 
 class MissingExtraError(UserError, ImportError):
@@ -66,3 +75,37 @@ def require_runtime(what: str) -> None:
         raise MissingExtraError(
             f'{what} needs {", ".join(modules)}, which are not installed; run {RUNTIME_COMMAND}'
         )
+
+
+def warn_of_doubles() -> None:
+    """Warn if two distributions share an import name, since one has overwritten the other's files.
+
+    pip does not notice, so `import` finds a mixture of two versions.
+    """
+    doubles = {
+        ours: others
+        for ours, names in SAME_FILES.items()
+        if _installed(ours) and (others := [name for name in names if _installed(name)])
+    }
+    if doubles:
+        pairs = ', '.join(f'{" and ".join(others)} and {ours}' for ours, others in doubles.items())
+        theirs = ' '.join(name for others in doubles.values() for name in others)
+        warnings.warn(
+            f'installed twice under the same import name, which mixes files of two versions: '
+            f'{pairs}. To fix this, run `pip uninstall -y {theirs}` and then '
+            f'`pip install --force-reinstall --no-deps {" ".join(doubles)}`',
+            stacklevel=3,
+        )
+
+
+def openmmlabs_own() -> list[str]:
+    """Return OpenMMLab's installed distributions, whose files our dependencies would overwrite."""
+    return [name for names in SAME_FILES.values() for name in names if _installed(name)]
+
+
+def _installed(name: str) -> bool:
+    try:
+        distribution(name)
+    except PackageNotFoundError:
+        return False
+    return True
