@@ -20,7 +20,7 @@ from backbones.data.names import check_names
 from backbones.data.numbers import are_numbers
 from backbones.data.parallel import in_parallel
 from backbones.data.segmentations import has_mask
-from backbones.data.voc import MARKS
+from backbones.data.shapes import MARKS
 from backbones.pyramid import MIN_SIZE
 
 MOSTLY = 0.8  # a larger share of unused classes cannot be intentional
@@ -132,8 +132,8 @@ def _check_image_files(split: Split, dataset: Dataset, faults: Faults) -> None:
     if not total:
         faults.add('empty-split', split.source, split.name)
     for path, fact in split.facts.items():
-        add_file_fault(fact, split.images, total, faults)
         if fact.fault:
+            add_file_fault(fact, split.images, total, faults)
             continue
         sides = f'{path.name}, {fact.size[0]}x{fact.size[1]}'
         if fact.bits > 8 and not channels:

@@ -15,7 +15,7 @@ from backbones.data.dataset import Dataset, Split
 from backbones.data.dropped_samples import check_left_out
 from backbones.data.faults import Faults
 from backbones.data.label_mapping import mapping_of
-from backbones.data.listing import list_files, list_images, read_lines
+from backbones.data.listing import SUFFIXES, list_files, read_lines
 from backbones.data.load_channels import channels_of, loading_of, values_of
 from backbones.data.mask_folders import Pair, pair_by_name
 from backbones.data.pair_list import read_pairs
@@ -24,10 +24,10 @@ from backbones.data.pipelines import (
     check_evaluators,
     check_ignored,
     check_masks,
+    check_pixels,
     steps,
     uses_masks,
 )
-from backbones.data.pixel_settings import check_pixels
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
 from backbones.openmmlab.registries import find_class
@@ -162,9 +162,7 @@ def _split(
                 stems = {images / line for line in read_lines(file)}
                 pairs = [pair for pair in pairs if pair[0].with_suffix('') in stems]
         else:
-            pairs = list(_pairs(part, cls, file, images, labels))
-            if not part.get('ann_file'):
-                _check_suffix(images, 'img_suffix', part, cls, faults)
+            pairs = list(_pairs(part, cls, file, images, labels, faults))
         return Split(name, labels, images, pairs=pairs)
     return None
 
@@ -185,19 +183,8 @@ def argument(part: dict, cls: type | None, name: str) -> Any:
     raise KeyError(name)
 
 
-def _check_suffix(folder: Path, name: str, part: dict, cls: type | None, faults: Faults) -> None:
-    """Find files that the dataset ignores because of their suffix."""
-    files, suffix = list_images(folder), argument(part, cls, name)
-    suffixes = [suffix] if isinstance(suffix, str) else suffix
-    endings = tuple(s[s.rfind('.') :] for s in suffixes)
-    for path in files:
-        if not path.name.endswith(endings):
-            example = f'{path.name}, where {name} is {" or ".join(suffixes)}'
-            faults.add('mixed-suffixes', folder, example, total=len(files))
-
-
 def _pairs(
-    part: dict, cls: type | None, file: Path, images: Path, labels: Path
+    part: dict, cls: type | None, file: Path, images: Path, labels: Path, faults: Faults
 ) -> Iterator[tuple[Path, Path]]:
     """Yield pairs of image and label map as MMSegmentation finds them, by their suffixes."""
     image_suffix = argument(part, cls, 'img_suffix')
@@ -205,10 +192,22 @@ def _pairs(
     if part.get('ann_file') and file.is_file():
         names = read_lines(file)
     else:
-        files = [path for path in list_files(images) if path.name.endswith(image_suffix)]
-        names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in files]
+        files = list_files(images)
+        if not part.get('ann_file'):
+            _check_suffix(images, files, image_suffix, faults)
+        found = (path for path in files if path.name.endswith(image_suffix))
+        names = [str(path.relative_to(images)).removesuffix(image_suffix) for path in found]
     for name in names:
         yield images / (name + image_suffix), labels / (name + label_suffix)
+
+
+def _check_suffix(folder: Path, files: list[Path], suffix: str, faults: Faults) -> None:
+    """Find images that the dataset ignores because of their suffix."""
+    pictures = [path for path in files if path.suffix.lower() in SUFFIXES]
+    for path in pictures:
+        if not path.name.endswith(suffix[suffix.rfind('.') :]):
+            example = f'{path.name}, where img_suffix is {suffix}'
+            faults.add('mixed-suffixes', folder, example, total=len(pictures))
 
 
 def images_per_epoch(cfg: Config, dataset: Dataset) -> int:

@@ -110,9 +110,7 @@ class Faults:
 
 
 def add_file_fault(fact: ImageFacts, folder: Path, total: int, faults: Faults) -> None:
-    """Add the fault that makes an image file unusable, if any."""
-    if not fact.fault:
-        return
+    """Add the fault that makes an image file unusable."""
     name = fact.path.relative_to(folder) if fact.path.is_relative_to(folder) else fact.path
     detail = f' ({fact.detail})' if fact.detail else ''
     if fact.fault == 'missing-image' and faults.count('missing-image') < EXAMPLES:

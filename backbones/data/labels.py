@@ -23,8 +23,8 @@ def check_labels(split: Split, dataset: Dataset, faults: Faults) -> None:
             hint = near(label) if faults.count('missing-label') < EXAMPLES else ''
             faults.add('missing-label', folder, f'{label.name}{hint}', total=total)
             continue
-        add_file_fault(fact, folder, total, faults)
         if fact.fault:
+            add_file_fault(fact, folder, total, faults)
             continue
         if fact.lossy and (dataset.mapping is None or dataset.mapping.threshold is None):
             faults.add('label-compressed', folder, f'{label.name}, {fact.format}', total=total)

@@ -56,7 +56,7 @@ def walk(folder: Path) -> Iterator[Path]:
             continue
         seen.add(real)
         folders.sort()
-        yield from visible(Path(place, name) for name in files)
+        yield from (Path(place, name) for name in files if not name.startswith('.'))
 
 
 def start_of(file: Path) -> str:

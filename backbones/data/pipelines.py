@@ -13,8 +13,14 @@ from backbones.data.label_mapping import IGNORED
 from backbones.openmmlab.config import DATALOADERS
 from backbones.openmmlab.config_tree import classes_of, has_mask_head, innermost, type_name
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
+from backbones.variants import Variant
 
 LOADERS = {name.removesuffix('_dataloader'): name for name in DATALOADERS}
+RGB = Variant.mean  # of ImageNet
+# transforms that change or move pixels, besides those whose names begin with Random
+DRAWING = ('Albu', 'AutoAugment', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'CutOut', 'Expand',
+           'MinIoURandomCrop', 'MixUp', 'Mosaic', 'PhotoMetricDistortion', 'RandAugment',
+           'YOLOXHSVRandomAug')  # fmt: skip
 
 
 def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
@@ -92,6 +98,33 @@ def check_ignored(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
         parts = '; '.join(f'{label} in {", ".join(dict.fromkeys(p))}' for label, p in said.items())
         faults.add('wrong-config', 'ignore_index', f'it is {parts}: pixels that one ignores would '
                    'be learnt or counted by another')  # fmt: skip
+
+
+def check_pixels(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
+    """Check the pipelines for random changes in validation, and against the preprocessor."""
+    preprocessor = cfg.model.get('data_preprocessor') or {}
+    mean = preprocessor.get('mean')
+    for name in splits:
+        for part in innermost(cfg[LOADERS[name]].dataset) if cfg.get(LOADERS[name]) else ():
+            for step in part.get('pipeline') or ():
+                kind = type_name(step)
+                if name != 'train' and _draws(step, kind):
+                    faults.add('drawn-validation', LOADERS[name], kind)
+                if kind == 'Normalize' and mean:
+                    faults.add('wrong-config', LOADERS[name], 'the pipeline has Normalize, and '
+                               'model.data_preprocessor a mean: images would be normalised twice; '
+                               'remove one')  # fmt: skip
+    if mean and len(mean) == 3:
+        to_rgb = bool(preprocessor.get('bgr_to_rgb'))
+        if tuple(mean) == (RGB if not to_rgb else RGB[::-1]):
+            order = 'RGB, and images stay BGR' if not to_rgb else 'BGR, and images become RGB'
+            faults.add('channel-order', 'model.data_preprocessor', f'mean is {list(mean)}, that of '
+                       f'ImageNet in {order}')  # fmt: skip
+
+
+def _draws(step: dict, kind: str) -> bool:
+    never = step.get('test_mode') or step.get('prob') == 0
+    return not never and (kind.startswith('Random') or kind in DRAWING)
 
 
 def steps(node: object, kind: str) -> Iterator[dict]:

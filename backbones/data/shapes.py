@@ -9,6 +9,7 @@ from pycocotools import mask as coco_mask
 from backbones.data.numbers import is_number
 from backbones.pixels import LARGEST
 
+MARKS = ('truncated', 'occluded')  # of VOC's objects, which count like others
 ARC = 36  # corners of the polygon that approximates an ellipse
 
 

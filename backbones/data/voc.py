@@ -14,14 +14,13 @@ from backbones.data.labelme_xml import is_labelme
 from backbones.data.listing import SUFFIXES, list_files, read_lines, start_of
 from backbones.data.nearby_files import near
 from backbones.data.numbers import size_of
-from backbones.data.shapes import outline
+from backbones.data.shapes import MARKS, outline
 from backbones.data.voc_images import Images
 from backbones.data.voc_masks import files_of_splits
 from backbones.data.xml_files import root_of, texts_in
 
 CORNERS = ('xmin', 'ymin', 'xmax', 'ymax')
 ROTATION = "attributes/attribute[name='rotation']"  # CVAT's rotation of a box about its centre
-MARKS = ('truncated', 'occluded')  # objects with these marks count like others
 LOOKED_AT = 20  # XML files among which one must be VOC's
 
 
