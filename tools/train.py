@@ -100,7 +100,6 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.resolve import TrainOptions, resolve_training
     from backbones.cli.session import session
     from backbones.folder_lock import owning
-    from backbones.report.evaluate import after_training
     from backbones.report.start_block import start_block
     from backbones.training import devices, failures, preflight, resume, signals
     from backbones.training.data_record import DataRecord
@@ -127,6 +126,9 @@ def main(argv: list[str] | None = None) -> None:
                 runner.train()
             if not options.no_results:
                 with failures.once_trained(runner):
+                    # late: what draws takes more than a second to import
+                    from backbones.report.evaluate import after_training
+
                     told = after_training(runner)
                 if told:
                     runner.logger.info(told)

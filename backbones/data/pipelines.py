@@ -16,7 +16,7 @@ from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.variants import Variant
 
 LOADERS = {name.removesuffix('_dataloader'): name for name in DATALOADERS}
-RGB = Variant.mean  # of ImageNet
+RGB = Variant.mean  # ImageNet's mean
 # transforms that change or move pixels, besides those whose names begin with Random
 DRAWING = ('Albu', 'AutoAugment', 'CachedMixUp', 'CachedMosaic', 'CopyPaste', 'CutOut', 'Expand',
            'MinIoURandomCrop', 'MixUp', 'Mosaic', 'PhotoMetricDistortion', 'RandAugment',
