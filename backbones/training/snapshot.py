@@ -65,25 +65,21 @@ def _modules(model: nn.Module) -> list[nn.Module]:
 def unchanged(thing: object) -> Iterator[None]:
     """Restore an object's attributes, including the entries of lists and dicts."""
     before = dict(vars(thing))
-    entries = {name: _entries(value) for name, value in before.items()}
+    entries = {k: _entries(v) for k, v in before.items() if isinstance(v, list | dict)}
     try:
         yield
     finally:
         vars(thing).clear()
-        for name, value in before.items():
-            if isinstance(value, list | dict):
-                value.clear()
-            if isinstance(value, list):
-                value.extend(entries[name].values())
-            elif isinstance(value, dict):
-                value.update(entries[name])
-            vars(thing)[name] = value
+        vars(thing).update(before)
+        for name, inside in entries.items():
+            value = before[name]
+            value.clear()
+            value.update(inside) if isinstance(value, dict) else value.extend(inside.values())
 
 
-def _entries(value: object) -> dict:
+def _entries(value: list | dict) -> dict:
     """Return the entries, a list's by position; message hubs change their histories in place."""
-    pairs = value.items() if isinstance(value, dict) else enumerate(
-        value if isinstance(value, list) else ())  # fmt: skip
+    pairs = value.items() if isinstance(value, dict) else enumerate(value)
     return {k: copy.copy(v) if isinstance(v, HistoryBuffer) else v for k, v in pairs}
 
 
