@@ -6,7 +6,7 @@ compared with its formula in test_mmcv_ops.py and test_mmcv_operators.py of test
 """
 
 from backbones.openmmlab import mmcv_ops  # before mmcv, for which it looks up the operators
-from backbones.openmmlab.register import COMPILED
+from backbones.openmmlab.finder import COMPILED
 
 # isort: split
 import importlib
