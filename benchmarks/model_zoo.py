@@ -23,8 +23,8 @@ METRICS = dict(box='box AP', mask='mask AP', box50='box AP50', box75='box AP75',
                macc='mAcc')  # fmt: skip
 COLUMNS = ('config', 'parameters, M', 'MACs, G', 'drop path', 'result, %', 'weights')
 NANOS = (
-    'Each result on the embedded digits is from one training run with seed 0, which the slow tests '
-    'repeat. [What was tried](own_data_measured.md) explains those on small datasets.'
+    'Each result is the mean and standard deviation of three training runs, seeds 0, 1 and '
+    '2. [What was tried](own_data_measured.md) explains those on small datasets.'
 )
 HEAD = """\
 # Model zoo
@@ -211,9 +211,9 @@ def page(leaves: list[Leaf], sources: dict[str, dict]) -> str:
         told = ''.join(f'{line}\n' for leaf in rows for line in notes(leaf))
         text += f'\n## {heading}\n\n{recipe(rows)}\n\n{found}\n' + (told and f'\n{told}')
     nanos = [
-        (link(leaf, leaf.name), leaf.title.split(', ', 1)[1].removesuffix(' (measured here)'))
+        (link(leaf, leaf.name), leaf.title.split(', ', 1)[1].removesuffix(' (ours)'))
         for leaf in leaves
-        if not leaf.cfg and 'measured here' in leaf.title and 'Not yet' not in leaf.title
+        if not leaf.cfg and '(ours)' in leaf.title and 'Not yet' not in leaf.title
     ]
     text += '\n## Nano architectures from scratch, measured here\n\n'
     text += f'{NANOS}\n\n'

