@@ -80,13 +80,14 @@ else:
     from backbones.cloformer import CloFormer
     from backbones.cswin import CSWin
     from backbones.dilateformer import DilateFormer
+    from backbones.factory import create
     from backbones.forms import explain
     from backbones.hf_pyramid import HfPyramid
     from backbones.moganet import MogaNet
     from backbones.openmmlab.register import join
     from backbones.ops.dispatch import plain
     from backbones.pyramid import Pyramid
-    from backbones.registry import BACKBONES, SCHEMES, create, list_backbones, register, variant
+    from backbones.registry import BACKBONES, SCHEMES, list_backbones, register, variant
     from backbones.timm_pyramid import TimmPyramid
     from backbones.variants import Variant
     from backbones.volo import VOLO

@@ -11,9 +11,9 @@ import torch
 
 from backbones import hf_models, timm_models
 from backbones.adapted_pyramid import AdaptedPyramid
+from backbones.factory import check_settings
 from backbones.families import Recipe, recipe_of
 from backbones.hf_pyramid import HfPyramid
-from backbones.registry import check_settings
 from backbones.timm_pyramid import TimmPyramid
 from backbones.variants import Variant
 

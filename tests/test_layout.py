@@ -21,6 +21,7 @@ FLOORS = (
     'drawing',
     'openmmlab',
     'adapted_variants',
+    'factory',
     'dilateformer cswin volo moganet cloformer hf_pyramid timm_pyramid',
     'adapted_pyramid',
     'adapter adapted_parts adapted_weights attention_windows',

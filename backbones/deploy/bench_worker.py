@@ -112,7 +112,7 @@ def _backbone(asked: dict) -> Made:
     import torch
 
     if asked['model'].startswith('timm:'):
-        from backbones.registry import create
+        from backbones.factory import create
 
         model = create(asked['model'])
     else:

@@ -20,11 +20,12 @@ from backbones.deploy.metadata import digest, of_config
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.tracing import STRIDE
 from backbones.errors import MissingFileError, UserError, did_you_mean
+from backbones.factory import create
 from backbones.inference.reading import read_image
 from backbones.openmmlab.build import build_model, check_single_images
 from backbones.openmmlab.config import load_config
 from backbones.openmmlab.registries import find_class
-from backbones.registry import create, list_backbones, variant
+from backbones.registry import list_backbones, variant
 
 
 @dataclass(frozen=True)
