@@ -13,9 +13,12 @@ from backbones.training.devices import closing_processes
 @contextlib.contextmanager
 def session() -> Iterator[None]:
     """Errors on one line, no noise, safe loading of files, and processes that end together."""
-    gc.freeze()  # what is imported stays: looking for garbage in it takes 0.3 s, for each dataset
+    # what is imported stays: looking for garbage in it takes 0.3 s, for each dataset
+    if freezes := not gc.get_freeze_count():  # else a caller has done so
+        gc.freeze()
     try:
         with plain_errors(), closing_processes(), quiet(), safe_loading():
             yield
     finally:
-        gc.unfreeze()
+        if freezes:
+            gc.unfreeze()
