@@ -109,14 +109,9 @@ def _part(root: Path, name: str, file: Path, faults: Faults) -> Split:
         if 'file_name' not in entry and isinstance(entry.get('coco_url'), str):  # as in LVIS
             entry['file_name'] = entry['coco_url']
     sized = all(entry.get(side) for entry in records['images'] for side in ('width', 'height'))
-    own = crowds or bool(texts) or not sized or has_mark(file)
+    marked = start_of(file).startswith('\ufeff')  # MMDetection cannot read a byte order mark
+    own = crowds or bool(texts) or not sized or marked
     return Split(name, file, image_folder(root, file, records), records=records, own_file=own)
-
-
-def has_mark(file: Path) -> bool:
-    """Return whether a file begins with a byte order mark, which MMDetection cannot read."""
-    with file.open('rb') as opened:
-        return opened.read(len(codecs.BOM_UTF8)) == codecs.BOM_UTF8
 
 
 def _as_numbers(records: dict[str, list[dict]]) -> int:
