@@ -7,12 +7,11 @@ from itertools import islice
 from pathlib import Path
 
 from backbones.data.dataset import split_of
-from backbones.data.listing import SUFFIXES, directly_in, start_of, walk
+from backbones.data.listing import FIRST, SUFFIXES, directly_in, first_files, first_images, start_of
 from backbones.data.masks_apart import masks_apart
 from backbones.data.yolo_labels import has_object
 from backbones.errors import listed
 
-LOOKED_AT = 2000  # files of a folder to look at
 BRUSH = re.compile(r'task-\d+-annotation-\d+-by-.*\.(png|npy)$')
 TO_COCO = 'convert them to COCO'
 LABEL_STUDIO = "look like Label Studio's own JSON: export as COCO or YOLO"
@@ -69,11 +68,11 @@ def json_sign(file: Path) -> str:
     return next(found, '')
 
 
-def _yolo_without_names(root: Path) -> str:
-    texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt')
+def _yolo_apart(root: Path) -> str:
+    texts = (p for p in first_files(root) if p.suffix == '.txt')
     if not any(has_object(path) for path in islice(texts, 20)):
         return ''
-    if not _images(root):
+    if not first_images(root):
         return (
             'It has YOLO labels, but no images: copy them into a folder "images" beside "labels", '
             'under the same names'
@@ -86,8 +85,8 @@ def _yolo_without_names(root: Path) -> str:
 
 def _unknown_texts(root: Path) -> str:
     """Describe text files that are called like images, such as KITTI's or those of a metric."""
-    images = {path.stem for path in _images(root)}
-    texts = (p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.txt' and p.stem in images)
+    images = {path.stem for path in first_images(root)}
+    texts = (p for p in first_files(root) if p.suffix == '.txt' and p.stem in images)
     file = next(texts, None)
     if file is None:
         return ''
@@ -100,9 +99,9 @@ def _unknown_texts(root: Path) -> str:
 
 def known_set(root: Path) -> str:
     """Recognise a published dataset by its folders, three levels deep; '' if it is none."""
-    paths = (islice(root.glob(depth), LOOKED_AT) for depth in ('*', '*/*', '*/*/*'))
+    paths = (islice(root.glob(depth), FIRST) for depth in ('*', '*/*', '*/*/*'))
     folders = {path.name for some in paths for path in some if path.is_dir()}
-    files = {p.name for p in islice(walk(root), LOOKED_AT)}
+    files = {p.name for p in first_files(root)}
     for signs, said in FOLDER_SIGNS.items():
         if {*signs} <= folders | files:
             return said
@@ -138,7 +137,7 @@ FOLDER_SIGNS: dict[tuple[str, ...], str] = {
 
 
 def _json_files(root: Path) -> list[Path]:
-    return sorted(p for p in islice(walk(root), LOOKED_AT) if p.suffix == '.json')
+    return sorted(p for p in first_files(root) if p.suffix == '.json')
 
 
 def _json(root: Path) -> str:
@@ -149,17 +148,13 @@ def _json(root: Path) -> str:
 
 def _unknown_json(root: Path) -> str:
     files = [file for file in _json_files(root) if '"images"' not in start_of(file)]  # not COCO
-    if not (files and _images(root)):
+    if not (files and first_images(root)):
         return ''
     return f'It has JSON files of an unknown form, such as {files[0].relative_to(root)}: {TO_COCO}'
 
 
-def _images(root: Path) -> list[Path]:
-    return [p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() in SUFFIXES]
-
-
 def _tables(root: Path) -> str:
-    files = sorted(p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() == '.csv')
+    files = sorted(p for p in first_files(root) if p.suffix.lower() == '.csv')
     for file in files[:5]:
         start = start_of(file).lower()
         if file.name == '_classes.csv' and start.startswith('filename'):
@@ -180,7 +175,7 @@ def _tables(root: Path) -> str:
 
 
 def _others(root: Path) -> str:
-    suffixes = {p.suffix.lower() for p in islice(walk(root), LOOKED_AT)}
+    suffixes = {p.suffix.lower() for p in first_files(root)}
     if suffixes & {'.tfrecord', '.record', '.parquet', '.arrow'}:
         return f'It has TensorFlow records or Hugging Face tables: {TO_COCO}'
     if suffixes & {'.ndjson', '.jsonl'}:
@@ -192,7 +187,7 @@ def _others(root: Path) -> str:
 
 
 def _brush(root: Path) -> str:
-    if any(BRUSH.match(path.name) for path in islice(walk(root), LOOKED_AT)):
+    if any(BRUSH.match(path.name) for path in first_files(root)):
         return (
             'It has brush masks from Label Studio, whose names do not identify the image: export '
             'the brush labels to COCO'
@@ -201,7 +196,7 @@ def _brush(root: Path) -> str:
 
 
 def _classified(root: Path) -> str:
-    folders = {path.parent for path in _images(root)} - {root}
+    folders = {path.parent for path in first_images(root)} - {root}
     named = {folder for folder in folders if not split_of(folder.name)}
     beside = Counter(folder.parent for folder in named)
     classes = dict.fromkeys(f.name for f in sorted(named) if beside[f.parent] > 1)
@@ -214,7 +209,7 @@ def _classified(root: Path) -> str:
 
 
 LOOKS: tuple[Callable[[Path], str], ...] = (
-    *(known_set, _brush, _json, _yolo_without_names, _unknown_texts, masks_apart, _tables),
+    *(known_set, _brush, _json, _yolo_apart, _unknown_texts, masks_apart, _tables),
     _unknown_json,
     *(_others, _classified),
 )

@@ -2,10 +2,12 @@
 
 import os
 from collections.abc import Callable, Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 from typing import TypeVar
 
 T = TypeVar('T')
+FIRST = 2000  # files that show what a folder is
 HEAD = 1 << 16  # characters at the beginning of a file that show what it is
 SUFFIXES = ('.bmp', '.jfif', '.jpeg', '.jpg', '.npy', '.png', '.tif', '.tiff', '.webp')
 
@@ -19,6 +21,16 @@ def list_files(folder: Path, suffixes: tuple[str, ...] = ()) -> list[Path]:
     """List files in a folder and below, sorted; only those with lower-case `suffixes`, if given."""
     return sorted(p for p in walk(folder)
                   if (not suffixes or p.suffix.lower() in suffixes) and p.is_file())  # fmt: skip
+
+
+def first_files(folder: Path) -> Iterator[Path]:
+    """Yield the first files in a folder and below, which may have a great many."""
+    return islice(walk(folder), FIRST)
+
+
+def first_images(folder: Path) -> list[Path]:
+    """Return the images among `first_files`."""
+    return [path for path in first_files(folder) if path.suffix.lower() in SUFFIXES]
 
 
 def directly_in(folder: Path) -> list[Path]:

@@ -2,14 +2,12 @@
 
 from collections import Counter
 from collections.abc import Sequence
-from itertools import islice
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, directly_in, walk
+from backbones.data.listing import SUFFIXES, directly_in, first_images
 from backbones.data.similar_names import is_of_labels
 from backbones.errors import listed
 
-LOOKED_AT = 2000  # files of a folder to look at
 OBJECTS = (
     'put each image and its masks into NAME/images/NAME.png and NAME/masks/*.png, which are read '
     'as objects of one class'
@@ -21,7 +19,7 @@ def masks_apart(root: Path) -> str:
 
     Masks may lie in masks/CLASS/NAME.png, in masks/NAME/*.png, or in masks/NAME_*.png.
     """
-    images = [p for p in islice(walk(root), LOOKED_AT) if p.suffix.lower() in SUFFIXES]
+    images = first_images(root)
     places = {path.parent.parent for path in images if path.parent.parent.is_relative_to(root)}
     found = (_in_folders(root, place, images) for place in sorted(places - {root}))
     beside = (_by_names(root, folder, images) for folder in sorted({p.parent for p in images}))
