@@ -12,7 +12,7 @@ import re
 from pathlib import Path
 from statistics import mean, stdev
 
-from seeds import call
+from seeds import call, scalars
 
 ROOT = Path(__file__).parents[1]
 LOG = ROOT / 'tests/training/digits_log.json'
@@ -73,8 +73,7 @@ def trained(leaf: str, seed: int, data: Path, out: Path) -> dict:
 
 def read(folder: Path, metric: str) -> tuple[list[float], list[float]]:
     """Return a run's losses, averages of 20 iterations, and the metrics of its validations."""
-    (path,) = folder.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines = scalars(folder)
     return [x['loss'] for x in lines if 'loss' in x], [x[metric] for x in lines if metric in x]
 
 

@@ -67,10 +67,15 @@ def cpu_seconds() -> float:
     return used.ru_utime + used.ru_stime
 
 
+def scalars(folder: Path) -> list[dict]:
+    """Return what a run has logged: losses, averages of 20 iterations, and validations."""
+    (log,) = folder.glob('*/vis_data/scalars.json')
+    return [json.loads(line) for line in log.read_text().splitlines()]
+
+
 def measured(folder: Path) -> dict[str, float]:
     """Return a run's results: its best and last validation, and the tests of their weights."""
-    (log,) = folder.glob('*/vis_data/scalars.json')
-    lines = [json.loads(line) for line in log.read_text().splitlines()]
+    lines = scalars(folder)
     key = next(key for key in CHOOSING if any(key in line for line in lines))
     validations = [line for line in lines if key in line]
     found = {'CPU s': float((folder / 'cpu_seconds').read_text())}
