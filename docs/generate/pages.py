@@ -53,6 +53,13 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
     return LINK.sub(link, markdown)
 
 
+def on_page_context(context: dict, *, page: Page, **_: object) -> dict:
+    """Give the room of a table of contents that has nothing to list to the page's tables."""
+    if len(page.toc.items) == 1 and len(page.toc.items[0].children) < 2:
+        page.meta.setdefault('hide', []).append('toc')
+    return context
+
+
 def site_link(target: str, source: str, here: str, repository: str) -> str:
     """Return where a link leads on the site.
 
