@@ -54,7 +54,7 @@ class AdaptedPyramid(Adapter):
         width: number of channels of the levels that are made.
         window: confine the attention of a plain transformer to windows of this side, in patches,
             in all but four blocks (ViTDet, Sec. 3); images are padded to multiples of it. None:
-            all blocks see the whole image. See `Windows`.
+            all blocks see the whole image.
         image_size: height and width to which all images are padded, for models that accept only
             one size; None for any size.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` of a file with the library's

@@ -145,7 +145,7 @@ class MogaNet(Pyramid):
     """MogaNet: gated depthwise convolutions of several dilations, no attention.
 
     See `Pyramid` for what all backbones share (levels, freezing, checkpoints, errors). The output
-    norms are part of the trunk: the next stage reads the normalised level. Every stage that is
+    norms are part of the main path: the next stage reads the normalised level. Every stage that is
     built therefore has its norm, whatever `out_indices` says.
 
     Args:

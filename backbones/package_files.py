@@ -20,7 +20,7 @@ def config_file(name: str) -> str:
     evaluates `_base_`, while its `package::config` knows only OpenMMLab's packages.
 
     Args:
-        name: with or without `.py`, such as 'mask_rcnn_cswin_t_coco' or '_base_/models/upernet'.
+        name: with or without `.py`, such as `mask_rcnn_cswin_t_coco` or `_base_/models/upernet`.
 
     Returns:
         The absolute path.

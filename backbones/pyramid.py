@@ -46,7 +46,6 @@ class Pyramid(ForTimm):
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
         drop_path_rate: probability of dropping the last block's branches; it rises linearly from 0.
-            See `drop_path_schedule`.
         in_channels: number of channels of the images.
         out_indices: levels to emit, increasing, from 0 to 3; stages after the last one are not
             built. -1 means 3, as in lists, and a single number means one level.
@@ -54,12 +53,13 @@ class Pyramid(ForTimm):
             output norms: they get no gradient and stay in eval mode during training.
         norm_eval: keep all BatchNorm layers in eval mode during training.
         with_cp: recompute the blocks in the backward pass instead of storing their activations.
-        fast: use fast forms where nobody could notice; see `backbones.ops.dispatch`.
+        fast: use fast forms where nobody could notice the difference.
         prefer: 'time', or 'memory' to train on GPUs with the forms that keep the least memory.
         init_cfg: None, or `dict(type='Pretrained', checkpoint=...)` with a path, a URL or
-            `hf-hub:OWNER/REPO`; `key` and `prefix` are passed to `load_backbone`. `map_location`
-            is accepted and has no effect: files are read into main memory, and parameters stay
-            on their device.
+            `hf-hub:OWNER/REPO`. `key` names one of several sets of weights in the file, such as
+            'model_ema', and `prefix` the backbone in a whole model, such as 'backbone'.
+            `map_location` is accepted and has no effect: files are read into main memory, and
+            parameters stay on their device.
 
     Attributes:
         channels: channels of the emitted levels, in order.
@@ -69,12 +69,12 @@ class Pyramid(ForTimm):
         loaded: what was loaded; None if started from scratch.
 
     Class attributes:
-        ARCHS: the variants, name -> `Variant` or a dict of the architecture (`dims` and `depths` by
-            stage, and whatever else the class needs).
-        NANO: an architecture with every kind of block, which trains on a CPU in minutes.
-        PUBLISHED: the layout of published files.
-        WEIGHTS: where to find ImageNet weights if a row names no `weights`, in words.
-        NORM_NAMES: names of the output norms, as in published dense code.
+        - `ARCHS`: the variants, name -> `Variant` or a dict of the architecture (`dims` and
+          `depths` by stage, and whatever else the class needs).
+        - `NANO`: an architecture with every kind of block, which trains on a CPU in minutes.
+        - `PUBLISHED`: the layout of published files.
+        - `WEIGHTS`: where to find ImageNet weights if a row names no `weights`, in words.
+        - `NORM_NAMES`: names of the output norms, as in published dense code.
 
     Raises:
         UserError: an argument outside its allowed set.
@@ -264,7 +264,7 @@ class Pyramid(ForTimm):
         a call after `to_empty`.
 
         Raises:
-            UserError: see `backbones.checkpoints.load_backbone`.
+            UserError: the checkpoint cannot be read, or does not fit.
         """
         init_cfg = self.init_cfg
         pretrained = isinstance(init_cfg, dict) and init_cfg.get('type') == 'Pretrained'

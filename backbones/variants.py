@@ -39,11 +39,13 @@ class Variant(dict):
             known; None if no file can be fetched.
         more_weights: URLs of the authors' other ImageNet files for the variant, by the images that
             they were trained on; they load like `weights`.
-        drop_path: rates in the recipes that its configs follow. See `rates`.
+        drop_path: rates in the recipes that its configs follow: 'detection', 'semantic_fpn' and
+            'upernet'.
         architecture: arguments of the class's `arch`.
 
     Attributes:
-        mean, std: mean and standard deviation that the weights expect, by channel.
+        mean: mean that the weights expect, by channel, for RGB from 0 to 255.
+        std: standard deviation that they expect, likewise.
         optimizer: the only optimizer that the authors used.
         cls: the class; `backbones.register` fills in this and the next two.
         arch: the variant's name in the class's table.

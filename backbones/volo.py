@@ -151,9 +151,10 @@ class VOLO(Pyramid):
             of the stem's convolutions).
         drop_path_rate: probability of dropping the last block's branches; ImageNet training used
             0.1, 0.2, 0.5 (d1, d2, d3).
-        pos_embed_size: side of the position table in cells of 16 pixels: 14 for the files trained
-            at 224 pixels, 24, 28, 32 for 384, 448, 512. A file's table of another side is resampled
-            to it, as is the table to each image; give the file's own side to train it unchanged.
+        pos_embed_size: side of the position table in cells of 16 pixels: 14, the default, for the
+            files trained at 224 pixels, 24, 28, 32 for 384, 448, 512. A file's table of another
+            side is resampled to it, as is the table to each image; give the file's own side to
+            train it unchanged.
 
     Source: arXiv:2106.13112; github.com/sail-sg/volo (classification only). The pyramid is this
     project's: stages 0 to 3 are the four groups of blocks, at strides 8, 16, 16, 16; level i is the

@@ -15,8 +15,8 @@ class Prediction:
 
     Args:
         path: the file.
-        image: (H, W, 3) RGB; see `read_image`. For models that read all channels, it shows three of
-            them, stretched; see `backbones.pixels.to_rgb`.
+        image: (H, W, 3) RGB, uint8. For models that read all channels, it shows three of them,
+            stretched.
         found: instances, supervision's Detections with `xyxy` in pixels, `class_id`, `confidence`
             and perhaps `mask`; or an (H, W) label map.
         meta: the class names, `classes`, and perhaps their `palette`.
@@ -32,5 +32,5 @@ class Prediction:
     seconds: float
 
     def picture(self) -> Picture:
-        """Draw the result on the image. See `backbones.drawing.pictures.picture`."""
+        """Draw the result on the image, (H, W, 3) RGB; a small image is enlarged."""
         return picture(self.image, [Half('', self.found)], self.meta)

@@ -39,15 +39,15 @@ class Predictor:
 
     Args:
         config: path or name of a config, or a Config; or an exported file, `.onnx`, `.xml` or
-            `.pt2`, which does not need OpenMMLab (see `exported_model`), or a `Session` of one.
-        checkpoint: trained with the config; see `backbones.checkpoints.read`. None for a file.
-        score: minimum score of reported instances.
+            `.pt2`, which does not need OpenMMLab, or a `Session` of one.
+        checkpoint: path or URL of weights trained with the config; None for an exported file.
+        score: minimum score of reported instances, 0.5 by default.
         tile: cut larger images into square tiles with this side, in pixels, and predict on each;
             None predicts on whole images. Tiles overlap by a third. Detections cut
             off by a tile's edge are dropped: the neighbouring tile shows them whole if they are
             narrower than the overlap. Of detections that share more than half of the smaller one,
             the one with the highest score in each class is kept. For label maps, the scores are
-            averaged (see `tiles`), and the image is not resized as in the config.
+            averaged, and the image is not resized as in the config.
         device: 'auto' uses the GPU if there is one.
         backbone: replaces the config's backbone. See `swap_backbone`.
         batch: number of images, or of tiles of one image, per model call, if the pipeline makes
@@ -58,8 +58,8 @@ class Predictor:
             CPUs, and half a minute or more for each of the first sizes of images.
 
     Raises:
-        UserError: a value is out of range or cannot be used with a file; or see `load_trained`,
-            `make_pipeline` and `ExportedModel`.
+        UserError: a value is out of range or cannot be used with an exported file; the config, the
+            checkpoint or the file cannot be used.
     """
 
     def __init__(
@@ -116,7 +116,7 @@ class Predictor:
 
     @property
     def meta(self) -> Mapping:
-        """The names, `classes`, and perhaps their `palette`."""
+        """The class names, `classes`, and perhaps their `palette`."""
         return self.model.meta
 
     @property
@@ -134,8 +134,8 @@ class Predictor:
 
         Raises:
             ArgumentError: the arguments are not paths.
-            UnreadableError: see `read_image`.
-            TooLargeError: see `check_memory`.
+            UnreadableError: a file is missing, damaged or not an image.
+            TooLargeError: an image or its result does not fit into memory.
         """
         files = [paths] if isinstance(paths, str | os.PathLike) else paths
         for some in batched(map(_path, files), self.batch):
@@ -190,11 +190,11 @@ class Predictor:
                 with numbers of the type that it was trained with.
 
         Returns:
-            See `Prediction`.
+            What `Prediction` calls `found`.
 
         Raises:
             ArgumentError: the image is something else.
-            TooLargeError: see `check_memory`.
+            TooLargeError: the image or its result does not fit into memory.
         """
         return self.find_all([image])[0]
 

@@ -41,7 +41,7 @@ def swap_backbone(
             The config's own rules are dropped, such as DINO's lower learning rate for the
             backbone. Schedule, batch size, gradient clipping and mixed precision stay; learning
             rates in the schedule keep their ratio to the optimizer's. The learning rate is for the
-            batch size in the new `auto_scale_lr`. None keeps the config's optimizer; see `doubts`.
+            batch size in the new `auto_scale_lr`. None keeps the config's optimizer.
         settings: settings of the new backbone, such as `dict(image_size=(640, 640))`.
 
     Returns:

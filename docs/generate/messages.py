@@ -51,24 +51,32 @@ def faults() -> str:
 
 
 def _kinds(kinds: dict[str, Kind]) -> str:
-    rows = ((f'`{name}`', kind.level, kind.says, kind.remedy) for name, kind in kinds.items())
+    rows = (
+        (f'`{name}`', kind.level, _escaped(kind.says), _escaped(kind.remedy))
+        for name, kind in kinds.items()
+    )
     return _table(('kind', 'level', 'what it says', 'remedy'), rows)
 
 
 def libraries() -> str:
     """Return the libraries' errors to which the tools add a remedy."""
-    rows = ((f'`{words}`', said.removeprefix('; ')) for words, said in REMEDIES.items())
+    rows = ((f'`{words}`', _escaped(said.removeprefix('; '))) for words, said in REMEDIES.items())
     return _table(('the message contains', 'remedy'), rows)
 
 
 def foreign() -> str:
     """Return the remedies for files of other programs."""
     found = dict.fromkeys(JSON_SIGNS.values())
-    return _table(('JSON files that', 'remedy'), (said.split(': ', 1) for said in found))
+    return _table(('JSON files that', 'remedy'), (_escaped(said).split(': ', 1) for said in found))
 
 
 def _table(head: tuple[str, ...], rows: Iterable[Iterable[str]]) -> str:
     return table(head, [list(_cells(row)) for row in rows], padded=False)
+
+
+def _escaped(text: str) -> str:
+    """Return a message as Markdown that shows its stars and double underscores."""
+    return re.sub(r'\*|_(?=_)|(?<=_)_', r'\\\g<0>', text)
 
 
 def _cells(row: Iterable[str]) -> Iterator[str]:

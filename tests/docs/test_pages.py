@@ -2,6 +2,7 @@
 
 import ast
 import importlib.util
+import pydoc
 import re
 from pathlib import Path
 
@@ -53,6 +54,13 @@ def test_a_table_of_messages_that_is_not_up_to_date_is_refused(tmp_path: Path) -
     assert messages.PAGE.read_text() == TROUBLES
 
 
+def test_a_message_is_shown_with_its_stars_and_underscores() -> None:
+    cells = [cell for line in TROUBLES.splitlines() for cell in line.split(' | ')[2:]]
+    plain = re.sub(r'`.*?`|\[.*?\]\(.*?\)', '', '\n'.join(cells))
+    assert r'\_\_ignore\_\_' in plain and r'gfl_\*' in plain
+    assert not re.search(r'(?<!\\)\*|__', plain)
+
+
 def test_messages_that_the_page_quotes_are_in_the_code() -> None:
     texts = [
         node.value
@@ -73,6 +81,23 @@ def test_the_api_page_has_every_public_name_and_no_other() -> None:
     shown = {path.rpartition('.')[2] for path in re.findall(r'^::: (\S+)$', page, re.MULTILINE)}
     shown |= {'BACKBONES'} if '`backbones.BACKBONES`' in page else set()
     assert shown - {'Prediction'} == {*backbones.__all__}  # what `Predictor` returns
+
+
+def test_docstrings_on_the_api_page_refer_to_nothing_that_is_not_there() -> None:
+    page = (ROOT / 'docs/api.md').read_text()
+    shown = {}
+    entry = r'^::: (\S+)\n((?: {4}.*\n)*)'
+    for path, options in re.findall(entry, page, re.MULTILINE):
+        name = path.rpartition('.')[2]
+        shown[name] = thing = pydoc.locate(path)
+        members = re.search(r'members: \[(.*)\]', options)
+        shown |= {m: getattr(thing, m) for m in (members[1].split(', ') if members else ())}
+    assert {'create', 'find', 'meta', 'forward_level', 'paste'} <= shown.keys()
+    for name, thing in shown.items():
+        said = thing.__doc__
+        assert said, f'{name} has no docstring'
+        seen = re.findall(r'[Ss]ee `([\w.]+)`', said)
+        assert {*seen} <= shown.keys(), name
 
 
 def test_ci_names_a_step_that_hangs() -> None:
