@@ -10,6 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
+import torch
 from mmengine.logging import HistoryBuffer
 from mmengine.runner import checkpoint as mmengine_checkpoint
 from mmengine.runner.checkpoint import CheckpointLoader
@@ -93,6 +94,41 @@ def plain(file: dict, folder: Path) -> dict:
     return made
 
 
+def storable(hub: dict) -> dict:
+    """Return a message hub's state as numbers, texts and tensors.
+
+    MMEngine's histories and NumPy's numbers are classes, which `torch.load` refuses by default.
+
+    Args:
+        hub: what `MessageHub.state_dict` returns.
+    """
+    histories = {key: log.data for key, log in hub['log_scalars'].items()}
+    info = {k: v.item() if isinstance(v, np.generic) else v for k, v in hub['runtime_info'].items()}
+    return dict(
+        hub,
+        log_scalars={
+            key: dict(values=torch.from_numpy(values), counts=torch.from_numpy(counts))
+            for key, (values, counts) in histories.items()
+        },
+        runtime_info=info,
+    )
+
+
+def histories(logs: dict) -> dict[str, HistoryBuffer]:
+    """Return the histories that `storable` or MMEngine has stored, without anything else."""
+    found = {}
+    for key, log in logs.items():
+        if isinstance(log, Log) and hasattr(log, 'values'):
+            log = HistoryBuffer(np.array(log.values), np.array(log.counts))
+        elif isinstance(log, dict):
+            parts = [part for k in ('values', 'counts') if isinstance(part := log.get(k), Tensor)]
+            if len(parts) == 2 and parts[0].dim() == 1 and parts[0].shape == parts[1].shape:
+                log = HistoryBuffer(*(part.numpy() for part in parts))
+        if isinstance(log, HistoryBuffer):
+            found[str(key)] = log
+    return found
+
+
 def _plain_meta(meta: object) -> dict:
     given = meta if isinstance(meta, dict) else {}
     return {
@@ -116,11 +152,7 @@ def _plain_hub(hub: object, folder: Path) -> dict:
     if not (isinstance(steps, list) and all(isinstance(step, int) for step in steps)):
         kept[STEPS] = []
     return dict(
-        log_scalars={
-            str(key): HistoryBuffer(np.array(log.values), np.array(log.counts))
-            for key, log in logs.items()
-            if isinstance(log, Log) and hasattr(log, 'values')
-        },
+        log_scalars=histories(logs),
         runtime_info=kept,
         resumed_keys={str(key): bool(value) for key, value in resumed.items()},
     )

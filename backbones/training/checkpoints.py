@@ -16,6 +16,7 @@ from torch import Tensor
 from backbones import atomic_write
 from backbones.errors import UserError
 from backbones.openmmlab.compat import is_resuming, set_start, start_of
+from backbones.openmmlab.safe_loading import histories, storable
 from backbones.training import lora
 from backbones.training.hooks import unwrapped
 
@@ -87,7 +88,8 @@ class DurableCheckpointHook(CheckpointHook):
             atomic_write.point(Path(path).with_name('last.pth'), Path(path))
 
     def before_save_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
-        """Refuse weights with NaN or Inf."""
+        """Refuse weights with NaN or Inf; store logs so that `torch.load` reads the file."""
+        checkpoint['message_hub'] = storable(checkpoint['message_hub'])
         names = (name for name, _ in unwrapped(runner).named_parameters())
         weights = {name.replace(f'.{lora.BASE}.', '.') for name in names}  # of merged adapters
         bad = [
@@ -105,6 +107,11 @@ class DurableCheckpointHook(CheckpointHook):
                 'optim_wrapper.clip_grad.max_norm=1, or start in another work dir from their '
                 'weights (load_from) with a lower optim_wrapper.optimizer.lr'
             )
+
+    def after_load_checkpoint(self, runner: Runner, checkpoint: dict) -> None:
+        """Give MMEngine the logs as it expects them, whoever has read the file."""
+        if hub := checkpoint.get('message_hub'):
+            hub['log_scalars'] = histories(hub['log_scalars'])
 
     def _save_checkpoint_with_step(self, runner: Runner, step: int | str, meta: dict) -> None:
         """Save first, then delete the checkpoints beyond `max_keep_ckpts`."""

@@ -166,7 +166,7 @@ def test_two_processes_train_as_one(start: Callable, digits: Path, tmp_path: Pat
     assert '2 processes on CPU, over gloo' in two
     assert '4 = 2 process(es) x 2' in two and '4 = 1 process(es) x 4' in one
     weights = [
-        torch.load(tmp_path / name / 'iter_3.pth', weights_only=False)['state_dict']
+        torch.load(tmp_path / name / 'iter_3.pth')['state_dict']
         for name in ('one', 'two')
     ]
     for key, value in weights[0].items():

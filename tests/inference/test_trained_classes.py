@@ -36,7 +36,7 @@ def trained(digits: Path, tmp_path_factory) -> Path:
     work = tmp_path_factory.mktemp('work')
     tool('train', CONFIG, '--data-root', digits, '--work-dir', work, '--no-dry-run',
          '--cfg-options', *SHORT)  # fmt: skip
-    file = torch.load(work / 'last.pth', weights_only=False)
+    file = torch.load(work / 'last.pth')
     for name, classes in (('order', OTHER_ORDER), ('others', OTHERS)):
         file['meta']['dataset_meta']['classes'] = classes
         torch.save(file, work / f'{name}.pth')
@@ -108,8 +108,8 @@ def test_fine_tuning_refuses_another_order_and_begins_anew_for_other_classes(
     log = tool(*common, tmp_path / 'b', '--cfg-options', *SHORT, 'optim_wrapper.optimizer.lr=0',
                f'load_from={trained / "others.pth"}')  # fmt: skip
     assert 're-initialised for other classes (a, b, ' in log
-    before = torch.load(trained / 'others.pth', weights_only=False)['state_dict']
-    after = torch.load(tmp_path / 'b/last.pth', weights_only=False)['state_dict']
+    before = torch.load(trained / 'others.pth')['state_dict']
+    after = torch.load(tmp_path / 'b/last.pth')['state_dict']
     moved = {
         key
         for key in before
@@ -161,7 +161,7 @@ WAYS = {
     ],
 )
 def test_a_training_executes_no_file(way: str, trained: Path, digits: Path, tmp_path: Path) -> None:
-    file = torch.load(trained / 'last.pth', weights_only=False)
+    file = torch.load(trained / 'last.pth')
     mark, path = tmp_path / 'mark', tmp_path / 'evil.pth'
     file['args'] = Touch(mark)
     torch.save(file, path)

@@ -13,7 +13,7 @@ from runners import small_runner
 from torch import nn
 
 from backbones.errors import CheckpointError, UserError
-from backbones.openmmlab.safe_loading import hand_on, plain, safe_loading
+from backbones.openmmlab.safe_loading import hand_on, histories, plain, safe_loading
 
 
 class Touch:
@@ -106,7 +106,7 @@ def test_names_in_mmengines_lists_are_addresses(
 def test_the_config_in_a_checkpoint_is_not_run_at_a_resume(tmp_path: Path) -> None:
     small_runner(tmp_path, iterations=2).train()
     path, mark = tmp_path / 'iter_2.pth', tmp_path / 'mark'
-    content = torch.load(path, weights_only=False)
+    content = torch.load(path)
     content['meta']['config'] = f'import os\nos.mkdir({str(mark)!r})'
     torch.save(content, path)
     with safe_loading():
@@ -128,6 +128,13 @@ def test_a_resume_gets_the_logs_and_the_best_metric(tmp_path: Path) -> None:
     assert values.tolist() == [1.5, 2.5] and counts.tolist() == [1, 2]
     assert [*found['log_scalars']] == ['train/loss']
     assert found['runtime_info'] == dict(best_score=0.25, keep_ckpt_ids=[2, 4], iter=4)
+
+
+def test_logs_that_are_not_pairs_of_equal_length_are_left_out() -> None:
+    one, two = torch.ones(1), torch.ones(2)
+    pairs = dict(a=(two, two), b=(one, two), c=(two[None], two[None]), d=('x', two), e=(two, None))
+    logs = {key: dict(values=values, counts=counts) for key, (values, counts) in pairs.items()}
+    assert [*histories(dict(logs, f={}, g=3))] == ['a']
 
 
 def test_what_is_not_plain_is_left_out(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import os
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from runners import small_runner
@@ -24,7 +25,7 @@ def names(folder: Path) -> set[str]:
 
 
 def iteration(path: Path) -> int:
-    return torch.load(path, weights_only=False)['meta']['iter']
+    return torch.load(path)['meta']['iter']
 
 
 def test_keeps_the_newest_under_its_number_and_as_last(tmp_path: Path) -> None:
@@ -32,6 +33,22 @@ def test_keeps_the_newest_under_its_number_and_as_last(tmp_path: Path) -> None:
     assert names(tmp_path) == {'iter_4.pth', 'iter_6.pth', 'last.pth', 'last_checkpoint'}
     assert iteration(tmp_path / 'last.pth') == 6
     assert (tmp_path / 'last_checkpoint').read_text() == 'iter_6.pth', 'the folder may be moved'
+
+
+def test_pytorch_reads_a_checkpoint_by_default(tmp_path: Path) -> None:
+    """Its default refuses files with classes in them, such as MMEngine's histories of logs."""
+    options = dict(save_best='acc')
+    runner = small_runner(tmp_path, checkpoint=options, scores=[np.float64(0.5)] * 3)
+    runner.train()
+    for name in ('last.pth', 'best.pth'):
+        content = torch.load(tmp_path / name)
+        assert content['message_hub']['runtime_info']['best_score'] == 0.5
+    losses = runner.message_hub.log_scalars['train/loss'].data[0]
+    assert content['message_hub']['log_scalars']['train/loss']['values'].tolist() == [*losses[:2]]
+
+    resumed = small_runner(tmp_path, resume=True, load_from=str(tmp_path / 'iter_6.pth'))
+    resumed.load_or_resume()
+    assert resumed.message_hub.log_scalars['train/loss'].data[0].tolist() == [*losses]
 
 
 @pytest.mark.parametrize('metric', ['acc', 'auto'])
@@ -209,5 +226,5 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r'not saved at iteration 4: 2 tensors.*map\.weight'):
         runner.train()
     assert names(tmp_path) == {'iter_2.pth', 'last.pth', 'last_checkpoint'}
-    state = torch.load(tmp_path / 'last.pth', weights_only=False)['state_dict']
+    state = torch.load(tmp_path / 'last.pth')['state_dict']
     assert all(value.isfinite().all() for value in state.values())

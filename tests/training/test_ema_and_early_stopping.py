@@ -26,7 +26,7 @@ def set_training(cfg: Config, **options) -> None:
 
 
 def entries(path: Path) -> dict[str, torch.Tensor]:
-    content = torch.load(path, weights_only=False)
+    content = torch.load(path)
     return {
         f'{kind}.{name}': value
         for kind in ('state_dict', 'ema_state_dict')

@@ -51,7 +51,7 @@ def train(runner: Runner, stopping: SignalHook) -> str:
 
 
 def state(path: Path, entry: str = 'state_dict') -> dict:
-    return torch.load(path, weights_only=False)[entry]
+    return torch.load(path)[entry]
 
 
 @pytest.mark.parametrize('place', ['before_val_iter', 'after_val_epoch'])
@@ -105,7 +105,7 @@ def test_a_killed_loader_worker_loses_nothing(workers: int, tmp_path: Path, monk
     said = train(*run(tmp_path, Touch(go), workers=workers, **options))
     assert 'was killed from outside' in said and 'num_workers' in said and 'saved as' in said
     monkeypatch.undo()
-    reached = torch.load(tmp_path / 'last.pth', weights_only=False)['meta']['iter']
+    reached = torch.load(tmp_path / 'last.pth')['meta']['iter']
     assert 2 <= reached < 12
     again, _ = run(tmp_path, iterations=12, resume=True)
     again.train()
@@ -142,7 +142,7 @@ def test_an_error_while_loading_keeps_its_traceback_and_the_state_is_saved(
     runner, stopping = run(tmp_path)
     with pytest.raises(KeyError), saving(runner, stopping):
         runner.train()
-    assert torch.load(tmp_path / 'last.pth', weights_only=False)['meta']['iter'] == 3
+    assert torch.load(tmp_path / 'last.pth')['meta']['iter'] == 3
 
 
 def test_a_log_that_cannot_be_written_is_told_once(tmp_path: Path, capsys) -> None:

@@ -201,7 +201,7 @@ def test_a_training_run_with_adapters_resumes_and_is_tested_without_them(tmp_pat
     tool('train', NAME, '--work-dir', again, *options)
     (again / 'iter_4.pth').unlink()
     tool('train', NAME, '--work-dir', again, '--resume', again / 'iter_2.pth', *options)
-    files = [torch.load(run / 'iter_4.pth', weights_only=False) for run in (whole, again)]
+    files = [torch.load(run / 'iter_4.pth') for run in (whole, again)]
     first, second = (file['state_dict'] for file in files)
     assert all(torch.equal(first[name], second[name]) for name in first)
     assert files[0]['lora'].keys() == files[1]['lora'].keys() != set()

@@ -50,7 +50,7 @@ def handlers() -> Iterator[list]:
 
 
 def state(path: Path) -> dict:
-    return torch.load(path, weights_only=False)
+    return torch.load(path)
 
 
 @pytest.mark.parametrize('number', SIGNALS)
