@@ -183,18 +183,31 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
 
 
 def _find(root: Path, layout: str | None) -> dict[str, Any]:
+    return _find_named(root, layout) or _find_unnamed(root, layout)
+
+
+def _find_named(root: Path, layout: str | None) -> dict[str, Any]:
     tried = [[layout]] if layout else [
         [name for name, one in LAYOUTS.items() if not one.asked and one.last == last]
         for last in (False, True)
     ]  # fmt: skip
     found = ({name: there for name in names if (there := LAYOUTS[name].find(root))}
              for names in tried)  # fmt: skip
-    return next(filter(None, found), {}) or _find_unnamed(root, layout)
+    return next(filter(None, found), {})
 
 
 def _find_unnamed(root: Path, layout: str | None) -> dict[str, Any]:
-    """Return YOLO's labels without class names, which is read only if there is nothing else."""
+    """Return YOLO's labels without class names, which is read only if there is nothing else.
+
+    Raises:
+        UserError: a folder inside holds a dataset with names.
+    """
     there = None if layout not in (None, 'yolo') or known_set(root) else yolo.find_unnamed(root)
+    if there and layout is None and (named := follow(root, lambda f: bool(_find_named(f, None)))):
+        raise UserError(
+            f'{root} has YOLO labels without class names, but {named} inside it holds a dataset '
+            'with names: give that folder, or pass --layout yolo to read all labels by number'
+        )
     return {'yolo': there} if there else {}
 
 

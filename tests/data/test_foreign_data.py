@@ -269,6 +269,16 @@ def test_yolo_without_names_is_read(given: tuple, called: tuple, tmp_path: Path)
     assert report.faults.count('unnamed-numbers') == (not given)
 
 
+def test_names_of_yolo_labels_in_a_folder_inside_are_not_overlooked(tmp_path: Path) -> None:
+    inside = tmp_path / 'images/pets'
+    make_yolo(inside)
+    assert check_data.check(str(inside)).dataset.classes == CLASSES
+    with pytest.raises(UserError, match=f'{inside} inside it holds a dataset with names: give'):
+        check_data.check(str(tmp_path))
+    by_number = check_data.check(str(tmp_path), layout='yolo').dataset
+    assert by_number.layout == 'yolo' and by_number.classes[0] == 'class 0'
+
+
 def test_a_list_of_names_without_folders_is_enough(tmp_path: Path) -> None:
     labelled('images/train', 'labels/train')(tmp_path)
     (tmp_path / 'classes.txt').rename(tmp_path / 'data.yaml').write_text('names: [cat, dog]\n')
