@@ -165,10 +165,7 @@ def test_two_processes_train_as_one(start: Callable, digits: Path, tmp_path: Pat
     two = start([config, '--work-dir', tmp_path / 'two', *common, batch(2)], tmp_path, port)
     assert '2 processes on CPU, over gloo' in two
     assert '4 = 2 process(es) x 2' in two and '4 = 1 process(es) x 4' in one
-    weights = [
-        torch.load(tmp_path / name / 'iter_3.pth')['state_dict']
-        for name in ('one', 'two')
-    ]
+    weights = [torch.load(tmp_path / name / 'iter_3.pth')['state_dict'] for name in ('one', 'two')]
     for key, value in weights[0].items():
         torch.testing.assert_close(weights[1][key], value, rtol=1e-3, atol=1e-5, msg=key)
     assert 'over 2 images' in (tmp_path / 'two/results/index.html').read_text()
