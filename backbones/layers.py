@@ -7,13 +7,14 @@ from typing import Any
 import torch
 import torch.fx
 from torch import Tensor, nn
+from torch.func import functional_call
 
 from backbones.errors import UserError
 from backbones.ops._watchers import remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
-from backbones.ops.dispatch import Layer, dispatched
+from backbones.ops.dispatch import Layer, computed_in, dispatched
 from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
@@ -31,6 +32,7 @@ __all__ = [
     'biased',
     'convolve',
     'depthwise',
+    'dilated',
     'drop_path_schedule',
     'init_linears',
     'nchw',
@@ -118,6 +120,26 @@ def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     options = dict(stride=conv.stride[0], dilation=conv.dilation[0])
     weight, bias = biased(conv)
     return functools.partial(depthwise_conv, weight=weight, bias=bias, **options)
+
+
+def dilated(conv: nn.Module) -> Callable[[Tensor], Tensor]:
+    """Return the plain form of a dilated depthwise convolution.
+
+    On CPUs, it trains in float32 instead of bfloat16: oneDNN's weight gradient would be noise if
+    the map or the kernel is channels_last, as it always is once compiled (oneDNN 3.10).
+    """
+
+    def run(x: Tensor) -> Tensor:
+        # `x` is not a tensor while torch.fx traces
+        if not (torch.is_grad_enabled() and isinstance(x, Tensor) and x.device.type == 'cpu'):
+            return conv(x)
+        if computed_in(x) is not torch.bfloat16:
+            return conv(x)
+        wide = {n: p.float() for n, p in conv.named_parameters() if p.dtype is torch.bfloat16}
+        with torch.autocast('cpu', enabled=False):
+            return functional_call(conv, wide, x.float()).bfloat16()
+
+    return run
 
 
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:

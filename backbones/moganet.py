@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import Convolutions, DropPath, biased, depthwise, parameters
+from backbones.layers import Convolutions, DropPath, biased, depthwise, dilated, parameters
 from backbones.ops._watchers import remember_layers
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.decompose_context import decompose_context
@@ -72,7 +72,8 @@ class SpatialAggregation(nn.Module):
         context = self.proj1(x)
         mean = context.mean((2, 3), keepdim=True)
         context = self.act(context + self.sigma_scale * (context - mean))
-        value = self.value(self.multi_order(context, *self.orders))
+        first, *others = self.orders
+        value = self.value(self.multi_order(context, first, *map(dilated, others)))
         return self.proj2(self.act(self.gate(context)) * self.act(value)) + x
 
     def fast_forward(self, x: Tensor) -> Tensor:

@@ -8,9 +8,10 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import ROWS, skeleton
+from conftest import NANO, ROWS, skeleton
 from torch import Tensor, nn
 
+import backbones
 from backbones.layers import convolve, depthwise, parameters
 from backbones.ops.pointwise import pointwise
 
@@ -79,3 +80,35 @@ def test_every_convolution_is_right_in_bfloat16(last: bool) -> None:
             if not error <= ERROR:
                 wrong.append(f'{name}: {part} of {shape}, {kernel} is off by {error:.2g}')
     assert wrong == []
+
+
+def gradients(model: nn.Module, x: Tensor, *, half: bool) -> dict[str, Tensor]:
+    model.zero_grad()
+    with torch.autocast('cpu', torch.bfloat16, enabled=half):
+        levels = model(x)
+    torch.manual_seed(1)
+    sum((level * torch.randn(level.shape)).mean() for level in levels).backward()
+    return {name: p.grad for name, p in model.named_parameters()}
+
+
+@pytest.mark.parametrize('last', [False, True], ids=['', 'channels_last'])
+@pytest.mark.parametrize(
+    'how', ['hooked', 'plain', pytest.param('compiled', marks=pytest.mark.slow)]
+)
+def test_dilated_convolutions_train_in_bfloat16_whatever_runs_them(how: str, last: bool) -> None:
+    torch.manual_seed(0)
+    model = backbones.MogaNet(NANO[backbones.MogaNet], out_indices=0, fast=how != 'plain').eval()
+    torch.nn.init.constant_(model.stages[0].blocks[0].layer_scale_1, 0.1)
+    x, run = torch.randn(1, 3, 128, 160), model
+    exact = gradients(model, x, half=False)
+    if last:
+        model.to(memory_format=torch.channels_last)
+    if how == 'hooked':
+        model.stages[0].blocks[0].attn.orders[1].register_forward_hook(lambda *_: None)
+    elif how == 'compiled':
+        run = torch.compile(model, fullgraph=True)
+    rough = gradients(run, x, half=True)
+    for name, gradient in exact.items():
+        if 'orders' in name:
+            found = rough[name if how != 'compiled' else f'_orig_mod.{name}']
+            assert (found - gradient).norm() <= ERROR * gradient.norm(), name
