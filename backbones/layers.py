@@ -6,6 +6,7 @@ from typing import Any
 
 import torch
 import torch.fx
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
@@ -20,6 +21,7 @@ from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
 
 torch.fx.wrap('attention')  # torch.fx need not trace into it
+POINTWISE = (1, 1), (1, 1), (0, 0)  # kernel, stride and padding of a 1x1 convolution
 
 __all__ = [
     'Convolutions',
@@ -167,19 +169,29 @@ class Convolutions(nn.Sequential):
 
     def fast_forward(self, x: Tensor) -> Tensor:
         """Compute the same, fusing each GELU into the next convolution. See `dense_conv`."""
-        gelu = False
-        for layer in self:
-            if isinstance(layer, nn.GELU):
+        gelu = False  # whether one waits for the next convolution
+        for before, layer in zip((None, *self), self):
+            dense = isinstance(layer, nn.Conv2d) and _is_square(layer)
+            single = dense and (layer.kernel_size, layer.stride, layer.padding) == POINTWISE
+            if gelu and (single or not dense):
+                x, gelu = F.gelu(x), False
+            if isinstance(layer, nn.GELU) and layer.approximate == 'none':
                 gelu = True
-            elif isinstance(layer, nn.ReLU):
-                x = x.relu_()  # in place: the gradient of the norm before it does not need x
-            elif not isinstance(layer, nn.Conv2d):
-                x = layer(x)
-            elif layer.kernel_size == (1, 1):
+            elif isinstance(layer, nn.ReLU) and isinstance(before, nn.BatchNorm2d):
+                x = x.relu_()  # in place: the gradient of the norm does not need x
+            elif single:
                 x = pointwise(x, *parameters(layer))
-            else:
+            elif dense:
                 x, gelu = convolve(layer, x, gelu=gelu), False
-        return x
+            else:
+                x = layer(x)
+        return F.gelu(x) if gelu else x
+
+
+def _is_square(conv: nn.Conv2d) -> bool:
+    """Return whether `dense_conv` can compute a convolution."""
+    square = all(len({*sides}) == 1 for sides in (conv.kernel_size, conv.stride, conv.padding))
+    return square and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, 'zeros')
 
 
 class Mlp(nn.Module):
