@@ -3,7 +3,7 @@
 from backbones.checkpoints.files import read
 from backbones.checkpoints.layouts import PublishedKeys, fit
 from backbones.checkpoints.load import Loaded, has_backbone, load_backbone, load_model
-from backbones.checkpoints.match import Match, is_own, match
+from backbones.checkpoints.match import Match, match
 from backbones.errors import CheckpointError
 
 __all__ = [
@@ -13,7 +13,6 @@ __all__ = [
     'PublishedKeys',
     'fit',
     'has_backbone',
-    'is_own',
     'load_backbone',
     'load_model',
     'match',

@@ -180,7 +180,7 @@ def _match_model(model: nn.Module, state: dict[str, Tensor]) -> Match:
     report, rest = Match(), dict(state)
     backbone = getattr(model, 'backbone', None)
     part = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    if hasattr(backbone, 'PUBLISHED') and not is_own(part):
+    if hasattr(backbone, 'PUBLISHED') and not is_own(part, backbone):
         renamed = match(backbone, part, whole=True)
         report.state = {PREFIX + k: v for k, v in renamed.state.items()}
         report.faults = [replace(fault, key=PREFIX + fault.key) for fault in renamed.faults]
@@ -212,7 +212,7 @@ def has_backbone(file: dict, backbone: nn.Module, checkpoint: str) -> bool:
     """
     _, state = select(file, None, ('state_dict', 'model'), checkpoint)
     part = {k.removeprefix(PREFIX): v for k, v in state.items() if k.startswith(PREFIX)}
-    if hasattr(backbone, 'PUBLISHED') and not is_own(part):
+    if hasattr(backbone, 'PUBLISHED') and not is_own(part, backbone):
         return not match(backbone, part, whole=True).misfits
     return not match_tensors(backbone.state_dict(), part).misfits
 

@@ -18,7 +18,6 @@ TITLES = dict(
     shape='of another shape',
     values='with unusable values',
 )
-STEM = 'stem.0.weight'  # the kernel that reads images, in every backbone
 NEAR = 0.05  # share of a file's keys that may differ from the suggested variant
 
 
@@ -80,8 +79,8 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
         state: the backbone's part of the file.
         whole: the file holds a whole model, which must have all keys of the backbone.
     """
-    layout, own = model.PUBLISHED, is_own(state)
-    every = _all_levels(model)
+    layout, own = model.PUBLISHED, is_own(state, model)
+    every, stem = _all_levels(model), _first_kernel(model)
     built = model.state_dict()
     complete = own or whole or layout.is_dense(state)
     report, seen = Match(), set()
@@ -96,7 +95,7 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
             target = built.get(name, every[name])
             plain = tensor.layout == torch.strided and not tensor.is_nested
             fitted = layout.fit(name, tensor, target) if plain else tensor
-            if fitted is None and name == STEM:
+            if fitted is None and name == stem:
                 fitted = adapt_channels(tensor, target)
             if fitted is None:
                 shapes = tuple(tensor.shape), tuple(target.shape)
@@ -107,7 +106,7 @@ def match(model: nn.Module, state: dict[str, Tensor], *, whole: bool = False) ->
                 report.dropped.append(key)
             else:
                 report.state[name] = fitted
-                if name == STEM and fitted.shape[1] != tensor.shape[1]:
+                if name == stem and fitted.shape[1] != tensor.shape[1]:
                     report.adapted.append((key, tensor.shape[1], fitted.shape[1]))
                 elif fitted.numel() != tensor.numel():
                     report.resampled.append((key, tuple(tensor.shape), tuple(fitted.shape)))
@@ -143,9 +142,21 @@ def adapt_channels(kernel: Tensor, target: Tensor) -> Tensor | None:
     return kernel[:, turns] * (3 / channels)
 
 
-def is_own(state: Iterable[str]) -> bool:
-    """Return whether the layout is ours: no published layout has a top-level `stem`."""
-    return any(name.startswith('stem.') for name in state)
+def is_own(state: Iterable[str], model: nn.Module) -> bool:
+    """Return whether the names are ours, of which a `Pyramid` has more than of published ones.
+
+    If the two are the same, `stem` is a name of ours: such a file must be complete.
+    """
+    layout, names = model.PUBLISHED, _all_levels(model)
+    own = sum(key in names for key in state)
+    published = sum(layout.rename(key) in names for key in state if not layout.drops(key))
+    return own > published or (own == published and any(key.startswith('stem.') for key in state))
+
+
+def _first_kernel(model: nn.Module) -> str:
+    """Return the name of the kernel that reads images."""
+    convolutions = (n for n, module in model.named_modules() if isinstance(module, nn.Conv2d))
+    return f'{next(convolutions, "")}.weight'
 
 
 def unusable(key: str, tensor: Tensor, target: Tensor) -> Fault | None:
@@ -202,11 +213,11 @@ def nearest(state: dict[str, Tensor]) -> str:
     return '\nThe file is not close to any variant of this project.'
 
 
-def _candidates(state: dict[str, Tensor], most: int = 4) -> list[Variant]:
-    """Return the variants whose numbers of blocks are closest to the file's."""
+def _candidates(state: dict[str, Tensor], least: int = 4) -> list[Variant]:
+    """Return the variants whose numbers of blocks are closest to the file's, at least `least`."""
     ranked = []
     for cls in BACKBONES:
-        names = state if is_own(state) else map(cls.PUBLISHED.rename, state)
+        names = {*state, *map(cls.PUBLISHED.rename, state)}
         found = map(re.compile(r'stages\.(\d)\.blocks\.(\d+)').match, names)
         blocks = {m.groups() for m in found if m}
         depths = [sum(stage == str(i) for stage, _ in blocks) for i in range(4)]
@@ -214,7 +225,9 @@ def _candidates(state: dict[str, Tensor], most: int = 4) -> list[Variant]:
             (sum(abs(a - b) for a, b in zip(depths, row['depths'])), row)
             for row in cls.ARCHS.values()
         ]
-    return [row for _, row in sorted(ranked, key=lambda entry: entry[0])[:most]]
+    ranked.sort(key=lambda entry: entry[0])
+    farthest = ranked[:least][-1][0]
+    return [row for distance, row in ranked if distance <= farthest]
 
 
 def _skeleton(row: Variant) -> nn.Module:

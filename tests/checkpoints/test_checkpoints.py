@@ -16,9 +16,11 @@ from conftest import (
     skeleton,
     variant_id,
 )
+from torch import nn
 
 from backbones import BACKBONES, DilateFormer
-from backbones.checkpoints import load_model, match
+from backbones.checkpoints import PublishedKeys, load_backbone, load_model, match
+from backbones.errors import CheckpointError
 
 KEY_LISTS = sorted(p.stem for p in (HERE / 'keys').glob('*.json'))
 
@@ -192,3 +194,38 @@ def test_whole_models_load_strictly(tmp_path: Path) -> None:
     del other['backbone']
     with pytest.raises(ValueError, match='2 unknown to the model'):
         load_model(other, str(tmp_path / 'model.pth'), new_classes=set)
+
+
+class WithStem(DilateFormer):
+    """A backbone whose published names also begin with `stem`, whose kernel is another."""
+
+    PUBLISHED = PublishedKeys(
+        renames=((r'^stem\.conv\.', 'stem.'), (r'\.dense([12])\.', r'.fc\1.')),
+        added=(r'norm[012]\.',),
+    )
+
+    def build_stem(self) -> nn.Module:
+        return nn.Conv2d(self.in_channels, self.arch['dims'][0], 4, 4)
+
+
+def test_published_names_may_begin_with_stem(tmp_path: Path) -> None:
+    own = WithStem(NANO[DilateFormer]).state_dict()
+    published = {
+        re.sub(r'\.fc([12])\.', r'.dense\1.', re.sub(r'^stem\.', 'stem.conv.', key)): tensor
+        for key, tensor in own.items()
+        if not key.startswith(('norm0.', 'norm1.', 'norm2.'))
+    }
+    path = tmp_path / 'x.pth'
+    for state in (published, own):
+        torch.save(state, path)
+        assert load(path, WithStem).loaded.tensors == len(state)
+    torch.save({key: tensor for key, tensor in own.items() if key != 'norm0.bias'}, path)
+    with pytest.raises(CheckpointError, match=r'1 missing in the file:\n  norm0.bias'):
+        load(path, WithStem)
+
+
+def test_the_first_kernel_is_adapted_whatever_its_name(tmp_path: Path) -> None:
+    torch.save(WithStem(NANO[DilateFormer]).state_dict(), tmp_path / 'x.pth')
+    model = WithStem(NANO[DilateFormer], in_channels=4)
+    load_backbone(model, str(tmp_path / 'x.pth'))
+    assert model.loaded.adapted == [('stem.weight', 3, 4)]
