@@ -40,8 +40,9 @@ def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
 class Pyramid(ForTimm):
     """Base class of the backbones, which emit feature maps at strides 4, 8, 16 and 32.
 
-    A subclass sets the class attributes and builds its parts in `build_stem`, `build_stage` and
-    `build_norm`. To change how levels are computed, override `forward_stage` and `forward_level`.
+    A subclass sets the class attributes, builds its parts in `build_stem`, `build_stage` and
+    `build_norm`, and draws their initial values in `init_from_scratch`. To change how levels are
+    computed, override `forward_stage` and `forward_level`.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.
@@ -304,5 +305,9 @@ class Pyramid(ForTimm):
         return given
 
     def init_from_scratch(self) -> None:
-        """Draw the parameters whose published initialisation differs from PyTorch's default."""
+        """Draw the parameters whose initialisation differs from PyTorch's default.
+
+        These include all `nn.Parameter`s of your own modules: a backbone that was built on the meta
+        device gets their values only here.
+        """
         raise NotImplementedError

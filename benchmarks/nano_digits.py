@@ -2,8 +2,8 @@
 """Train the nano architectures on the embedded digits with three seeds, about three CPU hours.
 
 Writes the losses and metrics to tests/training/digits_log.json, and the mean and standard deviation
-of the last metrics into the first lines of the configs. Seeds that were trained before are not
-trained again.
+of the last metrics into the first lines of the configs. Configs that are not named keep theirs, and
+seeds that are in DIR are not trained again.
 """
 
 import argparse
@@ -30,16 +30,25 @@ METHODS = {
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
     parser.add_argument('--out', type=Path, required=True, metavar='DIR', help='of all runs')
+    parser.add_argument(
+        'leaves', nargs='*', metavar='CONFIG',
+        help='names of the configs to train, such as upernet_volo_nano_digits; default: all',
+    )  # fmt: skip
     args = parser.parse_args()
+    leaves = args.leaves or LEAVES
+    if unknown := {*leaves} - {*LEAVES}:
+        parser.error(f'CONFIG is {", ".join(unknown)}; allowed: {", ".join(LEAVES)}')
     data = args.out / 'data'
     if not data.is_dir():
         call('make_digits.py', '--out', data)
-    log = {leaf: [trained(leaf, seed, data, args.out) for seed in SEEDS] for leaf in LEAVES}
-    rows = (f' "{leaf}": [\n  ' + ',\n  '.join(map(json.dumps, runs)) for leaf, runs in log.items())
+    log = json.loads(LOG.read_text())
+    log |= {leaf: [trained(leaf, seed, data, args.out) for seed in SEEDS] for leaf in leaves}
+    kept = [(leaf, log[leaf]) for leaf in LEAVES if leaf in log]
+    rows = (f' "{leaf}": [\n  ' + ',\n  '.join(map(json.dumps, runs)) for leaf, runs in kept)
     LOG.write_text('{\n' + '],\n'.join(rows) + ']\n}\n')
-    for leaf, runs in log.items():
+    for leaf in leaves:
         config = ROOT / f'configs/{leaf}.py'
-        measured = rf'\g<1>{result(leaf, runs)}\2'
+        measured = rf'\g<1>{result(leaf, log[leaf])}\2'
         text = re.sub(r'(iterations: ).*( \(ours\))', measured, config.read_text())
         config.write_text(text)
 

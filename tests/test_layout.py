@@ -8,6 +8,8 @@ import pytest
 import backbones
 
 PACKAGE = Path(backbones.__file__).parent
+CLASSES = (*backbones.BACKBONES, backbones.HfPyramid, backbones.TimmPyramid)
+BACKBONES = {c.__module__.split('.')[1] for c in CLASSES if c.__module__.startswith('backbones.')}
 # top to bottom; a part may import what is below it, and a folder its own files
 FLOORS = (
     '__main__',
@@ -22,7 +24,7 @@ FLOORS = (
     'openmmlab',
     'adapted_variants',
     'factory',
-    'dilateformer cswin volo moganet cloformer hf_pyramid timm_pyramid',
+    ' '.join(BACKBONES),
     'adapted_pyramid',
     'adapter adapted_parts adapted_weights attention_windows',
     'pyramid',
