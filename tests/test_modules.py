@@ -81,7 +81,8 @@ def forms_taken(model: nn.Module) -> Counter:
 def test_parts_run_by_fast_forms_where_nobody_watches(cls: type) -> None:
     model = build(cls)
     with torch.no_grad():
-        assert forms_taken(model)[True] >= 9
+        taken = forms_taken(model)
+        assert taken[True] and not taken[False]
         assert_same(model(image()), build(cls, fast=False)(image()), 1e-4)
     with plain():
         assert not dispatch.is_fast()
@@ -170,7 +171,7 @@ def test_pruned_layers_train(cls: type) -> None:
         assert 0.4 <= (module.weight == 0).float().mean() <= 0.6
         prune.remove(module, 'weight')
     with torch.no_grad():
-        assert forms_taken(model)[True] >= 9
+        assert not forms_taken(model)[False]
 
 
 @every_backbone
@@ -581,7 +582,8 @@ def test_an_empty_batch_gives_empty_maps(cls: type, training: bool) -> None:
 @every_backbone
 def test_images_may_have_any_number_of_channels(cls: type, channels: int) -> None:
     model = build(cls, in_channels=channels)
-    assert model.stem[0].in_channels == channels
+    first = next(module for module in model.modules() if isinstance(module, nn.Conv2d))
+    assert first.in_channels == channels
     levels = model(image(1, channels))
     assert [level.shape[1] for level in levels] == list(model.channels)
     with pytest.raises(UserError, match=rf'expects \(B, {channels}, H, W\)'):
