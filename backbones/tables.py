@@ -1,9 +1,8 @@
 """The only code that writes tables, for terminals and for the pages in docs/."""
 
 import re
+import unicodedata
 from collections.abc import Iterable, Sequence
-
-from prettytable import PrettyTable, TableStyle
 
 NUMBER = re.compile(r'[-+]?[\d.]*(e-?\d+)?( ?%)?')
 
@@ -28,8 +27,22 @@ def table(head: Sequence[str], rows: Iterable[Sequence[object]], *, padded: bool
     if not padded:
         rule = ['--:' if aligned[title] == 'r' else ':--' for title in head]
         return '\n'.join(f'| {" | ".join(cells)} |' for cells in (head, rule, *cells_of))
-    made = PrettyTable(head, align='l')
-    made.set_style(TableStyle.MARKDOWN)
-    made.add_rows(cells_of)
-    made.align.update(aligned)
-    return made.get_string()
+    columns = [_column([title, *cells], aligned[title]) for title, *cells in zip(head, *cells_of)]
+    return '\n'.join(f'|{"|".join(cells)}|' for cells in zip(*columns))
+
+
+def _column(cells: list[str], side: str) -> list[str]:
+    """Fill the cells with spaces to one width, and put the rule below the first."""
+    most = max(map(_width, cells))
+    rule = '-' * most
+    gaps = [' ' * (most - _width(cell)) for cell in cells]
+    filled = [
+        f' {gap}{cell} ' if side == 'r' else f' {cell}{gap} ' for cell, gap in zip(cells, gaps)
+    ]
+    return [filled[0], f'{rule}: ' if side == 'r' else f' :{rule}', *filled[1:]]
+
+
+def _width(text: str) -> int:
+    """Return how many columns of a terminal a text takes: letters of Chinese take two."""
+    shown = [letter for letter in text if not unicodedata.combining(letter)]
+    return len(shown) + sum(unicodedata.east_asian_width(letter) in 'WF' for letter in shown)

@@ -8,7 +8,10 @@ import torch
 from conftest import SMALLEST, file_name, published_state
 from fresh import fresh
 
-FOREIGN = ('mmengine', 'mmcv', 'mmdet', 'mmseg', 'timm', 'cv2', 'torchvision')
+FOREIGN = (
+    *('mmengine', 'mmcv', 'mmdet', 'mmseg', 'timm', 'cv2', 'torchvision'),
+    *('supervision', 'prettytable', 'matplotlib', 'pycocotools', 'defusedxml'),
+)
 PROGRAM = """
 import json, sys, warnings
 
@@ -36,6 +39,10 @@ try:
     backbones.create('cswin_t', pretrained='missing.pth')
 except backbones.errors.MissingFileError as error:
     facts['refusal'] = str(error)
+backbones.explain(nano)
+from backbones.cli import list_backbones
+rows = list_backbones.rows(None, max_params=5, weights=True, timm=False)
+facts['listed'] = list_backbones.text([*rows])
 print(json.dumps(facts))
 """
 
@@ -57,6 +64,10 @@ def test_the_package_imports_nothing_but_torch(facts: dict) -> None:
     assert not {name.split('.')[1] for name in facts['parts']} & wings
     openmmlab = {name for name in facts['parts'] if name.startswith('backbones.openmmlab.')}
     assert openmmlab == {f'backbones.openmmlab.{name}' for name in ('extra', 'finder', 'register')}
+
+
+def test_the_list_of_backbones_needs_no_extra(facts: dict) -> None:
+    assert 'moganet_xt' in facts['listed']
 
 
 def test_every_backbone_trains_and_infers_without_the_rest(facts: dict) -> None:

@@ -19,14 +19,13 @@ MODULES = (
 # pip would install PyTorch with `dense-backbones[runtime]`
 RUNTIME = (
     *('onnxruntime', "'opencv-python-headless>=4.12,<4.13'"),
-    *('prettytable', 'pycocotools', 'rich', 'supervision', 'tifffile'),
+    *('pycocotools', 'rich', 'supervision', 'tifffile'),
 )
 RUNTIME_COMMAND = f'pip install {" ".join(RUNTIME)}'
 RUNTIME_MODULES = (
     'cv2',
     'numpy',
     'PIL',
-    'prettytable',
     'pycocotools',
     'rich',
     'supervision',
@@ -51,7 +50,8 @@ def missing_extra(what: str, modules: list[str]) -> MissingExtraError:
     if own := openmmlabs_own():
         where = f' in another environment, as it would overwrite {", ".join(own)} here'
     return MissingExtraError(
-        f'{what} needs {", ".join(modules)}, which are not installed; run {COMMAND}{where}'
+        f'{what} needs {", ".join(modules)}, which {_verb(modules)} not installed; run '
+        f'{COMMAND}{where}'
     )
 
 
@@ -73,8 +73,13 @@ def require_runtime(what: str) -> None:
     """
     if modules := [name for name in RUNTIME_MODULES if find_spec(name) is None]:
         raise MissingExtraError(
-            f'{what} needs {", ".join(modules)}, which are not installed; run {RUNTIME_COMMAND}'
+            f'{what} needs {", ".join(modules)}, which {_verb(modules)} not installed; run '
+            f'{RUNTIME_COMMAND}'
         )
+
+
+def _verb(modules: list[str]) -> str:
+    return 'is' if len(modules) == 1 else 'are'
 
 
 def warn_of_doubles() -> None:
