@@ -37,7 +37,7 @@ def usage() -> str:
     lines = ['usage: dense-backbones TOOL [options]; TOOL --help lists the options', '']
     for path in tools():
         said = (ast.get_docstring(ast.parse(path.read_text())) or '').partition('\n')[0]
-        lines.append(f'  {path.stem.replace("_", "-"):<17} {said.partition(": tools/")[0]}')
+        lines.append(f'  {path.stem.replace("_", "-"):<17} {said.removesuffix(".")}')
     return '\n'.join(lines)
 
 

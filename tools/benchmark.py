@@ -1,13 +1,13 @@
 #!/usr/bin/env python
-"""Compare a checkpoint with exported files: tools/benchmark.py CONFIG CHECKPOINT FILE..."""
+"""Compare a checkpoint with exported files: time, memory and metric."""
 
 import argparse
 
 
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('config')
-    parser.add_argument('checkpoint')
+    parser.add_argument('config', help='config that the checkpoint was trained with')
+    parser.add_argument('checkpoint', help='weights of the whole model')
     parser.add_argument('files', nargs='*', help='exported from the checkpoint: .onnx, .xml, .pt2')
     parser.add_argument(
         '--data',
@@ -15,16 +15,18 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help="also compute the metric on the config's validation images",
     )
     parser.add_argument(
-        '--images', nargs='+', metavar='IMAGE', help="time on these images (the config's)"
+        '--images', nargs='+', metavar='IMAGE', help="time on these images; default: the config's"
     )
     parser.add_argument(
         '--threads',
         nargs='+',
         type=int,
         metavar='N',
-        help='numbers of CPU threads (OMP_NUM_THREADS, or all)',
+        help='numbers of CPU threads; default: OMP_NUM_THREADS, or all',
     )
-    parser.add_argument('--rounds', type=int, default=10, metavar='N', help='rounds of turns (10)')
+    parser.add_argument(
+        '--rounds', type=int, default=10, metavar='N', help='rounds of turns; default: 10'
+    )
     parser.add_argument(
         '--amp', action='store_true', help='also time the checkpoint and .xml files in bfloat16'
     )

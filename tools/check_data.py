@@ -12,7 +12,9 @@ LAYOUTS = ('coco', 'yolo', 'voc', 'voc-masks', 'voc-objects', 'labelme', 'labelm
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('data', metavar='FOLDER|CONFIG')
+    parser.add_argument(
+        'data', metavar='FOLDER|CONFIG', help='a dataset, or a config whose datasets are checked'
+    )
     parser.add_argument(
         '--layout', choices=LAYOUTS, help='layout of the folder, if it is ambiguous'
     )

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Export a model to a file and compare it with PyTorch: tools/export.py CONFIG CHECKPOINT."""
+"""Export a model to a file, and compare the file with PyTorch."""
 
 import argparse
 import sys
@@ -32,17 +32,31 @@ def main(argv: list[str] | None = None) -> None:
         choices=('size', 'batch', 'both'),
         help='accept images of any size (the default), any number of images per call, or both',
     )
-    parser.add_argument('--to', choices=('onnx', 'openvino', 'torch-export'), default='onnx')
-    parser.add_argument('--precision', choices=('fp32', 'fp16', 'bf16', 'int8'), default='fp32')
     parser.add_argument(
-        '--calibration', type=int, default=300, metavar='N', help='training images for int8 (300)'
+        '--to',
+        choices=('onnx', 'openvino', 'torch-export'),
+        default='onnx',
+        help='format of the file; default: onnx',
+    )
+    parser.add_argument(
+        '--precision',
+        choices=('fp32', 'fp16', 'bf16', 'int8'),
+        default='fp32',
+        help='numbers in the file; bf16 and int8 only for openvino; default: fp32',
+    )
+    parser.add_argument(
+        '--calibration',
+        type=int,
+        default=300,
+        metavar='N',
+        help='training images for int8; default: 300',
     )
     parser.add_argument(
         '--max-drop',
         type=float,
         default=1.0,
         metavar='POINTS',
-        help='maximum loss of the validation metric with int8 (1.0)',
+        help='maximum loss of the validation metric with int8; default: 1.0',
     )
     parser.add_argument(
         '--pretrained', action='store_true', help="use a backbone's published weights"

@@ -2,7 +2,9 @@
 # Shared by dist_train.sh and dist_test.sh: launch.sh SCRIPT CONFIG PROCESSES [arguments]
 set -eu
 if [ $# -lt 3 ] || ! [[ "$3" =~ ^[1-9][0-9]*$ ]]; then
-    echo "usage: tools/dist_train.sh CONFIG PROCESSES [options]; PROCESSES is a number, not '${3:-}'" >&2
+    [ "${1:-}" = test.py ] && checkpoint=' CHECKPOINT' || checkpoint=
+    echo "usage: tools/dist_${1%.py}.sh CONFIG$checkpoint PROCESSES [options]; PROCESSES is a number," \
+        "not '${3:-}'" >&2
     exit 2
 fi
 tools=$(dirname "$0")

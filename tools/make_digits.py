@@ -35,9 +35,14 @@ SEED = 0
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('--out', type=Path, default=Path('data/digits'), help='folder to create')
-    parser.add_argument('--train', type=int, default=800, help='training scenes')
-    parser.add_argument('--val', type=int, default=60, help='validation scenes')
+    parser.add_argument(
+        '--out',
+        type=Path,
+        default=Path('data/digits'),
+        help='folder to create; default: data/digits',
+    )
+    parser.add_argument('--train', type=int, default=800, help='training scenes; default: 800')
+    parser.add_argument('--val', type=int, default=60, help='validation scenes; default: 60')
     args = parser.parse_args(argv)
     counts = dict(train=args.train, val=args.val)
     if min(counts.values()) < 1:

@@ -44,8 +44,10 @@ Box = tuple[int, int, int, int]  # left, top, right, bottom
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split('\n')[0])
-    parser.add_argument('example', choices=tuple(PACKAGES))
-    parser.add_argument('--out', type=Path, metavar='DIR', help='folder to create (data/EXAMPLE)')
+    parser.add_argument('example', choices=tuple(PACKAGES), help='what to make')
+    parser.add_argument(
+        '--out', type=Path, metavar='DIR', help='folder to create; default: data/EXAMPLE'
+    )
     args = parser.parse_args(argv)
     out = args.out or Path('data', args.example)
     with plain_errors():

@@ -8,13 +8,13 @@ from pathlib import Path
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument('configs', nargs='+', metavar='CONFIG')
+    parser.add_argument('configs', nargs='+', metavar='CONFIG', help='models to count')
     parser.add_argument(
         '--shape',
         nargs=2,
         type=int,
         metavar=('H', 'W'),
-        help='image size (800 1280 for detection, the test size for segmentation)',
+        help='image size; default: 800 1280 for detection, the test size for segmentation',
     )
     parser.add_argument('--json', type=Path, metavar='FILE', help='also write exact counts')
     args = parser.parse_args(argv)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Write a config for training on your own data: tools/new_config.py FOLDER --base CONFIG."""
+"""Write a config for training on your own data."""
 
 import argparse
 import sys
@@ -29,7 +29,9 @@ def main(argv: list[str] | None = None) -> None:
         'the default if it can be downloaded; a file with a backbone other than --backbone '
         'initialises only neck and heads',
     )
-    parser.add_argument('--out', required=True, type=Path, metavar='FILE.py')
+    parser.add_argument(
+        '--out', required=True, type=Path, metavar='FILE.py', help='config to write'
+    )
     parser.add_argument('--epochs', type=int, metavar='N', help='passes over the training images')
     parser.add_argument(
         '--minutes',
@@ -37,7 +39,9 @@ def main(argv: list[str] | None = None) -> None:
         metavar='N',
         help='instead of --epochs: time a few iterations, and plan a run of N minutes',
     )
-    parser.add_argument('--batch', type=int, metavar='N', help="images per GPU (the base's)")
+    parser.add_argument(
+        '--batch', type=int, metavar='N', help="images per GPU; default: the base's"
+    )
     parser.add_argument(
         '--val',
         type=float,
@@ -46,7 +50,10 @@ def main(argv: list[str] | None = None) -> None:
         'default: 0.2. The data itself is not changed',
     )
     parser.add_argument(
-        '--seed', type=int, default=0, help='for --val: another number gives another division'
+        '--seed',
+        type=int,
+        default=0,
+        help='for --val: another number gives another division; default: 0',
     )
     parser.add_argument(
         '--flips',

@@ -1,8 +1,5 @@
 #!/usr/bin/env python
-"""Predict on your own images: tools/predict.py CONFIG CHECKPOINT IMAGE|FOLDER|GLOB... --out DIR
-
-With a file from tools/export.py: tools/predict.py FILE.onnx IMAGE|FOLDER|GLOB... --out DIR
-"""
+"""Predict on your own images, with a config and its checkpoint, or with an exported file."""
 
 import argparse
 import sys
@@ -22,10 +19,12 @@ def parse_args(argv: list[str]) -> argparse.Namespace:
     )
     parser.add_argument('--out', required=True, metavar='DIR', help='new folder for the results')
     parser.add_argument(
-        '--score', type=float, default=0.5, help='minimum score of reported instances (0.5)'
+        '--score', type=float, default=0.5, help='minimum score of reported instances; default: 0.5'
     )
     parser.add_argument('--tile', type=int, metavar='N', help='cut larger images into N x N tiles')
-    parser.add_argument('--batch', type=int, default=1, metavar='N', help='images or tiles at once')
+    parser.add_argument(
+        '--batch', type=int, default=1, metavar='N', help='images or tiles at once; default: 1'
+    )
     parser.add_argument(
         '--resume', action='store_true', help='continue an interrupted call in the --out folder'
     )

@@ -22,7 +22,9 @@ PROGRESS = re.compile(r'Iter\(train\) *\[ *(\d+)/(\d+)\].*?eta: ([\d:]+).*?loss:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument(
-        '--backbone', default='dilateformer', help='a backbone with nano configs, such as cswin'
+        '--backbone',
+        default='dilateformer',
+        help='a backbone with nano configs, such as cswin; default: dilateformer',
     )
     args = parser.parse_args()
     leaves = {task: CONFIGS / f'{m}_{args.backbone}_nano_digits.py' for task, m in TASKS.items()}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Evaluate a checkpoint: tools/test.py CONFIG CHECKPOINT [options]."""
+"""Evaluate a checkpoint."""
 
 import argparse
 import os
@@ -16,11 +16,13 @@ except ModuleNotFoundError:
 def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument('config', help='config that the checkpoint was trained with')
-    parser.add_argument('checkpoint')
+    parser.add_argument('checkpoint', help='weights of the whole model: a path or a URL')
     parser.add_argument(
         '--backbone', metavar='NAME', help="the model's backbone, if it is not the config's"
     )
-    parser.add_argument('--work-dir', help='folder for metrics.json (work_dirs/<config name>)')
+    parser.add_argument(
+        '--work-dir', help='folder for metrics.json; default: work_dirs/<config name>'
+    )
     parser.add_argument('--out', metavar='FILE.pkl', help='also write the predictions')
     parser.add_argument('--show-dir', metavar='DIR', help='draw ground truth beside prediction')
     parser.add_argument('--results', action='store_true', help='also write the results page')
@@ -31,11 +33,21 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         help='compute in bfloat16: faster on GPUs and on CPUs with AMX',
     )
     parser.add_argument('--data-root', metavar='DIR', help='folder of the dataset')
-    parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
+    parser.add_argument(
+        '--device',
+        choices=('auto', 'cuda', 'cpu'),
+        default='auto',
+        help='auto, the default, is a GPU if there is one',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, such as a.b.c=1'
     )
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='what has started several processes; the scripts tools/*.sh set it; default: none',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.out and Path(args.out).suffix not in ('.pkl', '.pickle'):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python
-"""Train a detector or segmentor: tools/train.py CONFIG [options]."""
+"""Train a detector or segmentor."""
 
 import argparse
 import os
@@ -25,7 +25,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
         'schedule, clipping and mixed precision stay',
     )
     parser.add_argument(
-        '--work-dir', help='folder for logs and checkpoints (work_dirs/<config name>)'
+        '--work-dir', help='folder for logs and checkpoints; default: work_dirs/<config name>'
     )
     parser.add_argument(
         '--pretrained',
@@ -49,7 +49,7 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--prefer',
         choices=('time', 'memory'),
-        help='on GPUs: whether the backbone should save time (default) or memory',
+        help='on GPUs: whether the backbone should save time, the default, or memory',
     )
     parser.add_argument(
         '--auto-scale-lr', action='store_true', help='scale the learning rate to the batch size'
@@ -81,11 +81,21 @@ def parse_args(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument(
         '--no-results', action='store_true', help='do not write the results page at the end'
     )
-    parser.add_argument('--device', choices=('auto', 'cuda', 'cpu'), default='auto')
+    parser.add_argument(
+        '--device',
+        choices=('auto', 'cuda', 'cpu'),
+        default='auto',
+        help='auto, the default, is a GPU if there is one',
+    )
     parser.add_argument(
         '--cfg-options', nargs='+', action=DictAction, help='KEY=VALUE overrides, such as a.b.c=1'
     )
-    parser.add_argument('--launcher', choices=('none', 'pytorch', 'slurm', 'mpi'), default='none')
+    parser.add_argument(
+        '--launcher',
+        choices=('none', 'pytorch', 'slurm', 'mpi'),
+        default='none',
+        help='what has started several processes; the scripts tools/*.sh set it; default: none',
+    )
     parser.add_argument('--local_rank', '--local-rank', type=int, default=0, help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.early_stopping is not None and args.early_stopping < 1:

@@ -1,5 +1,6 @@
 """The tools as users call them, on small embedded data and on fake copies of the datasets."""
 
+import ast
 import copy
 import io
 import json
@@ -20,6 +21,7 @@ from mmengine.config import Config
 
 from backbones.openmmlab import console
 from backbones.openmmlab.runner import TextOnceConfig
+from backbones.package_files import tools
 
 DETECTION = 'mask_rcnn_dilateformer_nano_digits'
 SEGMENTATION = 'upernet_dilateformer_nano_digits'
@@ -306,3 +308,15 @@ def test_create_names_the_allowed_backbones() -> None:
         ValueError, match=r"no backbone 'cswin_tiny'; allowed: .* timm:NAME, .*mean 'cswin_t'"
     ):
         backbones.create('cswin_tiny')
+
+
+@pytest.mark.parametrize('path', tools(), ids=lambda path: path.stem)
+def test_help_explains_every_argument(path: Path) -> None:
+    added = [
+        node
+        for node in ast.walk(ast.parse(path.read_text()))
+        if isinstance(node, ast.Call) and getattr(node.func, 'attr', '') == 'add_argument'
+    ]
+    assert added
+    for node in added:
+        assert 'help' in {keyword.arg for keyword in node.keywords}, ast.unparse(node)
