@@ -28,9 +28,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_finish() -> None:
-    from shared import let_stay
+    from shared import allow_forks, let_stay
 
     let_stay()
+    allow_forks()
 
 
 @pytest.hookimpl(tryfirst=True)

@@ -176,6 +176,16 @@ def let_stay() -> None:
     gc.freeze()
 
 
+def allow_forks() -> None:
+    """Let tests fork after tests that compute gradients.
+
+    With its first gradient, PyTorch starts a thread per device and then refuses gradients in
+    forked processes, but not if only the CPU is known; fake tensors make others known.
+    """
+    if not torch.cuda.is_available():
+        torch.ones((), requires_grad=True).backward()
+
+
 def forget_instances(cls: type | None = None) -> None:
     """Drop MMEngine's loggers, message hubs, visualizers and default scopes."""
     from mmengine.utils import ManagerMixin
