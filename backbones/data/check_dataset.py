@@ -11,12 +11,12 @@ from backbones.data.dataset import Dataset, Split, split_of
 from backbones.data.faults import Faults, add_file_fault
 from backbones.data.foreign import other_images
 from backbones.data.images import content_key, image_facts, label_facts
-from backbones.data.instances import InstanceChecks
+from backbones.data.instance_checks import InstanceChecks
+from backbones.data.label_checks import check_labels, check_palettes
 from backbones.data.label_colours import are_in_colours, name_by_colours
 from backbones.data.label_values import apply_mapping, settle
-from backbones.data.labels import check_labels, check_palettes
 from backbones.data.listing import SUFFIXES, directly_in
-from backbones.data.names import check_names
+from backbones.data.name_checks import check_names
 from backbones.data.numbers import are_numbers
 from backbones.data.parallel import in_parallel
 from backbones.data.segmentations import has_mask

@@ -10,8 +10,8 @@ from backbones.data.class_order import check_class_order
 from backbones.data.config_datasets import allowed_faults
 from backbones.data.faults import Faults
 from backbones.errors import UserError, listed
-from backbones.openmmlab.config_text import settings
 from backbones.openmmlab.config_tree import classes_of, innermost, with_backbone
+from backbones.openmmlab.stored_config import settings
 
 # settings of the model's data_preprocessor that must be the same as in training
 PREPROCESSING = ('mean', 'std', 'bgr_to_rgb', 'rgb_to_bgr')

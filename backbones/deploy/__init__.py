@@ -1,1 +1,1 @@
-"""Export models as ONNX files: what can be exported, how, and how the result is verified."""
+"""Exporting models to files: what can be exported, how, and how the result is verified."""

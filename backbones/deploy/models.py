@@ -5,7 +5,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from backbones.deploy.instances import DynamicMasks
+from backbones.deploy.mask_kernels import DynamicMasks
 from backbones.deploy.one_stage import OneStage
 from backbones.deploy.queries import TRANSFORMERS, BoxQueries, MaskQueries
 from backbones.deploy.resizing import hold_for_every_size

@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.deploy.deformable import (
+from backbones.deploy.deformable_attention import (
     Padding,
     one_level,
     outside,

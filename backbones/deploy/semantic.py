@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.deploy.deformable import Padding, with_plain_sizes
+from backbones.deploy.deformable_attention import Padding, with_plain_sizes
 from backbones.deploy.queries import queries
 from backbones.deploy.two_stage import parts
 

@@ -17,7 +17,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from backbones import atomic_write
-from backbones.data.labels import LAST
+from backbones.data.label_checks import LAST
 from backbones.data.listing import SUFFIXES
 from backbones.data.yolo_labels import label_places
 from backbones.drawing.palette import Classes

@@ -12,8 +12,8 @@ from backbones.checkpoints.classes import classes_in, same_classes
 from backbones.checkpoints.fetch import locate
 from backbones.errors import UserError, listed
 from backbones.openmmlab import safe_loading
-from backbones.openmmlab.config_text import settings
 from backbones.openmmlab.config_tree import averages, classes_of, innermost
+from backbones.openmmlab.stored_config import settings
 from backbones.training.latest_checkpoint import candidates, latest, read_whole
 
 # settings that must match the weights and the optimiser's state

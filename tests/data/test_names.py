@@ -14,7 +14,7 @@ from own_data import annotation, json_file, make_coco, make_masks, noise, write
 
 from backbones.cli import check_data
 from backbones.data.config_text import literal, named
-from backbones.data.names import has_controls
+from backbones.data.name_checks import has_controls
 from backbones.data.new_config import new_config
 from backbones.data.write_config import comment, write_config
 from backbones.errors import UserError, shown

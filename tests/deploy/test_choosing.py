@@ -9,8 +9,8 @@ from conftest import draw
 from torch import Tensor
 
 from backbones.deploy.compare import apart as split
-from backbones.deploy.deformable import DeformableAttention
-from backbones.deploy.instances import aligned
+from backbones.deploy.deformable_attention import DeformableAttention
+from backbones.deploy.mask_kernels import aligned
 from backbones.deploy.queries import MaskQueries, boxes_of
 from backbones.deploy.select import NOTHING, Boxes, apart, best, suppress
 

@@ -1,4 +1,4 @@
-"""Parse the text of a config, which checkpoints contain, without executing it."""
+"""The config in a checkpoint: parse its text without executing it."""
 
 import ast
 
