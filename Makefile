@@ -17,7 +17,7 @@
 # make messages     update the tables of docs/troubleshooting.md from the messages in the code
 # make docker       build an image with everything; BASE=... chooses the base image (Dockerfile)
 # make zoo          update docs/model_zoo.md and README's variants from the configs and the code
-# make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 10 minutes)
+# make mmcv         build mmcv with compiled operators (optional; needs a C++ compiler, 20 CPU minutes)
 # make test-mmcv    compare the torchvision stand-in with compiled mmcv
 
 PYTHON ?= python3

@@ -54,12 +54,12 @@ INSTANCES = {
         'set area to the area of the mask, or to width times height of the box',
     ),
     'area-too-large': warning(
-        'annotations have an area larger than their box, which confuses small, medium and large',
+        'annotations have an area larger than their box: metrics by size count them as too large',
         'set area to the area of the mask, or to width times height of the box',
     ),
     'area-too-small': warning(
-        'annotations without a mask have an area far below that of their box, which confuses '
-        'small, medium and large',
+        'annotations without a mask have an area far below that of their box: metrics by size '
+        'count them as too small',
         'set area to width times height of the box',
     ),
     'mask-missing': Kind(

@@ -107,7 +107,7 @@ def citation(text: str) -> str:
         'a CITATION.cff, which reference managers and GitHub read.',
         'The papers:',
     ]
-    papers = []
+    papers, entries = [], []
     for paper in cited['references']:
         names = ', '.join(f'{a["given-names"]} {a["family-names"]}' for a in paper['authors'])
         number = paper['identifiers'][0]['value'].removeprefix('arXiv:')
@@ -116,4 +116,28 @@ def citation(text: str) -> str:
             f'- {names}: *{paper["title"]}*. {where}, {paper["year"]}. '
             f'[arXiv:{number}](https://arxiv.org/abs/{number})'
         )
-    return '\n\n'.join([*lines, '\n'.join(papers)]) + '\n'
+        entries.append(bibtex(paper, number))
+    entry = '\n\n'.join(entries)
+    return '\n\n'.join([*lines, '\n'.join(papers), f'```bibtex\n{entry}\n```']) + '\n'
+
+
+def bibtex(paper: dict, number: str) -> str:
+    """Return the BibTeX entry of a paper in CITATION.cff, called by its first word."""
+    kind, place = 'misc', {}
+    if 'journal' in paper:
+        kind, place = 'article', {'journal': paper['journal']}
+    elif 'collection-title' in paper:
+        kind, place = 'inproceedings', {'booktitle': paper['collection-title'].strip()}
+    fields = {
+        'title': f'{{{paper["title"]}}}',
+        'author': ' and '.join(
+            f'{a["family-names"]}, {a["given-names"]}' for a in paper['authors']
+        ),
+        **place,
+        'year': paper['year'],
+        'eprint': number,
+        'archiveprefix': 'arXiv',
+    }
+    name = re.match(r'\w+', paper['title'])[0].lower()
+    body = ''.join(f'  {field} = {{{value}}},\n' for field, value in fields.items())
+    return f'@{kind}{{{name}{paper["year"]},\n{body}}}'
