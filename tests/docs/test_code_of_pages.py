@@ -102,7 +102,7 @@ def test_every_block_is_run_or_says_why_not(block: Block) -> None:
 def check(words: list[str]) -> None:
     """Check a command as far as that is possible without executing it."""
     program, *rest = words
-    if program.removeprefix('.venv/bin/') in ('python', 'python3') and rest[:1] != ['-c']:
+    if program.removeprefix('.venv/bin/') in ('python', 'python3'):
         check_python(rest)
     elif program in LAUNCHERS:
         path, count = LAUNCHERS[program]
