@@ -70,7 +70,8 @@ def find_config(path: str) -> str:
 
 def _find_in_library(library: str, name: str) -> str:
     if library not in LIBRARIES:
-        raise UserError(f'config {library}::{name}; allowed before ::: {", ".join(LIBRARIES)}')
+        allowed = ', '.join(LIBRARIES)
+        raise UserError(f"config {library}::{name}; allowed before '::': {allowed}")
     package = find_spec(library)
     if package is None or not package.submodule_search_locations:
         raise UserError(f'config {library}::{name}: {library} is not installed')

@@ -25,7 +25,7 @@ def start_block(runner: Runner, dataset: Dataset, notices: list[str]) -> str:
 
 
 def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[str, list[str]]:
-    """Return task, data, model, weights, state and optimiser of a runner about to train."""
+    """Return task, data, model, weights, state and optimizer of a runner about to train."""
     model = unwrapped(runner)
     backbone = backbone_of(model)
     params = sum(p.numel() for p in model.parameters())
@@ -47,7 +47,7 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
         ],
         'weights': [_weights(backbone)],
         'state': [_state(runner)],
-        'optimiser': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],
+        'optimizer': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],
         'batch': [f'{per_gpu * world} = {world} process(es) x {per_gpu}'],
         'log': [str(runner.logger.log_file)],
         **({'notices': notices} if notices else {}),

@@ -41,7 +41,7 @@ def candidates(cfg: Config) -> list[Path]:
     """List the checkpoints a run can resume from, most iterations first, ignoring times and names.
 
     Only files in the work dir or in the checkpoint hook's `out_dir` count, without the best ones,
-    which lack the optimiser's state. Unreadable files come first.
+    which lack the optimizer's state. Unreadable files come first.
     """
     files = [p for f in _folders(cfg) for p in f.glob('*.pth') if not p.name.startswith('best')]
     whole = {p.stat().st_ino: p for p in sorted(files, key=_is_numbered) if p.is_file()}
@@ -127,7 +127,7 @@ def read_whole(path: Path) -> dict:
     file = read(str(path))
     if 'optimizer' not in file or 'meta' not in file:
         raise CheckpointError(
-            f'{path} holds no optimiser state to continue from; to start a new run from its '
+            f'{path} holds no optimizer state to continue from; to start a new run from its '
             f'weights, use --cfg-options load_from={path}'
         )
     meta = safe_loading.plain(file, path.parent)['meta']

@@ -16,7 +16,7 @@ from backbones.openmmlab.config_tree import averages, classes_of, innermost
 from backbones.openmmlab.stored_config import settings
 from backbones.training.latest_checkpoint import candidates, latest, read_whole
 
-# settings that must match the weights and the optimiser's state
+# settings that must match the weights and the optimizer's state
 FIXED = re.compile(
     r'default_scope|lora|model\..*|optim_wrapper\.(constructor|paramwise_cfg\..*|optimizer\.type)'
     r'|train_dataloader\.dataset\.(type|metainfo\.classes)'
@@ -45,7 +45,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
     Raises:
         MissingFileError: `resume` does not exist, or is a folder.
         CheckpointError: `resume` is damaged, or holds nothing to continue from.
-        UserError: the checkpoint belongs to another model, optimiser or dataset (the message names
+        UserError: the checkpoint belongs to another model, optimizer or dataset (the message names
             the differences), or a new run would start in a work dir that holds checkpoints.
     """
     if resume is None and cfg.get('resume'):  # MMEngine's own setting for the same

@@ -276,7 +276,7 @@ def test_tools_take_configs_of_the_libraries(unproven, tmp_path: Path) -> None:
     'path, kind, message',
     (
         ('mmdet::fcos/fcos_r50_fpn', MissingFileError, "did you mean 'mmdet::fcos/fcos_"),
-        ('mmpose::a/b', UserError, 'allowed before ::: mmdet, mmseg'),
+        ('mmpose::a/b', UserError, "allowed before '::': mmdet, mmseg"),
         ('mmseg::convnext/convnext-tiny_upernet_8xb2-amp-160k_ade20k-512x512', UserError,
          'needs a package that is not installed: .*mmpretrain'),
     ),

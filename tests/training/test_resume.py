@@ -168,7 +168,7 @@ def test_the_config_may_ask_for_it_as_in_mmengine(tmp_path: Path) -> None:
         set_resume(other, None)
 
 
-def test_what_has_no_optimiser_is_skipped(tmp_path: Path) -> None:
+def test_what_has_no_optimizer_is_skipped(tmp_path: Path) -> None:
     cfg = config(tmp_path)
     whole = save(cfg, 2)
     weights = save(cfg, 4, optimizer=False)
@@ -193,7 +193,7 @@ def test_what_changes_no_weights_may_change_and_is_told(tmp_path: Path) -> None:
 
 
 def test_a_learning_rate_that_the_checkpoint_overrules_is_told(tmp_path: Path) -> None:
-    """PyTorch's optimisers and MMEngine's schedulers take it from their saved state."""
+    """PyTorch's optimizers and MMEngine's schedulers take it from their saved state."""
     save(config(tmp_path, optim_wrapper=dict(optimizer=dict(lr=0.1), clip_grad=None)), 2)
     changed = config(tmp_path, optim_wrapper=dict(optimizer=dict(lr=0.2), clip_grad=dict(max=1)))
     taken, kept = set_resume(changed, 'auto')
