@@ -101,8 +101,8 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.cli.dense_start import check_start, choose_start
     from backbones.cli.session import session
     from backbones.cli.timing import timed
-    from backbones.data.new_config import new_config, wanted_by
-    from backbones.data.write_config import write_config
+    from backbones.data.configs.new_config import new_config, wanted_by
+    from backbones.data.configs.write_config import write_config
 
     with session():
         report = check_data.check(

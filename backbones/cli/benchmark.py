@@ -13,7 +13,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from backbones import atomic_write
-from backbones.data.listing import list_images
+from backbones.data.files.listing import list_images
 from backbones.deploy import benchmark
 from backbones.deploy.benchmark import Candidate
 from backbones.deploy.metadata import digest

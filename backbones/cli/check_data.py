@@ -4,10 +4,10 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from backbones.data.check_dataset import Report, check_dataset
-from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_datasets
-from backbones.data.faults import Faults
-from backbones.data.folder import Options, read_folder
-from backbones.data.schedules import check_schedule
+from backbones.data.checks.config_datasets import allowed_faults, images_per_epoch, read_datasets
+from backbones.data.configs.schedules import check_schedule
+from backbones.data.faults.faults import Faults
+from backbones.data.layouts.folder import Options, read_folder
 from backbones.data.splits import is_undivided, split_off_validation
 from backbones.errors import MissingFileError, UserError, listed, shown
 from backbones.openmmlab import config
@@ -36,7 +36,7 @@ def check(
 
     Args:
         data: a folder, a config file, or the name of a config that comes with the package.
-        layout: see `backbones.data.folder.read_folder`.
+        layout: see `backbones.data.layouts.folder.read_folder`.
         classes: names in order; () takes them from the data.
         allowed: kinds of faults that are intentional.
         decode: load all pixels, even of a large dataset.

@@ -4,7 +4,7 @@ import tempfile
 from pathlib import Path
 
 from backbones.cli.resolve import TrainOptions, resolve_training
-from backbones.data.schedules import Pace
+from backbones.data.configs.schedules import Pace
 from backbones.training.pace import measure
 
 

@@ -6,21 +6,27 @@ from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
-from backbones.data.channels import check_channels, check_scales, choose_channels, usual_values
-from backbones.data.dataset import Dataset, Split, split_of
-from backbones.data.faults import Faults, add_file_fault
-from backbones.data.foreign import other_images
-from backbones.data.images import content_key, image_facts, label_facts
-from backbones.data.instance_checks import InstanceChecks
-from backbones.data.label_checks import check_labels, check_palettes
-from backbones.data.label_colours import are_in_colours, name_by_colours
-from backbones.data.label_values import apply_mapping, settle
-from backbones.data.listing import SUFFIXES, directly_in
-from backbones.data.name_checks import check_names
-from backbones.data.numbers import are_numbers
-from backbones.data.parallel import in_parallel
-from backbones.data.segmentations import has_mask
-from backbones.data.shapes import MARKS
+from backbones.data.checks.instance_checks import InstanceChecks
+from backbones.data.checks.label_checks import check_labels, check_palettes
+from backbones.data.checks.name_checks import check_names
+from backbones.data.configs.channels import (
+    check_channels,
+    check_scales,
+    choose_channels,
+    usual_values,
+)
+from backbones.data.dataset import Dataset, Split
+from backbones.data.faults.faults import Faults, add_file_fault
+from backbones.data.files.images import content_key, image_facts, label_facts
+from backbones.data.files.listing import SUFFIXES, directly_in
+from backbones.data.files.numbers import are_numbers
+from backbones.data.files.parallel import in_parallel
+from backbones.data.files.segmentations import has_mask
+from backbones.data.files.split_names import split_of
+from backbones.data.layouts.foreign import other_images
+from backbones.data.layouts.label_colours import are_in_colours, name_by_colours
+from backbones.data.layouts.label_values import apply_mapping, settle
+from backbones.data.layouts.shapes import MARKS
 from backbones.pyramid import MIN_SIZE
 
 MOSTLY = 0.8  # a larger share of unused classes cannot be intentional

@@ -9,9 +9,9 @@ from pycocotools import mask as coco_mask
 
 from backbones.data.check_dataset import Report
 from backbones.data.dataset import Dataset, Split
-from backbones.data.label_values import read_labels
-from backbones.data.numbers import is_box
-from backbones.data.segmentations import has_mask
+from backbones.data.files.numbers import is_box
+from backbones.data.files.segmentations import has_mask
+from backbones.data.layouts.label_values import read_labels
 from backbones.drawing.captions import Picture, legend
 from backbones.drawing.paint import Found, are_readable, paint
 from backbones.drawing.palette import Classes

@@ -1,19 +1,12 @@
 """A dataset in one form, whatever layout its splits were written in."""
 
-import re
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from backbones.data.images import ImageFacts
-from backbones.data.label_mapping import LabelMapping
-from backbones.data.segmentations import has_mask
-
-SPLITS = {
-    'train': ('train', 'training'),
-    'val': ('val', 'valid', 'validation', 'validate', 'dev'),
-    'test': ('test', 'testing'),
-}
+from backbones.data.files.images import ImageFacts
+from backbones.data.files.label_mapping import LabelMapping
+from backbones.data.files.segmentations import has_mask
 
 
 @dataclass
@@ -60,7 +53,7 @@ class Dataset:
     """Splits and classes.
 
     Args:
-        layout: a key of `backbones.data.folder.LAYOUTS`.
+        layout: a key of `backbones.data.layouts.folder.LAYOUTS`.
         root: the dataset's folder.
         splits: by name, training first; if a config joins several datasets, the second is
             'train 2'.
@@ -112,13 +105,3 @@ class Dataset:
             if (annotations := split.records.get('annotations'))
             and not any(map(has_mask, annotations))
         ]
-
-
-def split_of(name: str) -> str | None:
-    """Return a file's or folder's split by a word in its name: 'instances_train2017' -> 'train'.
-
-    Returns:
-        'train', 'val' or 'test'; None if no word matches.
-    """
-    words = re.findall(r'[a-z]+', name.lower())
-    return next((s for s, known in SPLITS.items() if any(w in known for w in words)), None)

@@ -4,8 +4,8 @@ import numpy as np
 from mmengine.registry import TRANSFORMS
 from mmseg.datasets.transforms import LoadAnnotations
 
-from backbones.data.images import DAMAGED
-from backbones.data.label_mapping import mapping_of, read_raw, unpacked
+from backbones.data.files.images import DAMAGED
+from backbones.data.files.label_mapping import mapping_of, read_raw, unpacked
 from backbones.errors import UnreadableError
 
 

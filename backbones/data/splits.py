@@ -14,8 +14,8 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from backbones.data.dataset import Dataset, Split
-from backbones.data.images import ImageFacts, label_facts
-from backbones.data.parallel import in_parallel
+from backbones.data.files.images import ImageFacts, label_facts
+from backbones.data.files.parallel import in_parallel
 from backbones.errors import UserError
 
 SHARES = 0.02, 0.5

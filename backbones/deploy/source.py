@@ -12,9 +12,9 @@ from torch import nn
 
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
-from backbones.data.listing import SUFFIXES
+from backbones.data.checks.training_record import check_training
+from backbones.data.files.listing import SUFFIXES
 from backbones.data.load_channels import channels_of, check_reading, values_of
-from backbones.data.training_record import check_training
 from backbones.deploy.compare import Outputs, backbone_in_pytorch, model_in_pytorch
 from backbones.deploy.metadata import digest, of_config
 from backbones.deploy.preprocessing import Preprocessing

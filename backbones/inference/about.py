@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from backbones.data.numbers import is_id, is_number
+from backbones.data.files.numbers import is_id, is_number
 from backbones.errors import UserError
 
 FORMAT = 1  # version of these facts; see docs/export.md

@@ -17,9 +17,9 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from backbones import atomic_write
-from backbones.data.label_checks import LAST
-from backbones.data.listing import SUFFIXES
-from backbones.data.yolo_labels import label_places
+from backbones.data.checks.label_checks import LAST
+from backbones.data.files.listing import SUFFIXES
+from backbones.data.layouts.yolo_labels import label_places
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, listed, shown
 from backbones.inference.outlines import joined, outlines

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from backbones.data.listing import SUFFIXES, walk
+from backbones.data.files.listing import SUFFIXES, walk
 from backbones.errors import MissingFileError, UserError, did_you_mean, listed
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from backbones.data.images import image_facts
-from backbones.data.parallel import large_images
+from backbones.data.files.images import image_facts
+from backbones.data.files.parallel import large_images
 from backbones.drawing.captions import Picture
 from backbones.errors import UnreadableError
 from backbones.pixels import read_pixels

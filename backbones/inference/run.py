@@ -10,7 +10,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import track
 
-from backbones.data.listing import SUFFIXES
+from backbones.data.files.listing import SUFFIXES
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError, shown
 from backbones.inference.as_dataset import check_format

@@ -11,9 +11,9 @@ from torch import nn
 
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
-from backbones.data.config_checks import check_numbers
+from backbones.data.checks.config_checks import check_numbers
+from backbones.data.checks.training_record import check_training
 from backbones.data.load_channels import LOADER, ORDINARY, check_reading
-from backbones.data.training_record import check_training
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
 from backbones.openmmlab.config_tree import classes_of, innermost, type_name

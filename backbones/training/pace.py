@@ -7,7 +7,7 @@ import torch
 from mmengine.config import Config
 from mmengine.runner import EpochBasedTrainLoop, Runner
 
-from backbones.data.schedules import Pace
+from backbones.data.configs.schedules import Pace
 from backbones.openmmlab.runner import QuietRunner
 from backbones.training.devices import keep_freed_memory
 

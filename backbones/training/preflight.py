@@ -10,10 +10,10 @@ from mmengine.runner import Runner
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.fetch import is_remote, locate
 from backbones.data.check_dataset import check_dataset
-from backbones.data.config_datasets import allowed_faults, images_per_epoch, read_datasets
+from backbones.data.checks.config_datasets import allowed_faults, images_per_epoch, read_datasets
+from backbones.data.configs.schedules import check_schedule
 from backbones.data.dataset import Dataset
-from backbones.data.faults import Faults
-from backbones.data.schedules import check_schedule
+from backbones.data.faults.faults import Faults
 from backbones.errors import UserError, listed
 from backbones.openmmlab import safe_loading
 from backbones.openmmlab.build import build_model

@@ -7,10 +7,10 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from backbones.data.fault_kind import Kind
-from backbones.data.file_faults import FILES, IMAGES, LABEL_MAPS
-from backbones.data.foreign import JSON_SIGNS
-from backbones.data.label_faults import CLASSES, CONFIGS, INSTANCES
+from backbones.data.faults.kind import Kind
+from backbones.data.faults.of_files import FILES, IMAGES, LABEL_MAPS
+from backbones.data.faults.of_labels import CLASSES, CONFIGS, INSTANCES
+from backbones.data.layouts.foreign import JSON_SIGNS
 from backbones.openmmlab.remedies import REMEDIES
 from backbones.tables import table
 

@@ -14,7 +14,7 @@ from layout_parts import LAYOUTS
 from own_data import json_file, make_coco, make_voc, make_yolo
 
 from backbones.cli import check_data
-from backbones.data.listing import directly_in
+from backbones.data.files.listing import directly_in
 from backbones.errors import UserError
 
 NUMBERS = pytest.mark.parametrize('number', [8, pytest.param(40, marks=pytest.mark.slow)])

@@ -30,8 +30,8 @@ from PIL import Image
 from backbones.cli import check_data
 from backbones.data import contact_sheet
 from backbones.data.check_dataset import Report, check_dataset
-from backbones.data.config_datasets import images_per_epoch, read_datasets
-from backbones.data.faults import KINDS, Faults
+from backbones.data.checks.config_datasets import images_per_epoch, read_datasets
+from backbones.data.faults.faults import KINDS, Faults
 from backbones.errors import UserError
 from backbones.openmmlab import config
 from backbones.package_files import config_file
@@ -786,7 +786,7 @@ def test_class_names_of_the_library_are_not_doubted(name: str, root: str, trees:
     assert not doubts & {'blank-in-name', 'similar-classes'}  # MMSegmentation's 'bed '
 
 
-# in tests/data/test_layouts.py
+# in tests/data/layouts/test_layouts.py
 OF_LAYOUTS = {'boxes-joined', 'broken-shape', 'files-conflict', 'image-elsewhere', 'label-unmapped',
               'unnamed-numbers',
               'names-conflict', 'rotated-box', 'several-folders',

@@ -13,10 +13,10 @@ from mmengine.config import Config
 from own_data import annotation, json_file, make_coco, make_masks, noise, write
 
 from backbones.cli import check_data
-from backbones.data.config_text import literal, named
-from backbones.data.name_checks import has_controls
-from backbones.data.new_config import new_config
-from backbones.data.write_config import comment, write_config
+from backbones.data.checks.name_checks import has_controls
+from backbones.data.configs.config_text import literal, named
+from backbones.data.configs.new_config import new_config
+from backbones.data.configs.write_config import comment, write_config
 from backbones.errors import UserError, shown
 from backbones.openmmlab.runner import TextOnceConfig
 
@@ -59,7 +59,7 @@ def read(text: str, path: Path) -> Config:
 @SLOW
 def test_names_are_read_as_they_were_written(names: list[str], tmp_path: Path) -> None:
     """This includes the copy that a training run leaves in its work dir."""
-    from backbones.data.write_config import BRACES
+    from backbones.data.configs.write_config import BRACES
 
     part = named('metainfo', literal(dict(classes=tuple(names))), sign=' = ')
     cfg = read('\n'.join([comment(names[0]), part.text().replace(*BRACES)]), tmp_path / 'a.py')

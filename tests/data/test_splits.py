@@ -14,10 +14,10 @@ from mmengine.registry import DATASETS, init_default_scope
 from PIL import Image
 
 from backbones.cli import check_data
-from backbones.data.faults import Faults
-from backbones.data.folder import Options, read_folder
+from backbones.data.configs.write_config import write_annotations
+from backbones.data.faults.faults import Faults
+from backbones.data.layouts.folder import Options, read_folder
 from backbones.data.splits import part_of_split, split_off_validation
-from backbones.data.write_config import write_annotations
 from backbones.errors import UserError
 from backbones.openmmlab.registries import import_scope
 

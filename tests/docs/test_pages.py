@@ -11,7 +11,7 @@ from conftest import ROOT
 
 import backbones
 from backbones import families
-from backbones.data.faults import KINDS
+from backbones.data.faults.faults import KINDS
 
 README = (ROOT / 'README.md').read_text()
 TROUBLES = (ROOT / 'docs/troubleshooting.md').read_text()

@@ -10,7 +10,7 @@ from PIL import Image
 from pycocotools import mask as coco_mask
 
 from backbones.cli import check_data
-from backbones.data.instance_checks import has_mask
+from backbones.data.checks.instance_checks import has_mask
 from backbones.drawing.palette import Classes
 from backbones.errors import UserError
 from backbones.inference import Prediction, read_image

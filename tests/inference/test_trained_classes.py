@@ -182,7 +182,7 @@ def test_a_training_executes_no_file(way: str, trained: Path, digits: Path, tmp_
 def test_other_preprocessing_than_in_the_training_is_told(mean, std, bgr, differs) -> None:
     from mmengine.logging import MMLogger
 
-    from backbones.data.training_record import warn_of_preprocessing
+    from backbones.data.checks.training_record import warn_of_preprocessing
 
     part = dict(type='DetDataPreprocessor', mean=[1, 2, 3], std=[4, 5, 6], bgr_to_rgb=True)
     model = dict(backbone=dict(type='CSWin'), data_preprocessor=part)

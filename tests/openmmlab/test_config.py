@@ -16,7 +16,7 @@ from PIL import Image
 
 from backbones import errors
 from backbones.cli import resolve, settings
-from backbones.data import config_checks
+from backbones.data.checks import config_checks
 from backbones.openmmlab import config, config_tree
 from backbones.openmmlab.registries import find_class
 from backbones.report import metrics

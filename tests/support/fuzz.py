@@ -21,7 +21,7 @@ import atheris
 with atheris.instrument_imports(include=['backbones', 'yaml', 'defusedxml', 'json']):
     from backbones.checkpoints import classes, files
     from backbones.cli import check_data
-    from backbones.data import yaml_text  # noqa: F401
+    from backbones.data.files import yaml_text  # noqa: F401
 
 import own_data
 import torch

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from backbones.data.schedules import Pace, Plan, plan_for
+from backbones.data.configs.schedules import Pace, Plan, plan_for
 from backbones.errors import UserError
 from backbones.training.pace import duration, forecast
 

@@ -1,0 +1,1 @@
+"""Writing a config that fits a dataset."""

@@ -1,0 +1,1 @@
+"""Kinds of faults in data, and collecting them."""

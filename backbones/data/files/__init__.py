@@ -1,0 +1,1 @@
+"""What files hold, and finding them: images, listings, label values, split names."""

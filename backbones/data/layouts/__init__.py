@@ -1,0 +1,1 @@
+"""Reading datasets in the layouts of many programs."""
