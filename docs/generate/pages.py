@@ -25,6 +25,9 @@ TOP = {  # file of the repository: page of the site
     'SECURITY.md': 'security.md',
 }
 SOURCES = {page: source for source, page in TOP.items()}
+SHORT_CODE = re.compile('<code>([^<]{1,32})</code>')
+COMMANDS = re.compile('<div class="language-bash.*?</div>', re.DOTALL)
+OPTION = re.compile(r'(?<![\w-])--[a-z][\w-]*')
 LINK = re.compile(r'(\]\()(?!\w+:|#)([^)\s]+)')
 
 
@@ -51,6 +54,14 @@ def on_page_markdown(markdown: str, *, page: Page, config: MkDocsConfig, files: 
         return found[1] + site_link(found[2], source, here, config.repo_url or '')
 
     return LINK.sub(link, markdown)
+
+
+def on_page_content(html: str, **_: object) -> str:
+    """Mark short code and options of commands, which site.css does not break."""
+    html = SHORT_CODE.sub(r'<code class="whole">\1</code>', html)
+    return COMMANDS.sub(
+        lambda block: OPTION.sub(r'<span class="whole">\g<0></span>', block[0]), html
+    )
 
 
 def on_page_context(context: dict, *, page: Page, **_: object) -> dict:
