@@ -289,7 +289,9 @@ def test_edited_models_compute_what_their_layers_say(cls: type, edit: Callable) 
     assert_same(model(x), build_plain_twin(model)(x), 1e-5)
 
 
-@pytest.mark.parametrize('kind', [nn.Linear, nn.Conv2d])
+@pytest.mark.parametrize(
+    'kind', [nn.Linear, nn.Conv2d, nn.ConvTranspose2d, nn.GELU, nn.ReLU, nn.SiLU]
+)
 @every_backbone
 def test_a_replaced_forward_of_a_layer_type_sees_every_layer(cls: type, kind: type) -> None:
     model, seen, original = build(cls), set(), kind.forward
@@ -304,18 +306,42 @@ def test_a_replaced_forward_of_a_layer_type_sees_every_layer(cls: type, kind: ty
     assert seen == {m for m in model.modules() if isinstance(m, kind)}
 
 
+@pytest.mark.parametrize('kind', [nn.Linear, nn.ReLU, nn.SiLU])
 @every_backbone
-def test_a_replaced_function_sees_every_layer(cls: type) -> None:
-    model, seen, original = build(cls), [], nn.functional.linear
+def test_a_replaced_function_sees_every_layer(cls: type, kind: type) -> None:
+    name = kind.__name__.lower()
+    model, seen, original = build(cls), [], getattr(nn.functional, name)
 
-    def linear(x: Tensor, weight: Tensor, *rest: Tensor) -> Tensor:
-        seen.append(weight)
-        return original(x, weight, *rest)
+    def function(x: Tensor, *rest: Tensor, **settings: bool) -> Tensor:
+        seen.append(x)
+        return original(x, *rest, **settings)
 
+    calls: Counter[nn.Module] = Counter()
+    for module in model.modules():
+        if isinstance(module, kind):
+            module.register_forward_hook(lambda m, *_: calls.update([m]))
+    twin = build(cls)
+    model(image())
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(nn.functional, 'linear', linear)
-        model(image())
-    assert len(seen) == sum(isinstance(m, nn.Linear) for m in model.modules())
+        patch.setattr(nn.functional, name, function)
+        twin(image())
+    assert len(seen) == calls.total()
+
+
+@every_backbone
+def test_a_convolution_that_pads_otherwise_does(cls: type) -> None:
+    """Seamless textures are made by replacing this method of each convolution."""
+    model, seen = build(cls), set()
+    convolutions = {m for m in model.modules() if isinstance(m, nn.Conv2d)}
+    for conv in convolutions:
+
+        def replaced(x: Tensor, *rest: Tensor, conv: nn.Conv2d = conv) -> Tensor:
+            seen.add(conv)
+            return nn.Conv2d._conv_forward(conv, x, *rest)
+
+        conv._conv_forward = replaced
+    model(image())
+    assert seen == convolutions
 
 
 @every_backbone

@@ -38,10 +38,13 @@ _FUNCTIONS = [
     (owner, vars(owner), name, vars(owner)[name])
     for owner, names in {
         nn.Module: ('__call__',),
-        nn.Conv2d: ('forward',),
+        nn.Conv2d: ('forward', '_conv_forward'),
+        nn.ConvTranspose2d: ('forward',),
         nn.Linear: ('forward',),
         nn.GELU: ('forward',),
-        functional: ('conv2d', 'linear', 'gelu'),
+        nn.ReLU: ('forward',),
+        nn.SiLU: ('forward',),
+        functional: ('conv2d', 'conv_transpose2d', 'linear', 'gelu', 'relu', 'silu'),
     }.items()
     for name in names
 ]
@@ -134,7 +137,11 @@ def _obstacle(state: dict[str, Any], built: dict[str, tuple]) -> tuple[str, str]
             or inside['_backward_pre_hooks']
         ):
             return f'.{name}', 'has hooks'
-        if 'forward' in inside or inside.get('_compiled_call_impl') is not None:
+        if (
+            'forward' in inside
+            or '_conv_forward' in inside
+            or inside.get('_compiled_call_impl') is not None
+        ):
             return f'.{name}', 'has its own forward'
         if found := _obstacle(inside, layers):
             return f'.{name}{found[0]}', found[1]
