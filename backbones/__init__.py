@@ -75,20 +75,20 @@ else:
     _OF_TORCH = set()
     warn_of_doubles()  # before the imports that mixed versions may break
 
-    from backbones.adapted_pyramid import AdaptedPyramid
-    from backbones.adapted_variants import LOOK_UP
+    from backbones.adapted.hf_pyramid import HfPyramid
+    from backbones.adapted.pyramid import AdaptedPyramid
+    from backbones.adapted.timm_pyramid import TimmPyramid
+    from backbones.adapted.variants import LOOK_UP
     from backbones.cloformer import CloFormer
     from backbones.cswin import CSWin
     from backbones.dilateformer import DilateFormer
     from backbones.factory import create
     from backbones.forms import explain
-    from backbones.hf_pyramid import HfPyramid
     from backbones.moganet import MogaNet
     from backbones.openmmlab.register import join
     from backbones.ops.dispatch import plain
     from backbones.pyramid import Pyramid
     from backbones.registry import BACKBONES, SCHEMES, list_backbones, register, variant
-    from backbones.timm_pyramid import TimmPyramid
     from backbones.variants import Variant
     from backbones.volo import VOLO
 

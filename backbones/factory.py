@@ -2,23 +2,12 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any
 
-from backbones.adapted_pyramid import AdaptedPyramid
-from backbones.errors import ArgumentError, UserError, did_you_mean
+from backbones.adapted.pyramid import AdaptedPyramid
+from backbones.errors import UserError
 from backbones.pyramid import Pyramid
 from backbones.registry import variant
-from backbones.variants import Variant
-
-# a setting's name in timm or MMDetection: our name
-RENAMED = dict(
-    in_chans='in_channels',
-    drop_path='drop_path_rate',
-    with_checkpoint='with_cp',
-    use_checkpoint='with_cp',
-    freeze='frozen_stages',
-)
 
 
 def create(
@@ -42,7 +31,7 @@ def create(
             fetched; or see `Pyramid`.
     """
     row = variant(name)
-    check_settings(name, row, settings)
+    row.check_settings(settings)
     if pretrained is True and not row.weights:
         raise UserError(
             f'pretrained=True: no file of {name} can be fetched ({row.cls.WEIGHTS}); give its path '
@@ -53,22 +42,3 @@ def create(
     backbone = row.cls(row.arch, init_cfg=init_cfg, **settings)
     backbone.init_weights()
     return backbone
-
-
-def check_settings(name: str, row: Variant, settings: dict[str, Any]) -> None:
-    """Reject settings that the class does not have.
-
-    Raises:
-        ArgumentError: a setting is unknown; lists the arguments and suggests close ones.
-    """
-    known = [p for p in inspect.signature(row.cls).parameters if p not in ('arch', 'init_cfg')]
-    for setting in settings:
-        if setting == 'init_cfg':
-            raise ArgumentError(
-                'create() does not accept init_cfg; give the checkpoint as pretrained=FILE'
-            )
-        if setting not in known:
-            hint = did_you_mean(RENAMED.get(setting, setting), known)
-            raise ArgumentError(
-                f'{name} has no setting {setting!r}; allowed: {", ".join(known)}{hint}'
-            )

@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
+import inspect
 from typing import Any, Protocol
 
 from torch import nn
 
-from backbones.errors import UserError
+from backbones.errors import ArgumentError, UserError, did_you_mean
+
+# a setting's name in timm or MMDetection: our name
+RENAMED = dict(
+    in_chans='in_channels',
+    drop_path='drop_path_rate',
+    with_checkpoint='with_cp',
+    use_checkpoint='with_cp',
+    freeze='frozen_stages',
+)
 
 
 class Backbone(Protocol):
@@ -101,6 +111,25 @@ class Variant(dict):
                 raise UserError(f'method is {method!r}; allowed: {", ".join(self.drop_path)}')
             settings['drop_path_rate'] = self.drop_path[method]
         return settings
+
+    def check_settings(self, settings: dict[str, Any]) -> None:
+        """Reject settings that the class does not have.
+
+        Raises:
+            ArgumentError: a setting is unknown; lists the arguments and suggests close ones.
+        """
+        arguments = inspect.signature(self.cls).parameters
+        known = [p for p in arguments if p not in ('arch', 'init_cfg')]
+        for setting in settings:
+            if setting == 'init_cfg':
+                raise ArgumentError(
+                    'create() does not accept init_cfg; give the checkpoint as pretrained=FILE'
+                )
+            if setting not in known:
+                hint = did_you_mean(RENAMED.get(setting, setting), known)
+                raise ArgumentError(
+                    f'{self.name} has no setting {setting!r}; allowed: {", ".join(known)}{hint}'
+                )
 
     def of(self, cls: Backbone, arch: str, name: str) -> Variant:
         """Return a copy with its class and its names filled in."""

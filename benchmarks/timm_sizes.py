@@ -11,9 +11,9 @@ import json
 import timm
 import torch
 
+from backbones.adapted.timm_models import build_trunk
 from backbones.cli.list_backbones import SIZES
 from backbones.errors import UserError
-from backbones.timm_models import build_trunk
 
 
 def measure(name: str) -> tuple[float, str]:

@@ -26,7 +26,9 @@ from export_table import in_float64
 from mmengine.config import Config
 from mmengine.logging import MessageHub, MMLogger
 
-from backbones import TimmPyramid, adapted_pyramid
+from backbones import TimmPyramid
+from backbones.adapted import pyramid as adapted_pyramid
+from backbones.adapted.timm_models import build_trunk, family
 from backbones.cli import list_backbones
 from backbones.deploy import export
 from backbones.deploy import source as sources
@@ -37,7 +39,6 @@ from backbones.openmmlab.config import read_config
 from backbones.openmmlab.config_tree import with_backbone
 from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.tables import table
-from backbones.timm_models import build_trunk, family
 
 DOCS = Path(__file__).parent.parent / 'docs'
 PAGE, RESULTS = DOCS / 'timm_table.md', DOCS / 'timm_table.json'

@@ -9,8 +9,8 @@ import pytest
 import backbones
 
 PACKAGE = Path(backbones.__file__).parent
-CLASSES = (*backbones.BACKBONES, backbones.HfPyramid, backbones.TimmPyramid)
-BACKBONES = {c.__module__.split('.')[1] for c in CLASSES if c.__module__.startswith('backbones.')}
+MODULES_OF = {cls.__module__ for cls in backbones.BACKBONES}
+BACKBONES = {name.split('.')[1] for name in MODULES_OF if name.startswith('backbones.')}
 # top to bottom; a part may import what is below it, and a folder its own files
 FLOORS = (
     '__main__',
@@ -23,11 +23,9 @@ FLOORS = (
     'data',
     'drawing',
     'openmmlab',
-    'adapted_variants',
     'factory',
+    'adapted',
     ' '.join(BACKBONES),
-    'adapted_pyramid',
-    'adapter adapted_parts adapted_weights attention_windows',
     'pyramid',
     'stage position_table',
     'timm_interface forms layers',
@@ -36,7 +34,7 @@ FLOORS = (
     'variants',
     'ops',
     'folder_lock',
-    'atomic_write families file_digest package_files pixels tables hf_models timm_models',
+    'atomic_write file_digest package_files pixels tables',
     'errors orientation',
 )
 # the same inside the folder that has folders of its own

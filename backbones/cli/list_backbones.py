@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+from backbones.adapted.families import recipe_of
+from backbones.adapted.timm_models import SCHEME, family, pretrained_cfg, require
 from backbones.errors import UserError
-from backbones.families import recipe_of
 from backbones.package_files import FOLDER, own_recipe
 from backbones.registry import variants
 from backbones.tables import table
-from backbones.timm_models import SCHEME, family, pretrained_cfg, require
 
 SIZES = Path(__file__).parent.parent / 'timm_sizes.json'
 LINKED = ' on '  # as in "on Google Drive", from where no program can fetch

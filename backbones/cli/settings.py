@@ -5,7 +5,7 @@ from importlib.util import find_spec
 import torch
 from mmengine.config import Config
 
-from backbones.adapted_pyramid import AdaptedPyramid
+from backbones.adapted.pyramid import AdaptedPyramid
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import (
     averages,

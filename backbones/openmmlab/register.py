@@ -11,10 +11,10 @@ from collections.abc import Callable
 from importlib.util import find_spec
 from typing import Any
 
-from backbones.hf_pyramid import HfPyramid
+from backbones.adapted.hf_pyramid import HfPyramid
+from backbones.adapted.timm_pyramid import TimmPyramid
 from backbones.openmmlab.finder import Finder
 from backbones.registry import BACKBONES, TOLD, full_name
-from backbones.timm_pyramid import TimmPyramid
 
 
 @functools.cache

@@ -6,9 +6,9 @@ import logging
 from mmengine.config import Config, ConfigDict
 from mmengine.logging import print_log
 
-from backbones.adapted_variants import AdaptedVariant
+from backbones.adapted.families import RECIPES
+from backbones.adapted.variants import AdaptedVariant
 from backbones.errors import ArgumentError, UserError
-from backbones.families import RECIPES
 from backbones.openmmlab.build import check_fit, enter_library
 from backbones.openmmlab.config_tree import channels_in, nodes, type_name, with_backbone
 from backbones.openmmlab.levels import Level, choose_levels, measure_levels

@@ -9,7 +9,7 @@ from mmengine.dist import get_world_size
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
-from backbones.adapted_pyramid import AdaptedPyramid
+from backbones.adapted.pyramid import AdaptedPyramid
 from backbones.data.dataset import Dataset, Split
 from backbones.errors import shown
 from backbones.openmmlab.compat import is_resuming

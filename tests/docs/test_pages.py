@@ -10,7 +10,7 @@ import pytest
 from conftest import ROOT
 
 import backbones
-from backbones import families
+from backbones.adapted import families
 from backbones.data.faults.faults import KINDS
 
 README = (ROOT / 'README.md').read_text()

@@ -11,12 +11,12 @@ from conftest import BACKBONES, NANO, tool
 from mmengine.config import Config
 from torch import nn
 
+from backbones.adapted.timm_pyramid import TimmPyramid
 from backbones.cli import settings
 from backbones.errors import CheckpointError, UserError
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import config_file
-from backbones.timm_pyramid import TimmPyramid
 from backbones.training.lora import LoraHook, adapters, add_adapters, runner_for
 
 NAME = 'mask_rcnn_cloformer_nano_digits'

@@ -185,7 +185,7 @@ def test_one_window_over_the_whole_image_changes_nothing(name: str) -> None:
 
 
 def test_rotary_positions_are_right_within_windows() -> None:
-    from backbones.attention_windows import Windows
+    from backbones.adapted.windows import Windows
 
     trunk = timm.create_model('vit_tiny_patch16_dinov3_qkvb').eval()
     prefix, channels = trunk.num_prefix_tokens, trunk.embed_dim

@@ -11,10 +11,10 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.adapted_parts import make_level, probe
-from backbones.adapted_weights import load_adapted
-from backbones.adapter import Adapter
-from backbones.attention_windows import Windows
+from backbones.adapted.adapter import Adapter
+from backbones.adapted.parts import make_level, probe
+from backbones.adapted.weights import load_adapted
+from backbones.adapted.windows import Windows
 from backbones.errors import UserError, first_line
 from backbones.ops.dispatch import like
 from backbones.pyramid import MIN_SIZE, levels_of

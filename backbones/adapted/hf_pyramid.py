@@ -9,9 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.adapted_pyramid import AdaptedPyramid
-from backbones.errors import UserError, listed
-from backbones.hf_models import (
+from backbones.adapted.hf_models import (
     SCHEME,
     build,
     licence,
@@ -21,6 +19,8 @@ from backbones.hf_models import (
     set_entry,
     written_by,
 )
+from backbones.adapted.pyramid import AdaptedPyramid
+from backbones.errors import UserError, listed
 
 LOG = logging.getLogger('backbones')
 REPEATED = {'layer', 'layers', 'block', 'blocks', 'stage', 'stages', 'level', 'levels'}

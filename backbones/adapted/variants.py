@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 
-from backbones import hf_models, timm_models
-from backbones.adapted_pyramid import AdaptedPyramid
-from backbones.factory import check_settings
-from backbones.families import Recipe, recipe_of
-from backbones.hf_pyramid import HfPyramid
-from backbones.timm_pyramid import TimmPyramid
+from backbones.adapted import hf_models, timm_models
+from backbones.adapted.families import Recipe, recipe_of
+from backbones.adapted.hf_pyramid import HfPyramid
+from backbones.adapted.pyramid import AdaptedPyramid
+from backbones.adapted.timm_pyramid import TimmPyramid
 from backbones.variants import Variant
 
 
@@ -47,7 +46,7 @@ class AdaptedVariant(Variant):
 
     def channels_of(self, settings: dict) -> list[int]:
         kept = {k: v for k, v in settings.items() if k not in ('out_indices', 'init_cfg', 'arch')}
-        check_settings(self.name, self, kept)
+        self.check_settings(kept)
         if not kept:
             return self.channels
         with torch.random.fork_rng(devices=[]), torch.device('meta'):

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from backbones.adapted_pyramid import AdaptedPyramid
+from backbones.adapted.pyramid import AdaptedPyramid
+from backbones.adapted.timm_models import build_trunk, pretrained_cfg
 from backbones.errors import UserError
-from backbones.timm_models import build_trunk, pretrained_cfg
 
 
 class TimmPyramid(AdaptedPyramid):

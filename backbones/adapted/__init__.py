@@ -1,0 +1,1 @@
+"""Models of timm and transformers as backbones of four levels."""
