@@ -1,9 +1,9 @@
 #!/usr/bin/env python
 """Count the parameters of every timm model, and find out whether it has its own feature maps.
 
-Writes backbones/timm_sizes.json for `dense-backbones list`: millions of parameters without the
-classifier, and 'own', 'made' or 'none' (for models without maps). Models in the file are not built
-again; models that exist only for timm's tests are left out.
+Writes backbones/adapted/timm_sizes.json for `dense-backbones list`: millions of parameters without
+the classifier, and 'own', 'made' or 'none' (for models without maps). Models in the file are not
+built again; models that exist only for timm's tests are left out.
 """
 
 import json

@@ -15,7 +15,7 @@ from backbones.package_files import FOLDER, own_recipe
 from backbones.registry import variants
 from backbones.tables import table
 
-SIZES = Path(__file__).parent.parent / 'timm_sizes.json'
+SIZES = Path(__file__).parents[1] / 'adapted/timm_sizes.json'
 LINKED = ' on '  # as in "on Google Drive", from where no program can fetch
 
 

@@ -23,6 +23,7 @@ from backbones.data.layouts import (
     voc_masks,
     voc_objects,
     yolo,
+    yolo_settings,
 )
 from backbones.data.layouts.class_names import name_classes
 from backbones.data.layouts.foreign import describe, known_set
@@ -164,7 +165,7 @@ def read_folder(root: Path, faults: Faults, options: Options = Options()) -> Dat
             found = {'masks': pairs}
         else:
             raise UserError(
-                f'{root} holds no dataset that can be read.{yolo.hint(root)}'
+                f'{root} holds no dataset that can be read.{yolo_settings.hint(root)}'
                 f'{describe(root) or part_of(root)} '
                 f'Expected one of:{EXPECTED}'
             )

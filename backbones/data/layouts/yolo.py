@@ -14,11 +14,9 @@ from backbones.data.faults.faults import Faults
 from backbones.data.files.image_finder import ImageFinder, parts_of
 from backbones.data.files.images import image_facts
 from backbones.data.files.listing import SUFFIXES as IMAGES
-from backbones.data.files.listing import list_files, list_images, read_lines
+from backbones.data.files.listing import list_images, read_lines
 from backbones.data.files.parallel import in_parallel
-from backbones.data.files.yaml_text import YamlError, read_yaml
 from backbones.data.layouts.foreign import other_images
-from backbones.data.layouts.label_names import numbered
 from backbones.data.layouts.shapes import box, outline, upright
 from backbones.data.layouts.yolo_labels import (
     Labels,
@@ -28,56 +26,37 @@ from backbones.data.layouts.yolo_labels import (
     read_labels,
 )
 from backbones.data.layouts.yolo_names import (
-    BESIDE,
     DATA,
     find_names,
     folders_of_splits,
     has_labels,
     settings,
 )
+from backbones.data.layouts.yolo_settings import (
+    KEYS,
+    SUFFIXES,
+    check_lists,
+    check_settings,
+    keypoints_in,
+    load,
+    names_of,
+    yaml_files,
+)
 from backbones.errors import listed
 
-KEYS = {'train': ('train',), 'val': ('val', 'valid'), 'test': ('test',)}
-DECISIVE = ('names', 'train', 'val', 'valid', 'test', 'kpt_shape')  # keys that must agree
-SUFFIXES = ('.yaml', '.yml')
 CACHED = '.npy'  # suffix of the copies that Ultralytics' cache='disk' leaves beside images
 LONG = 4  # digits that no number of a class has
-VALUES = 1000  # maximum number of values of an object's keypoints
 
 
 def find(root: Path) -> Path | None:
     """Return the file that names classes: a YAML file at the root, otherwise see `find_names`."""
-    there = next((file for file in _files(root) if 'names' in (_load(file) or {})), None)
+    there = next((file for file in yaml_files(root) if 'names' in (load(file) or {})), None)
     return there or find_names(root)
 
 
 def find_unnamed(root: Path) -> Path | None:
     """Return the folder itself if its images have labels, and there is no YAML file."""
-    return root if not _files(root) and has_labels(root) else None
-
-
-def hint(root: Path) -> str:
-    """Explain why a YAML file at the root is not YOLO's; '' if there is none."""
-    for file in _files(root):
-        try:
-            if not isinstance(read_yaml(file), dict):
-                return f' {file.name} has no settings.'
-        except YamlError as error:
-            return f' {file.name} cannot be read: {error}.'
-        return f' {file.name} has no "names", the list of classes.'
-    return ''
-
-
-def _files(root: Path) -> list[Path]:
-    return sorted(p for p in root.iterdir() if p.suffix.lower() in SUFFIXES)
-
-
-def _load(file: Path) -> dict | None:
-    try:
-        content = read_yaml(file)
-    except YamlError:
-        return None
-    return content if isinstance(content, dict) else None
+    return root if not yaml_files(root) and has_labels(root) else None
 
 
 def read(
@@ -101,19 +80,19 @@ def read(
         Splits, and the classes in their order.
     """
     in_yaml = file.suffix.lower() in SUFFIXES
-    content = (_load(file) or {}) if in_yaml else settings(root, file)
+    content = (load(file) or {}) if in_yaml else settings(root, file)
     if not any(content.get(key) for keys in KEYS.values() for key in keys):
         content |= folders_of_splits(root)
     named = 'names' in content
-    names = _names(content['names'], file, faults) if named else []
+    names = names_of(content['names'], file, faults) if named else []
     if named and str(content.get('nc', len(names))) != str(len(names)):
         where = 'nc' if in_yaml else f'classes in {DATA}'
         faults.add('class-count', file, f'{where} is {content["nc"]}, but there are {len(names)} '
                    'names')  # fmt: skip
     if named:
-        _check_lists(root, file, names, faults)
-    _check_settings(root, file, content, faults)
-    shape = _keypoints(content, file, faults)
+        check_lists(root, file, names, faults)
+    check_settings(root, file, content, faults)
+    shape = keypoints_in(content, file, faults)
     finder = ImageFinder(root)
     found: dict[str, tuple[Split, dict[Path, Labels]]] = {}
     for name, keys in KEYS.items():
@@ -151,23 +130,6 @@ def read(
     return [split for split, _ in found.values()], tuple(classes)
 
 
-def _names(names: object, file: Path, faults: Faults) -> list[str]:
-    if isinstance(names, dict):
-        if sorted(names) != sorted(map(str, range(len(names)))):
-            shown = ', '.join(names)
-            faults.add('class-count', file, f'the keys of names are {shown[:40]}, not 0 to '
-                       f'{len(names) - 1}')  # fmt: skip
-            return []
-        names = [names[key] for key in sorted(names, key=int)]
-    if not isinstance(names, list):
-        faults.add('wrong-yaml', file, f'names is {str(names)[:40]!r}, not a list of classes')
-        return []
-    for name in names:
-        if not isinstance(name, str):
-            faults.add('unnamed-class', file, f'names has {str(name)[:40]}')
-    return [name if isinstance(name, str) else '' for name in names]
-
-
 def _by_number(labels: list[Labels], root: Path, faults: Faults) -> list[str]:
     """Name the classes by their numbers, up to the highest one in the labels."""
     words = [line.split()[0] for each in labels for _, line in each.lines]
@@ -175,52 +137,6 @@ def _by_number(labels: list[Labels], root: Path, faults: Faults) -> list[str]:
     names = [f'class {number}' for number in range(highest + 1)]
     faults.add('unnamed-numbers', root, listed(names))
     return names
-
-
-def _check_lists(root: Path, file: Path, classes: list[str], faults: Faults) -> None:
-    """Compare the names with lists that programs leave beside the labels."""
-    for other in list_files(root, ('.txt', '.labels')):
-        if other.name not in BESIDE:
-            continue
-        there = read_lines(other)
-        by_number = numbered(there) or dict(enumerate(there))
-        # one may go on where the other ends, as with the names of keypoints
-        if any(by_number.get(number, name) != name for number, name in enumerate(classes)):
-            example = f'names is {listed(classes)}, but {other.relative_to(root)} has ' \
-                      f'{listed(there)}: correct the former, or remove the latter'  # fmt: skip
-            faults.add('wrong-yaml', file, example)
-
-
-def _check_settings(root: Path, file: Path, content: dict, faults: Faults) -> None:
-    """Compare settings with other YAML files, and with settings that mean the same."""
-    for other in _files(root):
-        there = _load(other) or {}
-        for key in DECISIVE if other != file and 'names' in there else ():
-            if (said := there.get(key)) != content.get(key):
-                example = f'{key} is {_short(content.get(key))}, but {_short(said)} in ' \
-                          f'{other.name}: correct one of them, or remove the file'  # fmt: skip
-                faults.add('wrong-yaml', file, example)
-    for keys in KEYS.values():
-        if len({str(content[key]) for key in keys if content.get(key)}) > 1:
-            faults.add('wrong-yaml', file, f'{" and ".join(keys)} differ: keep one of them')
-
-
-def _short(value: object) -> str:
-    return str(value)[:60]
-
-
-def _keypoints(content: dict, file: Path, faults: Faults) -> tuple[int, ...] | None:
-    """Return the number of keypoints and of values per keypoint; None if not given."""
-    said = content.get('kpt_shape')
-    if said is None:
-        return None
-    words = said if isinstance(said, list) else [said]
-    numbers = [int(w) for w in words if isinstance(w, str) and w.isdecimal() and len(w) < 5]
-    if len(words) == len(numbers) == 2 and numbers[1] in (2, 3) and math.prod(numbers) < VALUES:
-        return tuple(numbers)
-    faults.add('wrong-yaml', file, f'kpt_shape is {str(said)[:40]}; allowed: [keypoints, 2 or 3], '
-               'as in kpt_shape: [17, 3]')  # fmt: skip
-    return ()
 
 
 def _images(
