@@ -70,7 +70,7 @@ def main(argv: list[str] | None = None) -> None:
     from backbones.openmmlab.remedies import with_remedies
     from backbones.openmmlab.runner import QuietRunner
     from backbones.report.evaluate import WriteResults
-    from backbones.report.metrics import save_metrics
+    from backbones.report.metric_tables import save_metrics
     from backbones.report.start_block import test_block
     from backbones.training.hooks import StartReport
 

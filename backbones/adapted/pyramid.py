@@ -11,7 +11,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from backbones.adapted.adapter import Adapter
+from backbones.adapted.library_model import LibraryModel
 from backbones.adapted.parts import make_level, probe
 from backbones.adapted.weights import load_adapted
 from backbones.adapted.windows import Windows
@@ -25,7 +25,7 @@ MULTIPLE = STRIDES[-1]  # images are padded to multiples of this, in pixels
 TAPS = ('last', 'several')
 
 
-class AdaptedPyramid(Adapter):
+class AdaptedPyramid(LibraryModel):
     """Another library's model, with feature maps at strides 4, 8, 16 and 32.
 
     If the model has a map at a level's stride, the level is exactly that map. Other levels

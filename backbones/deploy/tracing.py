@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.deploy.attention import in_four_dimensions
+from backbones.deploy.attention_4d import in_four_dimensions
 from backbones.deploy.deformable_convolution import by_torchvision
 from backbones.deploy.tood import anchors_once
 from backbones.errors import UserError, first_line

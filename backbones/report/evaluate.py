@@ -9,9 +9,9 @@ from mmengine.hooks import CheckpointHook, Hook
 from mmengine.runner import BaseLoop, Runner
 
 from backbones.checkpoints import load_model
-from backbones.report.limits import limits
 from backbones.report.page import write_page
 from backbones.report.scores import Scores
+from backbones.report.weaknesses import limits
 from backbones.training.hooks import unwrapped
 
 
@@ -62,7 +62,7 @@ class WriteResults(Hook):
         classwise: measure each class, which the page shows.
 
     Attributes:
-        limits: what limits the model, see `backbones.report.limits`; known after the test.
+        limits: what limits the model, see `backbones.report.weaknesses`; known after the test.
     """
 
     priority = 'NORMAL'  # before the logger: metrics by class are for the page only

@@ -47,7 +47,7 @@ def write_page(
         scores: scores of the same images, from all processes.
         class_ap: average precision by class, 0 to 1; empty for label maps.
         meta: the dataset's metainfo.
-        limits: what limits the model; see `backbones.report.limits`.
+        limits: what limits the model; see `backbones.report.weaknesses`.
 
     Returns:
         The path of the page.

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from backbones import BACKBONES, CloFormer
 from backbones.deploy import compare, export
 from backbones.deploy import source as sources
-from backbones.deploy.attention import in_four_dimensions
+from backbones.deploy.attention_4d import in_four_dimensions
 from backbones.deploy.models import exportable
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage

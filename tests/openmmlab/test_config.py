@@ -19,7 +19,7 @@ from backbones.cli import resolve, settings
 from backbones.data.checks import config_checks
 from backbones.openmmlab import config, config_tree
 from backbones.openmmlab.registries import find_class
-from backbones.report import metrics
+from backbones.report import metric_tables
 from backbones.training import devices, preflight
 
 ROOT = Path(__file__).parents[2]
@@ -483,10 +483,10 @@ def test_errors_of_libraries_keep_their_traceback(kind: type, monkeypatch) -> No
 
 
 def test_tables_of_metrics() -> None:
-    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in metrics.COCO_COLUMNS}
-    text = metrics.metric_tables(box, {})
+    box = {f'coco/{k}_{c}': 0.25 for k in ('bbox', 'segm') for c in metric_tables.COCO_COLUMNS}
+    text = metric_tables.metric_tables(box, {})
     assert [c in text for c in ('bbox', 'segm', 'AP50', 'AP75', '0.250')] == [True] * 5
-    text = metrics.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
+    text = metric_tables.metric_tables({'mIoU': 41.5, 'mAcc': 50.0, 'aAcc': 80.0}, {'wall': 70.25})
     assert '41.50' in text and 'wall' in text and '70.25' in text
 
 

@@ -9,9 +9,9 @@ from mmengine.structures import PixelData
 from mmseg.structures import SegDataSample
 from test_results import BOX, FAR, boxes
 
-from backbones.report.limits import limits
 from backbones.report.page import write_page
 from backbones.report.scores import Scores
+from backbones.report.weaknesses import limits
 
 CLASSES = ['cat', 'dog', 'emu']
 

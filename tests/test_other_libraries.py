@@ -1,4 +1,4 @@
-"""The code of docs/adapters.md: our backbones with the heads of other libraries."""
+"""The code of docs/other_libraries.md: our backbones with the heads of other libraries."""
 
 import re
 
@@ -9,7 +9,7 @@ from conftest import ROOT
 import backbones
 from backbones import BACKBONES
 
-TEXT = (ROOT / 'docs/adapters.md').read_text()
+TEXT = (ROOT / 'docs/other_libraries.md').read_text()
 CODE = dict(re.findall(r'^## (.+?)\n.*?```python\n(.*?)```', TEXT, re.DOTALL | re.MULTILINE))
 CHANNELS = backbones.variant('cloformer_xxs').channels
 

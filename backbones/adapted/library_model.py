@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 
-class Adapter(nn.Module):
+class LibraryModel(nn.Module):
     """The part of an `AdaptedPyramid` that depends on the library.
 
     Attributes:
