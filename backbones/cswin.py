@@ -64,8 +64,8 @@ class CrossShapedAttention(nn.Module):
 
     @dispatched('cross_shaped_attention', calls=('attention',))
     def forward(self, x: Tensor) -> Tensor:
-        _, H, W, _ = x.shape
-        windows = [(H, W)] if self.stripe is None else [(H, self.stripe), (self.stripe, W)]
+        s = self.stripe
+        windows = [(None, None)] if s is None else [(None, s), (s, None)]
         n = len(windows)
         qkv = self.qkv(x).unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2)  # (B, 3, C, H, W)
         parts, heads = qkv.chunk(n, dim=2), self.heads // n
@@ -79,15 +79,21 @@ class CrossShapedAttention(nn.Module):
         return linear(x, *parameters(self.proj))
 
 
-def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int) -> Tensor:
-    """Attend within windows of the zero-padded map: (B, 3, c, H, W) -> (B, H, W, c)."""
+def attend(
+    qkv: Tensor, lepe: nn.Module, window: tuple[int | None, int | None], *, heads: int
+) -> Tensor:
+    """Attend within windows of the zero-padded map: (B, 3, c, H, W) -> (B, H, W, c).
+
+    Args:
+        window: height and width in cells; None is the whole map's.
+    """
     B, _, c, H, W = qkv.shape
-    a, b = window
-    columns, rows = -W % b, -H % a  # padding; an odd column or row comes after the map
+    (h, a), (w, b) = windows_of(H, window[0]), windows_of(W, window[1])
+    columns, rows = w * b - W, h * a - H  # padding; an odd column or row comes after the map
     top, left = rows // 2, columns // 2
     # q, k and v at once, as published: a copy with channels first, which is slower to cut
     qkv = F.pad(qkv, (left, columns - left, top, rows - top))
-    qkv = qkv.unflatten(4, (-1, b)).unflatten(3, (-1, a))  # (B, 3, c, H / a, a, W / b, b)
+    qkv = qkv.unflatten(4, (w, b)).unflatten(3, (h, a))  # (B, 3, c, h, a, w, b)
     q, k = (
         x.permute(0, 2, 4, 3, 5, 1).reshape(-1, a * b, heads, c // heads).transpose(1, 2)
         for x in (qkv[:, 0], qkv[:, 1])
@@ -96,9 +102,17 @@ def attend(qkv: Tensor, lepe: nn.Module, window: tuple[int, int], *, heads: int)
     position = lepe(v)  # locally enhanced positional encoding, Eq. 7
     v, position = (x.reshape(-1, heads, c // heads, a * b).transpose(2, 3) for x in (v, position))
     x = attention(q, k, v) + position
-    x = x.transpose(1, 2).reshape(B, (H + rows) // a, (W + columns) // b, a, b, c)
-    x = x.transpose(2, 3).reshape(B, H + rows, W + columns, c)
+    x = x.transpose(1, 2).reshape(B, h, w, a, b, c).transpose(2, 3).reshape(B, h * a, w * b, c)
     return x[:, top : top + H, left : left + W]
+
+
+def windows_of(size: int, width: int | None) -> tuple[int, int]:
+    """Return how many windows cover a side, and their width.
+
+    An exporter can tell that windows of this number and width fill a padded side; it could not from
+    -size % width.
+    """
+    return (1, size) if width is None else ((size + width - 1) // width, width)
 
 
 RELEASE = 'https://github.com/microsoft/CSWin-Transformer/releases/download/v0.1.0/'
