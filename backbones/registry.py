@@ -9,13 +9,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from backbones.errors import ArgumentError, UserError, did_you_mean
-from backbones.variants import Backbone, Variant
+from backbones.variants import Backbone, Variant, complete
 
 BACKBONES: list[Backbone] = []  # in the order of registration
 # look-up functions for names with a scheme, such as 'timm:'
 SCHEMES: dict[str, Callable[[str], Variant]] = {}
 TOLD: list[Callable[[Backbone], None]] = []  # called with each registered class
-SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
 Class = TypeVar('Class')
 
 
@@ -34,12 +33,7 @@ def register(cls: Class) -> Class:
     backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
     if not (inspect.isclass(cls) and hasattr(cls, 'ARCHS')):
         raise ArgumentError(f'{cls!r} is not a subclass of backbones.Pyramid')
-    backbone.ARCHS = {
-        arch: (row if isinstance(row, Variant) else Variant(**row)).of(
-            backbone, arch, short_name(backbone, arch)
-        )
-        for arch, row in backbone.ARCHS.items()
-    }
+    backbone.ARCHS = complete(backbone)
     older = [other for other in BACKBONES if full_name(other) == full_name(backbone)]
     taken = {row.name: row.cls for row in variants().values() if row.cls not in older}
     for row in backbone.ARCHS.values():
@@ -61,11 +55,6 @@ def register(cls: Class) -> Class:
 def full_name(cls: Callable) -> str:
     """Return the name with its module, by which MMEngine finds unregistered classes."""
     return f'{cls.__module__}.{getattr(cls, "__qualname__", cls)}'
-
-
-def short_name(cls: Backbone, arch: str) -> str:
-    """Return a variant's name in configs and files, such as 'cswin_b_384'."""
-    return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])
 
 
 def variants() -> dict[str, Variant]:

@@ -17,6 +17,7 @@ RENAMED = dict(
     use_checkpoint='with_cp',
     freeze='frozen_stages',
 )
+SHORT = {'xtiny': 'xt', 'tiny': 't', 'small': 's', 'base': 'b', 'large': 'l', 'xlarge': 'xl'}
 
 
 class Backbone(Protocol):
@@ -136,3 +137,14 @@ class Variant(dict):
         row = Variant(**self)
         row.__dict__.update(vars(self), cls=cls, arch=arch, name=name)
         return row
+
+
+def complete(cls: Backbone) -> dict[str, Variant]:
+    """Return a class's table with the class and the names in each row; a plain dict is a row."""
+    rows = {a: row if isinstance(row, Variant) else Variant(**row) for a, row in cls.ARCHS.items()}
+    return {arch: row.of(cls, arch, short_name(cls, arch)) for arch, row in rows.items()}
+
+
+def short_name(cls: Backbone, arch: str) -> str:
+    """Return a variant's name in configs and files, such as 'cswin_b_384'."""
+    return '_'.join([cls.__name__.lower(), *(SHORT.get(part, part) for part in arch.split('_'))])

@@ -103,7 +103,7 @@ def check_start(cfg: Config, checkpoint: str, file: dict | None) -> None:
     if file is None and is_remote(checkpoint):
         return  # fetched and checked when the training run starts
     enter_library(cfg)
-    classes = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
+    classes = classes_of(cfg, innermost(cfg.train_dataloader.dataset)[0])
     model = build_model(cfg)
     load_model(
         model,

@@ -63,7 +63,7 @@ def of_config(cfg: Config) -> dict[str, Any]:
     slides = tests.get('mode') == 'slide'
     windows = dict(size=tests['crop_size'], stride=tests['stride']) if slides else None
     tested = (cfg.get('test_dataloader') or {}).get('dataset')
-    pipeline = next(innermost(tested)).get('pipeline') or [] if tested else []
+    pipeline = innermost(tested)[0].get('pipeline') or [] if tested else []
     transforms = [t for t in pipeline if not type_name(t).startswith(LOADERS)]
     text = json.dumps(cfg.to_dict(), sort_keys=True, default=str)
     return dict(

@@ -101,7 +101,7 @@ def training_images(cfg: Config, count: int) -> list[str]:
     if not cfg.get('train_dataloader'):
         raise UserError('int8 needs training images: the config has no train_dataloader')
     enter_library(cfg)
-    settings = dict(next(innermost(cfg.train_dataloader.dataset)), pipeline=[])
+    settings = dict(innermost(cfg.train_dataloader.dataset)[0], pipeline=[])
     dataset = DATASETS.build(settings)
     if not len(dataset):
         raise UserError('int8 needs training images: the training set of the config is empty')

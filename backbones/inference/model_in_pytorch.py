@@ -54,7 +54,7 @@ class ModelInPyTorch:
         self.compiled = compiled
         self._compile()
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))
-        pipeline = next(innermost(cfg.test_dataloader.dataset))['pipeline']
+        pipeline = innermost(cfg.test_dataloader.dataset)[0]['pipeline']
         self.channels, self.values = channels_of(pipeline), values_of(pipeline)
         self.bytes_per_pixel: float = bytes_per_pixel(cfg, len(self.meta['classes']))
 

@@ -58,7 +58,7 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
             f"{scope!r}; allowed: 'mmdet', 'mmseg'"
         )
     enter_library(cfg)
-    dataset = dict(next(innermost(cfg.test_dataloader.dataset)))
+    dataset = dict(innermost(cfg.test_dataloader.dataset)[0])
     file = read(checkpoint)
     own, trained = check_numbers(cfg, dataset), classes_in(file)
     if own is None:
@@ -78,7 +78,7 @@ def load_trained(cfg: Config, checkpoint: str, device: torch.device) -> tuple[nn
 def load_tested(runner: Runner, checkpoint: str) -> None:
     """Load the model of a runner before a test. See `load_trained`."""
     cfg = runner.cfg
-    file, own = read(checkpoint), classes_of(cfg, next(innermost(cfg.test_dataloader.dataset)))
+    file, own = read(checkpoint), classes_of(cfg, innermost(cfg.test_dataloader.dataset)[0])
     load_model(unwrapped(runner), checkpoint, file=file, classes=own)
     check_training(cfg, file, checkpoint)
 
@@ -95,7 +95,7 @@ def make_pipeline(cfg: Config, *, resizing: bool) -> Compose:
         UserError: the pipeline does not load an image file.
     """
     steps = []
-    for step in next(innermost(cfg.test_dataloader.dataset))['pipeline']:
+    for step in innermost(cfg.test_dataloader.dataset)[0]['pipeline']:
         kind = type_name(step)
         if kind == ORDINARY:
             check_reading([step], str(cfg.filename))

@@ -63,14 +63,24 @@ def replace_sync_bn(model: ConfigDict) -> bool:
     return bool(found)
 
 
-def innermost(dataset: dict) -> Iterator[dict]:
-    """Yield the datasets inside wrappers such as RepeatDataset and ConcatDataset."""
+def innermost(dataset: dict) -> list[dict]:
+    """Return the datasets inside wrappers such as RepeatDataset and ConcatDataset, in order."""
     inner = dataset.get('dataset', dataset.get('datasets'))
     if inner is None:
-        yield dataset
-    else:
-        for part in inner if isinstance(inner, list | tuple) else [inner]:
-            yield from innermost(part)
+        return [dataset]
+    parts = inner if isinstance(inner, list | tuple) else [inner]
+    return [found for part in parts for found in innermost(part)]
+
+
+def steps(node: object, kind: str) -> list[dict]:
+    """Return the transforms of a type anywhere in a config, including our loaders of label maps."""
+    if isinstance(node, list | tuple):
+        return [found for child in node for found in steps(child, kind)]
+    if not isinstance(node, dict):
+        return []
+    name = type_name(node)
+    is_it = name == kind or (name, kind) == ('LoadMappedAnnotations', 'LoadAnnotations')
+    return [node] * is_it + [found for child in node.values() for found in steps(child, kind)]
 
 
 def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:

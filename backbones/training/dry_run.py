@@ -6,7 +6,7 @@ import os
 import sys
 import time
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -142,13 +142,13 @@ class Trial:
                 self._check_predictions(val)
 
     @contextlib.contextmanager
-    def _part(self, name: str, file: str = '') -> Iterator[None]:
-        """Record a failure and continue."""
+    def _part(self, name: str, file: Callable[[], str] = str) -> Iterator[None]:
+        """Record a failure and continue; `file` names the file that was being read."""
         self.tried += [] if name in self.tried else [name]
         try:
             yield
         except Exception as error:  # a part may raise anything
-            said = str(error) if isinstance(error, UserError) else f'{file}{first_line(error)}'
+            said = str(error) if isinstance(error, UserError) else f'{file()}{first_line(error)}'
             self.faults.append(f'{name}: {said}{remedy(error)}')
             self.tracebacks.append(f'{name}\n{traceback.format_exc()}')
 
@@ -159,13 +159,13 @@ class Trial:
         number = len(loader.dataset)
         size = loader.batch_size or getattr(loader.batch_sampler, 'batch_size', 1)
         batch: list = []
+        before, index = len(self.faults), 0
         start = time.perf_counter()
-        for index in [i * number // size for i in range(size)]:
-            before = len(self.faults)
-            with self._part(name, file_of(dataset, index)):
+        with self._part(name, lambda: file_of(dataset, index)):
+            for index in [i * number // size for i in range(size)]:
                 batch += samples([index])
-            if len(self.faults) > before:
-                return None
+        if len(self.faults) > before:
+            return None
         self.loading[name] = time.perf_counter() - start
         with self._part(name):
             return loader.collate_fn(batch)

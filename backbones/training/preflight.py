@@ -116,7 +116,7 @@ def check_weights(runner: Runner) -> None:
     settings: dict[str, Any] = dict(
         checkpoint=source,
         file=read(source),
-        classes=classes_of(cfg, next(innermost(cfg.train_dataloader.dataset))),
+        classes=classes_of(cfg, innermost(cfg.train_dataloader.dataset)[0]),
         new_classes=lambda: tensors_of_classes(cfg),
         backbone=cfg.get('load_backbone', True),
     )

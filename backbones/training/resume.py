@@ -68,7 +68,7 @@ def set_resume(cfg: Config, resume: str | None) -> list[str]:
         file = read_whole(path)
     meta = file['meta']
     if cfg.get('train_dataloader'):
-        own = classes_of(cfg, next(innermost(cfg.train_dataloader.dataset)))
+        own = classes_of(cfg, innermost(cfg.train_dataloader.dataset)[0])
         same_classes(classes_in(file), own, str(path))
     before = settings(str(meta.get('cfg', '')))
     if before:

@@ -7,7 +7,7 @@ from mmengine.config import Config
 
 from backbones.data.checks.class_order import categories_of
 from backbones.errors import UserError
-from backbones.openmmlab.config_tree import classes_of, num_classes, things_of, type_name
+from backbones.openmmlab.config_tree import classes_of, num_classes, steps, things_of
 
 
 def missing_paths(dataset: dict) -> list[Path]:
@@ -69,7 +69,4 @@ def check_categories(cfg: Config, dataset: dict) -> None:
 
 def reduces(node: object) -> bool:
     """Return whether a pipeline, or one inside TestTimeAug, turns label 0 into "ignore"."""
-    if isinstance(node, dict):
-        here = type_name(node) == 'LoadAnnotations' and node.get('reduce_zero_label')
-        return bool(here) or reduces(list(node.values()))
-    return isinstance(node, list | tuple) and any(map(reduces, node))
+    return any(step.get('reduce_zero_label') for step in steps(node, 'LoadAnnotations'))

@@ -149,7 +149,7 @@ def _split(
         if not dataset.detection and ignored != dataset.zero_ignored:
             faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
                        'dataset and the first class in another')  # fmt: skip
-        step = next(steps(part.get('pipeline', []), 'LoadMappedAnnotations'), None)
+        step = next(iter(steps(part.get('pipeline', []), 'LoadMappedAnnotations')), None)
         mapping = mapping_of(step) if step else None
         if not dataset.detection and mapping != dataset.mapping:
             faults.add('wrong-config', place, 'LoadMappedAnnotations maps other values than in '

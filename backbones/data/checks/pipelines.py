@@ -1,7 +1,7 @@
 """Checks that a config's pipelines, model and evaluators fit together."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmengine.config import Config
@@ -11,7 +11,13 @@ from backbones.data.dataset import Dataset
 from backbones.data.faults.faults import Faults
 from backbones.data.files.label_mapping import IGNORED
 from backbones.openmmlab.config import DATALOADERS
-from backbones.openmmlab.config_tree import classes_of, has_mask_head, innermost, type_name
+from backbones.openmmlab.config_tree import (
+    classes_of,
+    has_mask_head,
+    innermost,
+    steps,
+    type_name,
+)
 from backbones.openmmlab.registries import COCO_METRICS, IOU_METRICS
 from backbones.variants import Variant
 
@@ -31,7 +37,7 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             if not one or not loader:
                 continue
             file = one.get('ann_file')
-            (data, *_) = innermost(loader.dataset)
+            data = innermost(loader.dataset)[0]
             used = os.path.join(data.get('data_root') or '', data.get('ann_file') or '')
             if file and os.path.realpath(file) != os.path.realpath(used):
                 faults.add('wrong-config', f'{name}_evaluator', f'ann_file is {file}, but '
@@ -43,7 +49,7 @@ def check_evaluators(cfg: Config, splits: Sequence[str], faults: Faults) -> None
             # without a file, COCO metrics take the annotations from the pipeline
             metric = type_name(one)
             needs = metric in IOU_METRICS or (metric in COCO_METRICS and not file)
-            if needs and not one.get('format_only') and not [*steps(loader, 'LoadAnnotations')]:
+            if needs and not one.get('format_only') and not steps(loader, 'LoadAnnotations'):
                 faults.add('wrong-config', LOADERS[name], f'{metric} needs annotations, but the '
                            "pipeline lacks dict(type='LoadAnnotations')")  # fmt: skip
 
@@ -57,7 +63,7 @@ def uses_masks(cfg: Config) -> bool:
 def check_masks(cfg: Config, dataset: Dataset, faults: Faults) -> None:
     """Check that a mask model's pipelines load masks, and that the annotations have masks."""
     train = dataset.parts('train')
-    loading = [*steps(cfg.get('train_dataloader'), 'LoadAnnotations')]
+    loading = steps(cfg.get('train_dataloader'), 'LoadAnnotations')
     loads_masks = any(step.get('with_mask') for step in loading)
     annotated = any(part.records.get('annotations') for part in train)
     without = dataset.without_masks()
@@ -125,16 +131,3 @@ def check_pixels(cfg: Config, splits: Sequence[str], faults: Faults) -> None:
 def _draws(step: dict, kind: str) -> bool:
     never = step.get('test_mode') or step.get('prob') == 0
     return not never and (kind.startswith('Random') or kind in DRAWING)
-
-
-def steps(node: object, kind: str) -> Iterator[dict]:
-    """Yield the transforms of a type anywhere in a config, including our loaders of label maps."""
-    if isinstance(node, dict):
-        name = type_name(node)
-        if name == kind or (name, kind) == ('LoadMappedAnnotations', 'LoadAnnotations'):
-            yield node
-        for child in node.values():
-            yield from steps(child, kind)
-    elif isinstance(node, list | tuple):
-        for child in node:
-            yield from steps(child, kind)

@@ -3,13 +3,12 @@
 import numpy as np
 from mmengine.config import Config
 
-from backbones.data.checks.pipelines import steps
 from backbones.data.configs import anchors
 from backbones.data.configs.fitted import Fit, longest_of, rounded, scaled
 from backbones.data.configs.statistics import BoxStatistics
 from backbones.data.dataset import Dataset
 from backbones.errors import shown
-from backbones.openmmlab.config_tree import with_backbone
+from backbones.openmmlab.config_tree import steps, with_backbone
 
 LARGE = 0.95  # quantile of the boxes that have to fit into a crop
 WHOLE = (0.75, 1.1)  # sizes of whole images in training, relative to the size in testing
@@ -109,5 +108,5 @@ def _fit_anchors(made: Fit, sizes: np.ndarray, *, change: bool) -> None:
 
 
 def _crops(cfg: Config) -> list[dict]:
-    found = [*steps(cfg.train_dataloader, 'RandomCrop')]
+    found = steps(cfg.train_dataloader, 'RandomCrop')
     return [step for step in found if step.get('crop_type', 'absolute') == 'absolute']

@@ -4,12 +4,12 @@ import copy
 
 from mmengine.config import Config
 
-from backbones.data.checks.pipelines import steps
 from backbones.data.configs.fit_boxes import fit_boxes
 from backbones.data.configs.fit_labels import fit_labels
 from backbones.data.configs.fitted import Fit
 from backbones.data.configs.statistics import box_statistics, label_statistics
 from backbones.data.dataset import Dataset
+from backbones.openmmlab.config_tree import steps
 
 FLIPS: dict[str, dict] = {
     'none': dict(prob=0.0, direction='horizontal'),
@@ -55,7 +55,7 @@ def fit(
 
 
 def _flip(made: Fit, cfg: Config, flips: str | None) -> None:
-    if not [*steps(cfg.train_dataloader.dataset, 'RandomFlip')]:
+    if not steps(cfg.train_dataloader.dataset, 'RandomFlip'):
         if flips:
             made.misfits.append(f'the base flips no images, so --flips {flips} has no effect')
         return

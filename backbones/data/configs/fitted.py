@@ -5,9 +5,9 @@ from dataclasses import dataclass, field
 import numpy as np
 from mmengine.config import Config
 
-from backbones.data.checks.pipelines import steps
 from backbones.data.configs.config_text import literal, statement
 from backbones.data.configs.write_config import comments
+from backbones.openmmlab.config_tree import steps
 from backbones.timm_interface import STRIDES
 
 
@@ -51,7 +51,7 @@ class Fit:
 
 def longest_of(cfg: Config, images: np.ndarray) -> int | None:
     """Return the longer side to which the base resizes the median image; None if it does not."""
-    resizes = [*steps(cfg.val_dataloader, 'Resize')]
+    resizes = steps(cfg.val_dataloader, 'Resize')
     scale = resizes[0].get('scale') if resizes else None
     if not scale or not isinstance(scale, list | tuple) or len(scale) != 2:
         return None
