@@ -17,6 +17,7 @@ from backbones.errors import UserError, first_line
 
 SAMPLE = (160, 288)  # traced height and width of a file for all sizes: two cells at stride 128
 STRIDE = 32  # a file for all sizes pads to multiples of this
+MOST = 4096  # images per call, and sides in strides; files of torch.export refuse more
 NOISY = ('torch', 'onnxscript', 'onnx_ir', 'mmengine')  # loggers that report progress
 
 
@@ -34,10 +35,10 @@ def traced(
     """
     axes: dict[int, Any] = {}
     if any_batch:
-        axes[0] = torch.export.Dim('batch', min=1, max=64)
+        axes[0] = torch.export.Dim('batch', min=1, max=MOST)
     if any_size:
-        axes[2] = STRIDE * torch.export.Dim('rows', min=2, max=256)
-        axes[3] = STRIDE * torch.export.Dim('columns', min=2, max=256)
+        axes[2] = STRIDE * torch.export.Dim('rows', min=2, max=MOST)
+        axes[3] = STRIDE * torch.export.Dim('columns', min=2, max=MOST)
     dynamic = (axes, *(None for _ in others)) if axes else None
     return torch.export.export(module, (image, *others), dynamic_shapes=dynamic, strict=False)
 

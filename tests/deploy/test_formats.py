@@ -32,6 +32,16 @@ def test_a_program_runs_alone_and_takes_any_number_of_images(tmp_path: Path) -> 
     assert level.shape == (3, 32, 10, 13)
 
 
+def test_a_program_for_any_size_takes_long_images(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    model = CloFormer(NANO[CloFormer], out_indices=(0,)).eval()
+    source = sources.of_backbone('cswin_t', model, dynamic=True)
+    export.export(source, tmp_path / 'x.pt2', export.Target(None, 1, 'torch-export'))
+    program = torch.export.load(tmp_path / 'x.pt2')
+    (level,) = program.module()(torch.zeros(1, 3, 64, 8224))
+    assert level.shape == (1, 32, 16, 2056)
+
+
 @pytest.mark.parametrize('precision, largest', [('fp32', 1e-5), ('fp16', 2e-3), ('bf16', 2e-2)])
 def test_an_openvino_file_gives_the_numbers_of_pytorch(
     precision: str, largest: float, tmp_path: Path
