@@ -14,7 +14,7 @@ from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
 from backbones.errors import UserError
 from backbones.file_digest import sha256
-from backbones.inference.sessions import SECTION, WEIGHTS, openvino_reason
+from backbones.inference.sessions import SECTION, WEIGHTS, OpenVino, openvino_reason
 
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # arithmetic on CPUs
 
@@ -57,14 +57,8 @@ def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], 
     Raises:
         UserError: OpenVINO cannot compile the model; the message gives its reason.
     """
-    compiled = compile_model(model, precision)
-    names = [output.any_name for output in compiled.outputs]
-
-    def run(pixels: np.ndarray) -> Outputs:
-        found = compiled({'image': pixels})
-        return {name: np.array(found[i]) for i, name in enumerate(names)}
-
-    return guarded('OpenVINO', run)
+    session = OpenVino(compile_model(model, precision), {})
+    return guarded('OpenVINO', lambda pixels: session.run(pixels, session.outputs))
 
 
 def compile_model(model: Any, precision: str) -> Any:

@@ -1,6 +1,8 @@
-"""Checking that an image's masks or scores fit into memory before the system kills the process."""
+"""Refusing an image that does not fit into memory before the system kills the process."""
 
+import contextlib
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 from backbones.errors import UserError
@@ -8,7 +10,7 @@ from backbones.errors import UserError
 SCORE = 4  # bytes per class score and pixel; a mask takes one byte per pixel
 MASKS = 100  # assumed instances per image if the model does not limit them
 GIB = 1 << 30
-INFO = Path('/proc/meminfo')
+INFO, OWN = Path('/proc/meminfo'), Path('/proc/self/status')
 
 
 class TooLargeError(UserError):
@@ -34,13 +36,41 @@ def check_memory(pixels: int, each: float, *, remedy: str) -> None:
         )
 
 
+@contextlib.contextmanager
+def only_free_memory(on_cpu: bool) -> Iterator[None]:
+    """Context in which allocating more memory than is free is an error.
+
+    Otherwise Linux grants what it does not have, and kills the process that uses it. What a model
+    needs for an image is not known in advance. The limit is that of the process, so this is for
+    programs, not for libraries.
+
+    Args:
+        on_cpu: without effect otherwise, since a GPU's driver reserves more than it uses.
+    """
+    if not on_cpu or not INFO.is_file():
+        yield
+        return
+    import resource  # on Unix only
+
+    soft, hard = resource.getrlimit(resource.RLIMIT_DATA)
+    free = _bytes(OWN, 'VmData:') + available()
+    limit = free if soft == resource.RLIM_INFINITY else min(free, soft)
+    resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (soft, hard))
+
+
 def available() -> int:
     """Return the bytes of memory available without swapping, as estimated by Linux.
 
     Other systems give no estimate, so no image is refused there.
     """
-    if not INFO.is_file():
-        return sys.maxsize
-    lines = INFO.read_text().splitlines()
-    (kib,) = (line.split()[1] for line in lines if line.startswith('MemAvailable:'))
+    return _bytes(INFO, 'MemAvailable:') if INFO.is_file() else sys.maxsize
+
+
+def _bytes(info: Path, name: str) -> int:
+    """Return the bytes that a line of the system's information states in KiB."""
+    (kib,) = (line.split()[1] for line in info.read_text().splitlines() if line.startswith(name))
     return int(kib) << 10

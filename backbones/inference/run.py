@@ -17,7 +17,7 @@ from backbones.inference.as_dataset import check_format
 from backbones.inference.attempts import batched
 from backbones.inference.clips import SUFFIXES as CLIPS
 from backbones.inference.image_files import Images, find_images, suffixes
-from backbones.inference.memory import TooLargeError
+from backbones.inference.memory import TooLargeError, only_free_memory
 from backbones.inference.predictor import Predictor
 from backbones.inference.run_clips import are_clips, run_clips
 from backbones.inference.stop import Stop
@@ -141,7 +141,9 @@ def _predict(
     parts = list(batched(left, predictor.batch))
     try:
         for paths in track(parts, 'predicting', console=console, disable=hidden):
-            for path, outcome in zip(paths, predictor.attempt(paths)):
+            with only_free_memory(predictor.model.on_cpu):
+                outcomes = predictor.attempt(paths)
+            for path, outcome in zip(paths, outcomes):
                 if isinstance(outcome, TooLargeError):
                     failed.append(shown(f'{path}: {outcome}'))
                 elif isinstance(outcome, Exception):

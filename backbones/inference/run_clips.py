@@ -21,6 +21,7 @@ from backbones.drawing.palette import Classes
 from backbones.errors import UnreadableError, UserError, listed, shown
 from backbones.inference.attempts import attempt, batched
 from backbones.inference.clips import SUFFIXES, Clip, Frame, Sink, writing
+from backbones.inference.memory import only_free_memory
 from backbones.inference.predictor import Predictor
 from backbones.inference.stop import Stop
 from backbones.inference.writers import instance, owned_folder, rle
@@ -103,7 +104,8 @@ class _Work:
             with self._files(clip) as (lines, sink):
                 for frames in self._progress(clip):
                     with stop.writing():
-                        found = attempt(self.predictor.find_all, [f.image for f in frames])
+                        with only_free_memory(self.predictor.model.on_cpu):
+                            found = attempt(self.predictor.find_all, [f.image for f in frames])
                         if isinstance(found, Exception):
                             self.failed.append(f'{path}, frame {frames[0].number}: {found}')
                             return

@@ -4,7 +4,9 @@ import contextlib
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from threading import Lock
 from types import ModuleType
@@ -97,25 +99,41 @@ class OnnxRuntime:
 
 
 class OpenVino:
-    """A compiled OpenVINO model with its metadata; see `Session`."""
+    """A compiled OpenVINO model with its metadata; see `Session`.
 
-    def __init__(self, compiled: Any, about: Mapping[str, str], name: str = 'the model') -> None:
+    Args:
+        name: what messages call it.
+        again: compiles it again, which makes it usable after an error.
+    """
+
+    def __init__(
+        self,
+        compiled: Any,
+        about: Mapping[str, str],
+        name: str = 'the model',
+        again: Callable[[], Any] | None = None,
+    ) -> None:
         shapes = {
             i.any_name: tuple(d.get_length() if d.is_static else None for d in i.partial_shape)
             for i in compiled.inputs
         }
         self.about, self.shape = dict(about), _shape_of(shapes, name)
         self.outputs = tuple(output.any_name for output in compiled.outputs)
-        self.request = compiled.create_infer_request()
+        self.request, self.again = compiled.create_infer_request(), again
         self.lock = Lock()  # unlike onnxruntime's sessions, a request handles one call at a time
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
         with self.lock:
             try:
-                found = self.request.infer({'image': pixels})
-                return {name: found[name].copy() for name in names}  # the next call reuses them
+                # with one thread, `infer` returns old results if there is too little memory
+                self.request.start_async({'image': pixels})
+                self.request.wait()
             except Exception as error:
+                if self.again:  # after an error, the model fails on images that it can take, too
+                    self.request = self.again().create_infer_request()
                 raise _said(error, pixels, openvino_reason(error)) from error
+            # copies, because the next call writes there
+            return {name: self.request.get_tensor(name).data.copy() for name in names}
 
 
 def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
@@ -136,9 +154,9 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
         PERFORMANCE_HINT='LATENCY',
         **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
     )
+    compiled = partial(openvino.compile_model, model, 'CPU', options)
     with _explained(file):
-        compiled = openvino.compile_model(model, 'CPU', options)
-    return OpenVino(compiled, about, file)
+        return OpenVino(compiled(), about, file, again=compiled)
 
 
 @contextlib.contextmanager
@@ -185,7 +203,9 @@ class TorchExport:
             self.torch.set_num_threads(threads)
         facts = {FACTS: ''}
         try:
-            program = self.torch.export.load(file, extra_files=facts)
+            with warnings.catch_warnings():  # PyTorch's, about its own buffers
+                warnings.simplefilter('ignore')
+                program = self.torch.export.load(file, extra_files=facts)
         except Exception as error:  # reading a zip and a program can raise anything
             raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
         self.about = json.loads(facts[FACTS] or '{}')

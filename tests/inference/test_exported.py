@@ -122,6 +122,32 @@ def test_openvino_gives_the_same_results(kind, album: Path, tmp_path: Path) -> N
             assert np.array_equal(a.xyxy, b.xyxy) and np.array_equal(a.mask, b.mask)
 
 
+def test_openvino_is_as_before_after_an_image_for_which_memory_is_missing(
+    tmp_path: Path, monkeypatch
+) -> None:
+    """With one thread, `infer` would return the previous image's labels, without an error."""
+    pytest.importorskip('openvino')
+    monkeypatch.setenv('OMP_NUM_THREADS', '1')
+    products = """
+        shape = Constant <value = int64[3] {1, 3, -1}> ()
+        rows = Reshape (image, shape)
+        columns = Transpose <perm = [0, 2, 1]> (rows)
+        products = MatMul (columns, rows)
+        sum = ReduceMax (products)
+        zero = Constant <value = float {0}> ()
+        nothing = Mul (sum, zero)
+        logits = Add (image, nothing)"""  # 4 TB for a megapixel
+    predictor = Predictor(
+        exported.as_openvino(exported.segmentor(tmp_path / 'x.onnx', scores=products))
+    )
+    for colour in range(3):
+        image = np.zeros((40, 50, 3), np.uint8)
+        image[..., colour] = 200
+        assert (predictor.find(image) == colour).all()
+        with pytest.raises(MemoryError):
+            predictor.find(np.zeros((1000, 1000, 3), np.uint8))
+
+
 @pytest.mark.parametrize('sides', ['height, width', '64, 96'], ids=['every size', 'one size'])
 def test_the_segments_of_a_panoptic_file_cover_their_pixels(sides: str, tmp_path: Path) -> None:
     file = exported.panoptic(tmp_path / 'x.onnx', sides)

@@ -416,6 +416,20 @@ def test_several_images_at_once_are_predicted_as_one_by_one(
     assert sum(steps) == len(paths) and max(steps) > 1
 
 
+@pytest.mark.skipif(not memory.INFO.is_file(), reason='only Linux says how much is free')
+def test_a_program_gets_an_error_instead_of_memory_that_is_not_there() -> None:
+    import resource
+
+    before = resource.getrlimit(resource.RLIMIT_DATA)
+    with memory.only_free_memory(on_cpu=True):
+        np.empty(2**26, np.uint8)
+        with pytest.raises(MemoryError):
+            np.empty(memory.available() + 2**29, np.uint8)
+    with memory.only_free_memory(on_cpu=False):
+        assert resource.getrlimit(resource.RLIMIT_DATA) == before
+    assert resource.getrlimit(resource.RLIMIT_DATA) == before
+
+
 def test_memory_that_one_image_lacks_does_not_end_the_others(
     weights: dict[str, str], album: Path, tmp_path: Path, monkeypatch
 ) -> None:
