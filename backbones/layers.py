@@ -23,25 +23,6 @@ from backbones.ops.pointwise import pointwise
 torch.fx.wrap('attention')  # torch.fx need not trace into it
 POINTWISE = (1, 1), (1, 1), (0, 0)  # kernel, stride and padding of a 1x1 convolution
 
-__all__ = [
-    'Convolutions',
-    'DropPath',
-    'GroupNorm',
-    'LayerNorm2d',
-    'Mlp',
-    'SelfAttention',
-    'TransformerBlock',
-    'biased',
-    'convolve',
-    'depthwise',
-    'dilated',
-    'drop_path_schedule',
-    'init_linears',
-    'nchw',
-    'nhwc',
-    'parameters',
-]
-
 
 def nhwc(x: Tensor) -> Tensor:
     """View a (B, C, H, W) map as (B, H, W, C)."""

@@ -57,7 +57,7 @@ def depthwise_gradients(
     k = weight.shape[-1]
     if x.device.type != 'cpu' or k <= COLUMNS:
         return _backward(grad, x, weight, stride, k // 2, [wanted, True, True])
-    grad, dx = _channels_last(grad), None
+    grad, dx = grad.contiguous(memory_format=torch.channels_last), None
     if wanted:
         dx = _backward(grad, x, weight, stride, k // 2, [True, False, False])[0]
     return dx, _by_columns(grad, x, weight, stride), grad.sum((0, 2, 3))
@@ -93,7 +93,3 @@ def _backward(
     return torch.ops.aten.convolution_backward(
         grad, x, weight, [C], [stride] * 2, [padding] * 2, [1, 1], False, [0, 0], C, wanted
     )
-
-
-def _channels_last(x: Tensor) -> Tensor:
-    return x.contiguous(memory_format=torch.channels_last)

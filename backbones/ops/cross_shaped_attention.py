@@ -39,22 +39,19 @@ def cross_shaped_attention(
     Source: Sec. 3.2; github.com/microsoft/CSWin-Transformer,
     segmentation/backbone/cswin_transformer.py.
     """
-    C, branches = qkv.shape[-1], len(_windows(qkv, stripe))
-    if C % (3 * heads) or heads % branches or len(lepe) != branches:
+    _, H, W, C = qkv.shape
+    windows = [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
+    n = len(windows)  # branches
+    if C % (3 * heads) or heads % n or len(lepe) != n:
         raise ValueError(
             f'{C} channels of q, k and v, {heads} heads, {len(lepe)} LePE kernels: channels must '
-            f'be a multiple of 3 x heads, heads of {branches} branches, with one kernel each'
+            f'be a multiple of 3 x heads, heads of {n} branches, with one kernel each'
         )
-    n = branches
     parts = qkv.chunk(3 * n, dim=-1)  # (B, H, W, c) each: q, k, v by branch
-    windows = enumerate(_windows(qkv, stripe))
-    return torch.cat([_stripes(*parts[i::n], *lepe[i], heads // n, w) for i, w in windows], dim=-1)
-
-
-def _windows(qkv: Tensor, stripe: int | None) -> list[tuple[int, int]]:
-    """Return height and width of each branch's windows on a (B, H, W, 3 C) map."""
-    _, H, W, _ = qkv.shape
-    return [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
+    branches = enumerate(zip(lepe, windows))
+    return torch.cat(
+        [_stripes(*parts[i::n], *layer, heads // n, window) for i, (layer, window) in branches], -1
+    )
 
 
 def _stripes(
