@@ -8,8 +8,11 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from backbones.layers import nchw, nhwc
+from backbones.ops.dispatch import Mode, current_mode, mode
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
+# layers that change their running statistics in training
+COUNTING = (*BATCH_NORMS, nn.InstanceNorm1d, nn.InstanceNorm2d, nn.InstanceNorm3d)
 
 
 class Stage(nn.Module):
@@ -42,17 +45,23 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
         return block(x)
     if torch.compiler.is_compiling():  # here a block's second run changes no buffer
         return checkpoint(block, x, use_reentrant=False)
-    contexts = (contextlib.nullcontext(), _keep_bn_statistics(block))
+    contexts = (contextlib.nullcontext(), _second_run(block, current_mode()))
     return checkpoint(block, x, use_reentrant=False, context_fn=lambda: contexts)
 
 
 @contextlib.contextmanager
-def _keep_bn_statistics(block: nn.Module) -> Iterator[None]:
-    """Keep running statistics unchanged while a checkpointed block is recomputed."""
+def _second_run(block: nn.Module, first: Mode) -> Iterator[None]:
+    """Recompute a block in the forms of the first run, without changing running statistics."""
+    with mode(**first._asdict()), _keep_statistics(block):
+        yield
+
+
+@contextlib.contextmanager
+def _keep_statistics(block: nn.Module) -> Iterator[None]:
     norms = [
         (m, m.momentum, m.num_batches_tracked)
         for m in block.modules()
-        if isinstance(m, BATCH_NORMS) and m.training and m.track_running_stats
+        if isinstance(m, COUNTING) and m.training and m.track_running_stats
     ]
     for m, _, count in norms:
         m.momentum, m.num_batches_tracked = 0.0, count.clone()

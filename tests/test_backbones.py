@@ -180,10 +180,11 @@ def test_out_indices_select_levels(cls: type, out_indices: tuple) -> None:
     assert part.strides == tuple(full.strides[i] for i in out_indices)
 
 
+@pytest.mark.parametrize('fast', [True, False], ids=['', 'plain'])
 @pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
-def test_recomputation_changes_memory_and_not_numbers(cls: type) -> None:
+def test_recomputation_changes_memory_and_not_numbers(cls: type, fast: bool) -> None:
     plain = build(cls, drop_path_rate=0.3).double()
-    spared = cls(NANO[cls], drop_path_rate=0.3, with_cp=True).double()
+    spared = cls(NANO[cls], drop_path_rate=0.3, with_cp=True, fast=fast).double()
     spared.load_state_dict(plain.state_dict())
     x = random_image(2, 3, 64, 64).double()
     outcomes = []

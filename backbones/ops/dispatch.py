@@ -79,7 +79,7 @@ DEFAULT = Mode()
 _mode: ContextVar[Mode] = ContextVar('mode', default=DEFAULT)
 
 
-def _settings() -> Mode:
+def current_mode() -> Mode:
     """Return the current mode; compilers cannot read it and always get the default."""
     return DEFAULT if torch.compiler.is_compiling() else _mode.get()
 
@@ -109,7 +109,7 @@ def mode_of(model: Any) -> contextlib.AbstractContextManager[None]:
 
 def is_fast() -> bool:
     """Return whether fast forms are allowed in this thread."""
-    return _settings().fast
+    return current_mode().fast
 
 
 def check_preference(prefer: str) -> None:
@@ -144,7 +144,7 @@ def computed_in(x: Tensor) -> torch.dtype:
 
 def form(operator: str, x: Tensor) -> str:
     """Look up an operator's current form for `x`, even if it is watched."""
-    row, settings = TABLE[operator], _settings()
+    row, settings = TABLE[operator], current_mode()
     device = settings.as_if_on or x.device.type
     training = torch.is_grad_enabled()
     if device == 'cpu':
@@ -165,14 +165,14 @@ def choose(operator: str, *tensors: Tensor) -> str:
     Compilers and exporters get the form that they record best.
     """
     if traced():
-        return TABLE[operator].traced if _settings().fast else PLAIN
+        return TABLE[operator].traced if current_mode().fast else PLAIN
     if _is_watched(*tensors):
         return PLAIN
     return form(operator, tensors[0])
 
 
 def _is_watched(*tensors: Tensor) -> bool:
-    settings = _settings()
+    settings = current_mode()
     if settings.as_if_on:
         return not settings.fast
     for x in tensors:
@@ -209,7 +209,7 @@ def is_fast_for(module: nn.Module, x: Tensor, operators: tuple[str, ...]) -> boo
     """Return whether a dispatched module currently uses its `fast_forward` for `x`."""
     if _is_watched(x) or not has_form(operators, x):
         return False
-    return _settings().as_if_on is not None or obstacle(module) is None
+    return current_mode().as_if_on is not None or obstacle(module) is None
 
 
 def has_form(operators: tuple[str, ...], x: Tensor) -> bool:
@@ -294,6 +294,6 @@ def to_fast_layout(x: Tensor) -> Tensor:
     On CPUs, that is channels_last, which makes depthwise convolutions 2 to 8 times faster (32 to
     256 channels, oneDNN 3.10, AVX-512). Other devices and `plain()` leave the map unchanged.
     """
-    if x.device.type != 'cpu' or not _settings().fast or (not traced() and _is_watched(x)):
+    if x.device.type != 'cpu' or not current_mode().fast or (not traced() and _is_watched(x)):
         return x
     return x.contiguous(memory_format=torch.channels_last)
