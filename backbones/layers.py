@@ -11,7 +11,8 @@ from torch import Tensor, nn
 from torch.func import functional_call
 
 from backbones.errors import UserError
-from backbones.ops._watchers import remember_layers
+from backbones.ops._convolutions import is_dense, is_depthwise
+from backbones.ops._watchers import is_plain, remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
@@ -42,12 +43,17 @@ class DropPath(nn.Module):
     Args:
         drop_prob: probability of dropping an image's branch.
 
+    Raises:
+        UserError: `drop_prob` is not a probability below 1.
+
     Source: Deep Networks with Stochastic Depth (arXiv:1603.09382), Sec. 3; scaling by 1 / (1 - p)
         in training, instead of by 1 - p in inference, follows timm and mmcv.
     """
 
     def __init__(self, drop_prob: float = 0.0) -> None:
         super().__init__()
+        if not 0 <= drop_prob < 1:
+            raise UserError(f'drop_prob is {drop_prob}; allowed: a probability in [0, 1)')
         self.drop_prob = drop_prob
 
     def forward(self, x: Tensor) -> Tensor:
@@ -99,7 +105,12 @@ def biased(layer: nn.Conv2d | nn.Linear) -> Layer:
 
 
 def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
-    """Return the fast form of a depthwise convolution. See `depthwise_conv`."""
+    """Return the fast form of a depthwise convolution, or itself if it has none.
+
+    See `depthwise_conv`.
+    """
+    if not is_depthwise(conv):
+        return conv
     options = dict(stride=conv.stride[0], dilation=conv.dilation[0])
     weight, bias = biased(conv)
     return functools.partial(depthwise_conv, weight=weight, bias=bias, **options)
@@ -126,7 +137,9 @@ def dilated(conv: nn.Module) -> Callable[[Tensor], Tensor]:
 
 
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
-    """Convolve x, or gelu(x), densely in the fast form. See `dense_conv`."""
+    """Convolve x, or gelu(x), in the fast form if the layer has one. See `dense_conv`."""
+    if not is_dense(conv):
+        return conv(F.gelu(x) if gelu else x)
     return dense_conv(
         x,
         *parameters(conv),
@@ -152,13 +165,13 @@ class Convolutions(nn.Sequential):
         """Compute the same, fusing each GELU into the next convolution. See `dense_conv`."""
         gelu = False  # whether one waits for the next convolution
         for before, layer in zip((None, *self), self):
-            dense = isinstance(layer, nn.Conv2d) and _is_square(layer)
+            dense = isinstance(layer, nn.Conv2d) and is_dense(layer)
             single = dense and (layer.kernel_size, layer.stride, layer.padding) == POINTWISE
             if gelu and (single or not dense):
                 x, gelu = F.gelu(x), False
-            if isinstance(layer, nn.GELU) and layer.approximate == 'none':
+            if is_plain(layer, nn.GELU) and layer.approximate == 'none':
                 gelu = True
-            elif isinstance(layer, nn.ReLU) and isinstance(before, nn.BatchNorm2d):
+            elif is_plain(layer, nn.ReLU) and is_plain(before, nn.BatchNorm2d):
                 x = x.relu_()  # in place: the gradient of the norm does not need x
             elif single:
                 x = pointwise(x, *parameters(layer))
@@ -167,12 +180,6 @@ class Convolutions(nn.Sequential):
             else:
                 x = layer(x)
         return F.gelu(x) if gelu else x
-
-
-def _is_square(conv: nn.Conv2d) -> bool:
-    """Return whether `dense_conv` can compute a convolution."""
-    square = all(len({*sides}) == 1 for sides in (conv.kernel_size, conv.stride, conv.padding))
-    return square and (conv.dilation, conv.groups, conv.padding_mode) == ((1, 1), 1, 'zeros')
 
 
 class Mlp(nn.Module):

@@ -80,12 +80,21 @@ def _watching_functions() -> bool:
     return any(not isinstance(m, DeviceContext) for m in _get_current_function_mode_stack())
 
 
+def is_plain(layer: nn.Module | None, kind: type[nn.Module]) -> bool:
+    """Return whether a layer computes what PyTorch's class does; a subclass may not."""
+    names = ('forward', '_conv_forward')
+    own = all(getattr(type(layer), n, None) is getattr(kind, n, None) for n in names)
+    return own and isinstance(layer, kind)
+
+
 def remember_layers(module: nn.Module) -> None:
     """Record the layers of a dispatched module; this is the last statement of its `__init__`.
 
-    Its fast form is written for these: `obstacle` finds what was replaced or changed since.
+    Its fast form is written for these: `obstacle` finds what was replaced or changed since. A
+    subclass can change them and record them anew only with a `fast_forward` of its own.
     """
-    module.layers_as_built = _layers(module)
+    if 'layers_as_built' not in vars(module) or 'fast_forward' in vars(type(module)):
+        module.layers_as_built = _layers(module)
 
 
 def _layers(module: nn.Module) -> dict[str, tuple]:
