@@ -12,11 +12,15 @@ COLUMNS = 3  # widest kernel for which oneDNN has a depthwise weight gradient
 
 
 def cast_as_autocast(*tensors: Tensor) -> tuple[Tensor, ...]:
-    """Cast the inputs of an autograd function like autocast casts those of a convolution."""
+    """Cast the inputs of an autograd function like autocast casts those of a convolution.
+
+    It leaves double precision alone.
+    """
     device = tensors[0].device.type
     if not torch.amp.is_autocast_available(device) or not torch.is_autocast_enabled(device):
         return tensors
-    return tuple(t.to(torch.get_autocast_dtype(device)) for t in tensors)
+    dtype = torch.get_autocast_dtype(device)
+    return tuple(t if t.dtype is torch.float64 else t.to(dtype) for t in tensors)
 
 
 class GeluLinear(torch.autograd.Function):
@@ -68,7 +72,7 @@ def _by_columns(grad: Tensor, x: Tensor, weight: Tensor, stride: int) -> Tensor:
     (B, C, H, W), k, (h, w) = x.shape, weight.shape[-1], grad.shape[-2:]
     x = x.permute(0, 2, 3, 1)
     span = stride * (w - 1)  # columns between a tap's first and last position
-    rows = max(_strips.STRIP // (B * C * W), k)
+    rows = max(_strips.STRIP // max(B * C * W, 1), k)
     dw = torch.zeros_like(weight)
     for start in range(0, h, rows):
         part = grad[:, :, start : start + rows]

@@ -212,7 +212,7 @@ def _strips(x: Tensor, radius: int, dilation: int) -> Iterator[tuple[slice, slic
     """Cut a map into strips: rows, their cells in query planes, and in framed planes by tap."""
     B, H, W, c = x.shape
     width = W + 2 * radius
-    rows = max(STRIP // (B * c * width), 1) if x.device.type == 'cpu' else H
+    rows = max(STRIP // max(B * c * width, 1), 1) if x.device.type == 'cpu' else H
     offsets = range(0, 2 * radius + 1, dilation)
     for i in range(0, H, rows):
         end = min(i + rows, H)
@@ -227,7 +227,7 @@ def _planes(x: Tensor, heads: int, width: int) -> Tensor:
     dtype = torch.promote_types(x.dtype, torch.float32)
     planes = x.new_zeros(B, c, H, width, dtype=dtype)
     planes[..., :W] = x.permute(0, 3, 1, 2)
-    return planes.view(B, heads, c // heads, -1)
+    return planes.flatten(2).unflatten(1, (heads, -1))
 
 
 def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
@@ -241,7 +241,7 @@ def _frame(x: Tensor, heads: int, radius: int) -> Tensor:
     inner = planes[:, :, radius : radius + H, radius : radius + W]
     for rows, _, _ in _strips(x, radius, 1):  # at once, cache lines would be fetched 16 times
         inner[:, :, rows] = x[:, rows].permute(0, 3, 1, 2)
-    return planes.view(B, heads, c // heads, -1)
+    return planes.flatten(2).unflatten(1, (heads, -1))
 
 
 def _map(x: Tensor, width: int) -> Tensor:

@@ -142,8 +142,9 @@ def _crop(x: Tensor, size: tuple[int, int, int, int]) -> Tensor:
 def _strips(weights: Tensor, padded: Tensor) -> list[tuple[slice, slice]]:
     """Cut the windows into strips: for each, a slice of window rows and a slice of cell rows."""
     B, h, w, heads, _, _ = weights.shape
+    cells = B * w * heads * CELLS * padded.shape[-1]  # of a row of windows
     on_gpu = padded.device.type != 'cpu'
-    rows = h if on_gpu else max(STRIP // (B * w * heads * CELLS * padded.shape[-1]), 1)
+    rows = h if on_gpu else max(STRIP // max(cells, 1), 1)
     return [(slice(i, i + rows), slice(2 * i, 2 * min(i + rows, h) + 1)) for i in range(0, h, rows)]
 
 

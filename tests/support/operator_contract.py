@@ -102,6 +102,14 @@ class OperatorContract:
             gradients = torch.autograd.grad(out.float().sum(), flat(arguments))
             assert all(t.isfinite().all() for t in (out, *gradients))
 
+    def test_autocast_leaves_double_precision_alone(self) -> None:
+        for arguments, options in self.calls(3, 4):
+            for backend in (REFERENCE, *self.backends, 'auto'):
+                expected = self.run(backend, arguments, options)
+                with torch.autocast('cpu', torch.bfloat16):
+                    found = self.run(backend, arguments, options)
+                torch.testing.assert_close(found, expected, rtol=1e-11, atol=1e-11)
+
     def test_an_unknown_backend_is_refused(self) -> None:
         if self.backends == ('auto',):
             return  # it has only one form and no backend argument
