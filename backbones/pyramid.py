@@ -13,7 +13,7 @@ from backbones.layers import drop_path_schedule
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
 from backbones.stage import BATCH_NORMS, Stage
-from backbones.timm_interface import ForTimm
+from backbones.timm_interface import STRIDES, ForTimm
 
 for name in ('like', 'to_fast_layout'):
     torch.fx.wrap(name)  # torch.fx need not trace into them
@@ -71,9 +71,9 @@ class Pyramid(ForTimm):
 
     Class attributes:
         - `ARCHS`: the variants, name -> `Variant` or a dict of the architecture (`dims` and
-          `depths` by stage, and whatever else the class needs).
+          `depths` of the four stages, and whatever else the class needs).
         - `NANO`: an architecture with every kind of block, which trains on a CPU in minutes.
-        - `PUBLISHED`: the layout of published files.
+        - `PUBLISHED`: the layout of published files; by default, that of the class itself.
         - `WEIGHTS`: where to find ImageNet weights if a row names no `weights`, in words.
         - `NORM_NAMES`: names of the output norms, as in published dense code.
 
@@ -83,9 +83,14 @@ class Pyramid(ForTimm):
 
     ARCHS: Mapping[str, dict[str, Any]] = {}
     NANO: dict[str, object] = {}
-    PUBLISHED: PublishedKeys
+    PUBLISHED = PublishedKeys(renames=())
     WEIGHTS = 'none were published'
     NORM_NAMES = ('norm0', 'norm1', 'norm2', 'norm3')
+
+    def __new__(cls, *args: Any, **settings: Any) -> 'Pyramid':
+        self = super().__new__(cls)
+        self.arguments = args, settings  # also those of a subclass; see `with_levels`
+        return self
 
     def __init__(
         self,
@@ -136,7 +141,9 @@ class Pyramid(ForTimm):
             )
 
     def with_levels(self, out_indices: Sequence[int]) -> 'Pyramid':
-        return type(self)(self.arch, in_channels=self.in_channels, out_indices=out_indices)
+        args, settings = self.arguments
+        kept = {k: v for k, v in settings.items() if k not in ('frozen_stages', 'init_cfg')}
+        return type(self)(*args, **{**kept, 'out_indices': out_indices})
 
     def build_stem(self) -> nn.Module:
         """Build the stem, which turns images into the first stage's map."""
@@ -163,20 +170,26 @@ class Pyramid(ForTimm):
     @classmethod
     def resolve(cls, arch: str | dict) -> dict:
         """Look `arch` up in the class table, or check that a dict has exactly the table's keys."""
-        keys = set(next(iter(cls.ARCHS.values())))
+        keys = {key for row in cls.ARCHS.values() for key in row} or {'depths', 'dims'}
         if isinstance(arch, dict):
             if set(arch) != keys:
                 raise UserError(
                     f'{cls.__name__} arch dict has the keys {sorted(arch)}; required are '
                     f'exactly {sorted(keys)}'
                 )
-            return dict(arch)
-        if arch not in cls.ARCHS:
+        elif arch not in cls.ARCHS:
             raise UserError(
                 f'{cls.__name__} has no arch {arch!r}; allowed: {", ".join(cls.ARCHS)}, '
                 f'or a dict with the keys {sorted(keys)}{did_you_mean(arch, cls.ARCHS)}'
             )
-        return dict(cls.ARCHS[arch])
+        row = dict(arch if isinstance(arch, dict) else cls.ARCHS[arch])
+        for key in ('dims', 'depths'):
+            if len(row.get(key, ())) != len(STRIDES):
+                raise UserError(
+                    f'{cls.__name__} arch has {key} {row.get(key)}; required is a number for each '
+                    f'of the {len(STRIDES)} stages'
+                )
+        return row
 
     def forward(self, x: Tensor) -> tuple[Tensor, ...]:
         """Compute the pyramid.
@@ -204,7 +217,9 @@ class Pyramid(ForTimm):
         for i in range(self.num_stages):
             x = self.forward_stage(i, x)
             if i in self.out_indices:
-                levels.append(like(self.forward_level(i, x), images))
+                level = like(self.forward_level(i, x), images)
+                # without an output norm, layers that work in place would change it
+                levels.append(level.clone() if level is x else level)
         return tuple(levels)
 
     def _check_input(self, x: Tensor) -> None:
@@ -307,7 +322,7 @@ class Pyramid(ForTimm):
     def init_from_scratch(self) -> None:
         """Draw the parameters whose initialisation differs from PyTorch's default.
 
-        These include all `nn.Parameter`s of your own modules: a backbone that was built on the meta
-        device gets their values only here.
+        These include all `nn.Parameter`s and buffers of your own modules: a backbone that was built
+        on the meta device gets their values only here.
         """
         raise NotImplementedError

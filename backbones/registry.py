@@ -5,7 +5,7 @@ from __future__ import annotations
 import fnmatch
 import inspect
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 from backbones.errors import ArgumentError, UserError, did_you_mean
@@ -27,12 +27,19 @@ def register(cls: Class) -> Class:
     with a warning.
 
     Raises:
-        ArgumentError: `cls` is not such a class.
+        ArgumentError: `cls` is not such a class, or its table has no rows that are dicts.
         UserError: another class has a variant of the same short name.
     """
     backbone: Any = cls  # type checkers do not see that the class has what `Backbone` requires
     if not (inspect.isclass(cls) and hasattr(cls, 'ARCHS')):
         raise ArgumentError(f'{cls!r} is not a subclass of backbones.Pyramid')
+    table = backbone.ARCHS
+    rows = list(table.values()) if isinstance(table, Mapping) else []
+    if not (rows and all(isinstance(row, Mapping) for row in rows)):
+        raise ArgumentError(
+            f'{backbone.__name__}.ARCHS is {table!r}; required is a dict of variants, each a dict '
+            'with dims, depths and whatever else the class needs'
+        )
     backbone.ARCHS = complete(backbone)
     older = [other for other in BACKBONES if full_name(other) == full_name(backbone)]
     taken = {row.name: row.cls for row in variants().values() if row.cls not in older}

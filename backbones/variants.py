@@ -32,6 +32,34 @@ class Backbone(Protocol):
         """Build the backbone."""
 
 
+def type_of(cls: Any) -> str:
+    """Return a class's name in a config.
+
+    For a class of another package, that is its path: MMEngine then imports it, and does not take a
+    class of its own libraries that has the same name.
+    """
+    inside = cls.__module__.partition('.')[0] == __name__.partition('.')[0]
+    local = '<locals>' in cls.__qualname__
+    return cls.__name__ if inside or local else f'{cls.__module__}.{cls.__qualname__}'
+
+
+def arguments_of(cls: Any) -> tuple[list[str], bool]:
+    """Return the names of a class's arguments, and whether it accepts others.
+
+    Arguments of its base are included if it passes others on.
+    """
+    found: dict[str, None] = {}
+    for base in cls.__mro__:
+        if '__init__' not in vars(base) or base is object:
+            continue
+        parameters = list(inspect.signature(vars(base)['__init__']).parameters.values())[1:]
+        others = [p for p in parameters if p.kind in (p.VAR_KEYWORD, p.VAR_POSITIONAL)]
+        found |= dict.fromkeys(p.name for p in parameters if p not in others)
+        if all(p.kind is not p.VAR_KEYWORD for p in others):
+            return list(found), False
+    return list(found), True  # passed on, but not to a base class
+
+
 def rates(detection: float, *, upernet: float | None = None) -> dict[str, float]:
     """Return the drop path rates of the recipes `detection`, `semantic_fpn` and `upernet`."""
     upernet = detection if upernet is None else upernet
@@ -52,11 +80,11 @@ class Variant(dict):
             they were trained on; they load like `weights`.
         drop_path: rates in the recipes that its configs follow: 'detection', 'semantic_fpn' and
             'upernet'.
+        mean, std: mean and standard deviation that the weights expect, by channel, for RGB from 0
+            to 255; None means ImageNet's.
         architecture: arguments of the class's `arch`.
 
     Attributes:
-        mean: mean that the weights expect, by channel, for RGB from 0 to 255.
-        std: standard deviation that they expect, likewise.
         optimizer: the only optimizer that the authors used.
         cls: the class; `backbones.register` fills in this and the next two.
         arch: the variant's name in the class's table.
@@ -79,12 +107,15 @@ class Variant(dict):
         weights: str | None = None,
         more_weights: dict[str, str] | None = None,
         drop_path: dict[str, float] | None = None,
+        mean: tuple[float, ...] | None = None,
+        std: tuple[float, ...] | None = None,
         **architecture: Any,
     ) -> None:
         super().__init__(architecture)
         self.parameters, self.gmacs, self.weights = parameters, gmacs, weights
         self.more_weights = more_weights or {}
         self.drop_path = drop_path or rates(0.0)
+        self.mean, self.std = mean or self.mean, std or self.std
 
     @property
     def channels(self) -> list[int]:
@@ -104,7 +135,7 @@ class Variant(dict):
         Raises:
             UserError: the method is another one.
         """
-        settings: dict = dict(type=self.cls.__name__, arch=self.arch)
+        settings: dict = dict(type=type_of(self.cls), arch=self.arch)
         if self.weights:
             settings['init_cfg'] = dict(type='Pretrained', checkpoint=self.weights)
         if method is not None:
@@ -119,8 +150,7 @@ class Variant(dict):
         Raises:
             ArgumentError: a setting is unknown; lists the arguments and suggests close ones.
         """
-        arguments = inspect.signature(self.cls).parameters
-        known = [p for p in arguments if p not in ('arch', 'init_cfg')]
+        known = [p for p in arguments_of(self.cls)[0] if p not in ('arch', 'init_cfg')]
         for setting in settings:
             if setting == 'init_cfg':
                 raise ArgumentError(

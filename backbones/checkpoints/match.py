@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from backbones.errors import SHOWN
 from backbones.registry import BACKBONES
-from backbones.variants import Variant
+from backbones.variants import Variant, type_of
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 TITLES = dict(
@@ -185,7 +185,7 @@ def _all_levels(model: nn.Module) -> dict[str, Tensor]:
     if len(model.out_indices) == 4:
         return built
     with torch.device('meta'):
-        return {**type(model)(model.arch, in_channels=model.in_channels).state_dict(), **built}
+        return {**model.with_levels(range(4)).state_dict(), **built}
 
 
 def describe(faults: list[Fault]) -> str:
@@ -202,7 +202,7 @@ def describe(faults: list[Fault]) -> str:
 def nearest(state: dict[str, Tensor]) -> str:
     """Name the class and variant that the file fits, or the closest one."""
     ranked = [
-        (len(match(_skeleton(row), state).faults), f"type='{row.cls.__name__}', arch='{row.arch}'")
+        (len(match(_skeleton(row), state).faults), f"type='{type_of(row.cls)}', arch='{row.arch}'")
         for row in _candidates(state)
     ]
     count, name = min(ranked, default=(len(state), ''), key=lambda entry: entry[0])
@@ -232,10 +232,11 @@ def _candidates(state: dict[str, Tensor], least: int = 4) -> list[Variant]:
 
 def _skeleton(row: Variant) -> nn.Module:
     """Build a variant on the meta device, for names and shapes; cached, since it takes seconds."""
-    if row.name not in _skeletons:
+    key = row.cls, row.name  # a class that is defined again keeps its variants' names
+    if key not in _skeletons:
         with torch.device('meta'):
-            _skeletons[row.name] = row.cls(row.arch)
-    return _skeletons[row.name]
+            _skeletons[key] = row.cls(row.arch)
+    return _skeletons[key]
 
 
-_skeletons: dict[str, nn.Module] = {}
+_skeletons: dict[tuple, nn.Module] = {}

@@ -9,6 +9,7 @@ from mmengine.runner import Runner
 
 from backbones.errors import UserError, did_you_mean, listed
 from backbones.openmmlab.registries import find_class
+from backbones.variants import arguments_of
 
 # top-level keys of a config that are read, though they are not arguments of MMEngine's Runner
 RUNNER_KEYS = (
@@ -118,17 +119,5 @@ def _arguments(cfg: Config, node: dict, *, top: bool) -> tuple[set[str], bool]:
     cls = find_class(node['type'], cfg.get('default_scope')) if 'type' in node else None
     if not inspect.isclass(cls):
         return set(), True  # no type, or a library's function such as 'soft_nms'
-    found = set(TAKEN_OUT)
-    for base in cls.__mro__:
-        if '__init__' not in vars(base) or base is object:
-            continue
-        parameters = inspect.signature(vars(base)['__init__']).parameters
-        kinds = {p.kind for p in parameters.values()}
-        found |= {
-            name
-            for name, p in parameters.items()
-            if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and name != 'self'
-        }
-        if inspect.Parameter.VAR_KEYWORD not in kinds:
-            return found, False
-    return found, True  # passed on, but not to a base class
+    names, others = arguments_of(cls)
+    return {*TAKEN_OUT, *names}, others
