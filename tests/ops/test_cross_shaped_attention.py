@@ -24,7 +24,7 @@ class TestCrossShapedAttention(OperatorContract):
     ) -> Tensor:
         _, H, W, _ = qkv.shape
         windows = [(H, W)] if stripe is None else [(H, stripe), (stripe, W)]
-        parts = qkv.unflatten(-1, (3, -1)).permute(0, 3, 4, 1, 2).chunk(len(lepe), dim=2)
+        parts = qkv.unflatten(-1, (3, len(lepe), -1)).unbind(-2)
         branches = []
         for part, layer, window in zip(parts, lepe, windows):
             conv = partial(
