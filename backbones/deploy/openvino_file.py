@@ -81,6 +81,9 @@ def save(model: Any, out: Path, precision: str) -> None:
 
     Args:
         precision: with 'fp16' and 'bf16', weights are stored in 16 bits.
+
+    Raises:
+        UserError: OpenVINO cannot write there, as on a full disk.
     """
     out.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=out.parent) as folder:
@@ -91,8 +94,15 @@ def save(model: Any, out: Path, precision: str) -> None:
             half,
             compress_to_fp16=precision in ('fp16', 'bf16'),
         )
-        write()
-        describe(model, {WEIGHTS: sha256(half.with_suffix('.bin'))})
-        write()
+        try:
+            write()
+            describe(model, {WEIGHTS: sha256(half.with_suffix('.bin'))})
+            write()
+        except RuntimeError as error:  # OpenVINO has no other
+            free = shutil.disk_usage(folder).free / 2**20
+            raise UserError(
+                f'OpenVINO cannot write {out}: {openvino_reason(error)}; {free:.0f} MiB are free '
+                'there'
+            ) from error
         for suffix in ('.bin', '.xml'):  # the one that names the other comes last
             shutil.move(half.with_suffix(suffix), out.with_suffix(suffix))

@@ -4,6 +4,7 @@ import io
 import json
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import onnx
@@ -15,7 +16,7 @@ from conftest import NANO, draw, tool, variant_id
 from torch import Tensor, nn
 
 from backbones import BACKBONES, CloFormer, CSWin
-from backbones.deploy import compare, export
+from backbones.deploy import compare, export, openvino_file
 from backbones.deploy import source as sources
 from backbones.deploy.attention_4d import in_four_dimensions
 from backbones.deploy.models import exportable
@@ -118,6 +119,19 @@ def test_a_missing_package_is_said_with_the_command(monkeypatch) -> None:
     monkeypatch.setattr('backbones.errors.import_module', absent)
     with pytest.raises(ImportError, match=r"onnx: pip install 'dense-backbones\[export\]'$"):
         export.check_arguments('x.onnx', export.Target(None))
+
+
+def test_a_full_disk_is_said_with_what_is_free(tmp_path: Path, monkeypatch) -> None:
+    def save_model(*_: object, **__: object) -> None:
+        raise RuntimeError('basic_ios::clear: iostream error')
+
+    runtime = SimpleNamespace(save_model=save_model)
+    monkeypatch.setattr(openvino_file, 'package', lambda name: runtime)
+    with pytest.raises(
+        UserError, match=r'cannot write .*x\.xml: .*error; \d+ MiB are free'
+    ):
+        openvino_file.save(None, tmp_path / 'x.xml', 'fp32')
+    assert not [*tmp_path.iterdir()]
 
 
 def test_a_model_of_another_kind_is_refused_by_name() -> None:
