@@ -127,9 +127,7 @@ def test_a_full_disk_is_said_with_what_is_free(tmp_path: Path, monkeypatch) -> N
 
     runtime = SimpleNamespace(save_model=save_model)
     monkeypatch.setattr(openvino_file, 'package', lambda name: runtime)
-    with pytest.raises(
-        UserError, match=r'cannot write .*x\.xml: .*error; \d+ MiB are free'
-    ):
+    with pytest.raises(UserError, match=r'cannot write .*x\.xml: .*error; \d+ MiB are free'):
         openvino_file.save(None, tmp_path / 'x.xml', 'fp32')
     assert not [*tmp_path.iterdir()]
 
