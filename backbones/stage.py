@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
 from backbones.layers import nchw, nhwc
-from backbones.ops.dispatch import Mode, current_mode, mode
+from backbones.ops.dispatch import Mode, current_mode, in_mode
 
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d, nn.SyncBatchNorm)
 # layers that change their running statistics in training
@@ -52,7 +52,7 @@ def recomputed(block: nn.Module, x: Tensor) -> Tensor:
 @contextlib.contextmanager
 def _second_run(block: nn.Module, first: Mode) -> Iterator[None]:
     """Recompute a block in the forms of the first run, without changing running statistics."""
-    with mode(**first._asdict()), _keep_statistics(block):
+    with in_mode(first), _keep_statistics(block):
         yield
 
 

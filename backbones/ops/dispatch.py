@@ -87,7 +87,14 @@ def current_mode() -> Mode:
 @contextlib.contextmanager
 def mode(**changes: Any) -> Iterator[None]:
     """Change the mode inside the `with` block, in this thread. See `Mode`."""
-    token = _mode.set(_mode.get()._replace(**changes))
+    with in_mode(_mode.get()._replace(**changes)):
+        yield
+
+
+@contextlib.contextmanager
+def in_mode(settings: Mode) -> Iterator[None]:
+    """Use a mode inside the `with` block, in this thread."""
+    token = _mode.set(settings)
     try:
         yield
     finally:
