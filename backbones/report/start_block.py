@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from mmengine.config import Config
 from mmengine.dist import get_world_size
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, Runner
 from torch import nn
 
@@ -32,7 +33,6 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
     trained = sum(p.numel() for p in model.parameters() if p.requires_grad)
     share = sum(p.numel() for p in backbone.parameters())
     loop = runner.train_loop
-    rates = sorted({g.get('initial_lr', g['lr']) for g in runner.optim_wrapper.param_groups})
     per_gpu, world = runner.cfg.train_dataloader.batch_size, get_world_size()
     unit, total = (
         ('epochs', loop.max_epochs) if _by_epoch(runner) else ('iterations', loop.max_iters)
@@ -47,11 +47,19 @@ def start_facts(runner: Runner, dataset: Dataset, notices: list[str]) -> dict[st
         ],
         'weights': [_weights(backbone)],
         'state': [_state(runner)],
-        'optimizer': [f'{type(runner.optim_wrapper.optimizer).__name__}, lr {_span(rates)}'],
+        'optimizer': optimizers(runner.optim_wrapper),
         'batch': [f'{per_gpu * world} = {world} process(es) x {per_gpu}'],
         'log': [str(runner.logger.log_file)],
         **({'notices': notices} if notices else {}),
     }
+
+
+def optimizers(wrapper: OptimWrapper) -> list[str]:
+    """Describe the optimizer, or each of several with the part of the model that it trains."""
+    if isinstance(wrapper, OptimWrapperDict):
+        return [f'{part}: {optimizers(one)[0]}' for part, one in wrapper.optim_wrappers.items()]
+    rates = sorted({g.get('initial_lr', g['lr']) for g in wrapper.param_groups})
+    return [f'{type(wrapper.optimizer).__name__}, lr {_span(rates)}']
 
 
 def test_block(cfg: Config, dataset: Dataset, checkpoint: str) -> str:

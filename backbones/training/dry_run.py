@@ -15,7 +15,7 @@ from mmengine.dist import all_gather_object, barrier, get_world_size, is_main_pr
 from mmengine.evaluator import BaseMetric, DumpResults, Evaluator
 from mmengine.hooks import CheckpointHook, EarlyStoppingHook, Hook
 from mmengine.model import is_model_wrapper
-from mmengine.optim import OptimWrapper
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.runner import EpochBasedTrainLoop, IterBasedTrainLoop, Runner, autocast
 from torch.nn.parallel import DistributedDataParallel
 from torch.utils.data import DataLoader
@@ -134,7 +134,7 @@ class Trial:
                 self._check_loss(train)
             if not self.faults and isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
                 self._choose_precision(train)
-            if not self.faults and isinstance(runner.optim_wrapper, OptimWrapper):
+            if not self.faults and _is_single(runner.optim_wrapper):
                 with self._part('model loss'):
                     self.step = self._time_step(train, runner.optim_wrapper)
         if val is not None and loaded[1]:
@@ -175,7 +175,7 @@ class Trial:
         model, wrapper = self.runner.model, self.runner.optim_wrapper
         inner = unwrapped(self.runner)
         model.train()
-        mixed = wrapper.optim_context(model) if isinstance(wrapper, OptimWrapper) else None
+        mixed = wrapper.optim_context(model) if _is_single(wrapper) else None
         with torch.no_grad(), mixed or contextlib.nullcontext(), strides.watched(inner) as wrong:
             losses = losses_of(model, batch)
         if wrong:
@@ -292,3 +292,8 @@ def file_of(dataset: object, index: int) -> str:
         return f'{dataset.get_data_info(index)["img_path"]}: '  # type: ignore[attr-defined]
     except Exception:  # the sample's own error is reported
         return ''
+
+
+def _is_single(wrapper: object) -> bool:
+    """Return whether one optimizer trains all of the model, not several in a dict."""
+    return isinstance(wrapper, OptimWrapper) and not isinstance(wrapper, OptimWrapperDict)

@@ -10,15 +10,18 @@ import torch
 from conftest import tool
 from mmengine.evaluator import BaseMetric
 from mmengine.hooks import Hook
+from mmengine.optim import OptimWrapper, OptimWrapperDict
 from mmengine.registry import init_default_scope
 from mmengine.runner import Runner
 from PIL import Image
-from runners import Numbers, small_runner
+from runners import Line, Numbers, small_runner
 from torch import nn
 
 from backbones.errors import UserError
 from backbones.openmmlab.runner import QuietRunner
+from backbones.report.start_block import optimizers
 from backbones.training.dry_run import DryRun
+from backbones.training.hooks import losses_of
 from backbones.training.strides import contradiction
 
 
@@ -194,6 +197,9 @@ def test_a_metric_that_needs_all_images_does_not_stop_a_training(tmp_path: Path,
         ('dataloader', dict(dataset=dict(type='CocoData')), r'a dataloader .*KeyError: .*CocoData'),
         ('optim_wrapper', dict(optimizer=dict(type='SGD', lr='1')), r'optim_wrapper .*TypeError: '),
         ('optim_wrapper', dict(optimizer=dict(type='Adamw')), r"'Adamw'; did you mean 'AdamW'"),
+        ('visualizer', dict(type='DetVisualizer'), r"visualizer .* KeyError: 'DetVisualizer"),
+        ('train_loop', dict(type='IterTrainLoop'), r"train_cfg .*KeyError: 'IterTrainLoop"),
+        ('log_processor', dict(type='LogProcesor'), r"; did you mean 'LogProcessor'"),
         ('model', dict(type='FCOSS'), r"no class is called 'FCOSS'; did you mean 'FCOS'"),
         ('model', dict(type='FCOS', backbon=1), r"model .* unexpected keyword argument 'backbon'"),
     ],
@@ -232,3 +238,25 @@ def test_the_file_of_a_bad_image_is_named(tmp_path: Path) -> None:
     runner = runner_of(tmp_path / 'again')
     runner._train_dataloader['dataset'] = Pictures(tmp_path)
     assert f'train pipeline: {tmp_path / "0.png"} (0 bytes) cannot be read' in refused(runner)
+
+
+def test_several_optimizers_train_in_steps_of_the_model(tmp_path: Path, monkeypatch) -> None:
+    def step(model: nn.Module, data: dict, optim_wrapper: OptimWrapperDict) -> dict:
+        loss = losses_of(model, data)['loss']
+        loss.backward()
+        for wrapper in optim_wrapper.values():
+            wrapper.step()
+        return dict(loss=loss)
+
+    model = Line()
+    parts = {name: [p] for name, p in model.named_parameters()}
+    wrapper = OptimWrapperDict(
+        **{name: OptimWrapper(torch.optim.SGD(part, lr=0.1)) for name, part in parts.items()}
+    )
+    monkeypatch.setattr(Line, 'train_step', step)
+    monkeypatch.setattr('runners.Line', lambda: model)
+    runner = small_runner(tmp_path, iterations=2, optim_wrapper=wrapper)
+    runner.register_hook(DryRun())
+    runner.train()
+    assert runner.iter == 2
+    assert optimizers(wrapper) == [f'{name}: SGD, lr 0.1' for name in parts]
