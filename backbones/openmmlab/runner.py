@@ -29,11 +29,13 @@ def _plainly(part: str, build: Callable) -> Callable:
         except UserError:
             raise
         except Exception as error:  # a class may raise anything about its arguments
-            self.logger.info(traceback.format_exc())
+            logger = getattr(self, 'logger', None)  # the log processor is built before it
+            place = f' (traceback in {logger.log_file})' if logger else ''
+            if logger:
+                logger.info(traceback.format_exc())
             hint = misspelt([*args, *settings.values()], self.cfg.get('default_scope'))
             raise UserError(
-                f'{part} of the config cannot be built: {first_line(error)}{hint} (traceback in '
-                f'{self.logger.log_file})'
+                f'{part} of the config cannot be built: {first_line(error)}{hint}{place}'
             ) from error
 
     return built
@@ -80,6 +82,12 @@ class QuietRunner(Runner):
     build_evaluator = _plainly('an evaluator', Runner.build_evaluator)
     build_optim_wrapper = _plainly('optim_wrapper', Runner.build_optim_wrapper)
     build_param_scheduler = _plainly('param_scheduler', Runner.build_param_scheduler)
+    build_visualizer = _plainly('visualizer', Runner.build_visualizer)
+    build_log_processor = _plainly('log_processor', Runner.build_log_processor)
+    build_train_loop = _plainly('train_cfg', Runner.build_train_loop)
+    build_val_loop = _plainly('val_cfg', Runner.build_val_loop)
+    build_test_loop = _plainly('test_cfg', Runner.build_test_loop)
+    wrap_model = _plainly('model_wrapper_cfg', Runner.wrap_model)
     register_hooks = _plainly('default_hooks or custom_hooks', Runner.register_hooks)
     build_dataloader = _plainly(
         'a dataloader', lambda runner, *args, **settings: Runner.build_dataloader(*args, **settings)
