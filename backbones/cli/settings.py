@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 import torch
-from mmengine.config import Config
+from mmengine.config import Config, ConfigDict
 
 from backbones.adapted.pyramid import AdaptedPyramid
 from backbones.errors import UserError
@@ -16,7 +16,6 @@ from backbones.openmmlab.config_tree import (
 )
 from backbones.openmmlab.registries import add_import, find_class
 from backbones.pyramid import Pyramid, levels_of
-from backbones.registry import BACKBONES
 from backbones.training import early_stopping, lora
 from backbones.training import ema as averaging
 
@@ -53,7 +52,7 @@ def set_training(
         )
     if prefer is not None:
         backbone = with_backbone(cfg.model).backbone
-        if backbone.type not in {cls.__name__ for cls in BACKBONES}:
+        if not _is_ours(cfg, backbone):
             raise UserError(f'--prefer: {backbone.type} has only one form; remove the option')
         backbone.prefer = prefer
     if freeze:
@@ -82,13 +81,18 @@ def set_training(
             backends.append(dict(type='TensorboardVisBackend'))
 
 
+def _is_ours(cfg: Config, backbone: ConfigDict, base: type = Pyramid) -> bool:
+    """Return whether a config's backbone is of a class of ours, under whatever name."""
+    cls = find_class(backbone.type, cfg.get('default_scope'))
+    return isinstance(cls, type) and issubclass(cls, base)
+
+
 def _freeze(cfg: Config) -> None:
     backbone = with_backbone(cfg.model).backbone
-    cls = find_class(backbone.type, cfg.get('default_scope'))
-    if isinstance(cls, type) and issubclass(cls, AdaptedPyramid):
+    if _is_ours(cfg, backbone, AdaptedPyramid):
         backbone.frozen_stages = 'all'
         return
-    if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
+    if not _is_ours(cfg, backbone):
         raise UserError(
             f'--freeze works only with our backbones, and {backbone.type} is not one of them; set '
             'its own option, such as model.backbone.frozen_stages=4, with --cfg-options'

@@ -3,6 +3,7 @@
 import math
 import os
 import re
+from importlib import import_module
 from pathlib import Path
 
 from mmengine.config import Config
@@ -10,6 +11,7 @@ from mmengine.config import Config
 from backbones.errors import MissingFileError, UserError, first_line, listed
 from backbones.openmmlab.config_tree import innermost
 from backbones.openmmlab.options import check_option
+from backbones.openmmlab.registries import imports_of, name_classes
 from backbones.openmmlab.replace_backbone import swap_backbone
 from backbones.package_files import find_config
 
@@ -52,13 +54,13 @@ def load_config(
             f'{listed(cfg) or "nothing"}; tools/new_config.py FOLDER --base CONFIG --out FILE.py '
             'writes one for a folder of data'
         )
-    stem = path.rpartition('::')[2]
+    stem, options = path.rpartition('::')[2], options or {}
+    options = _import(cfg, options)  # what is imported may have the backbone
     if backbone is not None:
-        cfg = swap_backbone(cfg, backbone, recipe=recipe, settings=_of_backbone(options or {}))
+        cfg = swap_backbone(cfg, backbone, recipe=recipe, settings=_of_backbone(options))
         stem = f'{Path(stem).stem}_{re.sub("[:/.]", "_", backbone)}'
     elif recipe is not None:
         raise UserError('--recipe needs --backbone: add --backbone NAME or remove --recipe')
-    options = options or {}
     for key in sorted(options, key=_names_no_type):  # types first: they determine valid arguments
         check_option(cfg, key)
         cfg.merge_from_dict({key: options[key]})
@@ -67,6 +69,25 @@ def load_config(
     cfg.launcher = launcher
     cfg.work_dir = work_dir or cfg.get('work_dir') or str(Path('work_dirs', Path(stem).stem))
     return cfg
+
+
+def _import(cfg: Config, options: dict) -> dict:
+    """Apply options that name modules, and import these, as MMEngine does when it reads a file.
+
+    Returns:
+        The other options.
+    """
+    naming = {key: options[key] for key in options if key.startswith('custom_imports')}
+    if naming:
+        for key in naming:
+            check_option(cfg, key)
+        cfg.merge_from_dict(naming)
+        try:
+            for name in imports_of(cfg):
+                import_module(name)
+        except ImportError as error:
+            raise UserError(f'--cfg-options custom_imports.imports: {error}') from error
+    return {key: options[key] for key in options if key not in naming}
 
 
 def _of_backbone(options: dict) -> dict:
@@ -116,6 +137,7 @@ def read_config(path: str) -> Config:
         if Path(file).suffix == '.py':  # an error raised in the config, with its line
             raise
         raise UserError(f'config {path} cannot be read: {first_line(error)}') from error
+    name_classes(cfg)
     if (batch := batch_in_name(path)) and cfg.get('auto_scale_lr'):
         cfg.auto_scale_lr.base_batch_size = batch
     return cfg

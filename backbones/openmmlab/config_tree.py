@@ -6,6 +6,7 @@ from typing import Any
 from mmengine.config import Config, ConfigDict
 
 from backbones.errors import UserError
+from backbones.openmmlab.own_datasets import settings_of
 from backbones.openmmlab.registries import find_class
 
 # keys that lead to a nested model: test-time augmentation, semi-supervised learning, tracking
@@ -85,7 +86,7 @@ def steps(node: object, kind: str) -> list[dict]:
 
 def classes_of(cfg: Config, dataset: dict) -> tuple[str, ...] | None:
     """Return the class names that a dataset config uses; None if its class does not define any."""
-    named = dataset.get('metainfo') or {}
+    named = settings_of(cfg, dataset).get('metainfo') or {}
     cls = find_class(dataset['type'], cfg.get('default_scope'))
     return named.get('classes') or getattr(cls, 'METAINFO', {}).get('classes')
 

@@ -16,7 +16,7 @@ from backbones.openmmlab.registries import add_import
 from backbones.package_files import config_file, own_recipe
 from backbones.registry import variant
 from backbones.timm_interface import STRIDES
-from backbones.variants import Variant
+from backbones.variants import Variant, type_of
 
 NAMED = ('published',)
 
@@ -99,7 +99,7 @@ def _method(model: ConfigDict) -> str:
     if 'decode_head' not in model:
         return 'detection'
     heads = model.decode_head if isinstance(model.decode_head, list) else [model.decode_head]
-    return 'semantic_fpn' if heads[0]['type'] == 'FPNHead' else 'upernet'
+    return 'semantic_fpn' if type_name(heads[0]) == 'FPNHead' else 'upernet'
 
 
 def _normalise(cfg: Config, row: Variant) -> None:
@@ -203,6 +203,8 @@ def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
 
 
 def _own(cfg: Config, row: Variant) -> Config:
+    if type_of(row.cls) != row.cls.__name__:
+        raise UserError(f'--recipe published: {row.name} has no config of ours. Leave it out')
     task = 'segmentation' if cfg.get('default_scope') == 'mmseg' else 'detection'
     return Config.fromfile(config_file(own_recipe(row.name, task)))
 

@@ -4,7 +4,6 @@ from typing import Any
 
 import torch
 from mmengine.config import Config, ConfigDict
-from mmengine.registry import MODELS
 from mmengine.runner import Runner
 
 from backbones.checkpoints import load_model, read
@@ -27,6 +26,7 @@ from backbones.openmmlab.config_tree import (
     only_formats,
     with_backbone,
 )
+from backbones.openmmlab.registries import find_class
 from backbones.pyramid import Pyramid
 from backbones.training.hooks import LoadFrom, unwrapped
 
@@ -70,7 +70,7 @@ def check_model(cfg: Config) -> None:
     """
     model = with_backbone(cfg.model)
     settings = dict(model.backbone)
-    cls = MODELS.get(settings.pop('type'))
+    cls = find_class(settings.pop('type'), cfg.get('default_scope'))
     if not (isinstance(cls, type) and issubclass(cls, Pyramid)):
         return
     with torch.device('meta'):

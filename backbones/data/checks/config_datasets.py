@@ -35,6 +35,7 @@ from backbones.data.load_channels import channels_of, loading_of, values_of
 from backbones.data.pair_list import read_pairs
 from backbones.errors import UserError
 from backbones.openmmlab.config_tree import classes_of, innermost, things_of
+from backbones.openmmlab.own_datasets import settings_of
 from backbones.openmmlab.registries import find_class
 
 # known faults of the published images, annotations and class names of COCO and ADE20K
@@ -107,7 +108,8 @@ def _split(
     cfg: Config, name: str, part: dict, dataset: Dataset, faults: Faults, *, quick: bool
 ) -> Split | None:
     """Read one of the config's datasets; None, with faults added, if that is impossible."""
-    place = LOADERS[name]
+    place, own = LOADERS[name], settings_of(cfg, part)
+    part = own
     for path in missing_paths(part):
         faults.add('missing-data', place, path)
     for check in (check_numbers, check_categories):
@@ -158,7 +160,9 @@ def _split(
         dataset.zero_ignored, dataset.mapping = ignored, mapping
         labels = prefix.get('seg_map_path', prefix['img_path'])
         images = prefix['img_path']
-        if 'ListedPairsDataset' in bases:
+        if (listed := own.listed()) is not None:
+            pairs = [(Path(e['img_path']), Path(e.get('seg_map_path') or '')) for e in listed]
+        elif 'ListedPairsDataset' in bases:
             names = read_pairs(file) if file.is_file() else []
             pairs = [(images / image, labels / label) for image, label in names]
         elif 'MixedSuffixDataset' in bases:
