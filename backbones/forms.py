@@ -42,9 +42,12 @@ def explanation(model: nn.Module) -> str:
     counted = [
         tuple(str(value) for value in (*r.values(), taken(r['operator'], r['form']))) for r in costs
     ]
+    parts_used = _aligned([('part', 'count', 'form', 'why'), *rows])
+    if not counted:
+        return '\n'.join(parts_used)
     return '\n'.join(
         (
-            *_aligned([('part', 'count', 'form', 'why'), *rows]),
+            *parts_used,
             '',
             'Counted, not measured: MB that one part moves and keeps in training on a GPU, in the',
             'first stage, for an image of 800x1280 pixels in bfloat16.',

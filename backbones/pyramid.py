@@ -42,7 +42,8 @@ class Pyramid(ForTimm):
 
     A subclass sets the class attributes, builds its parts in `build_stem`, `build_stage` and
     `build_norm`, and draws their initial values in `init_from_scratch`. To change how levels are
-    computed, override `forward_stage` and `forward_level`.
+    computed, override `forward_stage` and `forward_level`. It must be possible to build the class
+    on the meta device, so its constructor must not read values of tensors.
 
     Args:
         arch: a name in `ARCHS`, or a dict with the same keys as its entries.

@@ -6,12 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from mmengine.config import Config
 from torch import Tensor, nn
 
 import backbones
 from backbones.errors import ArgumentError, UserError
 from backbones.layers import Convolutions, LayerNorm2d, Mlp
+from backbones.ops.dispatch import mode
 from backbones.stage import Stage
+from backbones.training.preflight import check_model
 
 DIMS = (6, 17, 33, 50)
 
@@ -142,3 +145,28 @@ def test_a_row_needs_four_stages(row: dict) -> None:
         UserError, match=r'Short arch has d.*required is a number for each of the 4'
     ):
         cls('tiny')
+
+
+def test_a_backbone_that_reads_tensors_while_it_is_built_is_refused(odd: type) -> None:
+    class Reading(OddNet):
+        def build_norm(self, dim: int) -> nn.Module:
+            assert torch.linspace(0, 1, 3).tolist()
+            return super().build_norm(dim)
+
+    cfg = Config(dict(default_scope='mmseg', model=dict(backbone=dict(type=Reading, arch='tiny'))))
+    with pytest.raises(UserError, match=r'Reading cannot be built on the meta device: .*values of'):
+        check_model(cfg)
+
+
+def test_forms_that_were_not_counted_have_no_table(capsys: pytest.CaptureFixture) -> None:
+    backbones.explain(Convolutions(nn.Conv2d(3, 4, 3)))
+    out = capsys.readouterr().out
+    assert 'Convolutions' in out and 'Counted' not in out
+
+
+def test_a_second_run_takes_forms_that_save_memory_again() -> None:
+    """On GPUs, whose forms can be chosen here, too."""
+    model = backbones.CSWin(backbones.CSWin.NANO, with_cp=True, prefer='memory')
+    with mode(as_if_on='cuda'):
+        levels = model(torch.randn(1, 3, 64, 64))
+    sum(level.sum() for level in levels).backward()

@@ -13,7 +13,7 @@ from backbones.data.checks.config_datasets import allowed_faults, images_per_epo
 from backbones.data.configs.schedules import check_schedule
 from backbones.data.dataset import Dataset
 from backbones.data.faults.faults import Faults
-from backbones.errors import UserError, listed
+from backbones.errors import UserError, first_line, listed
 from backbones.openmmlab import safe_loading
 from backbones.openmmlab.build import build_model
 from backbones.openmmlab.compat import is_resuming, set_start, start_of
@@ -78,6 +78,11 @@ def check_model(cfg: Config) -> None:
             backbone = cls(**settings)
         except TypeError as error:
             raise UserError(f'model.backbone: {error}') from error
+        except (RuntimeError, NotImplementedError) as error:
+            raise UserError(
+                f'model.backbone: {cls.__name__} cannot be built on the meta device: '
+                f'{first_line(error)}; its constructor must not read values of tensors'
+            ) from error
     checkpoint = (settings.get('init_cfg') or {}).get('checkpoint', '')
     if checkpoint and not is_remote(checkpoint):
         locate(checkpoint)
