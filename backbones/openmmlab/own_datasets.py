@@ -43,6 +43,9 @@ def settings_of(cfg: Config, dataset: dict) -> Settings:
     decided = {name: getattr(built, name) for name in DECIDED if getattr(built, name, None)}
     if 'ann_file' in decided:  # it is joined with its folder
         decided['ann_file'] = os.path.abspath(decided['ann_file'])
+    if 'data_prefix' not in dataset:
+        folders = built.data_prefix.items()
+        decided['data_prefix'] = {name: os.path.abspath(v) for name, v in folders if v}
     meta = {**(dataset.get('metainfo') or {}), **built.metainfo}
     return Settings({**dataset, **decided, **({'metainfo': meta} if meta else {})}, built)
 

@@ -7,8 +7,11 @@ import pytest
 from conftest import ROOT
 from mmengine.config import Config
 from mmseg.datasets import BaseSegDataset
+from PIL import Image
 
 import backbones
+from backbones.data.checks.config_datasets import read_datasets
+from backbones.data.faults.faults import Faults
 from backbones.errors import UserError
 from backbones.openmmlab import registries
 from backbones.openmmlab.config import load_config, read_config
@@ -35,7 +38,12 @@ CFG = Config(dict(default_scope='mmseg'))
 class Deciding(BaseSegDataset):
     def __init__(self, **settings: object) -> None:
         meta = dict(classes=('sky', 'sea'))
-        super().__init__(img_suffix='.tif', seg_map_suffix='.gif', metainfo=meta, **settings)
+        super().__init__(
+            img_suffix='.tif',
+            seg_map_suffix='.gif',
+            metainfo=meta,
+            **{'data_prefix': dict(img_path='../photos', seg_map_path=''), **settings},
+        )
 
 
 class Listing(BaseSegDataset):
@@ -69,6 +77,22 @@ def test_a_dataset_may_decide_its_settings_itself() -> None:
     assert (found['img_suffix'], found['seg_map_suffix']) == ('.tif', '.gif')
     assert classes_of(CFG, part) == classes_of(CFG, found) == ('sky', 'sea')
     assert found.listed() is None and found['data_prefix'] == part['data_prefix']
+    del part['data_prefix']
+    folders = {key: Path(name) for key, name in settings_of(CFG, part)['data_prefix'].items()}
+    assert folders == dict(img_path=Path('photos').absolute(), seg_map_path=Path('data').absolute())
+
+
+def test_images_may_lie_in_the_root_itself(tmp_path: Path) -> None:
+    Image.new('RGB', (8, 8)).save(tmp_path / '1.jpg')
+    Image.new('L', (8, 8)).save(tmp_path / '1.png')
+    pipeline = [dict(type='LoadImageFromFile'), dict(type='LoadAnnotations')]
+    metainfo = dict(classes=('sky', 'sea'))
+    part = dict(
+        type='BaseSegDataset', data_root=str(tmp_path), pipeline=pipeline, metainfo=metainfo
+    )
+    cfg = Config(dict(default_scope='mmseg', model={}, train_dataloader=dict(dataset=part)))
+    split = read_datasets(cfg, Faults(), splits=['train']).splits['train']
+    assert split.pairs == [(tmp_path / '1.jpg', tmp_path / '1.png')]
 
 
 def test_a_dataset_may_list_its_files_itself() -> None:

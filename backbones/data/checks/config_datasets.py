@@ -146,7 +146,8 @@ def _split(
         split.by_name = 'CocoByNameDataset' in bases
         check_left_out(split, part, dataset.classes, faults)
         return split
-    if 'BaseSegDataset' in bases and prefix.get('img_path', file).is_dir():
+    images = prefix.get('img_path', Path(root))
+    if 'BaseSegDataset' in bases and images.is_dir():
         ignored = reduces(part.get('pipeline', [])) or bool(part.get('reduce_zero_label'))
         if not dataset.detection and ignored != dataset.zero_ignored:
             faults.add('wrong-config', place, 'label 0 means "ignore" (reduce_zero_label) in one '
@@ -158,8 +159,7 @@ def _split(
                        'another dataset')  # fmt: skip
         dataset.layout, dataset.detection, dataset.settled = 'masks', False, True
         dataset.zero_ignored, dataset.mapping = ignored, mapping
-        labels = prefix.get('seg_map_path', prefix['img_path'])
-        images = prefix['img_path']
+        labels = prefix.get('seg_map_path', images)
         if (listed := own.listed()) is not None:
             pairs = [(Path(e['img_path']), Path(e.get('seg_map_path') or '')) for e in listed]
         elif 'ListedPairsDataset' in bases:
