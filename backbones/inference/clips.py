@@ -17,6 +17,7 @@ SUFFIXES = ('.avi', '.m4v', '.mkv', '.mov', '.mp4', '.mpeg', '.mpg', '.webm')
 TICK = Fraction(1, 90000)  # seconds; unit of time in a written video
 LATE = 0.5  # seconds by which a video may be shorter than its header says
 MOST = 0.9  # least share of the frames expected from length and rate
+ROUNDED = 0.1  # the same for times that a file rounds to milliseconds
 SLACK = 0.02  # tolerance for rounded times, relative to the time between frames
 
 
@@ -50,7 +51,7 @@ class Clip:
         try:
             self.container = av.open(str(path))
         except av.error.FFmpegError as error:
-            raise UnreadableError(f'{path}: not a readable video ({error})') from error
+            raise UnreadableError(f'{path}: not a readable video ({error.strerror})') from error
         if not self.container.streams.video:
             raise UnreadableError(f'{path}: it has no images, only {self._kinds()}')
         self.stream = self.container.streams.video[0]
@@ -59,6 +60,7 @@ class Clip:
         self.length = self._length()
         self.read = 0
         self.last, self.end = -1.0, 0.0  # begin and end of the last frame, in seconds
+        self.regular = 0  # frames that follow the one before by the time of the rate
         self.damaged = 0  # parts that could not be decoded
 
     def frames(self, fps: float | None) -> Iterator[Frame]:
@@ -73,6 +75,7 @@ class Clip:
             seconds = self.end if frame.time is None else float(frame.time)
             if seconds <= self.last:  # happens after a damaged part
                 seconds = self.end
+            self.regular += abs((seconds - self.last) * self.fps - 1) < ROUNDED
             self.last, self.end = seconds, seconds + 1 / self.fps
             if fps:
                 if seconds < due - SLACK / fps:
@@ -96,7 +99,9 @@ class Clip:
             return f'{self.path}: no frame could be decoded'
         if self.damaged:
             return f'{self.path}: damaged; {self.read} frames could be read'
-        expected = self.stream.frames or MOST * self.length * self.fps  # a rate is an average
+        expected: float = self.stream.frames
+        if not expected and self.regular >= self.read / 2:  # otherwise its rate varies
+            expected = MOST * self.length * self.fps  # a rate is an average
         if self.end > self.length - LATE and self.read < expected - 1:
             return f'{self.path}: damaged; only {self.read} of {expected:.0f} frames could be read'
         if self.end < self.length - LATE:

@@ -76,6 +76,15 @@ def test_broken_videos_are_named_and_do_not_end_the_others(tmp_path: Path) -> No
     assert len(lines(out / 'whole.jsonl')) == 61
 
 
+def test_a_video_whose_rate_varies_is_not_called_damaged(tmp_path: Path) -> None:
+    times = np.random.default_rng(0).integers(10, 600, 40).cumsum() / 1000
+    with writing(tmp_path / 'a.mkv', FPS) as sink:
+        for seconds in times:
+            sink.add(np.zeros((*SIZE, 3), np.uint8), seconds)
+    clip = Clip(tmp_path / 'a.mkv')
+    assert sum(1 for _ in clip.frames(None)) == 40 and clip.fault() == ''
+
+
 def test_what_is_not_for_videos_is_refused(tmp_path: Path) -> None:
     file, clip = exported.detector(tmp_path / 'x.onnx'), film(tmp_path / 'a.mp4')
     film(tmp_path / 'a.mkv')
