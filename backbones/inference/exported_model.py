@@ -1,6 +1,7 @@
 """A file of tools/export.py as a model, without OpenMMLab, and PyTorch only for .pt2 files."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from itertools import product
 from pathlib import Path
 from typing import TypeGuard
@@ -27,6 +28,7 @@ KINDS = {
     'instances': ('boxes', 'scores', 'labels', 'masks'),
     'panoptic': ('panoptic',),
 }
+LEAST = 2  # torch.export would take a side of one multiple for a constant
 
 
 def is_exported(path: object) -> TypeGuard[str | Path | Session]:
@@ -56,6 +58,7 @@ class ExportedModel:
     def __init__(
         self, file: str | Path | Session, *, tile: int | None, batch: int, amp: bool
     ) -> None:
+        self.opened = partial(ExportedModel, tile=tile, batch=batch, amp=amp), (file,)
         path = 'the model' if isinstance(file, Session) else str(file)
         self.session: Session = file if isinstance(file, Session) else open_file(path, bf16=amp)
         about = {**_of_outputs(self.session.outputs), **read_about(path, self.session.about)}
@@ -67,9 +70,10 @@ class ExportedModel:
             )
         self.path = path
         self.images, channels, height, width = self.session.shape
-        self.multiple = 1  # divisor of the sides in pixels; other runtimes' files pad by themselves
+        # divisor of the sides in pixels and its least multiple; other files pad by themselves
+        self.multiple, self.least = 1, 1
         if runtime_of(path) == 'torch' and not height:
-            self.multiple = about.get('pad_to_multiples_of', 1)
+            self.multiple, self.least = about.get('pad_to_multiples_of', 1), LEAST
         colours = about.get('input', 'RGB').startswith('RGB')
         self.channels = None if colours else channels
         self.values = about.get('values')
@@ -114,6 +118,9 @@ class ExportedModel:
             SCORE * count if self.segments else MASKS * (self.outputs[-1] in ('masks', 'panoptic'))
         )
 
+    def __reduce__(self) -> tuple:
+        return self.opened  # runtimes cannot be pickled or copied, so a copy opens the file again
+
     def digest(self) -> str:
         weights = Path(self.path).with_suffix('.bin')  # OpenVINO's weights
         is_apart = runtime_of(self.path) == 'openvino' and weights.is_file()
@@ -152,7 +159,8 @@ class ExportedModel:
         return 1 / (1 + np.exp(-scores[0])) > self.foreground  # one score for two classes
 
     def _padded(self, pixels: np.ndarray) -> np.ndarray:
-        height, width = (-(-side // self.multiple) * self.multiple for side in pixels.shape[:2])
+        counts = (max(self.least, -(-side // self.multiple)) for side in pixels.shape[:2])
+        height, width = (count * self.multiple for count in counts)
         return padded(pixels, self.size or (height, width), self.mean)
 
     def _run(self, inputs: Sequence[np.ndarray], names: Sequence[str]) -> Iterator[Outputs]:

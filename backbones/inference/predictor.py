@@ -137,7 +137,9 @@ class Predictor:
             UnreadableError: a file is missing, damaged or not an image.
             TooLargeError: an image or its result does not fit into memory.
         """
-        files = [paths] if isinstance(paths, str | os.PathLike) else paths
+        if not isinstance(paths, Iterable):
+            paths = [_path(paths)]
+        files = [paths] if isinstance(paths, str) else paths
         for some in batched(map(_path, files), self.batch):
             for outcome in self.attempt(some):
                 if not isinstance(outcome, Prediction):
@@ -200,6 +202,7 @@ class Predictor:
 
     def find_all(self, images: Sequence[Picture]) -> list[Found]:
         """Find instances or label maps in several images at once; see `find`."""
+        images = [*images]
         for image in images:
             self._check_pixels(image)
         if self.segments and self.tile:

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import warnings
+import zipfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -120,9 +121,14 @@ class OpenVino:
         self.about, self.shape = dict(about), _shape_of(shapes, name)
         self.outputs = tuple(output.any_name for output in compiled.outputs)
         self.request, self.again = compiled.create_infer_request(), again
+        self.process = os.getpid()
         self.lock = Lock()  # unlike onnxruntime's sessions, a request handles one call at a time
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
+        if self.process != os.getpid():  # its threads are gone, and it would wait forever
+            raise UserError(
+                'an OpenVINO file was opened before this process was forked: open it in each one'
+            )
         with self.lock:
             try:
                 # with one thread, `infer` returns old results if there is too little memory
@@ -143,10 +149,10 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
         raise MissingFileError(
             f'{weights}, which has the weights of {file}, does not exist: keep the two together'
         )
+    check_weights(Path(file), weights)  # first, since OpenVINO's error would name a layer
     with _explained(file):
         model = openvino.Core().read_model(file)
         about = {k: str(v) for k, v in _section(model).items()}
-    check_weights(weights, about)
     rounds = bf16 or about.get('precision') == 'bf16'
     options = dict(
         # by default, OpenVINO rounds to bfloat16 wherever the processor can
@@ -172,16 +178,17 @@ def openvino_reason(error: Exception) -> str:
     return shown(' '.join(PLACES.sub('', str(error)).split()))
 
 
-def check_weights(weights: Path, about: Mapping[str, str]) -> None:
+def check_weights(file: Path, weights: Path) -> None:
     """Make sure that the weights of an OpenVINO file were written with it.
 
     Raises:
         UserError: they were not, or are damaged.
     """
-    if about.get(WEIGHTS) not in (None, sha256(weights)):
+    stated = re.search(rf'<{WEIGHTS} value="(\w+)"'.encode(), file.read_bytes())
+    if stated and stated[1].decode() != sha256(weights):
         raise UserError(
-            f'{weights} is not the file of weights that was exported with '
-            f'{weights.with_suffix(".xml").name}: copy the two together, or export again'
+            f'{weights} is not the file of weights that was exported with {file.name}: copy the '
+            'two together, or export again'
         )
 
 
@@ -203,6 +210,10 @@ class TorchExport:
             self.torch.set_num_threads(threads)
         facts = {FACTS: ''}
         try:
+            with zipfile.ZipFile(file) as parts:
+                damaged = parts.testzip()  # PyTorch does not compare the weights' checksums
+            if damaged:
+                raise ValueError(f'its part {damaged} is damaged: copy it or export it again')
             with warnings.catch_warnings():  # PyTorch's, about its own buffers
                 warnings.simplefilter('ignore')
                 program = self.torch.export.load(file, extra_files=facts)

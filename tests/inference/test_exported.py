@@ -1,10 +1,13 @@
 """Predictions with an exported file: results, options, faults, and an environment without torch."""
 
+import copy
 import json
 import os
+import pickle
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import cv2
@@ -17,7 +20,7 @@ from PIL import Image
 
 from backbones import Predictor
 from backbones.drawing.palette import Classes
-from backbones.errors import UnreadableError, UserError
+from backbones.errors import ArgumentError, UnreadableError, UserError
 from backbones.folder_lock import NAME
 from backbones.openmmlab.extra import RUNTIME_COMMAND
 
@@ -168,7 +171,7 @@ def test_the_segments_of_a_panoptic_file_cover_their_pixels(sides: str, tmp_path
 
 def test_a_program_of_pytorch_is_predicted_like_other_files(album: Path, tmp_path: Path) -> None:
     file = exported.program(tmp_path / 'x.pt2')
-    for size in ((64, 96), (45, 70)):  # the second is padded
+    for size in ((64, 96), (45, 70), (20, 20)):  # the last two are padded
         image = patches(*size)
         assert np.array_equal(Predictor(file).find(image), image.argmax(2))
     said = tool('predict', file, album / 'a.png', '--out', tmp_path / 'out')
@@ -176,6 +179,37 @@ def test_a_program_of_pytorch_is_predicted_like_other_files(album: Path, tmp_pat
     (tmp_path / 'cut.pt2').write_bytes(file.read_bytes()[:200])
     with pytest.raises(UserError, match=r'cut.pt2 cannot be opened'):
         Predictor(tmp_path / 'cut.pt2')
+    with zipfile.ZipFile(file) as parts:
+        model = next(part for part in parts.infolist() if part.filename.endswith('model.json'))
+    content = bytearray(file.read_bytes())
+    content[model.header_offset + model.file_size // 2] ^= 1
+    (tmp_path / 'torn.pt2').write_bytes(content)
+    with pytest.raises(UserError, match=r'torn.pt2 cannot be opened: .*model.json is damaged'):
+        Predictor(tmp_path / 'torn.pt2')
+
+
+def test_a_predictor_of_a_file_can_be_pickled_and_copied(tmp_path: Path) -> None:
+    predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx'), tile=64, score=0.3)
+    image = patches(64, 96)
+    for same in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
+        assert (same.tile, same.score) == (64, 0.3)
+        assert np.array_equal(same.find(image), predictor.find(image))
+
+
+def test_images_may_come_from_a_generator(tmp_path: Path) -> None:
+    predictor = Predictor(exported.segmentor(tmp_path / 'x.onnx'))
+    assert len(predictor.find_all(patches(64, 96) for _ in range(2))) == 2
+    with pytest.raises(ArgumentError, match='NoneType is not the path of an image'):
+        next(predictor(None))
+
+
+def test_a_forked_process_refuses_an_openvino_file_instead_of_waiting_forever(
+    monkeypatch, tmp_path: Path
+) -> None:
+    predictor = Predictor(openvino_files(tmp_path)[0])
+    monkeypatch.setattr(os, 'getpid', lambda: 1)
+    with pytest.raises(UserError, match='before this process was forked'):
+        predictor.find(np.zeros((40, 60, 3), np.uint8))
 
 
 @pytest.mark.parametrize('sides', ['height, width', '64, 64'], ids=['every size', 'one size'])
@@ -404,8 +438,8 @@ def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
     ('damage', 'said'),
     [
         (lambda xml, weights: None, r'x\.bin, which has the weights of .*, does not exist'),
-        (lambda xml, weights: (xml, b''), r'x\.xml cannot be opened: .*weights'),
-        (lambda xml, weights: (xml, weights[:40]), 'cannot be opened: Incorrect weights in bin'),
+        (lambda xml, weights: (xml, b''), 'x.bin is not the file of weights'),
+        (lambda xml, weights: (xml, weights[:40]), 'x.bin is not the file of weights'),
         (lambda xml, weights: (xml, bytes(len(weights))), 'x.bin is not the file of weights'),
         (lambda xml, weights: (xml, weights + b'0'), 'x.bin is not the file of weights'),
         (lambda xml, weights: (xml[:900], weights), 'cannot be opened: Error parsing'),
