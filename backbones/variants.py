@@ -80,8 +80,8 @@ class Variant(dict):
             they were trained on; they load like `weights`.
         drop_path: rates in the recipes that its configs follow: 'detection', 'semantic_fpn' and
             'upernet'.
-        mean, std: mean and standard deviation that the weights expect, by channel, for RGB from 0
-            to 255; None means ImageNet's.
+        mean: what the weights expect, by channel, for RGB from 0 to 255; None means ImageNet's.
+        std: the standard deviation, likewise.
         architecture: arguments of the class's `arch`.
 
     Attributes:
