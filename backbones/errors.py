@@ -110,11 +110,16 @@ def plain_errors() -> Iterator[None]:
     """On an error that the user can fix, end the program with one message.
 
     Such errors are UserErrors, and errors of the operating system that name a file, such as a full
-    disk or a missing folder. Other errors keep their traceback; if DENSE_BACKBONES_TRACEBACK is
-    set, so do these.
+    disk or a missing folder. Ctrl-C ends it with one word and the code of shells, 130. Other errors
+    keep their traceback; if DENSE_BACKBONES_TRACEBACK is set, so do these.
     """
     try:
         yield
+    except KeyboardInterrupt:
+        if os.environ.get('DENSE_BACKBONES_TRACEBACK'):
+            raise
+        print('interrupted', file=sys.stderr)
+        sys.exit(130)
     except (UserError, OSError) as error:
         said = str(error)
         if isinstance(error, OSError) and error.errno in OF_FILES:

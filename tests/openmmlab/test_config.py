@@ -461,6 +461,13 @@ def test_errors_for_users_end_the_program_with_one_message(monkeypatch) -> None:
         raise errors.UserError('no such thing')
 
 
+def test_an_interrupt_ends_the_program_with_the_code_of_shells(monkeypatch, capsys) -> None:
+    monkeypatch.delenv('DENSE_BACKBONES_TRACEBACK', raising=False)
+    with pytest.raises(SystemExit) as end, errors.plain_errors():
+        raise KeyboardInterrupt
+    assert end.value.code == 130 and capsys.readouterr().err == 'interrupted\n'
+
+
 def test_what_the_system_says_of_a_file_ends_the_program_with_one_message(
     tmp_path: Path, monkeypatch
 ) -> None:
