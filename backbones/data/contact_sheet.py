@@ -15,7 +15,7 @@ from backbones.data.layouts.label_values import read_labels
 from backbones.drawing.captions import Picture, legend
 from backbones.drawing.paint import Found, are_readable, paint
 from backbones.drawing.palette import Classes
-from backbones.errors import UserError
+from backbones.drawing.pictures import save
 from backbones.pixels import view
 
 NUMBER = 16  # images on a sheet, spread over the split
@@ -43,8 +43,7 @@ def draw(report: Report, folder: Path) -> list[Path]:
             made.append(folder / f'{name}.png')
             key = [(name, classes.colours.by_idx(i)) for i, name in enumerate(classes.names)]
             sheet = np.vstack([_grid(tiles), legend(key, COLUMNS * SIDE, LETTERS)])
-            if not cv2.imwrite(str(made[-1]), sheet[..., ::-1]):
-                raise UserError(f'{made[-1]} could not be written: is the disk full?')
+            save(made[-1], sheet[..., ::-1])
     return made
 
 

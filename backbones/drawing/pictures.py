@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -10,6 +11,7 @@ import supervision as sv
 from backbones.drawing.captions import PAPER, Picture, legend, on_paper, title
 from backbones.drawing.paint import Found, amounts_of, are_readable, paint
 from backbones.drawing.palette import Classes
+from backbones.errors import UserError
 
 SCORE = 0.5  # minimum score of drawn instances; at 0.3, many objects get two names
 LEAST = 0.0005  # minimum share of the pixels for an entry in the legend
@@ -72,3 +74,23 @@ def _readable(image: Picture) -> tuple[Picture, float]:
     size = [max(1, round(side * factor)) for side in image.shape[1::-1]]
     how = cv2.INTER_LINEAR if factor > 1 else cv2.INTER_AREA
     return np.asarray(cv2.resize(image, size, interpolation=how), np.uint8), factor
+
+
+def save(path: Path, pixels: np.ndarray, options: Sequence[int] = ()) -> None:
+    """Write an image file in the format of its suffix; missing folders are made.
+
+    OpenCV's own function does not say why it failed.
+
+    Args:
+        pixels: (H, W), or (H, W, 3) in BGR, of 8 or 16 bits.
+        options: OpenCV's, such as `cv2.IMWRITE_JPEG_QUALITY, 90`.
+
+    Raises:
+        UserError: the disk is full, or the folder is not writable.
+    """
+    _, content = cv2.imencode(path.suffix, pixels, options)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content.tobytes())
+    except OSError as error:
+        raise UserError(f'{path} could not be written: {error.strerror}') from error

@@ -5,7 +5,6 @@ import traceback
 from collections.abc import Mapping
 from pathlib import Path
 
-import mmcv
 import numpy as np
 import supervision as sv
 from mmengine.hooks import Hook
@@ -15,7 +14,7 @@ from mmengine.structures import BaseDataElement, InstanceData
 from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.panoptic import segments
-from backbones.drawing.pictures import SCORE, Half, picture
+from backbones.drawing.pictures import SCORE, Half, picture, save
 from backbones.errors import UserError, first_line
 from backbones.openmmlab import console
 from backbones.pixels import view
@@ -141,8 +140,7 @@ class SavePictures(Hook):
             try:
                 image = view(sample.img_path, dataset.metainfo.get('bands'))
                 drawn = side_by_side(image, sample, dataset.metainfo)[..., ::-1]
-                if not mmcv.imwrite(drawn, str(path)):
-                    raise OSError(f'{path} was not written: is the disk full?')
+                save(path, drawn)
             except Exception as error:  # the drawing and writing libraries may raise anything
                 self.failed.append(f'{path}: {first_line(error)}')
                 console.to_the_file(runner.logger, traceback.format_exc())

@@ -16,6 +16,7 @@ from pycocotools import mask as coco_mask
 from backbones import atomic_write
 from backbones.drawing.paint import pixels_of
 from backbones.drawing.palette import Classes
+from backbones.drawing.pictures import save
 from backbones.errors import UserError, listed, shown
 from backbones.folder_lock import NAME as LOCK
 from backbones.folder_lock import owning
@@ -207,11 +208,8 @@ class Results:
         return table(['class', 'images', 'found', 'mean score'], rows)
 
     def _save(self, name: str, pixels: np.ndarray) -> None:
-        path = self.folder / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        options = [cv2.IMWRITE_JPEG_QUALITY, QUALITY] if path.suffix == '.jpg' else []
-        if not cv2.imwrite(str(path), pixels, options):
-            raise UserError(f'{path} could not be written: is the disk full?')
+        jpeg = (cv2.IMWRITE_JPEG_QUALITY, QUALITY) if name.endswith('.jpg') else ()
+        save(self.folder / name, pixels, jpeg)
 
 
 def _whole_lines(path: Path) -> Iterator[dict]:

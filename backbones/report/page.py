@@ -5,13 +5,13 @@ from collections.abc import Sequence
 from numbers import Real
 from pathlib import Path
 
-import mmcv
 import numpy as np
 from matplotlib.figure import Figure
 
 from backbones import atomic_write
+from backbones.drawing.pictures import save
 from backbones.drawing.samples import side_by_side
-from backbones.errors import UserError, shown
+from backbones.errors import shown
 from backbones.pixels import view
 from backbones.report.curves import PLAIN_TEXT, draw_curves, read_curves
 from backbones.report.scores import IOU, SCORE, Example, Scores, f1, iou, mean_iou
@@ -190,8 +190,7 @@ def _examples(
         image = view(sample.img_path, meta.get('bands'))
         picture = side_by_side(image, sample, meta, score=SCORE)
         file = folder / f'{name}_{i}.jpg'
-        if not mmcv.imwrite(picture[..., ::-1], str(file)):
-            raise UserError(f'{file} could not be written: is the disk full?')
+        save(file, picture[..., ::-1])
         measure = 'F1' if scores.detection else 'mean IoU'
         caption = f'{Path(sample.img_path).name}: {measure} {example.score:.3f}'
         parts.append(_image(f'{name}_{i}.jpg', caption))

@@ -1,6 +1,8 @@
 """Dividing the training images in two if there is no validation split."""
 
+import errno
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -201,9 +203,14 @@ def test_a_config_among_the_data_is_no_part_of_them(layout: str, tmp_path: Path)
 
 def test_pictures_that_cannot_be_written_are_an_error(tmp_path: Path, monkeypatch) -> None:
     root = own_data.make_coco(tmp_path / 'data')
-    monkeypatch.setattr('cv2.imwrite', lambda *_: False)  # as on a full disk
-    said = tool('check_data', root, '--pictures', tmp_path / 'pictures', fails=True)
-    assert 'pictures/train.png could not be written: is the disk full?' in said
+
+    def full(path: Path, content: bytes) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, 'write_bytes', full)
+        said = tool('check_data', root, '--pictures', tmp_path / 'pictures', fails=True)
+    assert 'pictures/train.png could not be written: No space left on device' in said
     (tmp_path / 'file').touch()
     said = tool('check_data', root, '--pictures', tmp_path / 'file/pictures', fails=True)
     assert f'error: {tmp_path}/file/pictures: Not a directory' in said
