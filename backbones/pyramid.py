@@ -13,28 +13,11 @@ from backbones.layers import drop_path_schedule
 from backbones.ops import dispatch
 from backbones.ops.dispatch import like, to_fast_layout
 from backbones.stage import BATCH_NORMS, Stage
-from backbones.timm_interface import STRIDES, ForTimm
+from backbones.timm_interface import STRIDES, ForTimm, levels_of
 
 for name in ('like', 'to_fast_layout'):
     torch.fx.wrap(name)  # torch.fx need not trace into them
 MIN_SIZE = 32  # pixels; of an image's sides
-
-
-def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
-    """Resolve `out_indices` to increasing levels from 0 to 3.
-
-    Raises:
-        UserError: a level does not exist, is repeated, or is out of order.
-    """
-    indices = (given,) if isinstance(given, int) else tuple(given)
-    allowed = range(-4, 4)
-    levels = tuple(i % 4 for i in indices if isinstance(i, int) and i in allowed)
-    if not levels or len(levels) < len(indices) or sorted(set(levels)) != list(levels):
-        raise UserError(
-            f'out_indices is {given}; allowed: levels from 0, 1, 2, 3 in increasing order, or -1 '
-            'for the last'
-        )
-    return levels
 
 
 class Pyramid(ForTimm):

@@ -13,6 +13,23 @@ STRIDES = (4, 8, 16, 32)
 SCALES = ('layer_scale', 'sigma_scale')
 
 
+def levels_of(given: int | Sequence[int]) -> tuple[int, ...]:
+    """Resolve `out_indices` to increasing levels from 0 to 3.
+
+    Raises:
+        UserError: a level does not exist, is repeated, or is out of order.
+    """
+    indices = (given,) if isinstance(given, int) else tuple(given)
+    allowed = range(-4, 4)
+    levels = tuple(i % 4 for i in indices if isinstance(i, int) and i in allowed)
+    if not levels or len(levels) < len(indices) or sorted(set(levels)) != list(levels):
+        raise UserError(
+            f'out_indices is {given}; allowed: levels from 0, 1, 2, 3 in increasing order, or -1 '
+            'for the last'
+        )
+    return levels
+
+
 class FeatureInfo(list):
     """One dict per built stage: `num_chs`, `reduction`, `module` and `index`.
 

@@ -17,9 +17,9 @@ from backbones.adapted.weights import load_adapted
 from backbones.adapted.windows import Windows
 from backbones.errors import UserError, first_line
 from backbones.ops.dispatch import like
-from backbones.pyramid import MIN_SIZE, levels_of
+from backbones.pyramid import MIN_SIZE
 from backbones.stage import BATCH_NORMS
-from backbones.timm_interface import STRIDES
+from backbones.timm_interface import STRIDES, levels_of
 
 MULTIPLE = STRIDES[-1]  # images are padded to multiples of this, in pixels
 TAPS = ('last', 'several')

@@ -15,7 +15,8 @@ from backbones.openmmlab.config_tree import (
     with_backbone,
 )
 from backbones.openmmlab.registries import add_import, find_class
-from backbones.pyramid import Pyramid, levels_of
+from backbones.pyramid import Pyramid
+from backbones.timm_interface import levels_of
 from backbones.training import early_stopping, lora
 from backbones.training import ema as averaging
 

@@ -12,7 +12,7 @@ from backbones.errors import ArgumentError, UserError
 from backbones.openmmlab.build import check_fit, enter_library
 from backbones.openmmlab.config_tree import channels_in, nodes, type_name, with_backbone
 from backbones.openmmlab.levels import Level, choose_levels, measure_levels
-from backbones.openmmlab.registries import add_import
+from backbones.openmmlab.registries import OURS, add_import
 from backbones.package_files import config_file, own_recipe
 from backbones.registry import variant
 from backbones.timm_interface import STRIDES
@@ -190,7 +190,7 @@ def _take_recipe(cfg: Config, row: Variant, method: str) -> None:
         **{key: value for key, value in old.items() if key not in taken and value},
     }
     if cfg.optim_wrapper.get('constructor') == 'LayerDecay':
-        add_import(cfg, 'backbones.training.layer_decay')
+        add_import(cfg, OURS['LayerDecay'])
     rate = old.get('optimizer', {}).get('lr')
     for rule in nodes(ConfigDict(rules=cfg.get('param_scheduler') or [])) if rate else ():
         for key in {'eta_min', 'eta_max'} & {*rule}:  # absolute: unscaled, the rate could rise

@@ -102,13 +102,12 @@ def storable(hub: dict) -> dict:
     Args:
         hub: what `MessageHub.state_dict` returns.
     """
-    histories = {key: log.data for key, log in hub['log_scalars'].items()}
     info = {k: v.item() if isinstance(v, np.generic) else v for k, v in hub['runtime_info'].items()}
     return dict(
         hub,
         log_scalars={
-            key: dict(values=torch.from_numpy(values), counts=torch.from_numpy(counts))
-            for key, (values, counts) in histories.items()
+            key: dict(zip(('values', 'counts'), map(torch.from_numpy, log.data)))
+            for key, log in hub['log_scalars'].items()
         },
         runtime_info=info,
     )

@@ -15,7 +15,6 @@ from backbones.openmmlab.registries import find_class
 
 LARGE_JSON = 100 << 20  # bytes; COCO's training file takes 15 s to read, its validation file 1 s
 KEY = b'"categories"'
-COCO_BY_NAME = 'backbones.data.coco_by_name'  # imported late: it imports all of MMDetection
 
 
 def categories_of(file: Path) -> list[dict]:

@@ -9,7 +9,6 @@ from mmengine.config import Config
 from torch import nn
 
 from backbones.checkpoints import has_backbone
-from backbones.data.checks.class_order import COCO_BY_NAME
 from backbones.data.configs.channels import modules_of, set_channels
 from backbones.data.configs.config_text import literal, override, statement
 from backbones.data.configs.dataset_lines import detection_lines, label_map_lines
@@ -40,7 +39,7 @@ from backbones.openmmlab.config_tree import (
     num_classes,
     with_backbone,
 )
-from backbones.openmmlab.registries import imports_of
+from backbones.openmmlab.registries import OURS, imports_of
 from backbones.openmmlab.replace_backbone import doubts, swap_backbone
 from backbones.package_files import config_file
 
@@ -227,15 +226,15 @@ def _imports(cfg: Config, dataset: Dataset, backbone: str | None) -> list[str]:
     there = imports_of(cfg)
     needed = ['backbones'] if backbone else []
     if is_listed(dataset):
-        needed.append('backbones.data.listed_pairs')
+        needed.append(OURS['ListedPairsDataset'])
     if dataset.mapping:
-        needed.append('backbones.data.load_mapped')
+        needed.append(OURS['LoadMappedAnnotations'])
     if dataset.detection:
-        needed.append(COCO_BY_NAME)
+        needed.append(OURS['CocoByNameDataset'])
     if dataset.channels:
         needed += modules_of(cfg)
     if not keeps_best(cfg):
-        needed.append('backbones.training.checkpoints')
+        needed.append(OURS['DurableCheckpointHook'])
     needed = [module for module in needed if module not in there]
     wanted = dict(imports=[*there, *needed], allow_failed_imports=False)
     return [statement('custom_imports', literal(wanted))] if needed else []
