@@ -14,7 +14,7 @@ from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
 from backbones.errors import UserError
 from backbones.file_digest import sha256
-from backbones.inference.sessions import SECTION, WEIGHTS, OpenVino, openvino_reason
+from backbones.inference.sessions import SECTION, WEIGHTS, OpenVino, core, openvino_reason
 
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # arithmetic on CPUs
 
@@ -30,9 +30,9 @@ def to_openvino(file: Any, metadata: Mapping[str, str]) -> Any:
         MissingOperatorError: the extra `openvino` is not installed.
         UserError: OpenVINO cannot read the file; the message gives its reason.
     """
-    openvino = package('openvino')
+    package('openvino')
     try:
-        model = openvino.Core().read_model(file.SerializeToString())
+        model = core().read_model(file.SerializeToString())
     except Exception as error:  # OpenVINO raises RuntimeError for everything
         raise UserError(f'OpenVINO cannot read the ONNX file: {openvino_reason(error)}') from error
     for output, value in zip(model.outputs, file.graph.output, strict=True):
@@ -69,7 +69,7 @@ def compile_model(model: Any, precision: str) -> Any:
         NUM_STREAMS=1,
     )
     try:
-        return package('openvino').Core().compile_model(model, 'CPU', options)
+        return core().compile_model(model, 'CPU', options)
     except Exception as error:
         raise UserError(f'OpenVINO cannot compile the model: {openvino_reason(error)}') from error
 

@@ -24,6 +24,7 @@ FACTS = 'metadata.json'  # inside a file of torch.export
 SECTION = ['dense_backbones']  # section of OpenVINO's metadata
 WEIGHTS = 'weights_sha256'  # key in it: digest of the file of weights
 PLACES = re.compile(r"^.*Exception from .*$|\bCheck '.*' failed at \S+:\d+:", re.M)
+_CORES: dict[int, Any] = {}  # by process: none is used after forking
 Outputs = dict[str, np.ndarray]
 Shape = tuple[int | None, ...]  # None for a variable length
 
@@ -143,7 +144,7 @@ class OpenVino:
 
 
 def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
-    openvino = package('openvino')
+    package('openvino')
     weights = Path(file).with_suffix('.bin')
     if not weights.is_file():
         raise MissingFileError(
@@ -151,7 +152,7 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
         )
     check_weights(Path(file), weights)  # first, since OpenVINO's error would name a layer
     with _explained(file):
-        model = openvino.Core().read_model(file)
+        model = core().read_model(file)
         about = {k: str(v) for k, v in _section(model).items()}
     rounds = bf16 or about.get('precision') == 'bf16'
     options = dict(
@@ -160,9 +161,22 @@ def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
         PERFORMANCE_HINT='LATENCY',
         **(dict(INFERENCE_NUM_THREADS=threads) if threads else {}),
     )
-    compiled = partial(openvino.compile_model, model, 'CPU', options)
+    compiled = partial(core().compile_model, model, 'CPU', options)
     with _explained(file):
         return OpenVino(compiled(), about, file, again=compiled)
+
+
+def core() -> Any:
+    """Return OpenVINO's core, one for each process.
+
+    Its plugin for CPUs sets a stack for signal handlers, and when it is released restores the one
+    before, even if that belonged to another plugin and is gone: the next signal would end the
+    process. With one core, there is only one plugin, which stays.
+    """
+    process = os.getpid()
+    if process not in _CORES:  # if several threads are here, they get the same core
+        _CORES.setdefault(process, package('openvino').Core())
+    return _CORES[process]
 
 
 @contextlib.contextmanager

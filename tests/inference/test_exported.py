@@ -212,6 +212,22 @@ def test_a_forked_process_refuses_an_openvino_file_instead_of_waiting_forever(
         predictor.find(np.zeros((40, 60, 3), np.uint8))
 
 
+def test_a_signal_after_two_openvino_files_does_not_end_the_process(tmp_path: Path) -> None:
+    """Each core of OpenVINO would leave the other's stack for signals, which is gone."""
+    file, _ = openvino_files(tmp_path)
+    program = f"""
+import os, signal
+from backbones import Predictor
+signal.signal(signal.SIGTERM, lambda *_: print('handled'))
+one, other = Predictor({str(file)!r}), Predictor({str(file)!r})
+del one
+del other
+os.kill(os.getpid(), signal.SIGTERM)
+"""
+    done = subprocess.run([sys.executable, '-c', program], text=True, capture_output=True)
+    assert (done.stdout, done.returncode) == ('handled\n', 0), done.stderr
+
+
 @pytest.mark.parametrize('sides', ['height, width', '64, 64'], ids=['every size', 'one size'])
 @pytest.mark.parametrize('tile', [None, 64])
 def test_label_maps_have_the_size_of_the_image(sides: str, tile: int | None, tmp_path) -> None:
