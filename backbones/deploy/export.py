@@ -1,6 +1,6 @@
 """Read a model and write it as a file that computes the same numbers."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +25,7 @@ from backbones.deploy.quantise import quantise
 from backbones.deploy.source import Source, samples
 from backbones.deploy.torch_file import program_runner, to_program
 from backbones.errors import UserError
+from backbones.inference.digests import with_metadata
 from backbones.tables import table
 
 SMALLEST = 32  # height and width, in pixels
@@ -129,12 +130,12 @@ def export(source: Source, out: Path, target: Target) -> Result:
         found = compared(source, run, target, multiple=divisor if size is None else 1)
         keep = partial(torch_file.save, program, out, metadata)
         return _kept(Result(found, []), keep)
-    file = to_onnx(model, source.preprocessing, size=size, batch=batch, metadata=metadata)
+    file = to_onnx(model, source.preprocessing, size=size, batch=batch)
     if target.to == 'onnx':
         if target.precision == 'fp16':
             half(file)
         found = compared(source, runner(file), target)
-        return _kept(Result(found, []), partial(_write, out, file))
+        return _kept(Result(found, []), partial(_write, out, file, metadata))
     compiled = to_openvino(file, metadata)
     if target.precision == 'int8':  # the metric decides, not the differences
         compiled, result = _in_int8(source, compiled, metadata, target)
@@ -170,9 +171,9 @@ def _kept(result: Result, write: Callable[[], None]) -> Result:
     return result
 
 
-def _write(out: Path, file: Any) -> None:
+def _write(out: Path, file: Any, metadata: Mapping[str, str]) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
-    atomic_write.write(out, file.SerializeToString())
+    atomic_write.write(out, with_metadata(file, metadata))
 
 
 def compared(

@@ -34,7 +34,6 @@ def to_onnx(
     *,
     size: tuple[int, int] | None,
     batch: int | None,
-    metadata: dict[str, str],
 ) -> Any:
     """Export a model from `exportable` together with its preprocessing.
 
@@ -43,7 +42,6 @@ def to_onnx(
         preprocessing: becomes part of the file.
         size: height and width of the images in pixels; None for all sizes.
         batch: images per call; None for any number.
-        metadata: stored in the file.
 
     Returns:
         An `onnx.ModelProto` with the input `image`, (B, 3, H, W) RGB from 0 to 255 in float32, or
@@ -71,10 +69,7 @@ def to_onnx(
     del file.graph.output[:]
     file.graph.output.extend(outputs[name] for name in model.outputs)
     with quiet():
-        file = simplify(file)
-    for key, value in metadata.items():
-        file.metadata_props.add(key=key, value=value)
-    return file
+        return simplify(file)
 
 
 def _rename(graph: Any, old: str, new: str) -> None:

@@ -14,8 +14,10 @@ from backbones.deploy.compare import Outputs, guarded
 from backbones.deploy.onnx_file import package
 from backbones.errors import UserError
 from backbones.file_digest import sha256
-from backbones.inference.sessions import SECTION, WEIGHTS, OpenVino, core, openvino_reason
+from backbones.inference.digests import GRAPH, WEIGHTS, digest_of
+from backbones.inference.sessions import SECTION, OpenVino, core, openvino_reason
 
+EDGES = b'</edges>'  # ends the graph in an .xml file, before the metadata
 HINTS = {'fp32': 'f32', 'fp16': 'f32', 'int8': 'f32', 'bf16': 'bf16'}  # arithmetic on CPUs
 
 
@@ -77,7 +79,7 @@ def compile_model(model: Any, precision: str) -> Any:
 def save(model: Any, out: Path, precision: str) -> None:
     """Write a model as FILE.xml and FILE.bin; nobody can see a half-written one.
 
-    The first contains the digest of the second, and is therefore written last.
+    The first contains the digests of its own graph and of the second, and is put in place last.
 
     Args:
         precision: with 'fp16' and 'bf16', weights are stored in 16 bits.
@@ -96,7 +98,9 @@ def save(model: Any, out: Path, precision: str) -> None:
         )
         try:
             write()
-            describe(model, {WEIGHTS: sha256(half.with_suffix('.bin'))})
+            graph = half.read_bytes().rpartition(EDGES)[0] + EDGES
+            weights = sha256(half.with_suffix('.bin'))
+            describe(model, {GRAPH: digest_of(graph), WEIGHTS: weights})
             write()
         except RuntimeError as error:  # OpenVINO has no other
             free = shutil.disk_usage(folder).free / 2**20

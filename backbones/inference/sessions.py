@@ -16,13 +16,12 @@ from typing import Any, Protocol, runtime_checkable
 import numpy as np
 
 from backbones.errors import MissingFileError, UserError, first_line, installed, shown
-from backbones.file_digest import sha256
 from backbones.inference.attempts import OUT_OF_MEMORY
+from backbones.inference.digests import check_graph, check_weights
 
 RUNTIMES = {'.onnx': 'onnxruntime', '.xml': 'openvino', '.pt2': 'torch'}  # by suffix
 FACTS = 'metadata.json'  # inside a file of torch.export
 SECTION = ['dense_backbones']  # section of OpenVINO's metadata
-WEIGHTS = 'weights_sha256'  # key in it: digest of the file of weights
 PLACES = re.compile(r"^.*Exception from .*$|\bCheck '.*' failed at \S+:\d+:", re.M)
 _CORES: dict[int, Any] = {}  # by process: none is used after forking
 Outputs = dict[str, np.ndarray]
@@ -79,6 +78,8 @@ class OnnxRuntime:
 
     def __init__(self, file: str | bytes, threads: int) -> None:
         runtime = package('onnxruntime')
+        if isinstance(file, str):
+            check_graph(Path(file))
         options = runtime.SessionOptions()
         options.intra_op_num_threads = threads
         options.log_severity_level = 3  # its warnings are about constant folding
@@ -145,12 +146,8 @@ class OpenVino:
 
 def _open_openvino(file: str, threads: int, bf16: bool) -> OpenVino:
     package('openvino')
-    weights = Path(file).with_suffix('.bin')
-    if not weights.is_file():
-        raise MissingFileError(
-            f'{weights}, which has the weights of {file}, does not exist: keep the two together'
-        )
-    check_weights(Path(file), weights)  # first, since OpenVINO's error would name a layer
+    check_graph(Path(file))  # first, since OpenVINO's error would name a layer
+    check_weights(Path(file))
     with _explained(file):
         model = core().read_model(file)
         about = {k: str(v) for k, v in _section(model).items()}
@@ -190,20 +187,6 @@ def _explained(file: str) -> Iterator[None]:
 def openvino_reason(error: Exception) -> str:
     """Return OpenVINO's reason in one line, without the places in its source."""
     return shown(' '.join(PLACES.sub('', str(error)).split()))
-
-
-def check_weights(file: Path, weights: Path) -> None:
-    """Make sure that the weights of an OpenVINO file were written with it.
-
-    Raises:
-        UserError: they were not, or are damaged.
-    """
-    stated = re.search(rf'<{WEIGHTS} value="(\w+)"'.encode(), file.read_bytes())
-    if stated and stated[1].decode() != sha256(weights):
-        raise UserError(
-            f'{weights} is not the file of weights that was exported with {file.name}: copy the '
-            'two together, or export again'
-        )
 
 
 def _said(error: Exception, pixels: np.ndarray, reason: str = '') -> Exception:

@@ -13,6 +13,7 @@ from pathlib import Path
 import cv2
 import exported
 import numpy as np
+import onnx
 import pytest
 from conftest import ROOT, tool
 from owner import Owner
@@ -186,6 +187,38 @@ def test_a_program_of_pytorch_is_predicted_like_other_files(album: Path, tmp_pat
     (tmp_path / 'torn.pt2').write_bytes(content)
     with pytest.raises(UserError, match=r'torn.pt2 cannot be opened: .*model.json is damaged'):
         Predictor(tmp_path / 'torn.pt2')
+
+
+def test_an_onnx_file_whose_graph_was_damaged_is_refused(tmp_path: Path) -> None:
+    """A flipped bit in a weight would change the results silently."""
+    file = exported.detector(tmp_path / 'x.onnx', transforms=[])
+    content, damaged = file.read_bytes(), tmp_path / 'y.onnx'
+    length = content.index(b'graph_sha256')
+    assert content.rindex(b'classes') > content.rindex(b'transforms') > length
+    for place in range(0, length - 4, 7):
+        damaged.write_bytes(content[:place] + bytes([content[place] ^ 4]) + content[place + 1 :])
+        with pytest.raises(UserError, match=r'y\.onnx was damaged, or changed by another program'):
+            Predictor(damaged)
+    for end in range(0, len(content), 7):
+        damaged.write_bytes(content[:end])
+        with pytest.raises(UserError, match=r'y\.onnx (cannot be opened|names no|was damaged)'):
+            Predictor(damaged)
+
+
+def test_metadata_may_be_edited_and_a_file_without_a_digest_is_taken(tmp_path: Path) -> None:
+    file = onnx.load(exported.detector(tmp_path / 'x.onnx', author='Jo'))
+    names = [entry.key for entry in file.metadata_props]
+    assert names == ['graph_sha256', 'author', 'classes']
+    file.metadata_props[2].value = '["a", "b", "c"]'
+    onnx.save(file, tmp_path / 'x.onnx')
+    assert Predictor(tmp_path / 'x.onnx').meta['classes'] == ['a', 'b', 'c']
+    file.graph.node[0].name = 'changed'
+    onnx.save(file, tmp_path / 'x.onnx')
+    with pytest.raises(UserError, match='To keep a change, delete graph_sha256 from its metadata'):
+        Predictor(tmp_path / 'x.onnx')
+    del file.metadata_props[0]
+    onnx.save(file, tmp_path / 'x.onnx')
+    assert Predictor(tmp_path / 'x.onnx').meta['classes'] == ['a', 'b', 'c']
 
 
 def test_a_predictor_of_a_file_can_be_pickled_and_copied(tmp_path: Path) -> None:
@@ -444,6 +477,11 @@ def test_outputs_that_do_not_fit_together_are_said(tmp_path: Path) -> None:
             Predictor(str(path)).find(np.zeros((40, 60, 3), np.uint8))
 
 
+def kept(xml: str) -> str:
+    """Do what keeps a change of an OpenVINO file."""
+    return re.sub('<graph_sha256.*?/>', '', xml)
+
+
 def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
     pytest.importorskip('openvino')
     file = exported.as_openvino(exported.detector(folder / 'x.onnx', **about))
@@ -459,7 +497,11 @@ def openvino_files(folder: Path, **about: object) -> tuple[Path, Path]:
         (lambda xml, weights: (xml, bytes(len(weights))), 'x.bin is not the file of weights'),
         (lambda xml, weights: (xml, weights + b'0'), 'x.bin is not the file of weights'),
         (lambda xml, weights: (xml[:900], weights), 'cannot be opened: Error parsing'),
-        (lambda xml, weights: (xml.replace('Broadcast', 'Own'), weights), 'type: Own'),
+        (
+            lambda xml, weights: (xml.replace('"2"', '"3"', 1), weights),
+            r'x\.xml was damaged, or ch',
+        ),
+        (lambda xml, weights: (kept(xml.replace('Broadcast', 'Own')), weights), 'type: Own'),
     ],
 )
 def test_openvino_files_that_do_not_belong_together_are_refused(
@@ -485,5 +527,5 @@ def test_entities_of_an_openvino_file_are_not_expanded(tmp_path: Path) -> None:
     kinds = [f'<!ENTITY a "{"a" * 99}">', f'<!ENTITY x SYSTEM "file://{tmp_path}/secret">']
     kinds += [f'<!ENTITY {b} "{f"&{a};" * 99}">' for a, b in zip('abcdefg', 'bcdefgh')]
     text = file.read_text().partition('?>')[2].replace('red', '&x;', 1).replace('green', '&h;', 1)
-    file.write_text(f'<?xml version="1.0"?><!DOCTYPE net [{"".join(kinds)}]>{text}')
+    file.write_text(f'<?xml version="1.0"?><!DOCTYPE net [{"".join(kinds)}]>{kept(text)}')
     assert Predictor(str(file)).meta['classes'] == ['&x;', '&h;', 'blue']

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import onnx
 
+from backbones.inference.digests import with_metadata
+
 HEAD = '<ir_version: 10, opset_import: ["" : 20]>'
 CLASSES = ['red', 'green', 'blue']
 
@@ -99,11 +101,10 @@ def backbone(path: Path, images: int = 1) -> Path:
 
 def _save(path: Path, text: str, about: dict) -> Path:
     file = onnx.parser.parse_model(text)
-    for key, value in {'classes': CLASSES, **about}.items():
-        text = value if isinstance(value, str) else json.dumps(value)
-        file.metadata_props.add(key=key, value=text)
     onnx.checker.check_model(file)
-    path.write_bytes(file.SerializeToString())
+    facts = {'classes': CLASSES, **about}
+    stored = {k: v if isinstance(v, str) else json.dumps(v) for k, v in facts.items()}
+    path.write_bytes(with_metadata(file, stored))
     return path
 
 
