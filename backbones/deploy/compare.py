@@ -52,7 +52,7 @@ def runner(file: Any) -> Callable[[list[np.ndarray]], list[Outputs]]:
     function raises UserError if onnxruntime cannot run the file.
     """
     session = OnnxRuntime(file.SerializeToString(), torch.get_num_threads())
-    return guarded('onnxruntime', lambda pixels: session.run(pixels, session.outputs))
+    return guarded('onnxruntime', lambda pixels: session.run(pixels, [*session.outputs]))
 
 
 def guarded(

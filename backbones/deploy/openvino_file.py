@@ -60,7 +60,7 @@ def openvino_runner(model: Any, precision: str) -> Callable[[list[np.ndarray]], 
         UserError: OpenVINO cannot compile the model; the message gives its reason.
     """
     session = OpenVino(compile_model(model, precision), {})
-    return guarded('OpenVINO', lambda pixels: session.run(pixels, session.outputs))
+    return guarded('OpenVINO', lambda pixels: session.run(pixels, [*session.outputs]))
 
 
 def compile_model(model: Any, precision: str) -> Any:

@@ -12,6 +12,7 @@ from torch import nn
 
 from backbones.checkpoints import load_model, read
 from backbones.checkpoints.classes import classes_in
+from backbones.data.checks.config_checks import check_numbers
 from backbones.data.checks.training_record import check_training
 from backbones.data.files.listing import SUFFIXES
 from backbones.data.load_channels import channels_of, check_reading, values_of
@@ -112,6 +113,8 @@ def read_model(
     check_single_images(cfg.model)
     dataset = cfg.get('test_dataloader', {}).get('dataset', {})
     check_reading(dataset.get('pipeline'), config)
+    if 'type' in dataset:
+        check_numbers(cfg, dataset)
     model = build_model(cfg)
     file, own = read(checkpoint), _stated(dataset, 'classes')
     load_model(model, checkpoint, file=file, classes=own)
@@ -123,6 +126,7 @@ def read_model(
     else:
         from mmdet.structures import DetDataSample as Sample
     name = Path(config.rpartition('::')[2]).stem
+    classes = own or list(classes_in(file) or ())
     return Source(
         model=model,
         preprocessing=preprocessing,
@@ -131,7 +135,8 @@ def read_model(
         ),
         metadata=dict(
             model=name,
-            classes=own or list(classes_in(file) or ()),
+            classes=classes,
+            class_count=len(classes) or None,
             palette=_stated(dataset, 'palette') or None,
             bands=_stated(dataset, 'bands') or None,
             values=values_of(dataset.get('pipeline')),

@@ -61,6 +61,7 @@ KNOWN: dict[str, Check] = dict(
     input=TEXT,
     values=TEXT,
     classes=(lambda v: _is_list(v, _is_text), 'a list of names'),
+    class_count=(_is_count, 'a number from 1'),
     palette=(lambda v: _is_list(v, _is_colour), 'a list of [red, green, blue] from 0 to 255'),
     bands=(lambda v: _is_list(v, lambda n: _is_count(n, 0), 3), 'three numbers of channels'),
     mean=(lambda v: _is_list(v, is_number), 'a list of numbers'),

@@ -1,6 +1,6 @@
 """A file of tools/export.py as a model, without OpenMMLab, and PyTorch only for .pt2 files."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 from itertools import product
 from pathlib import Path
@@ -101,6 +101,8 @@ class ExportedModel:
             faults.append(f'takes images of {height} x {width}, not tiles of {tile} pixels')
         if not about.get('classes'):
             faults.append('names no classes: export it with a config or checkpoint that does')
+        elif (count := _count_of(self.session, about)) not in (None, len(about['classes'])):
+            faults.append(f'distinguishes {count} classes, but names {len(about["classes"])}')
         if faults:
             raise UserError(f'{path} {"; it ".join(faults)}')
         fits = None if self.window else self.size
@@ -279,7 +281,16 @@ class ExportedModel:
         return labels
 
 
-def _of_outputs(outputs: Sequence[str]) -> dict[str, str]:
+def _count_of(session: Session, about: Mapping) -> int | None:
+    """Return the number of classes that a file distinguishes, if it says so."""
+    shape = session.outputs.get('logits', ())
+    count = shape[1] if len(shape) == 4 else None
+    if count == 1 and about.get('foreground_threshold') is not None:
+        return 2
+    return count or about.get('class_count')
+
+
+def _of_outputs(outputs: Iterable[str]) -> dict[str, str]:
     """Return the task of a file whose metadata do not state it."""
     kinds = [task for task, names in KINDS.items() if {*names} <= {*outputs}]
     return dict(task=kinds[-1] if kinds else 'unknown')

@@ -39,7 +39,7 @@ class Session(Protocol):
 
     about: dict[str, str]  # the file's metadata
     shape: Shape  # shape of the input, `image`: images, channels, height, width
-    outputs: tuple[str, ...]
+    outputs: Mapping[str, Shape]  # their shapes, by name; () if nothing is known
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
         """Compute the named outputs for float32 images of the shape `shape`.
@@ -92,7 +92,8 @@ class OnnxRuntime:
         self.about = dict(self.session.get_modelmeta().custom_metadata_map)
         inputs = self.session.get_inputs()
         self.shape = _shape_of({i.name: i.shape for i in inputs}, file)
-        self.outputs = tuple(output.name for output in self.session.get_outputs())
+        outputs = self.session.get_outputs()
+        self.outputs: Mapping[str, Shape] = {o.name: _sides(o.shape) for o in outputs}
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
         try:
@@ -116,12 +117,11 @@ class OpenVino:
         name: str = 'the model',
         again: Callable[[], Any] | None = None,
     ) -> None:
-        shapes = {
-            i.any_name: tuple(d.get_length() if d.is_static else None for d in i.partial_shape)
-            for i in compiled.inputs
-        }
+        shapes = {i.any_name: _openvino_shape(i.partial_shape) for i in compiled.inputs}
         self.about, self.shape = dict(about), _shape_of(shapes, name)
-        self.outputs = tuple(output.any_name for output in compiled.outputs)
+        self.outputs: Mapping[str, Shape] = {
+            output.any_name: _openvino_shape(output.partial_shape) for output in compiled.outputs
+        }
         self.request, self.again = compiled.create_infer_request(), again
         self.process = os.getpid()
         self.lock = Lock()  # unlike onnxruntime's sessions, a request handles one call at a time
@@ -214,15 +214,19 @@ class TorchExport:
             with warnings.catch_warnings():  # PyTorch's, about its own buffers
                 warnings.simplefilter('ignore')
                 program = self.torch.export.load(file, extra_files=facts)
+            self.about = {k: str(v) for k, v in json.loads(facts[FACTS] or '{}').items()}
+            outputs, signature = (
+                json.loads(self.about.get('outputs', '[]')),
+                program.graph_signature,
+            )
+            shapes = {n.name: getattr(n.meta.get('val'), 'shape', ()) for n in program.graph.nodes}
+            named = zip(outputs, signature.user_outputs, strict=True)
+            self.outputs: Mapping[str, Shape] = {
+                output: _sides(shapes.get(name, ())) for output, name in named
+            }
         except Exception as error:  # reading a zip and a program can raise anything
             raise UserError(f'{file} cannot be opened: {first_line(error)}') from error
-        self.about = json.loads(facts[FACTS] or '{}')
-        names = program.graph_signature.user_inputs
-        shapes = {
-            n.name: tuple(n.meta['val'].shape) for n in program.graph.nodes if n.name in names
-        }
-        self.shape = _shape_of(shapes, file)
-        self.outputs = tuple(json.loads(self.about.get('outputs', '[]')))
+        self.shape = _shape_of({name: shapes.get(name, ()) for name in signature.user_inputs}, file)
         self.module = program.module()
 
     def run(self, pixels: np.ndarray, names: Sequence[str]) -> Outputs:
@@ -246,8 +250,18 @@ def package(name: str) -> ModuleType:
     )
 
 
+def _sides(shape: Sequence) -> Shape:
+    return tuple(n if isinstance(n, int) else None for n in shape)
+
+
+def _openvino_shape(shape: Any) -> Shape:
+    if shape.rank.is_dynamic:
+        return ()
+    return tuple(d.get_length() if d.is_static else None for d in shape)
+
+
 def _shape_of(shapes: Mapping[str, Sequence], file: str | bytes) -> Shape:
-    shape = tuple(n if isinstance(n, int) else None for n in shapes.get('image', ()))
+    shape = _sides(shapes.get('image', ()))
     if len(shapes) != 1 or len(shape) != 4:
         inputs = ', '.join(f'{name} {list(shape)}' for name, shape in shapes.items())
         raise UserError(

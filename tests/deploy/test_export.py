@@ -28,6 +28,9 @@ from backbones.openmmlab import config as configs
 from backbones.ops.dilated_attention import dilated_attention
 from backbones.ops.outlook_attention import outlook_attention
 
+DETECTOR = 'mask_rcnn_cloformer_nano_digits'
+FIVE = 'model.roi_head.bbox_head.num_classes=5'
+
 
 def nano(cls: type, *, dynamic: bool, **settings: object) -> sources.Source:
     torch.manual_seed(0)
@@ -104,6 +107,10 @@ def test_a_file_that_disagrees_is_not_kept(tmp_path: Path, monkeypatch, small: P
         (
             ['cswin_t', '--out', 'x.onnx', '--dynamic', '--backbone', 'volo_d1'],
             'are for a config, not for a backbone',
+        ),
+        (
+            f'{DETECTOR} x.pth --out x.onnx --dynamic --cfg-options {FIVE}'.split(),
+            'bbox_head.num_classes is 5, but CocoDataset has 10 classes',
         ),
     ],
 )
@@ -258,7 +265,7 @@ def lively(model: nn.Module, sample: type) -> None:
         ('semantic_fpn_moganet_xt_ade20k', 'cloformer_xxs', ('logits', 'labels')),
         ('retinanet_moganet_xt_coco', 'cloformer_xxs', ('boxes', 'scores')),
         ('faster_rcnn_cswin_t_coco', 'cloformer_xxs', ('boxes', 'scores')),
-        ('mask_rcnn_cloformer_nano_digits', None, ('boxes', 'scores', 'masks')),
+        (DETECTOR, None, ('boxes', 'scores', 'masks')),
     ],
 )
 def test_a_whole_model_gives_the_numbers_of_its_library(

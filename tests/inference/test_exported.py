@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from importlib.util import find_spec
 from pathlib import Path
 
 import cv2
@@ -433,6 +434,22 @@ def test_metadata_that_lie_are_said_or_do_not_matter(kind, key: str, tmp_path: P
         else:
             assert str(found) == str(expected), value
     assert refused
+
+
+@pytest.mark.parametrize('classes', [['a', 'b'], ['a', 'b', 'c', 'd']])
+def test_names_of_more_or_fewer_classes_are_refused_before_the_first_image(
+    classes: list[str], tmp_path: Path
+) -> None:
+    """A label map need not have the class whose name is missing, or wrong."""
+    said = rf'distinguishes 3 classes, but names {len(classes)}'
+    files = [exported.segmentor(tmp_path / 'a.onnx', classes=classes),
+             exported.detector(tmp_path / 'b.onnx', classes=classes, class_count=3),
+             exported.program(tmp_path / 'c.pt2', classes=classes)]  # fmt: skip
+    if find_spec('openvino'):
+        files += [exported.as_openvino(file) for file in files[:2]]
+    for file in files:
+        with pytest.raises(UserError, match=said):
+            Predictor(file)
 
 
 def test_foreign_metadata_do_not_matter_and_missing_ones_are_said(tmp_path: Path) -> None:

@@ -72,7 +72,7 @@ def panoptic(path: Path, sides: str = 'height, width', **about: object) -> Path:
     return _save(path, text, dict(task='panoptic', **about))
 
 
-def program(path: Path) -> Path:
+def program(path: Path, **about: object) -> Path:
     """The segmentor as a file of torch.export, which takes multiples of 32 pixels."""
     import torch
 
@@ -87,7 +87,7 @@ def program(path: Path) -> Path:
     image = torch.zeros(1, 3, 64, 96)
     made = torch.export.export(Segmentor(), (image,), dynamic_shapes=dict(image=sides))
     facts = dict(task='semantic', outputs=['logits', 'labels'], pad_to_multiples_of='32')
-    save(made, path, as_text(dict(facts, classes=CLASSES)))
+    save(made, path, as_text(dict(facts, classes=CLASSES) | about))
     return path
 
 
