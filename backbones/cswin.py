@@ -92,12 +92,14 @@ def attend(
     columns, rows = w * b - W, h * a - H  # padding; an odd column or row comes after the map
     top, left, d = rows // 2, columns // 2, c // heads
     qkv = F.pad(qkv, (0, 0, 0, 0, left, columns - left, top, rows - top))
-    # one copy cuts q, k and v at once, which runtimes of exported files execute fastest
-    qkv = qkv.reshape(B, h, a, w, b, 3, heads, d).permute(5, 0, 1, 3, 6, 2, 4, 7)
-    q, k, v = qkv.reshape(3, -1, heads, a * b, d).unbind()  # (n, heads, ab, d) each
-    position = lepe(v.transpose(2, 3).reshape(-1, c, a, b))  # locally enhanced encoding, Eq. 7
-    x = attention(q, k, v) + position.reshape(-1, heads, d, a * b).transpose(2, 3)
-    x = x.reshape(B, h, w, heads, a, b, d).permute(0, 1, 4, 2, 5, 3, 6)
+    # one copy cuts q, k and v at once, and heads stay side by side: convolutions and attention of
+    # runtimes read them so
+    qkv = qkv.reshape(B, h, a, w, b, 3, c).permute(5, 0, 1, 3, 2, 4, 6)
+    q, k, v = qkv.reshape(3, -1, a * b, heads, d).unbind()  # (n, ab, heads, d) each
+    values = v.reshape(-1, a, b, c).permute(0, 3, 1, 2)
+    position = lepe(values).permute(0, 2, 3, 1)  # locally enhanced encoding, Eq. 7
+    x = attention(*(part.transpose(1, 2) for part in (q, k, v))).transpose(1, 2)
+    x = (x.reshape(-1, a, b, c) + position).reshape(B, h, w, a, b, c).permute(0, 1, 3, 2, 4, 5)
     return x.reshape(B, h * a, w * b, c)[:, top : top + H, left : left + W]
 
 

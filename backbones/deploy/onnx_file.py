@@ -8,6 +8,7 @@ import torch
 
 from backbones.deploy.onnx_graph import simplify
 from backbones.deploy.preprocessing import Preprocessing
+from backbones.deploy.runtime_forms import runtime_forms
 from backbones.deploy.select import NOTHING
 from backbones.deploy.tracing import SAMPLE, exporting, quiet, traced
 from backbones.errors import installed
@@ -94,7 +95,7 @@ def _core(
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)  # a fused operator that no exporter knows
     try:
-        with exporting(model):
+        with exporting(model), runtime_forms():
             exported = torch.onnx.export(
                 traced(model, image, *sides, any_batch=batch is None, any_size=size is None),
                 dynamo=True,

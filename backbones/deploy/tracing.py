@@ -10,7 +10,6 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from backbones.deploy.attention_4d import in_four_dimensions
 from backbones.deploy.deformable_convolution import by_torchvision
 from backbones.deploy.tood import anchors_once
 from backbones.errors import UserError, first_line
@@ -51,7 +50,7 @@ def exporting(model: Any) -> Iterator[None]:
         UserError: PyTorch cannot export it; the message gives its reason.
     """
     try:
-        with torch.no_grad(), quiet(), by_torchvision(), anchors_once(), in_four_dimensions():
+        with torch.no_grad(), quiet(), by_torchvision(), anchors_once():
             yield
     except Exception as error:  # third-party heads, and PyTorch about them, may raise anything
         kind, reason = type(model.model).__name__, first_line(error.__cause__ or error)

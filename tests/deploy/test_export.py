@@ -18,10 +18,10 @@ from torch import Tensor, nn
 from backbones import BACKBONES, CloFormer, CSWin
 from backbones.deploy import compare, export, openvino_file
 from backbones.deploy import source as sources
-from backbones.deploy.attention_4d import in_four_dimensions
 from backbones.deploy.models import exportable
 from backbones.deploy.preprocessing import Preprocessing
 from backbones.deploy.resizing import AdaptiveAverage
+from backbones.deploy.runtime_forms import runtime_forms
 from backbones.errors import UserError
 from backbones.inference.pasting import paste
 from backbones.openmmlab import config as configs
@@ -66,18 +66,55 @@ def test_the_file_says_what_it_takes_and_gives(small: Path) -> None:
 
 @pytest.mark.parametrize('masked', [False, True])
 @pytest.mark.parametrize('lead', [(2,), (2, 3), (2, 3, 4), (2, 3, 4, 5)])
-def test_attention_is_traced_in_four_dimensions(lead: tuple[int, ...], masked: bool) -> None:
-    class Attention(nn.Module):
-        def forward(self, *inputs: Tensor) -> Tensor:
-            return F.scaled_dot_product_attention(*inputs, dropout_p=0.0)
-
+@pytest.mark.parametrize('options', [{}, dict(scale=0.5), dict(dropout_p=0.0, is_causal=False)])
+def test_attention_is_two_products_of_four_dimensions(
+    options: dict, lead: tuple[int, ...], masked: bool
+) -> None:
     inputs = tuple(torch.randn(*lead, *shape) for shape in ((7, 8), (9, 8), (9, 6)))
     inputs += (torch.randn(*lead[1:], 7, 9),) * masked
-    with in_four_dimensions():
-        program = torch.export.export(Attention(), inputs, strict=False)
-    (node,) = (n for n in program.graph.nodes if 'scaled_dot_product' in str(n.target))
-    assert {part.meta['val'].ndim for part in node.args[:3]} == {4}
-    torch.testing.assert_close(program.module()(*inputs), Attention()(*inputs))
+    attention = Attention(options)
+    program = recorded(attention, inputs)
+    products = [n for n in program.graph.nodes if 'matmul' in str(n.target)]
+    assert [part.meta['val'].ndim for n in products for part in n.args] == [4, 4, 4, 4]
+    torch.testing.assert_close(program.module()(*inputs), attention(*inputs))
+
+
+@pytest.mark.parametrize('options', [dict(is_causal=True), dict(attn_mask=torch.eye(7) > 0)])
+def test_other_attention_stays_pytorchs(options: dict) -> None:
+    inputs = tuple(torch.randn(2, 3, 7, 8) for _ in range(3))
+    attention = Attention(options)
+    program = recorded(attention, inputs)
+    assert any('scaled_dot_product' in str(node.target) for node in program.graph.nodes)
+    torch.testing.assert_close(program.module()(*inputs), attention(*inputs))
+
+
+def test_layer_norm_of_a_map_is_that_of_a_sequence() -> None:
+    norm, over_two = nn.LayerNorm(6), nn.LayerNorm((5, 6))
+    for module, shape, ndim in (
+        (norm, (2, 4, 5, 6), 3),
+        (norm, (4, 6), 2),
+        (over_two, (2, 4, 5, 6), 4),
+    ):
+        inputs = (torch.randn(shape),)
+        program = recorded(module, inputs)
+        (node,) = (n for n in program.graph.nodes if 'layer_norm' in str(n.target))
+        assert node.args[0].meta['val'].ndim == ndim
+        torch.testing.assert_close(program.module()(*inputs), module(*inputs))
+
+
+class Attention(nn.Module):
+    def __init__(self, options: dict) -> None:
+        super().__init__()
+        self.options = options
+
+    def forward(self, *inputs: Tensor) -> Tensor:
+        return F.scaled_dot_product_attention(*inputs, **self.options)
+
+
+def recorded(module: nn.Module, inputs: tuple[Tensor, ...]) -> torch.export.ExportedProgram:
+    """Trace a module as for a runtime."""
+    with runtime_forms():
+        return torch.export.export(module, inputs, strict=False)
 
 
 @pytest.mark.slow
@@ -212,13 +249,27 @@ def test_the_old_exporter_gets_every_backbone_right(cls: type) -> None:
 
 
 @pytest.mark.slow
-def test_a_branch_of_cswin_moves_its_map_five_times(tmp_path: Path) -> None:
-    """Half of what it was; OpenVINO spent a fifth of the time with it."""
+def test_cswin_moves_maps_where_openvino_does_not_have_to(tmp_path: Path) -> None:
+    """It fuses these orders with the products, and convolutions may have channels last."""
     out = tmp_path / 'cswin.onnx'
     export.export(nano(CSWin, dynamic=False), out, export.Target((64, 64)))
-    moves = [node.op_type for node in onnx.load(out).graph.node].count('Transpose')
-    norms = 8  # of maps with channels first: the stem, three downsamplings, four outputs
-    assert moves <= 5 * 9 + 2 * norms
+    graph = onnx.load(out).graph
+    made = {name: node for node in graph.node for name in node.output}
+    read = {name: node for node in graph.node for name in node.input}
+
+    def order(node: onnx.NodeProto | None) -> list[int]:
+        moves = node is not None and node.op_type == 'Transpose'
+        return list(node.attribute[0].ints) if moves else []
+
+    lepe = [node for node in graph.node if node.op_type == 'Conv' and node.attribute]
+    lepe = [c for c in lepe if any(a.name == 'group' and a.i > 1 for a in c.attribute)]
+    assert {str(order(made[conv.input[0]])) for conv in lepe} == {'[0, 3, 1, 2]'}
+    assert {str(order(read[conv.output[0]])) for conv in lepe} == {'[0, 2, 3, 1]'}
+    softmaxes = [node for node in graph.node if node.op_type == 'Softmax']
+    keys = [made[made[softmax.input[0]].input[1]] for softmax in softmaxes]
+    values = [made[read[softmax.output[0]].input[1]] for softmax in softmaxes]
+    assert {str(order(node)) for node in keys} == {'[0, 2, 3, 1]'}
+    assert {str(order(node)) for node in values} == {'[0, 2, 1, 3]'}
 
 
 @pytest.mark.slow
