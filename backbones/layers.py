@@ -6,11 +6,11 @@ from typing import Any
 
 import torch
 import torch.fx
-import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.func import functional_call
 
 from backbones.errors import UserError
+from backbones.ops import _activations
 from backbones.ops._convolutions import is_dense, is_depthwise
 from backbones.ops._watchers import is_plain, remember_layers
 from backbones.ops.attention import attention
@@ -139,7 +139,7 @@ def dilated(conv: nn.Module) -> Callable[[Tensor], Tensor]:
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
     """Convolve x, or gelu(x), in the fast form if the layer has one. See `dense_conv`."""
     if not is_dense(conv):
-        return conv(F.gelu(x) if gelu else x)
+        return conv(_activations.gelu(x) if gelu else x)
     return dense_conv(
         x,
         *parameters(conv),
@@ -163,23 +163,23 @@ class Convolutions(nn.Sequential):
 
     def fast_forward(self, x: Tensor) -> Tensor:
         """Compute the same, fusing each GELU into the next convolution. See `dense_conv`."""
-        gelu = False  # whether one waits for the next convolution
+        waits = False  # whether a GELU does, for the next convolution
         for before, layer in zip((None, *self), self):
             dense = isinstance(layer, nn.Conv2d) and is_dense(layer)
             single = dense and (layer.kernel_size, layer.stride, layer.padding) == POINTWISE
-            if gelu and (single or not dense):
-                x, gelu = F.gelu(x), False
+            if waits and (single or not dense):
+                x, waits = _activations.gelu(x), False
             if is_plain(layer, nn.GELU) and layer.approximate == 'none':
-                gelu = True
+                waits = True
             elif is_plain(layer, nn.ReLU) and is_plain(before, nn.BatchNorm2d):
                 x = x.relu_()  # in place: the gradient of the norm does not need x
             elif single:
                 x = pointwise(x, *parameters(layer))
             elif dense:
-                x, gelu = convolve(layer, x, gelu=gelu), False
+                x, waits = convolve(layer, x, gelu=waits), False
             else:
                 x = layer(x)
-        return F.gelu(x) if gelu else x
+        return _activations.gelu(x) if waits else x
 
 
 class Mlp(nn.Module):

@@ -79,9 +79,12 @@ class SpatialAggregation(nn.Module):
     def fast_forward(self, x: Tensor) -> Tensor:
         context = decompose_context(x, biased(self.proj1), self.sigma_scale)
         value = self.multi_order(context, *map(depthwise, self.orders))
-        value = pointwise(value, *parameters(self.value))
-        gate = pointwise(context, *parameters(self.gate))
-        return pointwise(gated_product(gate, value), *parameters(self.proj2)) + x
+        # without gradients, SiLU is applied while the products are in the cache
+        act = None if torch.is_grad_enabled() else 'silu'
+        value = pointwise(value, *parameters(self.value), act=act)
+        gate = pointwise(context, *parameters(self.gate), act=act)
+        product = gated_product(gate, value) if act is None else gate.mul_(value)
+        return pointwise(product, *parameters(self.proj2)) + x
 
     @staticmethod
     def multi_order(

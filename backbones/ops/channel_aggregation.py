@@ -4,9 +4,9 @@ from collections.abc import Callable
 from functools import partial
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.ops._activations import gelu
 from backbones.ops._autograd import GeluLinear, cast_as_autocast
 from backbones.ops._strips import by_strips
 from backbones.ops.depthwise_conv import depthwise_conv
@@ -72,9 +72,9 @@ def _folded(
     # one product for both, and in the gradient, too, so that the map of h channels is read once
     weight = torch.cat([weight * (1 + sigma), decompose[0]])
     both = weight, torch.cat([bias, decompose[1]])
-    x = _gelu_pointwise(x, *both) if recompute else pointwise(F.gelu(x), *both)
+    x = _gelu_pointwise(x, *both) if recompute else pointwise(gelu(x), *both)
     x, context = x.split([len(bias), 1], dim=1)
-    return torch.addcmul(x, F.gelu(context), share, value=-1)
+    return torch.addcmul(x, gelu(context), share, value=-1)
 
 
 _recompute = partial(_folded, recompute=True)

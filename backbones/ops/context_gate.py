@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 from torch.utils.checkpoint import checkpoint
 
@@ -55,7 +54,7 @@ def context_gate(
 
 def _folded(x: Tensor, conv: Layer, first: Layer, second: Layer, scale: float) -> Tensor:
     q, k, v = depthwise_conv(x, *conv).chunk(3, dim=1)
-    x = F.silu(pointwise(q * k, *first))
+    x = pointwise(q * k, *first, act='silu')
     return torch.tanh(pointwise(x, second[0] * scale, second[1] * scale)) * v
 
 

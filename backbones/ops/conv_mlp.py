@@ -1,9 +1,9 @@
 """Feed-forward network with a depthwise convolution (CloFormer, arXiv:2303.17803, Sec. 3.3)."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.ops._activations import gelu, gelu_gradient
 from backbones.ops._autograd import cast_as_autocast, depthwise_gradients
 from backbones.ops._strips import by_strips
 from backbones.ops.depthwise_conv import depthwise_conv
@@ -39,7 +39,7 @@ def _recompute(x: Tensor, fc1: Layer, dwconv: Layer, fc2: Layer, stride: int) ->
     if torch.is_grad_enabled() and any(t.requires_grad for t in (x, *fc1, *dwconv)):
         x = _GeluConv.apply(*cast_as_autocast(pointwise(x, *fc1), *dwconv), stride)
     else:
-        x = depthwise_conv(pointwise(x, *fc1, gelu=True), *dwconv, stride=stride)
+        x = depthwise_conv(pointwise(x, *fc1, act='gelu'), *dwconv, stride=stride)
     return pointwise(x, *fc2)
 
 
@@ -62,11 +62,11 @@ class _GeluConv(torch.autograd.Function):
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor, stride: int) -> Tensor:
         ctx.save_for_backward(x, weight)
         ctx.stride = stride
-        return depthwise_conv(F.gelu(x), weight, bias, stride=stride)
+        return depthwise_conv(gelu(x), weight, bias, stride=stride)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad: Tensor) -> tuple[Tensor | None, ...]:
         x, weight = ctx.saved_tensors
-        dx, dw, db = depthwise_gradients(grad, F.gelu(x), weight, stride=ctx.stride)
-        return torch.ops.aten.gelu_backward(dx, x), dw, db, None
+        dx, dw, db = depthwise_gradients(grad, gelu(x), weight, stride=ctx.stride)
+        return gelu_gradient(dx, x), dw, db, None

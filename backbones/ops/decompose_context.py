@@ -26,5 +26,7 @@ def decompose_context(x: Tensor, proj: Layer, sigma: Tensor) -> Tensor:
     weight, bias = proj
     mean = x.permute(0, 2, 3, 1).mean((1, 2))  # so its gradient is channels_last
     shift = bias - sigma.flatten() * F.linear(mean, weight.flatten(1))  # (B, C')
-    x = pointwise(x, weight * (1 + sigma).transpose(0, 1), None)
-    return F.silu(x.add_(shift[:, :, None, None]))
+    weight = weight * (1 + sigma).transpose(0, 1)
+    if len(x) == 1:  # the shift is a bias
+        return pointwise(x, weight, shift[0], act='silu')
+    return F.silu(pointwise(x, weight, None).add_(shift[:, :, None, None]))

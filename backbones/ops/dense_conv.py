@@ -6,6 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from backbones.ops import _activations
 from backbones.ops._autograd import cast_as_autocast
 from backbones.ops.dispatch import PLAIN, computed_in, form, once_differentiable, pick
 
@@ -71,7 +72,7 @@ def _plain(
     gelu: bool,
 ) -> Tensor:
     convolve = F.conv_transpose2d if transposed else F.conv2d
-    return convolve(F.gelu(x) if gelu else x, weight, bias, stride, padding)
+    return convolve(_activations.gelu(x) if gelu else x, weight, bias, stride, padding)
 
 
 def _tiles(weight: Tensor, stride: int, padding: int, transposed: bool, gelu: bool) -> bool:
@@ -87,7 +88,7 @@ def _patches(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> T
     h, w = H // k, W // k
     x = x[..., : h * k, : w * k].permute(0, 2, 3, 1)
     x = x.reshape(B, h, k, w, k, C).transpose(2, 3).reshape(B, h, w, k * k * C)
-    x = F.linear(F.gelu(x) if gelu else x, weight.permute(0, 2, 3, 1).flatten(1), bias)
+    x = F.linear(_activations.gelu(x) if gelu else x, weight.permute(0, 2, 3, 1).flatten(1), bias)
     return x.permute(0, 3, 1, 2)
 
 
@@ -112,13 +113,13 @@ class _Products(torch.autograd.Function):
         x, weight = ctx.saved_tensors
         wants_x, wants_weight, wants_bias, *_ = ctx.needs_input_grad
         stride, padding, transposed, gelu = ctx.options
-        values = F.gelu(x) if gelu else x
+        values = _activations.gelu(x) if gelu else x
         sizes = [stride] * 2, [padding] * 2, [1, 1], transposed, [0, 0], 1
         dx = dw = None
         if wants_x:
             wanted = [True, False, False]
             dx = torch.ops.aten.convolution_backward(grad, values, weight, None, *sizes, wanted)[0]
-            dx = torch.ops.aten.gelu_backward(dx, x) if gelu else dx
+            dx = _activations.gelu_gradient(dx, x) if gelu else dx
         if wants_weight:
             # a transposed convolution is the other one's gradient: the maps swap places
             small, large = (values, grad) if transposed else (grad, values)

@@ -24,7 +24,7 @@ from backbones.ops._watchers import ORDINARY_TENSORS, is_batched, obstacle, tran
 Layer = tuple[Tensor, Tensor]  # weight and bias of a convolution or a linear layer
 
 PLAIN = 'plain'
-SINGLE = (torch.float32,)
+LINEAR_TYPES = torch.float32, torch.bfloat16
 CPU_TYPES = (torch.float32, torch.float64, torch.bfloat16)
 GPU_TYPES = (*CPU_TYPES, torch.float16)
 
@@ -52,7 +52,7 @@ TABLE = {
     'depthwise_conv': Row('split', 'split', PLAIN, PLAIN, PLAIN, PLAIN),
     'dilated_attention': Row('strips', 'strips', PLAIN, PLAIN, 'strips', 'shift'),
     'gated_product': Row(PLAIN, 'recompute', PLAIN, PLAIN, 'recompute', PLAIN),
-    'linear': Row('onednn', 'onednn', PLAIN, PLAIN, PLAIN, PLAIN, SINGLE),
+    'linear': Row('onednn', 'onednn', PLAIN, PLAIN, PLAIN, PLAIN, LINEAR_TYPES),
     'mlp': Row('strips', 'recompute', PLAIN, PLAIN, 'recompute', PLAIN),
     'outlook_attention': Row('strips', 'strips', 'strips', PLAIN, 'strips', 'interleave'),
     'pointwise': Row('linear', 'linear', PLAIN, PLAIN, PLAIN, PLAIN),

@@ -1,25 +1,29 @@
-"""Linear layer, optionally followed by GELU."""
+"""Linear layer, optionally followed by an activation."""
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops.dispatch import PLAIN, form, once_differentiable, pick
+from backbones.ops._activations import Act, activated, check_act
+from backbones.ops.dispatch import PLAIN, computed_in, form, once_differentiable, pick
 
-# Inductor calls this private function; a release of PyTorch may drop it
-AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(torch.ops.mkldnn, '_linear_pointwise')
+# Inductor calls these private functions; a release of PyTorch may drop them
+ONEDNN = torch.ops.mkldnn
+AVAILABLE = torch.backends.mkldnn.is_available() and hasattr(ONEDNN, '_linear_pointwise')
+BFLOAT16 = AVAILABLE and ONEDNN._is_mkldnn_bf16_supported()
+AFTER = {None: 'none', 'gelu': 'gelu', 'silu': 'swish'}  # oneDNN's names
 
 
 def linear(
-    x: Tensor, weight: Tensor, bias: Tensor | None, *, gelu: bool = False, backend: str = 'auto'
+    x: Tensor, weight: Tensor, bias: Tensor | None, *, act: Act = None, backend: str = 'auto'
 ) -> Tensor:
-    """Compute weight x + bias, or gelu of it.
+    """Compute act(weight x + bias).
 
     Args:
         x: (..., C).
         weight: (h, C), of any strides.
         bias: (h), None for zeros.
-        gelu: apply the exact GELU.
+        act: 'gelu', the exact one, 'silu', or None.
         backend: 'plain' is the library's linear layer. 'onednn' is one pass of oneDNN, and so is
             the gradient of `x`, where `_fuses` says so, and 'plain' elsewhere. They take 0.80 to
             0.97 and 0.66 to 0.94 of the time of 'plain' (AMD EPYC with AVX-512, one thread, oneDNN
@@ -29,38 +33,46 @@ def linear(
         (..., h).
 
     Raises:
-        ValueError: the backend is unknown.
+        ValueError: the activation or the backend is unknown.
     """
-    fast = _onednn if _fuses(x, weight) else _plain
-    return pick(backend, {PLAIN: _plain, 'onednn': fast}, 'onednn')(x, weight, bias, gelu)
+    check_act(act)
+    fast = _onednn if _fuses(x, weight, bias) else _plain
+    return pick(backend, {PLAIN: _plain, 'onednn': fast}, 'onednn')(x, weight, bias, act)
 
 
-def _fuses(x: Tensor, weight: Tensor) -> bool:
-    """Return whether oneDNN applies bias and GELU while the product is in the cache.
+def _fuses(x: Tensor, weight: Tensor, bias: Tensor | None) -> bool:
+    """Return whether oneDNN applies bias and activation while the product is in the cache.
 
-    It does so in float32 on CPUs. PyTorch writes the bias to the output first and reads it again,
-    and multiplies with MKL, which does not use AVX-512 on AMD processors.
+    It does so on CPUs, in float32 and, without gradients, in bfloat16. PyTorch writes the bias to
+    the output first and reads it again, and multiplies with MKL, which does not use AVX-512 on AMD
+    processors.
     """
-    return AVAILABLE and x.dtype is weight.dtype and form('linear', x) == 'onednn'
+    dtype = computed_in(x)
+    if not AVAILABLE or computed_in(weight) is not dtype or form('linear', x) != 'onednn':
+        return False
+    return dtype is torch.float32 or (BFLOAT16 and not _wants_gradient(x, weight, bias))
 
 
-def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-    x = F.linear(x, weight, bias)
-    return F.gelu(x) if gelu else x
+def _wants_gradient(*tensors: Tensor | None) -> bool:
+    return torch.is_grad_enabled() and any(t is not None and t.requires_grad for t in tensors)
 
 
-def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-    after = 'gelu' if gelu else 'none'
-    return torch.ops.mkldnn._linear_pointwise(x, weight, bias, after, [], 'none')
+def _plain(x: Tensor, weight: Tensor, bias: Tensor | None, act: Act) -> Tensor:
+    return activated(F.linear(x, weight, bias), act)
 
 
-def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, gelu: bool) -> Tensor:
-    tensors = (x, weight) if bias is None else (x, weight, bias)
-    if not (torch.is_grad_enabled() and any(t.requires_grad for t in tensors)):
-        return _fused(x, weight, bias, gelu)
+def _fused(x: Tensor, weight: Tensor, bias: Tensor | None, act: Act) -> Tensor:
+    return ONEDNN._linear_pointwise(x, weight, bias, AFTER[act], [], 'none')
+
+
+def _onednn(x: Tensor, weight: Tensor, bias: Tensor | None, act: Act) -> Tensor:
+    if not _wants_gradient(x, weight, bias):
+        dtype = computed_in(x)  # like autocast
+        bias = bias if bias is None else bias.to(dtype)
+        return _fused(x.to(dtype), weight.to(dtype), bias, act)
     rows = _Product.apply(x.reshape(-1, x.shape[-1]), weight, bias)
     x = rows.view(*x.shape[:-1], len(weight))  # outside: a view from inside is read-only
-    return F.gelu(x) if gelu else x
+    return activated(x, act)
 
 
 class _Product(torch.autograd.Function):
@@ -69,7 +81,7 @@ class _Product(torch.autograd.Function):
     @staticmethod
     def forward(ctx, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         ctx.save_for_backward(x, weight)
-        return _fused(x, weight, bias, False)
+        return _fused(x, weight, bias, None)
 
     @staticmethod
     @once_differentiable

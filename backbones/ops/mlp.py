@@ -40,5 +40,5 @@ def _strips(x: Tensor, fc1: Layer, fc2: Layer) -> Tensor:
     positions = x.reshape(-1, x.shape[-1])
     whole = len(positions) * hidden <= WHOLE
     strips = [positions] if whole else positions.split(max(STRIP // hidden, 1))
-    out = [linear(linear(s, *fc1, gelu=True), *fc2) for s in strips]
+    out = [linear(linear(s, *fc1, act='gelu'), *fc2) for s in strips]
     return (out[0] if whole else torch.cat(out)).view(*x.shape[:-1], len(fc2[0]))

@@ -7,6 +7,7 @@ from operator_contract import Arguments, OperatorContract, layer
 from backbones.ops.pointwise import pointwise
 
 C = 8
+ACTS = None, 'gelu', 'silu'
 
 
 class TestPointwise(OperatorContract):
@@ -15,8 +16,8 @@ class TestPointwise(OperatorContract):
     backends = ('linear',)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
-        for gelu in (False, True):
-            yield [draw(2, C, H, W), *layer(6, C)], dict(gelu=gelu)
+        for act in ACTS:
+            yield [draw(2, C, H, W), *layer(6, C)], dict(act=act)
 
 
 def test_no_bias_is_a_bias_of_zero() -> None:
