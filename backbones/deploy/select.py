@@ -14,6 +14,7 @@ from torchvision.ops import nms
 
 STRETCH = abs(math.log(16 / 1000))  # maximum logarithm of a box's scaling, as in MMDetection
 NOTHING = -1.0  # score of padding in a list of fixed length
+INF = float('inf')
 NO_LIMIT = 2**31 - 1  # boxes per image
 SUPPRESS = 'dense_backbones::suppress'
 
@@ -167,12 +168,14 @@ def suppress_in_pytorch(
     boxes: Tensor, scores: Tensor, image: Tensor, batch: int, iou: float, count: int
 ) -> Tensor:
     """Compute `suppress` with torchvision by shifting the images apart, in float64 to be exact."""
-    boxes = boxes.double()
-    span = F.pad(boxes.flatten(), (0, 1)).max() - F.pad(boxes.flatten(), (0, 1)).min() + 1
-    kept = nms(boxes + (image * span)[:, None], scores.double(), iou)
+    # two boxes of their own images, because torchvision promises exporters that two are kept
+    boxes, scores = F.pad(boxes.double(), (0, 0, 0, 2)), F.pad(scores.double(), (0, 2), value=-INF)
+    number = torch.cat([image, torch.arange(batch, batch + 2, device=image.device)])
+    span = boxes.max() - boxes.min() + 1
+    kept = nms(boxes + (number * span)[:, None], scores, iou)[:-2]
     kept = kept[image[kept].argsort(stable=True)]
     image = image[kept]
     numbers = torch.arange(batch, device=image.device)
     before = (image < numbers[:, None]).sum(1)  # boxes of earlier images
-    rank = torch.arange(len(kept), device=image.device) - before[image]
+    rank = torch.ones_like(kept).cumsum(0) - 1 - before[image]  # a range would need their number
     return kept[rank < count]

@@ -3,6 +3,7 @@
 import io
 import json
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -83,7 +84,11 @@ def to_program(
     image = torch.zeros(batch or 2, preprocessing.channels, *(size or SAMPLE))
     with exporting(model):
         program = traced(whole, image, any_batch=batch is None, any_size=size is None)
-        ours = {torch.ops.dense_backbones.suppress.default: suppress_in_pytorch}
+        ours = {
+            torch.ops.dense_backbones.suppress.default: suppress_in_pytorch,
+            # PyTorch's own fails without `indexing`, as MMDetection calls it, if sizes vary
+            torch.ops.aten.meshgrid.default: partial(torch.meshgrid, indexing='ij'),
+        }
         return program.run_decompositions(ours)
 
 

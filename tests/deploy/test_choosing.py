@@ -6,13 +6,13 @@ import numpy as np
 import pytest
 import torch
 from conftest import draw
-from torch import Tensor
+from torch import Tensor, nn
 
 from backbones.deploy.compare import apart as split
 from backbones.deploy.deformable_attention import DeformableAttention
 from backbones.deploy.mask_kernels import aligned
 from backbones.deploy.queries import MaskQueries, boxes_of
-from backbones.deploy.select import NOTHING, Boxes, apart, best, suppress
+from backbones.deploy.select import NOTHING, Boxes, apart, best, suppress, suppress_in_pytorch
 
 
 def boxes(count: int, seed: int) -> tuple[Tensor, Tensor, Tensor]:
@@ -36,6 +36,23 @@ def test_suppression_in_a_batch_is_that_of_each_image(agnostic: bool) -> None:
     assert kept.tolist() == torch.cat(expected).tolist()
     found = Boxes(corners, scores, labels, image).take(kept)
     assert found.counts(2).tolist() == [len(part) for part in expected]
+
+
+def test_suppression_is_traced_for_any_number_of_boxes() -> None:
+    """The number of boxes above a threshold is known only when the program runs."""
+
+    class Best(nn.Module):
+        def forward(self, boxes: Tensor, scores: Tensor) -> Tensor:
+            kept = scores > 0.2
+            image = torch.zeros_like(scores).long()[kept]
+            return suppress(boxes[kept], scores[kept], image, 1, 0.5, 9)
+
+    inputs = boxes(40, 0)[:2]
+    program = torch.export.export(Best(), inputs, strict=False)
+    ours = {torch.ops.dense_backbones.suppress.default: suppress_in_pytorch}
+    run = program.run_decompositions(ours).module()
+    for scores in (inputs[1], inputs[1] / 4, inputs[1] / 9):
+        assert run(inputs[0], scores).equal(Best()(inputs[0], scores))
 
 
 def test_suppression_of_nothing_is_nothing() -> None:

@@ -35,7 +35,8 @@ def album(tmp_path_factory) -> Path:
     """Photographs of several sizes and kinds, and a fifth that cannot be read."""
     folder = tmp_path_factory.mktemp('album')
     whole = load_sample_images().images
-    for i, (height, width) in enumerate([(96, 96), (427, 640), (150, 97), (33, 200), (300, 300)]):
+    sizes = [(96, 96), (427, 640), (150, 97), (33, 200), (300, 300), (320, 448)]
+    for i, (height, width) in enumerate(sizes):
         Image.fromarray(whole[i % 2][:height, :width]).save(folder / f'{i}.png')
     exif = Image.Exif()
     exif[0x0112] = 6
@@ -49,7 +50,7 @@ def album(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope='module', params=[DETECTOR, SEGMENTOR])
 def model(request, tmp_path_factory) -> tuple[str, Path, Path]:
-    """A config, a checkpoint with lively weights, and the ONNX file made of them."""
+    """A config, a checkpoint with lively weights, and the ONNX file beside its `.pt2` file."""
     folder = tmp_path_factory.mktemp('model')
     cfg = read_config(request.param)
     with as_a_process():
@@ -60,7 +61,9 @@ def model(request, tmp_path_factory) -> tuple[str, Path, Path]:
                 nn.init.normal_(layer.weight, std=0.2)  # otherwise all scores are similar
         meta = dict(dataset_meta=dict(classes=cfg.metainfo.classes))
         torch.save(dict(state_dict=model.state_dict(), meta=meta), folder / 'x.pth')
-    tool('export', request.param, folder / 'x.pth', '--out', folder / 'x.onnx', '--dynamic')
+    for to, out in (('onnx', 'x.onnx'), ('torch-export', 'x.pt2')):
+        words = ['--to', to, '--out', folder / out, '--dynamic']
+        tool('export', request.param, folder / 'x.pth', *words)
     return request.param, folder / 'x.pth', folder / 'x.onnx'
 
 
@@ -98,13 +101,13 @@ def test_results_do_not_depend_on_the_runtime(
 ) -> None:
     config, checkpoint, file = model
     options = ['--score', SCORE, *(['--tile', tile] if tile else [])]
-    calls = {'pytorch': [config, checkpoint], 'onnx': [file]}
+    calls = {'pytorch': [config, checkpoint], 'onnx': [file], 'pt2': [file.with_suffix('.pt2')]}
     with contextlib.suppress(ImportError):  # it is not among the packages of the tests
         calls['openvino'] = [exported.as_openvino(file)]
     for name, words in calls.items():
         out = tmp_path / name
         said = tool('predict', *words, album, '--out', out, *options, fails=True)
-        assert 'images: 8 of 10' in said and '2 without a prediction:' in said
+        assert 'images: 9 of 11' in said and '2 without a prediction:' in said
         assert 'cut.png: damaged image' in said and 'page.jpg: not an image' in said
         if name == 'pytorch':
             continue
@@ -119,6 +122,8 @@ def test_results_do_not_depend_on_the_runtime(
             continue
         ours, theirs = results(out), results(tmp_path / 'pytorch')
         assert ours.keys() == theirs.keys()
+        if name == 'pt2':  # it takes the padding to multiples of 32 pixels for a part of the image
+            theirs = {image: theirs[image] for image in ('0.png', '5.png')}
         lone = sum(assert_alike(ours[image], theirs[image]) for image in theirs)
         count = sum(map(len, theirs.values()))
         assert count > 20 and lone <= 0.02 * count, (name, lone, count)
@@ -166,7 +171,7 @@ def test_a_file_holds_for_a_minute_of_images(model: tuple[str, Path, Path], albu
     found = endure(predictor, sorted(album.iterdir()), 60)
     print(found)
     assert found['images'] > 200 and 'wrong' not in found
-    assert sum(found['faults'].values()) == pytest.approx(0.2 * found['images'], abs=2)
+    assert sum(found['faults'].values()) == pytest.approx(found['images'] * 2 / 11, abs=2)
     assert {Path(fault.split(': ')[0]).name for fault in found['faults']} == {'cut.png', 'page.jpg'}
     assert max(found['memories'][2:]) - found['memories'][1] < 16, 'MiB'
 
