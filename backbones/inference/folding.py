@@ -1,12 +1,29 @@
-"""Folding BatchNorm into the convolution before it: the same numbers with one pass less."""
+"""Preparing the weights of a trained model once instead of for every image."""
 
 from collections import Counter
 from collections.abc import Iterator
 from itertools import pairwise
 
+import torch
 from mmcv.cnn import ConvModule
 from torch import nn
 from torch.nn.utils.fusion import fuse_conv_bn_eval
+
+CAST = nn.Linear, nn.Conv2d, nn.ConvTranspose2d  # autocast runs them in bfloat16
+
+
+def cast(model: nn.Module) -> None:
+    """Store weights in bfloat16, in place, that autocast would cast to it in every call.
+
+    Subclasses, such as weight-standardised convolutions, compute with their weights and keep them
+    in float32, and so do parameters without such a layer.
+
+    Args:
+        model: runs under autocast.
+    """
+    for part in model.modules():
+        if type(part) in CAST:
+            part.to(torch.bfloat16)
 
 
 def fold(model: nn.Module) -> int:

@@ -14,7 +14,7 @@ from backbones.drawing.captions import Picture
 from backbones.drawing.paint import Found
 from backbones.drawing.samples import predicted
 from backbones.inference.compiling import compile_backbone, compiler_explained
-from backbones.inference.folding import fold
+from backbones.inference.folding import cast, fold
 from backbones.inference.memory import MASKS, SCORE
 from backbones.inference.model import digest_of
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
@@ -51,6 +51,8 @@ class ModelInPyTorch:
         self.on_cpu = self.device == 'cpu'
         if self.on_cpu:  # saves convolutions from reordering their inputs and outputs
             self.module.to(memory_format=torch.channels_last)
+            if amp:  # on GPUs, a cast takes no time worth having
+                cast(self.module)
         self.compiled = compiled
         self._compile()
         self.pipeline = make_pipeline(cfg, resizing=not (self.segments and tile))

@@ -1,4 +1,4 @@
-"""Folding BatchNorm keeps the numbers, and leaves alone what it does not know."""
+"""Prepared weights keep the numbers, and what is not known is left alone."""
 
 import pytest
 import torch
@@ -7,7 +7,7 @@ from mmcv.cnn import ConvModule
 from torch import nn
 
 from backbones import BACKBONES
-from backbones.inference.folding import fold
+from backbones.inference.folding import cast, fold
 
 
 def lively(model: nn.Module) -> nn.Module:
@@ -60,3 +60,29 @@ def test_only_a_norm_that_follows_its_own_convolution_is_folded() -> None:
         expected = model(x)
         assert fold(model) == 1
         torch.testing.assert_close(model(x), expected, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+def test_cast_weights_give_what_autocast_gives(cls: type) -> None:
+    model, x = lively(cls(NANO[cls])), torch.randn(1, 3, 64, 96)
+    with torch.no_grad():
+        exact = model(x)
+        with torch.autocast('cpu', torch.bfloat16):
+            expected = model(x)
+            cast(model)
+            found = model(x)
+    for ours, theirs, level in zip(found, expected, exact):
+        rounding = (theirs - level).abs().max()
+        assert (ours - level).abs().max() <= 1.5 * rounding
+
+
+def test_only_weights_that_autocast_casts_are_cast() -> None:
+    class Standardised(nn.Conv2d):
+        pass
+
+    model = nn.Sequential(
+        nn.Conv2d(3, 4, 1), Standardised(4, 4, 1), nn.BatchNorm2d(4), nn.LayerNorm(4)
+    )
+    cast(model)
+    dtypes = [next(layer.parameters()).dtype for layer in model]
+    assert dtypes == [torch.bfloat16, *[torch.float32] * 3]
