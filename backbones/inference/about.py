@@ -9,11 +9,16 @@ from backbones.errors import UserError
 
 FORMAT = 1  # version of these facts; see docs/export.md
 MOST = dict(scale=1 << 16, scale_factor=1 << 10)  # limits for arguments of Resize: pixels, ratio
+LARGEST_DIVISOR = 4096  # of a side, in pixels
 Check = tuple[Callable[[Any], bool], str]  # whether a value is allowed, and what is allowed
 
 
 def _is_count(value: object, least: int = 1) -> bool:
     return is_id(value) and value >= least
+
+
+def _is_divisor(value: Any) -> bool:
+    return _is_count(value) and value <= LARGEST_DIVISOR
 
 
 def _is_share(value: Any) -> bool:
@@ -50,7 +55,7 @@ def _is_step(value: Any) -> bool:
         numbers = sides if isinstance(sides, list) else [sides, sides]
         if len(numbers) != 2 or not all(is_number(v) and 0 < v <= MOST[key] for v in numbers):
             return False
-    return _is_count(value.get('size_divisor', 1))
+    return _is_divisor(value.get('size_divisor', 1))
 
 
 TEXT: Check = _is_text, 'text'
@@ -65,7 +70,7 @@ KNOWN: dict[str, Check] = dict(
     palette=(lambda v: _is_list(v, _is_colour), 'a list of [red, green, blue] from 0 to 255'),
     bands=(lambda v: _is_list(v, lambda n: _is_count(n, 0), 3), 'three numbers of channels'),
     mean=(lambda v: _is_list(v, is_number), 'a list of numbers'),
-    pad_to_multiples_of=(_is_count, 'a number from 1'),
+    pad_to_multiples_of=(_is_divisor, f'a number from 1 to {LARGEST_DIVISOR}'),
     mask_threshold=(_is_share, '0 to 1'),
     foreground_threshold=(_is_share, '0 to 1'),
     mask_frame=(lambda v: v in ('box', 'image'), 'box, image'),

@@ -87,9 +87,9 @@ class OnnxRuntime:
             self.session = runtime.InferenceSession(
                 file, options, providers=['CPUExecutionProvider']
             )
+            self.about = dict(self.session.get_modelmeta().custom_metadata_map)  # may be no text
         except Exception as error:  # onnxruntime has its own exceptions
             raise UserError(f'{_name(file)} cannot be opened: {first_line(error)}') from error
-        self.about = dict(self.session.get_modelmeta().custom_metadata_map)
         inputs = self.session.get_inputs()
         self.shape = _shape_of({i.name: i.shape for i in inputs}, file)
         outputs = self.session.get_outputs()
@@ -220,9 +220,12 @@ class TorchExport:
                 program.graph_signature,
             )
             shapes = {n.name: getattr(n.meta.get('val'), 'shape', ()) for n in program.graph.nodes}
-            named = zip(outputs, signature.user_outputs, strict=True)
+            names = signature.user_outputs
+            if len(outputs) != len(names):
+                told = f'its metadata name {len(outputs)} of {len(names)} outputs'
+                raise ValueError(f'{told}, unlike those of tools/export.py')
             self.outputs: Mapping[str, Shape] = {
-                output: _sides(shapes.get(name, ())) for output, name in named
+                output: _sides(shapes.get(name, ())) for output, name in zip(outputs, names)
             }
         except Exception as error:  # reading a zip and a program can raise anything
             raise UserError(f'{file} cannot be opened: {first_line(error)}') from error

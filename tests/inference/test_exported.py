@@ -206,6 +206,16 @@ def test_an_onnx_file_whose_graph_was_damaged_is_refused(tmp_path: Path) -> None
             Predictor(damaged)
 
 
+def test_damaged_metadata_are_an_error_of_the_file(tmp_path: Path) -> None:
+    file = exported.segmentor(tmp_path / 'x.onnx')
+    file.write_bytes(file.read_bytes().replace(b'"green"', b'"gr\xff\xfen"'))
+    with pytest.raises(UserError, match=r"x\.onnx cannot be opened: UnicodeDecodeError: 'utf-8'"):
+        Predictor(file)
+    program = exported.program(tmp_path / 'x.pt2', outputs=['logits'])
+    with pytest.raises(UserError, match=r'x\.pt2 cannot be opened: .* name 1 of 2 outputs'):
+        Predictor(program)
+
+
 def test_metadata_may_be_edited_and_a_file_without_a_digest_is_taken(tmp_path: Path) -> None:
     file = onnx.load(exported.detector(tmp_path / 'x.onnx', author='Jo'))
     names = [entry.key for entry in file.metadata_props]
@@ -413,7 +423,9 @@ LIES = dict(
     transforms=['x', [1], [{}], [dict(type=1)], [dict(type='Resize', scale='x')],
                 [dict(type='Resize', scale=[0, 0])], [dict(type='Resize')],
                 [dict(type='Resize', scale=[10**9, 8])], [dict(type='Resize', scale_factor=1e9)],
-                [dict(type='ResizeToMultiple', size_divisor=0)]],
+                [dict(type='ResizeToMultiple', size_divisor=0)],
+                [dict(type='ResizeToMultiple', size_divisor=10**9)]],
+    pad_to_multiples_of=[0, 10**9, [32]],
 )  # fmt: skip
 
 
