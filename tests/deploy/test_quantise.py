@@ -11,7 +11,7 @@ from mmengine.config import Config
 from PIL import Image
 
 from backbones.deploy.openvino_file import compile_model, to_openvino
-from backbones.deploy.quantise import calibration_inputs, quantise
+from backbones.deploy.quantise import calibration_inputs, products, quantise, unquantised
 from backbones.inference.sessions import OpenVino, open_file
 from backbones.openmmlab.config import read_config
 
@@ -66,3 +66,23 @@ def test_a_perfect_segmentor_stays_one(tmp_path: Path) -> None:
     assert done.before == 100 and done.after > 95 and done.images == 1 and not done.kept
     session = OpenVino(compile_model(done.model, 'int8'), about)
     assert session.shape == (1, 3, 100, 100)
+
+
+def test_layers_in_higher_precision_have_weights_and_no_quantiser_before_them() -> None:
+    ov = pytest.importorskip('openvino')
+    op = ov.opset13
+
+    def named(node, name: str):
+        node.set_friendly_name(name)
+        return node
+
+    image = op.parameter([4, 4], np.float32)
+    low, high = (op.constant(np.array(n, np.float32)) for n in (0, 1))
+    rounded = op.fake_quantize(image, low, high, low, high, 256)
+    moved = op.transpose(op.reshape(rounded, [4, 4], False), [1, 0])
+    weight = op.constant(np.eye(4, dtype=np.float32))
+    first = named(op.matmul(moved, weight, False, False), 'quantised')
+    kept = named(op.matmul(first, weight, False, False), 'kept')
+    product = named(op.matmul(kept, first, False, False), 'product')
+    model = ov.Model([product], [image])
+    assert unquantised(model) == ['kept'] and products(model) == ['product']
