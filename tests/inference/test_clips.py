@@ -100,7 +100,8 @@ def test_what_is_not_for_videos_is_refused(tmp_path: Path) -> None:
     ):
         said = tool('predict', file, *words, '--out', tmp_path / 'out', fails=True)
         assert said.startswith('error: ') and message in said
-    bands = exported.segmentor(tmp_path / 'y.ONNX', channels=4, input='as they are')
+    about = dict(input='as they are', classes=list('abcd'))
+    bands = exported.segmentor(tmp_path / 'y.ONNX', channels=4, **about)
     said = tool('predict', bands, clip, '--out', tmp_path / 'out', fails=True)
     assert 'reads images of 4 channels as they are, but frames of a video are RGB' in said
     assert not (tmp_path / 'out').exists()

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 import zipfile
+from concurrent.futures import ThreadPoolExecutor
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -238,6 +239,25 @@ def test_a_predictor_of_a_file_can_be_pickled_and_copied(tmp_path: Path) -> None
     for same in (pickle.loads(pickle.dumps(predictor)), copy.deepcopy(predictor)):
         assert (same.tile, same.score) == (64, 0.3)
         assert np.array_equal(same.find(image), predictor.find(image))
+
+
+def test_threads_share_predictors_of_several_files(tmp_path: Path) -> None:
+    files = [exported.segmentor(tmp_path / 'a.onnx'), exported.detector(tmp_path / 'b.onnx'),
+             exported.program(tmp_path / 'c.pt2')]  # fmt: skip
+    if find_spec('openvino'):
+        files += [exported.as_openvino(file) for file in files[:2]]
+    predictors = [Predictor(file) for file in files]
+    images = [patches(*size) for size in ((64, 96), (45, 70), (150, 33))]
+    jobs = 4 * [(predictor, image) for predictor in predictors for image in images]
+
+    def find(job: tuple) -> list[np.ndarray]:
+        found = job[0].find(job[1])
+        return [found] if job[0].segments else [found.xyxy, found.confidence, found.mask]
+
+    expected = [find(job) for job in jobs]
+    with ThreadPoolExecutor(8) as threads:
+        for found, alone in zip(threads.map(find, jobs), expected, strict=True):
+            assert all(map(np.array_equal, found, alone))
 
 
 def test_images_may_come_from_a_generator(tmp_path: Path) -> None:
