@@ -18,6 +18,7 @@ from torch.profiler import ProfilerActivity, profile
 import backbones
 from backbones.deploy import export
 from backbones.deploy import source as sources
+from backbones.inference.folding import cast
 from backbones.tables import table
 
 RUNS = 10
@@ -55,10 +56,14 @@ def kind_of(name: str, depthwise: bool) -> str:
     return 'depthwise convolution' if kind == 'convolution' and depthwise else kind
 
 
-def in_pytorch(model: nn.Module, images: torch.Tensor) -> Counter[str]:
+def in_pytorch(model: nn.Module, images: torch.Tensor, amp: bool) -> Counter[str]:
     """Return the microseconds of one pass by kind of operator."""
     cpu = [ProfilerActivity.CPU]
-    with torch.inference_mode(), profile(activities=cpu, record_shapes=True) as measured:
+    with (
+        torch.no_grad(),
+        torch.autocast('cpu', torch.bfloat16, enabled=amp),
+        profile(activities=cpu, record_shapes=True) as measured,
+    ):
         model(images)
     found: Counter[str] = Counter()
     for event in measured.key_averages(group_by_input_shape=True):
@@ -74,11 +79,14 @@ def in_openvino(request: object, pixels: np.ndarray) -> Counter[str]:
     found: Counter[str] = Counter()
     for node in request.profiling_info:  # type: ignore[attr-defined]
         depthwise = node.node_type == 'GroupConvolution' or '_dw_' in node.exec_type
-        found[kind_of(node.node_type, depthwise)] += node.real_time.total_seconds() * 1e6
+        # attention is a fused graph that ends with a product
+        fused = node.node_type == 'Subgraph' and 'matmul' in node.node_name
+        kind = 'attention' if fused else kind_of(node.node_type, depthwise)
+        found[kind] += node.real_time.total_seconds() * 1e6
     return found
 
 
-def compare(name: str, side: int) -> list[list[str]]:
+def compare(name: str, side: int, amp: bool) -> list[list[str]]:
     """Return a row for each kind of operator: milliseconds in PyTorch and in OpenVINO."""
     import openvino
 
@@ -88,12 +96,15 @@ def compare(name: str, side: int) -> list[list[str]]:
         file = Path(folder, 'x.xml')
         result = export.export(source, file, export.Target((side, side), 1, 'openvino'))
         assert result.agrees, export.text(result.differences)
-        options = dict(INFERENCE_PRECISION_HINT='f32', INFERENCE_NUM_THREADS=1, PERF_COUNT=True)
+        hint = 'bf16' if amp else 'f32'
+        options = dict(INFERENCE_PRECISION_HINT=hint, INFERENCE_NUM_THREADS=1, PERF_COUNT=True)
         request = openvino.compile_model(str(file), 'CPU', options).create_infer_request()
     images = torch.randn(1, 3, side, side)
     model, images = (x.to(memory_format=torch.channels_last) for x in (model, images))
+    if amp:  # like `Predictor`
+        cast(model)
     turns = [
-        (in_pytorch(model, images), in_openvino(request, images.contiguous().numpy()))
+        (in_pytorch(model, images, amp), in_openvino(request, images.contiguous().numpy()))
         for _ in range(RUNS + 1)
     ][1:]
     rows = []
@@ -108,7 +119,7 @@ def compare(name: str, side: int) -> list[list[str]]:
 
 def main() -> None:
     args = asked(__doc__)
-    rows = [row for name in args.names for row in compare(name, args.side)]
+    rows = [row for name in args.names for row in compare(name, args.side, args.amp)]
     print(table(['backbone', 'operators', 'PyTorch, ms', 'OpenVINO, ms'], rows))
 
 

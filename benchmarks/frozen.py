@@ -13,6 +13,7 @@ import torch
 from one_thread import asked
 
 import backbones
+from backbones.inference.folding import cast
 from backbones.tables import table
 
 PAIRS = 7
@@ -25,13 +26,15 @@ def seconds(step: Callable[[], object]) -> float:
     return time.process_time() - start
 
 
-def row(name: str, side: int) -> list:
+def row(name: str, side: int, amp: bool) -> list:
     """Compare one backbone; see the module's docstring."""
     model = backbones.create(name).eval().to(memory_format=torch.channels_last)
     images = torch.randn(1, 3, side, side).to(memory_format=torch.channels_last)
+    if amp:  # like `Predictor`
+        cast(model)
     compiled = torch.compile(model, options=dict(freezing=True))  # like `Predictor`
     start = time.process_time()
-    with torch.no_grad():
+    with torch.no_grad(), torch.autocast('cpu', torch.bfloat16, enabled=amp):
         compiled(images)
         took = time.process_time() - start
         model(images)
@@ -53,7 +56,7 @@ def main() -> None:
     head = ['backbone', 'eager, ms', 'compiled, ms', 'gain', 'compiling, s', 'difference']
     rows = []
     for name in args.names:
-        rows.append(row(name, args.side))
+        rows.append(row(name, args.side, args.amp))
         print(*rows[-1], flush=True)
     print(table(head, rows))
 

@@ -8,7 +8,7 @@ NAMES = ('moganet_t', 'cswin_t')
 
 
 def asked(text: str | None) -> argparse.Namespace:
-    """Parse `names` of backbones and the `side` of an image in pixels, and prepare PyTorch.
+    """Parse `names` of backbones, the `side` of an image in pixels and `amp`, and prepare PyTorch.
 
     Args:
         text: description of the benchmark for `--help`.
@@ -16,6 +16,7 @@ def asked(text: str | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=text)
     parser.add_argument('names', nargs='*', default=NAMES, metavar='NAME')
     parser.add_argument('--side', type=int, default=256, help='side of the image in pixels')
+    parser.add_argument('--amp', action='store_true', help='compute in bfloat16')
     args = parser.parse_args()
     torch.set_num_threads(1)
     torch.manual_seed(0)
