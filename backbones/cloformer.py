@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
 from backbones.layers import Convolutions, DropPath, GroupNorm, biased, parameters
+from backbones.ops._bfloat16 import exact
 from backbones.ops._watchers import remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.context_gate import context_gate
@@ -115,7 +116,7 @@ class ConvMlp(nn.Module):
 
     @dispatched('conv_mlp')
     def forward(self, x: Tensor) -> Tensor:
-        return self.fc2(self.dwconv(self.act(self.fc1(x))))
+        return self.fc2(exact(self.dwconv)(self.act(self.fc1(x))))
 
     def fast_forward(self, x: Tensor) -> Tensor:
         layers = map(biased, (self.fc1, self.dwconv, self.fc2))

@@ -9,6 +9,7 @@ from backbones.checkpoints import PublishedKeys
 from backbones.layers import (
     Convolutions,
     DropPath,
+    LayerNorm,
     LayerNorm2d,
     Mlp,
     SelfAttention,
@@ -85,9 +86,9 @@ class Block(nn.Module):
     ) -> None:
         super().__init__()
         self.pos_conv = nn.Conv2d(dim, dim, 3, padding=1, groups=dim)
-        self.norm1 = nn.LayerNorm(dim, eps=EPS)
+        self.norm1 = LayerNorm(dim, eps=EPS)
         self.attn = DilatedAttention(dim, heads) if local else SelfAttention(dim, heads)
-        self.norm2 = nn.LayerNorm(dim, eps=EPS)
+        self.norm2 = LayerNorm(dim, eps=EPS)
         self.mlp = Mlp(dim, mlp_ratio)
         self.drop_path = DropPath(drop_path)
 

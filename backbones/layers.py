@@ -6,17 +6,18 @@ from typing import Any
 
 import torch
 import torch.fx
+import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.func import functional_call
 
 from backbones.errors import UserError
 from backbones.ops import _activations
+from backbones.ops._bfloat16 import exact, is_wrong
 from backbones.ops._convolutions import is_dense, is_depthwise
 from backbones.ops._watchers import is_plain, remember_layers
 from backbones.ops.attention import attention
 from backbones.ops.dense_conv import dense_conv
 from backbones.ops.depthwise_conv import depthwise_conv
-from backbones.ops.dispatch import Layer, computed_in, dispatched
+from backbones.ops.dispatch import Layer, dispatched
 from backbones.ops.linear import linear
 from backbones.ops.mlp import mlp
 from backbones.ops.pointwise import pointwise
@@ -68,7 +69,23 @@ class DropPath(nn.Module):
         return f'drop_prob={self.drop_prob:.3g}'
 
 
-class LayerNorm2d(nn.LayerNorm):
+class LayerNorm(nn.LayerNorm):
+    """`nn.LayerNorm` whose gradients are right in bfloat16 on CPUs.
+
+    There, PyTorch 2.11 sums up the gradients of weight and bias in bfloat16, where a sum stops
+    growing once it is 256 times as large as its terms: on a large map, it loses most of them.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        # `x` is not a tensor while torch.fx traces
+        training = torch.is_grad_enabled() and isinstance(x, Tensor) and x.device.type == 'cpu'
+        if not training or x.dtype is not torch.bfloat16:
+            return super().forward(x)
+        weight, bias = (p if p is None else p.float() for p in (self.weight, self.bias))
+        return F.layer_norm(x.float(), self.normalized_shape, weight, bias, self.eps).bfloat16()
+
+
+class LayerNorm2d(LayerNorm):
     """Layer normalisation over the channels of every position of a (B, C, H, W) map.
 
     timm.layers has one as well, but the core needs only PyTorch.
@@ -116,30 +133,10 @@ def depthwise(conv: nn.Conv2d) -> Callable[[Tensor], Tensor]:
     return functools.partial(depthwise_conv, weight=weight, bias=bias, **options)
 
 
-def dilated(conv: nn.Module) -> Callable[[Tensor], Tensor]:
-    """Return the plain form of a dilated depthwise convolution.
-
-    On CPUs, it trains in float32 instead of bfloat16: oneDNN's weight gradient would be noise if
-    the map or the kernel is channels_last, as it always is once compiled (oneDNN 3.10).
-    """
-
-    def run(x: Tensor) -> Tensor:
-        # `x` is not a tensor while torch.fx traces
-        if not (torch.is_grad_enabled() and isinstance(x, Tensor) and x.device.type == 'cpu'):
-            return conv(x)
-        if computed_in(x) is not torch.bfloat16:
-            return conv(x)
-        wide = {n: p.float() for n, p in conv.named_parameters() if p.dtype is torch.bfloat16}
-        with torch.autocast('cpu', enabled=False):
-            return functional_call(conv, wide, x.float()).bfloat16()
-
-    return run
-
-
 def convolve(conv: nn.Conv2d | nn.ConvTranspose2d, x: Tensor, *, gelu: bool = False) -> Tensor:
     """Convolve x, or gelu(x), in the fast form if the layer has one. See `dense_conv`."""
-    if not is_dense(conv):
-        return conv(_activations.gelu(x) if gelu else x)
+    if not is_dense(conv) or is_wrong(conv, x):
+        return exact(conv)(_activations.gelu(x) if gelu else x)
     return dense_conv(
         x,
         *parameters(conv),
@@ -159,7 +156,9 @@ class Convolutions(nn.Sequential):
 
     @dispatched('dense_conv', 'pointwise')
     def forward(self, x: Tensor) -> Tensor:
-        return super().forward(x)
+        for layer in self:
+            x = exact(layer)(x) if isinstance(layer, nn.Conv2d) else layer(x)
+        return x
 
     def fast_forward(self, x: Tensor) -> Tensor:
         """Compute the same, fusing each GELU into the next convolution. See `dense_conv`."""
@@ -234,9 +233,9 @@ class TransformerBlock(nn.Module):
 
     def __init__(self, attn: nn.Module, dim: int, mlp_ratio: float, *, drop_path: float) -> None:
         super().__init__()
-        self.norm1 = nn.LayerNorm(dim)
+        self.norm1 = LayerNorm(dim)
         self.attn = attn
-        self.norm2 = nn.LayerNorm(dim)
+        self.norm2 = LayerNorm(dim)
         self.mlp = Mlp(dim, mlp_ratio)
         self.drop_path = DropPath(drop_path)
 

@@ -7,7 +7,8 @@ import torch
 from torch import Tensor, nn
 
 from backbones.checkpoints import PublishedKeys
-from backbones.layers import Convolutions, DropPath, biased, depthwise, dilated, parameters
+from backbones.layers import Convolutions, DropPath, biased, depthwise, parameters
+from backbones.ops._bfloat16 import exact
 from backbones.ops._watchers import remember_layers
 from backbones.ops.channel_aggregation import channel_aggregation
 from backbones.ops.decompose_context import decompose_context
@@ -73,7 +74,7 @@ class SpatialAggregation(nn.Module):
         mean = context.mean((2, 3), keepdim=True)
         context = self.act(context + self.sigma_scale * (context - mean))
         first, *others = self.orders
-        value = self.value(self.multi_order(context, first, *map(dilated, others)))
+        value = self.value(self.multi_order(context, first, *map(exact, others)))
         return self.proj2(self.act(self.gate(context)) * self.act(value)) + x
 
     def fast_forward(self, x: Tensor) -> Tensor:

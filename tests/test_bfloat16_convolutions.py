@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from conftest import NANO, ROWS, skeleton
+from conftest import NANO, ROWS, skeleton, variant_id
 from torch import Tensor, nn
 
 import backbones
@@ -112,3 +112,18 @@ def test_dilated_convolutions_train_in_bfloat16_whatever_runs_them(how: str, las
         if 'orders' in name:
             found = rough[name if how != 'compiled' else f'_orig_mod.{name}']
             assert (found - gradient).norm() <= ERROR * gradient.norm(), name
+
+
+@pytest.mark.parametrize('fast', [True, False], ids=['fast', 'plain'])
+@pytest.mark.parametrize('autocast', [True, False], ids=['autocast', 'bfloat16'])
+@pytest.mark.parametrize('cls', backbones.BACKBONES, ids=variant_id)
+def test_levels_one_cell_wide_are_right(cls: type, autocast: bool, fast: bool) -> None:
+    torch.manual_seed(0)
+    model, x = cls(NANO[cls], fast=fast).eval(), torch.randn(1, 3, 224, 32)
+    exact = model(x)
+    if not autocast:
+        model, x = model.bfloat16(), x.bfloat16()
+    with torch.autocast('cpu', torch.bfloat16, enabled=autocast):
+        rough = model(x)
+    for level, expected in zip(rough, exact):
+        assert (level - expected).norm() <= ERROR * expected.norm()

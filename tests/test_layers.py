@@ -2,11 +2,12 @@
 
 import pytest
 import torch
+from conftest import variant_id
 from torch import nn
 
-from backbones import plain
+from backbones import BACKBONES, plain
 from backbones.errors import UserError
-from backbones.layers import Convolutions, DropPath, Mlp, convolve, depthwise
+from backbones.layers import Convolutions, DropPath, LayerNorm, Mlp, convolve, depthwise
 from backbones.ops._watchers import remember_layers
 
 
@@ -104,3 +105,23 @@ def test_a_subclass_with_other_layers_computes_them() -> None:
 def test_drop_path_keeps_some_images() -> None:
     with pytest.raises(UserError, match=r'drop_prob is 1.0; allowed: a probability in \[0, 1\)'):
         DropPath(1.0)
+
+
+def test_layer_norm_sums_up_its_gradients_in_float32() -> None:
+    norm, x = LayerNorm(8), torch.randn(20000, 8).bfloat16()
+    direction = torch.rand(x.shape).bfloat16()
+    found = []
+    for values in (x.float(), x):
+        values.requires_grad_()
+        out = norm(values)
+        assert out.dtype is values.dtype
+        inputs = [values, *norm.parameters()]
+        found.append(torch.autograd.grad(out, inputs, direction.to(out.dtype)))
+    for exact, rough in zip(*found):
+        assert (rough - exact).norm() <= 0.01 * exact.norm()
+
+
+@pytest.mark.parametrize('cls', BACKBONES, ids=variant_id)
+def test_backbones_have_no_other_layer_norm(cls: type) -> None:
+    norms = [m for m in cls(cls.NANO).modules() if isinstance(m, nn.LayerNorm)]
+    assert all(isinstance(norm, LayerNorm) for norm in norms)

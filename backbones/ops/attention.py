@@ -1,10 +1,10 @@
 """Global softmax attention."""
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops.dispatch import PLAIN, choose, pick, refuse_second_derivatives
+from backbones.ops._sdpa import sdpa
+from backbones.ops.dispatch import PLAIN, choose, pick
 
 
 def attention(q: Tensor, k: Tensor, v: Tensor, *, backend: str = 'auto') -> Tensor:
@@ -34,7 +34,7 @@ def _sdpa(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
         # the output gets the layout of q: heads side by side, as the next layer reads and stores it
         q = q.transpose(1, 2).contiguous().transpose(1, 2)
         k, v = k.contiguous(), v.contiguous()
-    return refuse_second_derivatives(F.scaled_dot_product_attention(q, k, v))
+    return sdpa(q, k, v)
 
 
 def _plain(q: Tensor, k: Tensor, v: Tensor) -> Tensor:

@@ -6,7 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from backbones.ops.dispatch import Layer, refuse_second_derivatives
+from backbones.ops._sdpa import sdpa
+from backbones.ops.dispatch import Layer
 
 
 def cross_shaped_attention(
@@ -83,7 +84,7 @@ def _stripes(
     q, k, v = (
         x.reshape(B * n, a * W, heads, c // heads).transpose(1, 2) for x in (q, k, v)
     )  # (B n, h, aW, d) each
-    x = refuse_second_derivatives(F.scaled_dot_product_attention(q, k, v))
+    x = sdpa(q, k, v)
     x = x.transpose(1, 2).reshape(B * n, a, W, c)
     x = (lepe + x).reshape(B, n * a, W, c)[:, top : top + H]
     return x.transpose(1, 2) if upright else x

@@ -38,10 +38,8 @@ def dense_conv(
             gradient is a sum of k^2 matrix products of shifted maps, best on channels_last maps,
             and gelu(x) is recomputed instead of stored. 'auto' uses it from `CHANNELS` channels on,
             where the gradient takes 0.2 to 0.9 of the library's time (oneDNN 3.10, AVX2, float32,
-            channels_last, 16 to 384 channels, kernels of 2 to 5 cells). 'patches' is a linear layer
-            of the cells under each kernel, for kernels that do not overlap. 'auto' uses it in
-            bfloat16: with AMX, the error of oneDNN's 4x4 convolution of 16 channels exceeds its
-            result.
+            channels_last, 16 to 384 channels, kernels of 2 to 5 cells). In bfloat16 it does not:
+            with AMX, a whole step would take 1.3 to 2.9 times as long (32 to 256 channels).
 
     Returns:
         (B, C', floor((H + 2 padding - k) / stride) + 1, likewise W), or if `transposed`
@@ -50,16 +48,12 @@ def dense_conv(
     Raises:
         ValueError: the backend is unknown.
     """
-    options = (stride, padding, transposed, gelu)
     auto = form('dense_conv', x)
-    if auto == 'products':
-        training = torch.is_grad_enabled() and weight.requires_grad
-        if computed_in(x) is torch.bfloat16 and _tiles(weight, *options):
-            auto = 'patches'
-        elif not training or x.shape[1] < CHANNELS:
-            auto = PLAIN
-    forms = {PLAIN: _plain, 'products': _products, 'patches': _patches}
-    return pick(backend, forms, auto)(x, weight, bias, *options)
+    training = torch.is_grad_enabled() and weight.requires_grad
+    if not training or x.shape[1] < CHANNELS or computed_in(x) is torch.bfloat16:
+        auto = PLAIN
+    convolve = pick(backend, {PLAIN: _plain, 'products': _products}, auto)
+    return convolve(x, weight, bias, stride, padding, transposed, gelu)
 
 
 def _plain(
@@ -73,23 +67,6 @@ def _plain(
 ) -> Tensor:
     convolve = F.conv_transpose2d if transposed else F.conv2d
     return convolve(_activations.gelu(x) if gelu else x, weight, bias, stride, padding)
-
-
-def _tiles(weight: Tensor, stride: int, padding: int, transposed: bool, gelu: bool) -> bool:
-    """Return whether the kernels lie side by side, without overlap."""
-    return weight.shape[-1] == stride and not (padding or transposed)
-
-
-def _patches(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:
-    if not _tiles(weight, *options):
-        raise ValueError("backend 'patches' needs a stride equal to the kernel size and no padding")
-    k, _, _, gelu = options
-    B, C, H, W = x.shape
-    h, w = H // k, W // k
-    x = x[..., : h * k, : w * k].permute(0, 2, 3, 1)
-    x = x.reshape(B, h, k, w, k, C).transpose(2, 3).reshape(B, h, w, k * k * C)
-    x = F.linear(_activations.gelu(x) if gelu else x, weight.permute(0, 2, 3, 1).flatten(1), bias)
-    return x.permute(0, 3, 1, 2)
 
 
 def _products(x: Tensor, weight: Tensor, bias: Tensor | None, *options: Any) -> Tensor:

@@ -4,11 +4,9 @@ import pytest
 import torch
 from conftest import draw
 from operator_contract import Arguments, OperatorContract, layer
-from torch import Tensor
 
 from backbones.ops import dense_conv as module
 from backbones.ops.dense_conv import dense_conv
-from backbones.ops.dispatch import PLAIN
 
 C = 4
 
@@ -16,19 +14,13 @@ C = 4
 class TestDenseConv(OperatorContract):
     operator = staticmethod(dense_conv)
     has_plain = True
-    backends = ('products', 'patches')
+    backends = ('products',)
 
     @pytest.fixture(autouse=True)
     def short_products(self, monkeypatch: pytest.MonkeyPatch) -> None:
         """Cut even small maps, and take products for few channels."""
         monkeypatch.setattr(module, 'ROWS', 7)
         monkeypatch.setattr(module, 'CHANNELS', 1)
-
-    def run(self, backend: str, arguments: Arguments, options: dict) -> Tensor:
-        tiles = arguments[1].shape[-1] == options.get('stride') and not options.get('padding')
-        if backend == 'patches' and (not tiles or options.get('transposed')):
-            backend = PLAIN
-        return super().run(backend, arguments, options)
 
     def calls(self, H: int, W: int) -> Iterator[tuple[Arguments, dict]]:
         if min(H, W) >= 2:
@@ -56,12 +48,3 @@ def test_cells_beyond_the_last_stride_are_left_out(size: tuple[int, int]) -> Non
 def test_images_take_the_librarys_gradient() -> None:
     weight = draw(8, 3, 3, 3).requires_grad_()
     assert 'Convolution' in type(dense_conv(draw(1, 3, 8, 8), weight, None).grad_fn).__name__
-
-
-def test_kernels_side_by_side_are_a_linear_layer_in_bfloat16() -> None:
-    x, (weight, bias) = draw(2, 16, 8, 9).bfloat16(), layer(48, 16, 4)
-    out = dense_conv(x, weight.bfloat16(), bias.bfloat16(), stride=4)
-    with pytest.raises(ValueError, match="backend 'patches' needs a stride equal to the kernel"):
-        dense_conv(x, weight.bfloat16(), None, stride=2, backend='patches')
-    expected = dense_conv(x.double(), weight, bias, stride=4, backend='plain')
-    assert (out.double() - expected).abs().max() <= 0.02 * expected.abs().max()
