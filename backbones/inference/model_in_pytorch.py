@@ -20,6 +20,7 @@ from backbones.inference.model import digest_of
 from backbones.inference.trained_model import load_trained, make_pipeline, pick_device
 from backbones.openmmlab.config import read_config
 from backbones.openmmlab.config_tree import has_mask_head, innermost
+from backbones.openmmlab.cpu_bfloat16 import correct
 from backbones.openmmlab.replace_backbone import swap_backbone
 
 
@@ -52,6 +53,7 @@ class ModelInPyTorch:
         if self.on_cpu:  # saves convolutions from reordering their inputs and outputs
             self.module.to(memory_format=torch.channels_last)
             if amp:  # on GPUs, a cast takes no time worth having
+                correct(self.module)
                 cast(self.module)
         self.compiled = compiled
         self._compile()

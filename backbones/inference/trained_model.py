@@ -17,6 +17,7 @@ from backbones.data.load_channels import LOADER, ORDINARY, check_reading
 from backbones.errors import UserError
 from backbones.openmmlab.build import build_model, enter_library
 from backbones.openmmlab.config_tree import classes_of, innermost, type_name
+from backbones.openmmlab.cpu_bfloat16 import correct
 from backbones.training.hooks import unwrapped
 
 RESIZING = ('Resize', 'ResizeShortestEdge', 'ResizeToMultiple')
@@ -80,6 +81,8 @@ def load_tested(runner: Runner, checkpoint: str) -> None:
     cfg = runner.cfg
     file, own = read(checkpoint), classes_of(cfg, innermost(cfg.test_dataloader.dataset)[0])
     load_model(unwrapped(runner), checkpoint, file=file, classes=own)
+    if cfg.test_cfg.get('fp16'):
+        correct(runner.model)
     check_training(cfg, file, checkpoint)
 
 

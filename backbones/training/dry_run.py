@@ -54,6 +54,9 @@ class DryRun(Hook):
 
     def before_train(self, runner: Runner) -> None:
         start = time.perf_counter()
+        wrapper = runner.optim_wrapper
+        if isinstance(wrapper, CpuAmpOptimWrapper):
+            wrapper.before_trial(runner)
         trial = Trial(runner, skip_unreadable=self.skip_unreadable)
         with untouched(runner), silent(runner):
             trial.run()
@@ -68,13 +71,8 @@ class DryRun(Hook):
             )
         for notice in trial.notices:
             runner.logger.warning(notice)
-        if isinstance(runner.optim_wrapper, CpuAmpOptimWrapper):
-            # kept in checkpoints, so that a resumed run computes in the same precision
-            decided = runner.message_hub.runtime_info.get(KEY, trial.decision)
-            runner.message_hub.update_info(KEY, decided)
-            runner.optim_wrapper.bfloat16 = bool(decided)
-            why = trial.why or f'as before the resume: {"bfloat16" if decided else "float32"}'
-            runner.logger.info(f'AMP: {why}')
+        if isinstance(wrapper, CpuAmpOptimWrapper):
+            wrapper.after_trial(runner, trial.why)
         seconds = time.perf_counter() - start
         runner.logger.info(f'dry run: {", ".join(trial.tried)} passed ({seconds:.1f} s)')
         if trial.step and isinstance(runner.train_loop, EpochBasedTrainLoop | IterBasedTrainLoop):
@@ -107,7 +105,7 @@ class Trial:
         tried: names of the parts that were tried.
         loading: seconds to load a batch, by part.
         step, predicting: seconds to compute with a batch in training and validation; 0 if unknown.
-        decision, why: whether to train in bfloat16, on a CPU with --amp, and the reason.
+        why: the reason for the precision, on a CPU with --amp.
     """
 
     def __init__(self, runner: Runner, *, skip_unreadable: bool) -> None:
@@ -119,7 +117,7 @@ class Trial:
         self.tried: list[str] = []
         self.loading: dict[str, float] = {}
         self.step = self.predicting = 0.0
-        self.decision, self.why = False, ''
+        self.why = ''
 
     def run(self) -> None:
         runner = self.runner
@@ -211,12 +209,11 @@ class Trial:
         if hub.runtime_info.get(KEY) is None:
             data = inner.data_preprocessor(batch, True)
 
-            def loss() -> torch.Tensor:
-                return inner.parse_losses(model(**data, mode='loss'))[0]
+            def loss(images: torch.Tensor) -> torch.Tensor:
+                return inner.parse_losses(model(**{**data, 'inputs': images}, mode='loss'))[0]
 
-            chosen = decide(inner.backbone, data['inputs'], loss)
+            self.runner.optim_wrapper.bfloat16, self.why = decide(inner, data['inputs'], loss)
             model.zero_grad()
-            self.decision, self.why = chosen.bfloat16, chosen.why
 
     def _check_predictions(self, batch: object) -> None:
         self.runner.model.eval()
